@@ -1,0 +1,45 @@
+"""Finish the lock file that `uv pip compile` wrote: see the `lock` target of the Makefile.
+
+Moves the CUDA libraries that PyTorch's Linux build asks for into a lock of their own, installed only beside that build,
+and admits PyTorch's CPU build of the same version (`+cpu`), which a machine's own pip configuration may offer.
+"""
+
+from pathlib import Path
+
+CUDA_LIBRARIES = ("nvidia-", "cuda-", "triton==")
+CPU_BUILDS = {  # sha256 of the CPU wheels, CPython 3.11 on x86-64 Linux
+    "torch==2.13.0": "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
+}
+
+
+def split_requirements(text: str) -> tuple[str, list[str]]:
+    """Return the header and the requirements, each with its hashes and comments."""
+    header: list[str] = []
+    blocks: list[list[str]] = []
+    for line in text.splitlines():
+        if line and not line.startswith((" ", "#")):
+            blocks.append([line])
+        else:
+            (blocks[-1] if blocks else header).append(line)
+    return "\n".join(header) + "\n", ["\n".join(block) + "\n" for block in blocks]
+
+
+def admit_cpu_build(requirement: str) -> str:
+    """Add the hash of the CPU wheel where there is one."""
+    first, rest = requirement.split("\n", 1)
+    digest = CPU_BUILDS.get(first.split(" ")[0])
+    return f"{first}\n    --hash=sha256:{digest} \\\n{rest}" if digest else requirement
+
+
+def main() -> None:
+    """Split requirements.lock in place."""
+    lock = Path("requirements.lock")
+    header, requirements = split_requirements(lock.read_text())
+    cuda = [requirement for requirement in requirements if requirement.startswith(CUDA_LIBRARIES)]
+    rest = [admit_cpu_build(requirement) for requirement in requirements if requirement not in cuda]
+    lock.write_text(header + "".join(rest))
+    Path("requirements-cuda.lock").write_text(header + "".join(cuda))
+
+
+if __name__ == "__main__":
+    main()

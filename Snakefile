@@ -1,0 +1,57 @@
+# Configuration, validation, includes and target rules; what is made, and how, stands in rules/.
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: str(Path(workflow.basedir, "config.yaml"))
+
+
+include: "rules/common.smk"
+include: "rules/datasets.smk"
+include: "rules/training.smk"
+include: "rules/spectra.smk"
+include: "rules/aelle.smk"
+include: "rules/figures.smk"
+include: "rules/tables.smk"
+
+
+wildcard_constraints:
+    architecture="|".join(config["smnist"]["architectures"]),
+    shard=r"\d+",
+
+
+rule all:
+    default_target: True
+    input:
+        targets(FIGURES, TABLES),
+
+
+rule chapter_3:
+    input:
+        targets(
+            [name for name in FIGURES if name.startswith("fig_3")],
+            [name for name in TABLES if name.startswith("table_3")],
+        ),
+
+
+# One target per figure and table: `snakemake --cores 2 table_3_2` makes just what that one needs.
+for name in FIGURES:
+
+    rule:
+        name:
+            name
+        input:
+            targets([name], []),
+
+
+for name in TABLES:
+
+    rule:
+        name:
+            name
+        input:
+            targets([], [name]),

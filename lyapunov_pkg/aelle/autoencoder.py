@@ -1,0 +1,280 @@
+"""Autoencoder of Lyapunov spectra whose latent layer also predicts the loss (dissertation, chapter 3, eqs. 3.5 and 3.6).
+
+Several members, one per seed, are trained side by side on a leading axis M. A member's initialisation, batch order and
+dropout masks come from its own seed, so that its numbers do not depend on who is trained beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ArrayLike = np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """Layers and training of the autoencoder; the defaults are the dissertation's.
+
+    Attributes:
+        latent_size: width of the latent layer.
+        layer_divisors: inner widths of the encoder as fractions of the number of exponents d: d/8, then d/16 (at least 2).
+        dropout: probability with which an inner activation is dropped in training.
+        learning_rate: step size of Adam.
+        batch_size: spectra in a batch.
+        prediction_weights: weight alpha of the prediction loss, stage by stage; the optimiser's state is carried on.
+        epochs_per_stage: epochs of each stage.
+        prediction_loss: norm of the prediction error, mean square "l2" or mean absolute "l1" (reconstruction is always L1).
+    """
+
+    latent_size: int = 32
+    layer_divisors: tuple[int, ...] = (8, 16)
+    dropout: float = 0.1
+    learning_rate: float = 1e-4
+    batch_size: int = 128
+    prediction_weights: tuple[float, ...] = (5, 5, 10, 20)
+    epochs_per_stage: int = 1000
+    prediction_loss: Literal["l2", "l1"] = "l2"
+
+    def __post_init__(self) -> None:
+        counts = {
+            "latent_size": self.latent_size,
+            "batch_size": self.batch_size,
+            "epochs_per_stage": self.epochs_per_stage,
+        }
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name} is {value}; expected at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; expected a probability in [0, 1)")
+        if self.prediction_loss not in ("l2", "l1"):
+            raise ValueError(f"prediction_loss is {self.prediction_loss!r}; expected 'l2' or 'l1'")
+
+    def widths(self, n_exponents: int) -> tuple[int, ...]:
+        """Return the widths of the encoder's layers, from the spectrum to the latent layer; the decoder mirrors them."""
+        inner = (max(n_exponents // divisor, 2) for divisor in self.layer_divisors)
+        return (n_exponents, *inner, self.latent_size)
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """Losses by member and epoch, each (M, epochs), and the epoch whose state was kept, (M,).
+
+    Training losses are taken with dropout, while the parameters move; the validation loss without, after the epoch.
+    """
+
+    reconstruction: np.ndarray
+    prediction: np.ndarray
+    validation_prediction: np.ndarray
+    best_epoch: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpectrumAutoencoder:
+    """M trained autoencoders: encoder phi, decoder psi and linear prediction xi of eq. 3.5.
+
+    `parameters` holds "encoder.0.weight" (M, in, out), "encoder.0.bias" (M, 1, out), ..., "decoder.0.weight", ...,
+    "prediction.0.weight" (M, latent, 1) and "prediction.0.bias" (M, 1, 1).
+    """
+
+    parameters: dict[str, Tensor]
+
+    def encode(self, spectra: ArrayLike) -> Tensor:
+        """Return the latent representation (M, n, latent) of spectra (M, n, d), or of the same (n, d) for every member."""
+        return _through(self.parameters, "encoder", self._stacked(spectra))
+
+    def decode(self, latent: ArrayLike) -> Tensor:
+        """Return the spectra (M, n, d) that latent points (M, n, latent) stand for."""
+        return _through(self.parameters, "decoder", self._stacked(latent))
+
+    def predict(self, latent: ArrayLike) -> Tensor:
+        """Return the loss (M, n) predicted at latent points (M, n, latent)."""
+        return _through(self.parameters, "prediction", self._stacked(latent))[..., 0]
+
+    @property
+    def prediction_weight(self) -> Tensor:
+        """Weights of the prediction layer, (M, latent)."""
+        return self.parameters["prediction.0.weight"][..., 0]
+
+    @property
+    def prediction_bias(self) -> Tensor:
+        """Biases of the prediction layer, (M,)."""
+        return self.parameters["prediction.0.bias"][:, 0, 0]
+
+    def _stacked(self, values: ArrayLike) -> Tensor:
+        weight = self.parameters["prediction.0.weight"]
+        values = torch.as_tensor(values, dtype=weight.dtype)
+        return values.expand(len(weight), *values.shape[-2:])
+
+
+def train_autoencoder(
+    train_spectra: ArrayLike,
+    train_loss: ArrayLike,
+    validation_spectra: ArrayLike,
+    validation_loss: ArrayLike,
+    seeds: Sequence[int],
+    settings: AutoencoderSettings,
+    progress: Callable[[range, str], Sequence[int]] | None = None,
+) -> tuple[SpectrumAutoencoder, TrainingHistory]:
+    """Train one autoencoder per seed on L1 reconstruction plus alpha times the prediction loss (eq. 3.6).
+
+    Both losses are means over a batch. Of all epochs of all stages the state with the lowest prediction loss on the
+    validation part is returned.
+
+    Args:
+        train_spectra: (M, n, d), finite.
+        train_loss: (M, n), the losses to predict.
+        validation_spectra: (M, m, d).
+        validation_loss: (M, m).
+        seeds: M seeds, one per member.
+        settings: layers and training.
+        progress: wraps the range of epochs and names the work, e.g. `lyapunov_pkg.progress.progress`.
+
+    Raises:
+        ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
+    """
+    train = _checked("train", train_spectra, train_loss, len(seeds))
+    validation = _checked("validation", validation_spectra, validation_loss, len(seeds))
+    if train[0].shape[-1] != validation[0].shape[-1]:
+        raise ValueError(
+            f"train_spectra has {train[0].shape[-1]} exponents and validation_spectra {validation[0].shape[-1]}; expected the same"
+        )
+    shapes = _parameter_shapes(settings.widths(train[0].shape[-1]))
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    # One tensor (M, P) holds all parameters, so that an optimiser step and keeping the best state are few operations.
+    flat = torch.stack([_initial_parameters(shapes, generator) for generator in generators]).requires_grad_()
+    optimizer = torch.optim.Adam([flat], lr=settings.learning_rate, fused=True)
+    best, best_loss, best_epoch = (
+        flat.detach().clone(),
+        torch.full((len(seeds),), torch.inf),
+        torch.zeros(len(seeds), dtype=int),
+    )
+    losses = []
+    epochs = range(len(settings.prediction_weights) * settings.epochs_per_stage)
+    for epoch in epochs if progress is None else progress(epochs, "autoencoder"):
+        alpha = settings.prediction_weights[epoch // settings.epochs_per_stage]
+        training = _train_epoch(flat, shapes, optimizer, train, generators, alpha, settings)
+        validation_error = _validate(flat, shapes, validation, settings)
+        losses.append((*training, validation_error))
+        better = validation_error < best_loss
+        best = torch.where(better[:, None], flat.detach(), best)
+        best_loss, best_epoch = torch.where(better, validation_error, best_loss), torch.where(better, epoch, best_epoch)
+    history = (torch.stack(values, dim=1).numpy() for values in zip(*losses, strict=True))
+    return SpectrumAutoencoder(_unpack(best, shapes)), TrainingHistory(*history, best_epoch.numpy())
+
+
+def _parameter_shapes(widths: tuple[int, ...]) -> dict[str, tuple[int, int]]:
+    """Return name -> (rows, columns) of every parameter of one member; weights are (in, out), biases (1, out)."""
+    shapes = {}
+    for part, ends in (("encoder", widths), ("decoder", widths[::-1]), ("prediction", (widths[-1], 1))):
+        for layer, (fan_in, fan_out) in enumerate(pairwise(ends)):
+            shapes[f"{part}.{layer}.weight"] = (fan_in, fan_out)
+            shapes[f"{part}.{layer}.bias"] = (1, fan_out)
+    return shapes
+
+
+def _initial_parameters(shapes: dict[str, tuple[int, int]], generator: torch.Generator) -> Tensor:
+    """Draw one member's parameters, flat, as torch.nn.Linear does: uniform on +-1/sqrt(fan in), biases too."""
+    drawn = []
+    for name, shape in shapes.items():
+        fan_in = shapes[name.replace("bias", "weight")][0]
+        drawn.append((2 * torch.rand(math.prod(shape), generator=generator) - 1) / math.sqrt(fan_in))
+    return torch.cat(drawn)
+
+
+def _unpack(flat: Tensor, shapes: dict[str, tuple[int, int]]) -> dict[str, Tensor]:
+    """Return name -> (M, rows, columns), views of the flat parameters (M, P)."""
+    pieces = flat.split([math.prod(shape) for shape in shapes.values()], dim=1)
+    return {name: piece.unflatten(1, shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
+
+
+def _through(parameters: dict[str, Tensor], part: str, values: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+    """Apply the layers of one part to (M, n, in): tanh after all but the last, times the dropout mask if there are any."""
+    depth = sum(name.startswith(part) for name in parameters) // 2
+    for layer in range(depth):
+        values = torch.baddbmm(parameters[f"{part}.{layer}.bias"], values, parameters[f"{part}.{layer}.weight"])
+        if layer < depth - 1:
+            values = torch.tanh(values)
+            if masks is not None:
+                values = values * masks[layer]
+    return values
+
+
+def _train_epoch(
+    flat: Tensor,
+    shapes: dict[str, tuple[int, int]],
+    optimizer: torch.optim.Optimizer,
+    data: tuple[Tensor, Tensor],
+    generators: Sequence[torch.Generator],
+    alpha: float,
+    settings: AutoencoderSettings,
+) -> tuple[Tensor, Tensor]:
+    """Take one pass over the training part, in each member's own order; return mean reconstruction and prediction loss (M,)."""
+    spectra, loss = data
+    n = loss.shape[1]
+    order = torch.stack([torch.randperm(n, generator=generator) for generator in generators])
+    spectra, loss = torch.take_along_dim(spectra, order[..., None], dim=1), torch.take_along_dim(loss, order, dim=1)
+    inner = settings.widths(spectra.shape[-1])[1:-1]
+    masks = _dropout_masks(n, (*inner, *inner[::-1]), generators, settings.dropout)
+    sums = torch.zeros(2, len(loss))
+    for batch in torch.arange(n).split(settings.batch_size):
+        part = slice(int(batch[0]), int(batch[-1]) + 1)
+        parameters = _unpack(flat, shapes)
+        batch_masks = [mask[:, part] for mask in masks]
+        latent = _through(parameters, "encoder", spectra[:, part], batch_masks[: len(inner)])
+        reconstruction = _through(parameters, "decoder", latent, batch_masks[len(inner) :])
+        reconstruction_loss = (reconstruction - spectra[:, part]).abs().mean(dim=(1, 2))
+        prediction_loss = _prediction_loss(_through(parameters, "prediction", latent)[..., 0], loss[:, part], settings)
+        optimizer.zero_grad()
+        # A sum over members: none sees another's gradient, and Adam works element by element.
+        (reconstruction_loss + alpha * prediction_loss).sum().backward()
+        optimizer.step()
+        sums += len(batch) * torch.stack((reconstruction_loss, prediction_loss)).detach()
+    return tuple(sums / n)
+
+
+def _dropout_masks(
+    n: int, widths: Sequence[int], generators: Sequence[torch.Generator], dropout: float
+) -> tuple[Tensor, ...]:
+    """Draw an epoch's masks (M, n, width), one per inner layer, 0 or 1 / (1 - dropout)."""
+    drawn = torch.stack([torch.rand(n, sum(widths), generator=generator) for generator in generators])
+    return ((drawn >= dropout) / (1 - dropout)).split(widths, dim=-1)
+
+
+@torch.no_grad()
+def _validate(
+    flat: Tensor, shapes: dict[str, tuple[int, int]], data: tuple[Tensor, Tensor], settings: AutoencoderSettings
+) -> Tensor:
+    """Return each member's prediction loss (M,) on the validation part, without dropout."""
+    parameters = _unpack(flat, shapes)
+    latent = _through(parameters, "encoder", data[0])
+    return _prediction_loss(_through(parameters, "prediction", latent)[..., 0], data[1], settings)
+
+
+def _prediction_loss(predicted: Tensor, loss: Tensor, settings: AutoencoderSettings) -> Tensor:
+    error = predicted - loss
+    return (error.square() if settings.prediction_loss == "l2" else error.abs()).mean(dim=1)
+
+
+def _checked(part: str, spectra: ArrayLike, loss: ArrayLike, n_members: int) -> tuple[Tensor, Tensor]:
+    """Return spectra (M, n, d) and loss (M, n) as float32 tensors; raise ValueError if they are not that."""
+    spectra, loss = torch.as_tensor(spectra, dtype=torch.float32), torch.as_tensor(loss, dtype=torch.float32)
+    if spectra.ndim != 3 or len(spectra) != n_members or 0 in spectra.shape:
+        raise ValueError(
+            f"{part}_spectra has shape {tuple(spectra.shape)}; expected ({n_members} seeds, samples, exponents)"
+        )
+    if loss.shape != spectra.shape[:2]:
+        raise ValueError(
+            f"{part}_loss has shape {tuple(loss.shape)}; expected that of {part}_spectra, {tuple(spectra.shape[:2])}"
+        )
+    for name, values in ((f"{part}_spectra", spectra), (f"{part}_loss", loss)):
+        if not values.isfinite().all():
+            raise ValueError(f"{name} has {int((~values.isfinite()).sum())} values that are not finite; expected none")
+    return spectra, loss

@@ -1,0 +1,159 @@
+"""Classifiers of networks into low and high final error, and their scores.
+
+A network is "low" (its final loss is below the median) or not; "low" is the positive class of every score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+class Scores(NamedTuple):
+    """Recall, precision and F1 of the class "low", each in [0, 1]."""
+
+    recall: float
+    precision: float
+    f1: float
+
+
+def scores(predicted_low: np.ndarray, is_low: np.ndarray) -> Scores:
+    """Score predictions (n,) against the truth (n,), both bool.
+
+    Precision is 0 where nothing was predicted low; all three are NaN where nothing is low, for there is nothing to find.
+    """
+    hits = np.count_nonzero(predicted_low & is_low)
+    n_predicted, n_low = np.count_nonzero(predicted_low), np.count_nonzero(is_low)
+    if n_low == 0:
+        return Scores(np.nan, np.nan, np.nan)
+    return Scores(hits / n_low, hits / max(n_predicted, 1), 2 * hits / (n_predicted + n_low))
+
+
+class Threshold(NamedTuple):
+    """A decision boundary on one number: low error lies above `value` (strictly), or at and below it."""
+
+    value: float
+    low_is_above: bool
+
+    def predict_low(self, values: np.ndarray) -> np.ndarray:
+        """Return bool, in the shape of `values`: predicted low."""
+        return (np.asarray(values) > self.value) == self.low_is_above
+
+
+def best_f1_threshold(values: np.ndarray, is_low: np.ndarray) -> Threshold:
+    """Return the boundary on values (n,) of highest F1 against is_low (n,), over both directions.
+
+    Boundaries lie half way between neighbouring values; of equal F1, "low is above" and the smallest value win. Calling
+    everything low is allowed: the boundary then lies just below the smallest value, or at the largest.
+
+    Raises:
+        ValueError: values that are not finite, or only one class.
+    """
+    values, is_low = _checked(values, is_low)
+    order = np.argsort(values)
+    ordered, low = values[order], is_low[order]
+    last_of_its_value = np.append(ordered[1:] > ordered[:-1], True)
+    below = np.append(0, np.cumsum(low)[last_of_its_value])  # low ones at and below each boundary
+    n_below = np.append(0, np.flatnonzero(last_of_its_value) + 1)
+    f1_above = 2 * (low.sum() - below) / (len(low) - n_below + low.sum())
+    f1_below = 2 * below / (n_below + low.sum())
+    low_is_above = bool(f1_above.max() >= f1_below.max())
+    best = int(np.argmax(f1_above if low_is_above else f1_below))
+    return Threshold(_boundary(ordered[last_of_its_value], best), low_is_above)
+
+
+def _boundary(distinct: np.ndarray, n_below: int) -> float:
+    """Return a number with exactly `n_below` of the ascending distinct values at or below it."""
+    if n_below == 0:
+        return float(np.nextafter(distinct[0], -np.inf))
+    if n_below == len(distinct):
+        return float(distinct[-1])
+    low, high = distinct[n_below - 1], distinct[n_below]
+    middle = low + (high / 2 - low / 2)
+    return float(middle) if low <= middle < high else float(low)
+
+
+def median_threshold(values: np.ndarray, is_low: np.ndarray) -> Threshold:
+    """Return the median of values (n,) as the boundary, low on the side where that gives the higher F1 against is_low (n,).
+
+    Raises:
+        ValueError: values that are not finite, or only one class.
+    """
+    values, is_low = _checked(values, is_low)
+    both = [Threshold(float(np.median(values)), low_is_above) for low_is_above in (True, False)]
+    return max(both, key=lambda threshold: scores(threshold.predict_low(values), is_low).f1)
+
+
+def _checked(values: np.ndarray, is_low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, is_low = np.asarray(values, dtype=np.float64), np.asarray(is_low, dtype=bool)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{np.count_nonzero(~np.isfinite(values))} of {values.size} values are not finite; expected none"
+        )
+    if not has_both_classes(is_low):
+        raise ValueError(
+            f"all {is_low.size} samples are {'low' if is_low.any() else 'high'} error; expected both classes"
+        )
+    return values, is_low
+
+
+def has_both_classes(is_low: np.ndarray) -> bool:
+    """Tell whether is_low (n,) holds low and high samples."""
+    return bool(np.any(is_low) and not np.all(is_low))
+
+
+@dataclass(frozen=True)
+class OrthantClassifier:
+    """The 2^k orthants around the medians (k,) of k components; `optimal` (2^k,) says which of them are called low.
+
+    An orthant is optimal if more of its training samples are low than high (dissertation, "Higher Dimensions of AeLLE");
+    one without training samples is not.
+    """
+
+    medians: np.ndarray
+    optimal: np.ndarray
+
+    @classmethod
+    def fit(cls, components: np.ndarray, is_low: np.ndarray, n_components: int) -> OrthantClassifier:
+        """Learn medians and optimal orthants from the first `n_components` of components (n, k) and is_low (n,).
+
+        Raises:
+            ValueError: more components asked for than there are.
+        """
+        if not 1 <= n_components <= components.shape[1]:
+            raise ValueError(
+                f"n_components is {n_components}; expected 1 to the {components.shape[1]} components given"
+            )
+        medians = np.median(components[:, :n_components], axis=0)
+        orthant = _orthants(components, medians)
+        votes = np.bincount(orthant, weights=np.where(is_low, 1.0, -1.0), minlength=2**n_components)
+        return cls(medians, votes > 0)
+
+    def predict_low(self, components: np.ndarray) -> np.ndarray:
+        """Return bool (n,): whether components (n, at least k) fall in an optimal orthant."""
+        return self.optimal[_orthants(components, self.medians)]
+
+
+def _orthants(components: np.ndarray, medians: np.ndarray) -> np.ndarray:
+    """Number the orthants: bit j is set where component j lies above its median."""
+    above = components[:, : len(medians)] > medians
+    return above @ (1 << np.arange(len(medians)))
+
+
+def spectrum_classifiers(seed: int) -> dict[str, tuple[str, ClassifierMixin]]:
+    """Return name -> (features, unfitted classifier) of the scikit-learn classifiers that AeLLE is compared with.
+
+    Features are "spectrum" (all exponents) or "max_mean" (two numbers).
+    """
+    return {
+        "logistic_spectrum": ("spectrum", make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))),
+        "logistic_max_mean": ("max_mean", make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))),
+        "gradient_boosting_spectrum": ("spectrum", HistGradientBoostingClassifier(random_state=seed)),
+    }

@@ -1,0 +1,72 @@
+"""Lipschitz recurrent network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.cells.base import Cell, Params, push, scale, tanh_slope
+
+
+@dataclass(frozen=True)
+class LipschitzRNN(Cell):
+    """Lipschitz RNN, solved by Euler's method (dissertation, appendix C of chapter 3, "Lipschitz RNN"; Erichson et al. 2021).
+
+        h_t = h_{t-1} + dt (alpha A h_{t-1} + tanh(W h_{t-1} + U x_t + b))
+        A = (1 - beta_A)(M_A + M_Aᵀ) + beta_A (M_A - M_Aᵀ) - gamma_A I,    W from M_W likewise
+        J = I + dt (alpha A + diag(sech²(W h_{t-1} + U x_t + b)) W)
+
+    U is `input_weight`; `recurrent_weight` (2H, H) is M_A above M_W.
+    """
+
+    name: ClassVar[str] = "lipschitz"
+
+    dt: float = 0.03
+    """Time step."""
+    beta_A: float = 0.75
+    """Share of the antisymmetric part of A."""
+    beta_W: float = 0.75
+    """Share of the antisymmetric part of W."""
+    gamma_A: float = 0.001
+    """Damping of A."""
+    gamma_W: float = 0.001
+    """Damping of W."""
+    alpha: float = 1.0
+    """Weight of the linear term."""
+
+    def parameter_shapes(self) -> dict[str, tuple[int, int]]:
+        """See `Cell.parameter_shapes`."""
+        size = self.hidden_size
+        return {"input_weight": (size, self.input_size), "recurrent_weight": (2 * size, size)}
+
+    def prepare(self, params: Params) -> Params:
+        """Return alpha A above W as "recurrent_weight"."""
+        m_a, m_w = params["recurrent_weight"].chunk(2, dim=-2)
+        a = symmetric_skew(m_a, self.beta_A, self.gamma_A)
+        return {"recurrent_weight": torch.cat([self.alpha * a, symmetric_skew(m_w, self.beta_W, self.gamma_W)], dim=-2)}
+
+    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
+        """See `Cell.advance`."""
+        linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
+        return torch.add(state, linear + torch.tanh(recurrent + drive), alpha=self.dt)
+
+    def advance_tangents(
+        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Cell.advance_tangents`; without noise."""
+        linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
+        a = recurrent + drive
+        d_linear, da = push(prepared["recurrent_weight"], tangents).chunk(2, dim=-2)
+        if drive_tangents is not None:
+            da = da + drive_tangents
+        state = torch.add(state, linear + torch.tanh(a), alpha=self.dt)
+        return state, torch.add(tangents, d_linear + scale(tanh_slope(a), da), alpha=self.dt)
+
+
+def symmetric_skew(m: Tensor, beta: float, gamma: float) -> Tensor:
+    """Return (1 - beta)(M + Mᵀ) + beta (M - Mᵀ) - gamma I = M + (1 - 2 beta) Mᵀ - gamma I; M (*lead, H, H)."""
+    identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
+    return m + (1 - 2 * beta) * m.mT - gamma * identity

@@ -1,0 +1,44 @@
+"""Noisy recurrent network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.cells.base import Params
+from lyapunov_pkg.cells.lipschitz import LipschitzRNN
+
+
+@dataclass(frozen=True)
+class NoisyRNN(LipschitzRNN):
+    """Noisy RNN (dissertation, appendix C of chapter 3, "Noisy RNN"; Lim et al. 2021): a Lipschitz RNN with noise in training.
+
+        h_t = h_{t-1} + dt m_t ∘ (alpha A h_{t-1} + tanh(W h_{t-1} + U x_t + b)) + additive_noise ξ_t
+        m_t = multiplicative_noise η_t + (1 - multiplicative_noise)
+
+    with ξ_t, η_t ~ N(0, 1) for each hidden unit, and A, W as in the Lipschitz RNN. Without `noise` m_t is 1 and ξ_t is 0, which is
+    how the network is evaluated and what its Jacobian is taken of: the Lipschitz RNN's. The text writes rows, h A; as columns
+    its matrices are the transposes of these, which only relabels the weights that are trained.
+    """
+
+    name: ClassVar[str] = "noisy"
+    noise_shape: ClassVar[int] = 2
+
+    dt: float = 0.01
+    multiplicative_noise: float = 0.02
+    """k of the dissertation."""
+    additive_noise: float = 0.02
+    """Standard deviation of the additive noise of a step."""
+
+    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
+        """See `Cell.advance`; noise (*lead, B, 2, H): the multiplicative draw, the additive draw."""
+        if noise is None:
+            return super().advance(prepared, state, drive)
+        eta, xi = noise.unbind(dim=-2)
+        linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
+        multiplier = self.dt * (self.multiplicative_noise * eta + (1 - self.multiplicative_noise))
+        state = torch.addcmul(state, multiplier, linear + torch.tanh(recurrent + drive))
+        return torch.add(state, xi, alpha=self.additive_noise)

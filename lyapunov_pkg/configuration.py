@@ -1,0 +1,87 @@
+"""Validation of the workflow's configuration, before any job runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; the message lists every key at fault, its value and what is allowed."""
+
+
+def validate_configuration(configuration: Mapping[str, Any], schema_path: str | Path) -> None:
+    """Check `configuration` against a JSON schema (YAML file), and what a schema cannot say.
+
+    Raises:
+        ConfigurationError: a misspelt or missing key, a wrong type, a value out of range; all of them at once.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text())
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(configuration), key=lambda error: list(map(str, error.path))
+    )
+    problems = [line for error in errors for line in explain(error)] or cross_checks(configuration)
+    if problems:
+        raise ConfigurationError(
+            "the configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems)
+        )
+
+
+def explain(error: ValidationError) -> list[str]:
+    """Return the lines for one schema error: key, value found, and what is allowed."""
+    key = ".".join(map(str, error.absolute_path)) or "the configuration"
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        return [misspelt(key, name, known) for name in error.instance if name not in known]
+    if "propertyNames" in error.schema_path:
+        return [misspelt(key, error.instance, error.validator_value)]
+    if error.validator == "required":
+        return [f"{key} lacks {name}" for name in error.validator_value if name not in error.instance]
+    allowed = {
+        "enum": lambda value: "one of " + ", ".join(map(str, value)),
+        "type": lambda value: " or ".join([value] if isinstance(value, str) else value),
+        "minimum": lambda value: f"at least {value}",
+        "maximum": lambda value: f"at most {value}",
+        "exclusiveMinimum": lambda value: f"more than {value}",
+        "exclusiveMaximum": lambda value: f"less than {value}",
+        "minItems": lambda value: f"at least {value} entries",
+        "maxItems": lambda value: f"at most {value} entries",
+        "minProperties": lambda value: f"at least {value} entries",
+        "minLength": lambda value: f"at least {value} characters",
+        "pattern": lambda value: f"text that matches {value}",
+    }[error.validator](error.validator_value)
+    return [f"{key} is {error.instance!r}; expected {allowed}"]
+
+
+def misspelt(parent: str, name: str, known: Iterable[str]) -> str:
+    """Return the line for an unknown key, with the closest known one."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "allowed are " + ", ".join(sorted(known))
+    return f"unknown key {name!r} in {parent}; {hint}"
+
+
+def cross_checks(configuration: Mapping[str, Any]) -> list[str]:
+    """Return the problems that need more than one key to be seen."""
+    problems = []
+    smnist = configuration["smnist"]
+    for architecture, settings in smnist["architectures"].items():
+        low, high = settings["init_param"]
+        if low > high:
+            problems.append(
+                f"smnist.architectures.{architecture}.init_param is [{low}, {high}]; expected lowest <= highest"
+            )
+    aelle = smnist["aelle"]
+    for key in ("final_fractions", "pretrained_fractions"):
+        if abs(sum(aelle[key]) - 1) > 1e-9:
+            problems.append(f"smnist.aelle.{key} is {aelle[key]}, which adds up to {sum(aelle[key]):g}; expected 1")
+    if aelle["pretrained_epochs"] > smnist["training"]["epochs"] + 1:
+        problems.append(
+            f"smnist.aelle.pretrained_epochs is {aelle['pretrained_epochs']}; expected at most "
+            f"smnist.training.epochs + 1 = {smnist['training']['epochs'] + 1}"
+        )
+    return problems

@@ -1,0 +1,7 @@
+"""Batched QR decomposition: the one place where tangent vectors are orthonormalised."""
+
+from __future__ import annotations
+
+from lyapunov_pkg.linalg.orthonormalization import orthonormalize
+
+__all__ = ["orthonormalize"]

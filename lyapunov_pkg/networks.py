@@ -1,0 +1,336 @@
+"""Layers of a cell and a linear readout, for many variants at once; and reading torch.nn modules.
+
+Symbols: V variants, B sequences, T steps, H hidden units, F input features, k tangent vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.cells import Cell, make_cell
+from lyapunov_pkg.cells.base import Params
+
+TORCH_ARCHITECTURES = {
+    "RNN_TANH": ("rnn", {"nonlinearity": "tanh"}),
+    "RNN_RELU": ("rnn", {"nonlinearity": "relu"}),
+    "LSTM": ("lstm", {}),
+    "GRU": ("gru", {}),
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers of a cell and a linear readout, whose parameters carry a leading axis of variants.
+
+    Layer l > 1 takes the hidden units of layer l - 1 at the same step as its input. The state of a network is the states of
+    its layers in order (dissertation, eq. 2.5), so that its Jacobian is block lower triangular (eq. 2.6, fig. 2.1).
+
+    Attributes:
+        cells: the cell of each layer.
+        output_size: outputs of the readout; 0: there is none, and the outputs are the hidden units of the last layer.
+        params: "layer_0.recurrent_weight": (V, rows, columns) and so on; "readout.weight": (V, output_size, H),
+            "readout.bias": (V, output_size).
+    """
+
+    cells: tuple[Cell, ...]
+    output_size: int
+    params: Params
+
+    @classmethod
+    def initialise(
+        cls,
+        architecture: str,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        init_params: Sequence[float],
+        generators: Sequence[torch.Generator],
+        n_layers: int = 1,
+        **hyperparameters: float | str,
+    ) -> Network:
+        """Draw a network for each variant, in float32 on the CPU.
+
+        A variant's numbers depend on its generator alone, not on who is beside it. They are drawn in this order: layer by
+        layer the cell's parameters as in `Cell.parameter_shapes`, uniform on [-p, p], without biases; then the weight and
+        the bias of the readout, both uniform on [-1/sqrt(H), 1/sqrt(H)], as torch.nn.Linear is initialised.
+
+        Args:
+            architecture: a key of `lyapunov_pkg.cells.CELLS`.
+            input_size: F.
+            hidden_size: H, of every layer.
+            output_size: outputs of the readout, 0 for none.
+            init_params: p of each variant.
+            generators: random stream of each variant, on the CPU.
+            n_layers: layers.
+            hyperparameters: the cell's own.
+
+        Raises:
+            ValueError: unknown architecture or hyperparameter, a size out of range, or as many init_params as generators
+                are not there.
+        """
+        if len(init_params) != len(generators) or not init_params:
+            raise ValueError(
+                f"init_params has {len(init_params)} entries and generators {len(generators)}; "
+                "expected one of each for every variant"
+            )
+        for name, value, lowest in (("n_layers", n_layers, 1), ("output_size", output_size, 0)):
+            if value < lowest:
+                raise ValueError(f"{name} is {value}; expected {lowest} or above")
+        input_sizes = [input_size] + [hidden_size] * (n_layers - 1)
+        cells = tuple(make_cell(architecture, size, hidden_size, **hyperparameters) for size in input_sizes)
+        variants = [
+            _draw_variant(cells, output_size, init_param, generator)
+            for init_param, generator in zip(init_params, generators, strict=True)
+        ]
+        params = {name: torch.stack([variant[name] for variant in variants]) for name in variants[0]}
+        return cls(cells, output_size, params)
+
+    @classmethod
+    def from_params(cls, architecture: str, params: Params, **hyperparameters: float | str) -> Network:
+        """Return the network to which stored parameters belong; sizes and layers are read off their shapes.
+
+        Args:
+            architecture: a key of `lyapunov_pkg.cells.CELLS`.
+            params: as `params` of a network, each with the leading axis of variants.
+            hyperparameters: the cell's own.
+
+        Raises:
+            ValueError: unknown architecture or hyperparameter, or no layer in `params`.
+        """
+        n_layers = sum(name.endswith(".input_weight") for name in params)
+        if n_layers == 0:
+            raise ValueError(f"params holds {sorted(params)}; expected 'layer_0.input_weight' and so on")
+        sizes = [params[f"layer_{layer}.recurrent_weight"].shape[-1] for layer in range(n_layers)]
+        input_sizes = [params["layer_0.input_weight"].shape[-1], *sizes]
+        cells = tuple(
+            make_cell(architecture, input_size, size, **hyperparameters)
+            for input_size, size in zip(input_sizes, sizes, strict=False)
+        )
+        output_size = params["readout.weight"].shape[-2] if "readout.weight" in params else 0
+        return cls(cells, output_size, params)
+
+    @property
+    def n_variants(self) -> int:
+        """V."""
+        return self.params["layer_0.input_weight"].shape[0]
+
+    @property
+    def input_size(self) -> int:
+        """F."""
+        return self.cells[0].input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Hidden units of the last layer, H."""
+        return self.cells[-1].hidden_size
+
+    @property
+    def state_size(self) -> int:
+        """State variables of all layers."""
+        return sum(cell.state_size for cell in self.cells)
+
+    @property
+    def reduced_size(self) -> int:
+        """Hidden units of all layers, the rows of the dissertation's reduced Jacobian."""
+        return sum(cell.hidden_size for cell in self.cells)
+
+    @property
+    def noise_shape(self) -> int:
+        """Standard normal draws per hidden unit and step that `forward` takes as `noise`, over all layers."""
+        return sum(cell.noise_shape for cell in self.cells)
+
+    def layer_params(self, layer: int) -> Params:
+        """Return the parameters of one layer, under the cell's own names."""
+        prefix = f"layer_{layer}."
+        return {name.removeprefix(prefix): value for name, value in self.params.items() if name.startswith(prefix)}
+
+    def with_params(self, params: Params) -> Network:
+        """Return this network with other values of its parameters."""
+        return replace(self, params=params)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Network:
+        """Return this network on a device and in a precision; None: as they are."""
+        return self.with_params({name: value.to(device=device, dtype=dtype) for name, value in self.params.items()})
+
+    def select(self, indices: Sequence[int] | slice | Tensor) -> Network:
+        """Return the network of some of the variants."""
+        return self.with_params({name: value[indices] for name, value in self.params.items()})
+
+    def initial_state(self, n_sequences: int) -> Tensor:
+        """Return the state (V, B, state_size) of zeros."""
+        weight = self.params["layer_0.input_weight"]
+        return weight.new_zeros(self.n_variants, n_sequences, self.state_size)
+
+    def draw_noise(self, n_sequences: int, n_steps: int, generators: Sequence[torch.Generator]) -> Tensor | None:
+        """Return the standard normal draws that `forward` takes in training, each variant's from its own generator.
+
+        Returns:
+            (V, B, T, noise_shape, H), drawn on the CPU; None for cells without noise.
+        """
+        if self.noise_shape == 0:
+            return None
+        shape = (n_sequences, n_steps, self.noise_shape, self.hidden_size)
+        draws = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        return draws.to(self.params["layer_0.input_weight"])
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None, last_only: bool = False) -> Tensor:
+        """Run whole sequences from the state zero; differentiable by autograd with respect to `params` and `inputs`.
+
+        Args:
+            inputs: (V, B, T, F), or (B, T, F) for all variants.
+            noise: standard normal draws (V, B, T, noise_shape, H) of a noisy cell in training; None: no noise.
+            last_only: only the outputs of the last step.
+
+        Returns:
+            Outputs (V, B, T, output_size), or (V, B, output_size) where last_only.
+
+        Raises:
+            ValueError: inputs of another number of features.
+        """
+        self._check_features(inputs)
+        sequence = inputs.transpose(-3, -2)  # time first, so that the drives of a step lie together
+        draws = [None] * len(self.cells) if noise is None else noise.split([c.noise_shape for c in self.cells], dim=-2)
+        for layer, cell in enumerate(self.cells):
+            hidden = self._run_layer(layer, sequence, draws[layer])
+            if last_only and layer == len(self.cells) - 1:
+                return self._readout(hidden[-1])
+            sequence = torch.stack(hidden, dim=-3)
+        return self._readout(sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1]).transpose(-3, -2)
+
+    def step(self, state: Tensor, x: Tensor) -> Tensor:
+        """Return the next state (V, B, state_size) under the input x (V, B, F) or (B, F)."""
+        self._check_features(x)
+        states = []
+        for layer, (cell, own) in enumerate(zip(self.cells, self._split_state(state), strict=True)):
+            states.append(cell.step(self.layer_params(layer), own, x))
+            x = states[-1][..., : cell.hidden_size]
+        return torch.cat(states, dim=-1)
+
+    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the next state and the Jacobian of all layers applied to tangent vectors (dissertation, eq. 2.6).
+
+        Args:
+            state: (V, B, state_size).
+            x: (V, B, F) or (B, F).
+            tangents: (V, B, state_size, k), layers in order; or (V, B, reduced_size, k), tangents of the hidden units of
+                the layers, for the dissertation's reduced Jacobian. As many rows come back.
+
+        Raises:
+            ValueError: inputs of another number of features, or tangents of neither number of rows.
+        """
+        self._check_features(x)
+        rows = self._tangent_rows(tangents)
+        states, moved, input_tangents = [], [], None
+        parts = zip(self.cells, self._split_state(state), tangents.split(rows, dim=-2), strict=True)
+        for layer, (cell, own, own_tangents) in enumerate(parts):
+            params = self.layer_params(layer)
+            own, own_tangents = cell.push_forward(params, own, x, own_tangents, input_tangents)
+            x, input_tangents = own[..., : cell.hidden_size], own_tangents[..., : cell.hidden_size, :]
+            states.append(own)
+            moved.append(own_tangents)
+        if len(states) == 1:
+            return states[0], moved[0]
+        return torch.cat(states, dim=-1), torch.cat(moved, dim=-2)
+
+    def jacobian(self, state: Tensor, x: Tensor, reduced: bool = False) -> Tensor:
+        """Return d state_t / d state_{t-1}: (V, B, state_size, state_size), or (V, B, reduced_size, reduced_size)."""
+        size = self.reduced_size if reduced else self.state_size
+        identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
+        return self.push_forward(state, x, identity)[1]
+
+    def _run_layer(self, layer: int, sequence: Tensor, noise: Tensor | None) -> list[Tensor]:
+        """Return the hidden units (V, B, H) of one layer at each step of its inputs (V, T, B, F) or (T, B, F)."""
+        cell, params = self.cells[layer], self.layer_params(layer)
+        prepared = cell.prepare(params)
+        # One product for the inputs of all steps.
+        drives = cell.drive(params, sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1]).unbind(dim=-3)
+        draws = [None] * len(drives) if noise is None else noise.unbind(dim=-3)
+        state = drives[0].new_zeros(*drives[0].shape[:-1], cell.state_size)
+        hidden = []
+        for drive, draw in zip(drives, draws, strict=True):
+            state = cell.advance(prepared, state, drive, draw)
+            hidden.append(state[..., : cell.hidden_size])
+        return hidden
+
+    def _readout(self, hidden: Tensor) -> Tensor:
+        """Return the outputs (V, N, output_size) of hidden units (V, N, H)."""
+        if self.output_size == 0:
+            return hidden
+        return hidden @ self.params["readout.weight"].mT + self.params["readout.bias"].unsqueeze(-2)
+
+    def _split_state(self, state: Tensor) -> tuple[Tensor, ...]:
+        return state.split([cell.state_size for cell in self.cells], dim=-1)
+
+    def _tangent_rows(self, tangents: Tensor) -> list[int]:
+        """Return how many rows of the tangents belong to each layer."""
+        if tangents.shape[-2] == self.state_size:
+            return [cell.state_size for cell in self.cells]
+        if tangents.shape[-2] == self.reduced_size:
+            return [cell.hidden_size for cell in self.cells]
+        raise ValueError(
+            f"tangents has {tangents.shape[-2]} rows; expected {self.state_size} (full state) or {self.reduced_size} (hidden)"
+        )
+
+    def _check_features(self, inputs: Tensor) -> None:
+        if inputs.shape[-1] != self.input_size:
+            raise ValueError(f"inputs has {inputs.shape[-1]} features; expected {self.input_size}")
+
+
+def _draw_variant(cells: Sequence[Cell], output_size: int, init_param: float, generator: torch.Generator) -> Params:
+    """Draw the parameters of one variant; see `Network.initialise` for the order."""
+    params = {}
+    for layer, cell in enumerate(cells):
+        drawn = cell.init_params(init_param, generator)
+        params |= {f"layer_{layer}.{name}": value for name, value in drawn.items()}
+    if output_size:
+        hidden_size = cells[-1].hidden_size
+        bound = 1 / math.sqrt(hidden_size)
+        for name, shape in (("weight", (output_size, hidden_size)), ("bias", (output_size,))):
+            drawn = torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+            params[f"readout.{name}"] = drawn
+    return params
+
+
+def from_torch(module: torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU) -> Network:
+    """Read a torch.nn recurrent module of any depth as a network of one variant without readout.
+
+    The weights are shared with the module, not copied, and detached from its graph. Dropout between layers is left out, as
+    in the module's evaluation mode; batch_first makes no difference.
+
+    Raises:
+        TypeError: another kind of module.
+        ValueError: a bidirectional module, or one with proj_size.
+    """
+    if not isinstance(module, torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU):
+        raise TypeError(f"network is a {type(module).__name__}; expected torch.nn.RNN, torch.nn.LSTM or torch.nn.GRU")
+    if module.bidirectional:
+        raise ValueError(
+            "network is bidirectional; expected one direction, since a state that reads the future is no map"
+        )
+    if module.proj_size:
+        raise ValueError(f"network has proj_size {module.proj_size}; expected 0, projections are not supported")
+    architecture, hyperparameters = TORCH_ARCHITECTURES[module.mode]
+    cells, params = [], {}
+    for layer in range(module.num_layers):
+        input_size = module.input_size if layer == 0 else module.hidden_size
+        cells.append(make_cell(architecture, input_size, module.hidden_size, **hyperparameters))
+        read = _read_torch_layer(module, layer)
+        params |= {f"layer_{layer}.{name}": value.detach().unsqueeze(0) for name, value in read.items()}
+    return Network(tuple(cells), 0, params)
+
+
+def _read_torch_layer(module: torch.nn.RNNBase, layer: int) -> Params:
+    """Return the weights of one layer; the biases apart for GRU, which needs them so, and added for the others."""
+    weights = {name: getattr(module, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh")}
+    params = {"input_weight": weights["weight_ih"], "recurrent_weight": weights["weight_hh"]}
+    if not module.bias:
+        return params
+    bias, recurrent_bias = getattr(module, f"bias_ih_l{layer}"), getattr(module, f"bias_hh_l{layer}")
+    if module.mode == "GRU":
+        return params | {"bias": bias, "recurrent_bias": recurrent_bias}
+    return params | {"bias": bias + recurrent_bias}

@@ -1,0 +1,52 @@
+"""What figures and tables share: display names, and which epochs they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import xarray as xr
+
+# In the order in which figures and tables list them.
+ARCHITECTURE_LABELS = {
+    "rnn": "RNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "asrnn": "ASRNN",
+    "cornn": "coRNN",
+    "lipschitz": "Lipschitz RNN",
+    "noisy": "Noisy RNN",
+    "lem": "LEM",
+}
+
+CLASSIFIER_LABELS = {
+    "lyapunov_mean": "LE mean",
+    "lyapunov_max": "LE max",
+    "spectrum_pca": "LE PCA",
+    "aelle": "AeLLE",
+    "loss_at_epoch": "loss at that epoch",
+    "logistic_max_mean": "logistic regression on [LE max, LE mean]",
+    "logistic_spectrum": "logistic regression on the spectrum",
+    "gradient_boosting_spectrum": "gradient boosting on the spectrum",
+}
+
+SHOWN_PERCENT = (0, 10, 20, 50)
+
+
+def in_display_order(names: Iterable[str], labels: dict[str, str]) -> list[str]:
+    """The distinct `names`: those in `labels` first and in its order, then the others alphabetically."""
+    present = {str(name) for name in names}
+    return [name for name in labels if name in present] + sorted(present - set(labels))
+
+
+def shown_epochs(pretrained: xr.Dataset) -> list[tuple[int, float]]:
+    """The epochs nearest to 0, 10, 20 and 50% of training, as (epoch, per cent of training); each once.
+
+    Raises:
+        ValueError: `pretrained` has no attribute `total_epochs`.
+    """
+    if "total_epochs" not in pretrained.attrs:
+        raise ValueError(f"pretrained has attributes {sorted(pretrained.attrs)}; expected `total_epochs` among them")
+    total = int(pretrained.attrs["total_epochs"])
+    epochs = pretrained["epoch"].values
+    nearest = {int(epochs[abs(epochs * 100 / total - percent).argmin()]) for percent in SHOWN_PERCENT}
+    return [(epoch, 100 * epoch / total) for epoch in sorted(nearest)]

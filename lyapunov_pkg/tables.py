@@ -1,0 +1,235 @@
+"""The dissertation's tables of chapter 3, from ours: a function takes a Dataset and returns a pandas DataFrame.
+
+Scores are fractions of 1, given as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (the standard
+deviation is that of a sample; it is empty for one seed). `<score>_dissertation` is the dissertation's single run, where it
+gives one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, CLASSIFIER_LABELS, in_display_order, shown_epochs
+
+SCORES = ("recall", "precision", "f1")
+
+# The dissertation's numbers, as printed (per cent as fractions): (recall, precision, F1) by (training per cent, classifier).
+DISSERTATION_3_1_AND_3_2 = {
+    (0, "lyapunov_mean"): (0.991, 0.556, 0.71),
+    (0, "lyapunov_max"): (0.653, 0.903, 0.72),
+    (0, "spectrum_pca"): (1.000, 0.559, 0.76),
+    (0, "aelle"): (0.938, 0.770, 0.85),
+    (10, "lyapunov_mean"): (0.977, 0.583, 0.73),
+    (10, "lyapunov_max"): (0.607, 0.926, 0.74),
+    (10, "spectrum_pca"): (0.968, 0.600, 0.74),
+    (10, "aelle"): (0.915, 0.866, 0.89),
+    (10, "loss_at_epoch"): (0.169, 0.951, 0.35),
+    (20, "lyapunov_mean"): (0.976, 0.585, 0.73),
+    (20, "lyapunov_max"): (0.595, 0.943, 0.73),
+    (20, "spectrum_pca"): (0.966, 0.603, 0.74),
+    (20, "aelle"): (0.918, 0.865, 0.90),
+    (20, "loss_at_epoch"): (0.458, 0.977, 0.66),
+    (50, "lyapunov_mean"): (0.964, 0.589, 0.73),
+    (50, "lyapunov_max"): (0.588, 0.943, 0.72),
+    (50, "spectrum_pca"): (0.949, 0.604, 0.74),
+    (50, "aelle"): (0.886, 0.837, 0.86),
+    (50, "loss_at_epoch"): (0.777, 0.973, 0.86),
+}
+# F1 by (training per cent, number of principal components).
+DISSERTATION_3_3 = {
+    (0, 1): 0.81,
+    (0, 2): 0.81,
+    (0, 4): 0.84,
+    (0, 10): 0.89,
+    (50, 1): 0.84,
+    (50, 2): 0.84,
+    (50, 4): 0.87,
+    (50, 10): 0.91,
+}
+# Range of the initialisation parameter; every architecture has 200 networks of 64 hidden units. (The text says 50 for ASRNN.)
+DISSERTATION_A1 = {
+    "rnn": (0.1, 3.0),
+    "lstm": (0.1, 3.0),
+    "gru": (0.1, 3.0),
+    "asrnn": (0.1, 30.0),
+    "cornn": (0.1, 30.0),
+    "lipschitz": (0.1, 20.0),
+    "noisy": (0.1, 5.0),
+    "lem": (0.1, 10.0),
+}
+DISSERTATION_B4 = {
+    "lyapunov_mean": (0.610, 0.609, 0.609),
+    "lyapunov_max": (0.566, 0.567, 0.566),
+    "spectrum_pca": (0.608, 0.608, 0.608),
+    "aelle": (0.859, 0.859, 0.859),
+}
+# Per cent of the networks right of PC1's (median, mean).
+DISSERTATION_D5 = {
+    "rnn": (0.0, 0.0),
+    "lstm": (19.8, 14.5),
+    "gru": (18.6, 13.5),
+    "asrnn": (5.5, 12.6),
+    "cornn": (0.4, 17.9),
+    "lipschitz": (23.9, 17.2),
+    "noisy": (20.7, 16.1),
+    "lem": (11.1, 8.2),
+}
+
+COLUMN_LABELS = {
+    "training_percent": "training [%]",
+    "classifier": "classifier",
+    "n_components": "principal components",
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "task": "task",
+    "architecture": "architecture",
+    "hidden_size": "hidden size",
+    "init_param_low": "init. parameter from",
+    "init_param_high": "init. parameter to",
+    "networks": "networks",
+    "loss": "loss",
+    "right_of_median": "right of median of PC1 [%]",
+    "right_of_mean": "right of mean of PC1 [%]",
+}
+
+
+def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
+    """Scores of pre-trained AeLLE, and of the loss at that epoch, on the test networks over training."""
+    return _scores_over_training(pretrained, ("aelle", "loss_at_epoch"))
+
+
+def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
+    """Scores of every classifier on the test networks over training; ours includes some that the dissertation has not."""
+    return _scores_over_training(pretrained, in_display_order(pretrained["classifier"].values, CLASSIFIER_LABELS))
+
+
+def _scores_over_training(pretrained: xr.Dataset, classifiers: Sequence[str]) -> pd.DataFrame:
+    rows = []
+    for epoch, percent in shown_epochs(pretrained):
+        for classifier in classifiers:
+            scores = pretrained.sel(epoch=epoch, classifier=classifier)
+            printed = DISSERTATION_3_1_AND_3_2.get((percent, classifier))
+            rows.append(
+                {"training_percent": percent, "classifier": _classifier_label(classifier)}
+                | _all_scores(scores, printed)
+            )
+    return pd.DataFrame(rows)
+
+
+def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
+    """F1 of the orthants of the first 1, 2, 4, ... principal components of pre-trained AeLLE over training."""
+    rows = []
+    for epoch, percent in shown_epochs(pretrained):
+        for n_components in pretrained["n_components"].values:
+            f1 = pretrained["orthant_f1"].sel(epoch=epoch, n_components=n_components)
+            printed = DISSERTATION_3_3.get((percent, int(n_components)))
+            row = {"training_percent": percent, "n_components": int(n_components)}
+            rows.append(row | _over_seeds("f1", f1.values, printed))
+    return pd.DataFrame(rows)
+
+
+def table_3_a1(configuration: Mapping[str, Any]) -> pd.DataFrame:
+    """Who is trained on sequential MNIST, from `configuration["smnist"]`, beside the dissertation's networks."""
+    smnist = configuration["smnist"]
+    rows = []
+    for name in in_display_order(smnist["architectures"], ARCHITECTURE_LABELS):
+        low, high = smnist["architectures"][name]["init_param"]
+        printed = DISSERTATION_A1.get(name, (np.nan, np.nan))
+        rows.append(
+            {
+                "task": "SMNIST",
+                "architecture": ARCHITECTURE_LABELS.get(name, name),
+                "hidden_size": smnist["hidden_size"],
+                "init_param_low": low,
+                "init_param_high": high,
+                "networks": smnist["variants"],
+                "loss": "cross entropy",
+                "hidden_size_dissertation": 64,
+                "init_param_low_dissertation": printed[0],
+                "init_param_high_dissertation": printed[1],
+                "networks_dissertation": 200,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def table_3_b4(final: xr.Dataset) -> pd.DataFrame:
+    """Scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
+    rows = []
+    for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
+        scores = _all_scores(final.sel(classifier=classifier), DISSERTATION_B4.get(classifier))
+        rows.append({"classifier": _classifier_label(classifier)} | scores)
+    return pd.DataFrame(rows)
+
+
+def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
+    """Of the networks right of AeLLE PC1's median, and of its mean: the percentage of each architecture."""
+    rows = []
+    for name in in_display_order(final["share_architecture"].values, ARCHITECTURE_LABELS):
+        shares, printed = final.sel(share_architecture=name), DISSERTATION_D5.get(name, (np.nan, np.nan))
+        median = _over_seeds("right_of_median", shares["share_above_median"].values, printed[0])
+        mean = _over_seeds("right_of_mean", shares["share_above_mean"].values, printed[1])
+        rows.append({"architecture": ARCHITECTURE_LABELS.get(name, name)} | median | mean)
+    return pd.DataFrame(rows)
+
+
+def _classifier_label(classifier: str) -> str:
+    return CLASSIFIER_LABELS.get(classifier, classifier)
+
+
+def _all_scores(scores: xr.Dataset, printed: tuple[float, float, float] | None) -> dict[str, float]:
+    """Columns of recall, precision and F1 of one classifier; `scores` has the dimension seed alone."""
+    columns = {}
+    for score, number in zip(SCORES, printed or (None,) * len(SCORES), strict=True):
+        columns |= _over_seeds(score, scores[score].values, number)
+    return columns
+
+
+def _over_seeds(name: str, values: np.ndarray, printed: float | None) -> dict[str, float]:
+    """Mean and standard deviation of `values` (seed,) without NaN, and the dissertation's number."""
+    over_seeds = pd.Series(np.atleast_1d(values), dtype=float)
+    printed = np.nan if printed is None else printed
+    return {f"{name}_mean": over_seeds.mean(), f"{name}_std": over_seeds.std(), f"{name}_dissertation": printed}
+
+
+def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path | str) -> None:
+    """Write `frame` as CSV, all numbers in full, and as Markdown for readers: "0.85 ± 0.02", the dissertation's beside."""
+    frame.to_csv(csv_path, index=False)
+    Path(markdown_path).write_text(readable(frame).to_markdown(index=False) + "\n", encoding="utf-8")
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` as text: `x_mean` and `x_std` become one column "mean ± standard deviation", missing numbers a dash."""
+    columns = {}
+    for name in frame.columns:
+        if name.endswith("_mean"):
+            stem = name.removesuffix("_mean")
+            columns[_heading(stem)] = _mean_and_std(frame[name], frame[f"{stem}_std"])
+        elif not name.endswith("_std"):
+            columns[_heading(name)] = ["–" if pd.isna(value) else _number(value) for value in frame[name]]
+    return pd.DataFrame(columns)
+
+
+def _heading(name: str) -> str:
+    stem = name.removesuffix("_dissertation")
+    return COLUMN_LABELS[stem] + (" (dissertation)" if stem != name else "")
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _mean_and_std(means: pd.Series, stds: pd.Series) -> list[str]:
+    decimals = 2 if means.max() <= 1 else 1  # fractions, or percentages
+    texts = []
+    for mean, std in zip(means, stds, strict=True):
+        spread = "" if pd.isna(std) else f" ± {std:.{decimals}f}"
+        texts.append("–" if pd.isna(mean) else f"{mean:.{decimals}f}{spread}")
+    return texts

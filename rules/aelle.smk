@@ -1,0 +1,32 @@
+# Autoencoders of spectra and the classifiers beside them.
+
+
+def aelle_protocol(experiment):
+    """The settings of one experiment: its split, and the epochs whose spectra it takes."""
+    settings = SMNIST["aelle"]
+    if experiment == "final":
+        return {"fractions": settings["final_fractions"]}
+    return {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+
+
+rule aelle_smnist:
+    input:
+        spectra=smnist_shards("spectra"),
+    output:
+        directory("results/aelle/smnist_{experiment}.zarr"),
+    log:
+        "results/logs/aelle/smnist_{experiment}.log",
+    wildcard_constraints:
+        experiment="final|pretrained",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        autoencoder=SMNIST["aelle"]["autoencoder"],
+        seeds=[config["seed"] + index for index in range(SMNIST["aelle"]["n_seeds"])],
+        exponent_floor=SMNIST["aelle"]["exponent_floor"],
+        protocol=lambda wildcards: aelle_protocol(wildcards.experiment),
+        provenance=provenance("aelle_smnist.py"),
+    script:
+        "../workflow_scripts/aelle_smnist.py"

@@ -1,0 +1,53 @@
+# What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
+
+import math
+from pathlib import Path
+
+from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
+from lyapunov_pkg.provenance import stage_provenance
+
+try:
+    validate_configuration(config, Path(workflow.basedir, "schemas/config.schema.yaml"))
+except ConfigurationError as error:
+    raise WorkflowError(str(error)) from None
+
+SMNIST = config["smnist"]
+FIGURES = []  # names of figures and tables, filled where their rules stand
+TABLES = []
+
+
+def provenance(script, *modules):
+    """Digest of the code that `script` reaches (and of `modules` it loads by name), with the numerical libraries' versions."""
+    return stage_provenance(Path(workflow.basedir, "workflow_scripts", script), modules)
+
+
+def n_shards():
+    """Number of shards of each SMNIST architecture."""
+    return math.ceil(SMNIST["variants"] / SMNIST["shard_size"])
+
+
+def shard_indices(shard):
+    """Indices of the variants in one shard."""
+    start = int(shard) * SMNIST["shard_size"]
+    return list(range(start, min(start + SMNIST["shard_size"], SMNIST["variants"])))
+
+
+def smnist_shards(stage):
+    """Every shard store of a stage, over architectures and shards."""
+    return expand(
+        f"results/{stage}/smnist/{{architecture}}/{{shard}}.zarr",
+        architecture=SMNIST["architectures"],
+        shard=range(n_shards()),
+    )
+
+
+def targets(figures, tables):
+    """Files of figures and tables by name."""
+    return [f"results/figures/{name}.{kind}" for name in figures for kind in ("pdf", "png")] + [
+        f"results/tables/{name}.{kind}" for name in tables for kind in ("csv", "md")
+    ]
+
+
+def hyperparameters(architecture):
+    """The settings of an architecture's cell; its own defaults hold for the rest."""
+    return SMNIST["architectures"][architecture].get("hyperparameters", {})

@@ -1,0 +1,34 @@
+# Figures: name of the figure, and the stores that it is drawn from.
+
+FINAL = {"final": "results/aelle/smnist_final.zarr"}
+PRETRAINED = {"pretrained": "results/aelle/smnist_pretrained.zarr"}
+
+SMNIST_FIGURES = {
+    "fig_3_5": {"spectra": smnist_shards("spectra")},
+    "fig_3_9": {**FINAL, "examples": "results/datasets/smnist.zarr"},
+    "fig_3_10": PRETRAINED,
+    "fig_3_11": PRETRAINED,
+    "fig_3_12": FINAL,
+    "fig_3_13": FINAL,
+    "fig_3_14": FINAL,
+    "fig_3_15": FINAL,
+    "fig_3_b3": FINAL,
+}
+FIGURES.extend(SMNIST_FIGURES)
+
+
+rule draw_figure:
+    input:
+        unpack(lambda wildcards: SMNIST_FIGURES[wildcards.figure]),
+    output:
+        pdf="results/figures/{figure}.pdf",
+        png="results/figures/{figure}.png",
+        drawn_from=directory("results/figures/{figure}.zarr"),
+    log:
+        "results/logs/figures/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(SMNIST_FIGURES),
+    params:
+        provenance=provenance("draw_figure.py"),
+    script:
+        "../workflow_scripts/draw_figure.py"

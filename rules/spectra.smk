@@ -1,0 +1,22 @@
+# Lyapunov spectra of trained networks, epoch by epoch.
+
+
+rule spectra_smnist:
+    input:
+        training="results/training/smnist/{architecture}/{shard}.zarr",
+        dataset="results/datasets/smnist.zarr",
+    output:
+        directory("results/spectra/smnist/{architecture}/{shard}.zarr"),
+    log:
+        "results/logs/spectra/smnist/{architecture}/{shard}.log",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        device=config["device"],
+        hyperparameters=lambda wildcards: hyperparameters(wildcards.architecture),
+        spectra=SMNIST["spectra"],
+        provenance=lambda wildcards: provenance("spectra_smnist.py", f"lyapunov_pkg.cells.{wildcards.architecture}"),
+    script:
+        "../workflow_scripts/spectra_smnist.py"

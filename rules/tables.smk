@@ -1,0 +1,39 @@
+# Tables: name of the table, and the stores that it is read from.
+
+SMNIST_TABLES = {
+    "table_3_1": PRETRAINED,
+    "table_3_2": PRETRAINED,
+    "table_3_3": PRETRAINED,
+    "table_3_b4": FINAL,
+    "table_3_d5": FINAL,
+}
+TABLES.extend([*SMNIST_TABLES, "table_3_a1"])
+
+
+rule write_table:
+    input:
+        unpack(lambda wildcards: SMNIST_TABLES[wildcards.table]),
+    output:
+        csv="results/tables/{table}.csv",
+        markdown="results/tables/{table}.md",
+    log:
+        "results/logs/tables/{table}.log",
+    wildcard_constraints:
+        table="|".join(SMNIST_TABLES),
+    params:
+        provenance=provenance("write_table.py"),
+    script:
+        "../workflow_scripts/write_table.py"
+
+
+rule write_table_3_a1:
+    output:
+        csv="results/tables/table_3_a1.csv",
+        markdown="results/tables/table_3_a1.md",
+    log:
+        "results/logs/tables/table_3_a1.log",
+    params:
+        configuration={"smnist": {key: SMNIST[key] for key in ("hidden_size", "variants", "architectures")}},
+        provenance=provenance("write_table_3_a1.py"),
+    script:
+        "../workflow_scripts/write_table_3_a1.py"

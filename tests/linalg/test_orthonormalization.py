@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lyapunov_pkg.linalg import orthonormalize
+
+QUICK = settings(max_examples=25, deadline=None)
+shapes = st.tuples(st.integers(0, 3), st.integers(1, 8), st.integers(1, 8)).map(
+    lambda s: (s[0], max(s[1:]), min(s[1:]))
+)
+seeds = st.integers(0, 2**31)
+
+
+def random_matrices(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def rank_deficient(seed: int, n: int, rank: int) -> torch.Tensor:
+    return random_matrices(seed, n, rank) @ random_matrices(seed + 1, rank, n)
+
+
+def assert_orthonormal(q: torch.Tensor, tolerance: float = 1e-12) -> None:
+    identity = torch.eye(q.shape[-1], dtype=q.dtype)
+    assert torch.allclose(q.mT @ q, identity.expand(*q.shape[:-2], -1, -1), atol=tolerance)
+
+
+@QUICK
+@given(shapes, seeds)
+def test_q_is_orthonormal_and_r_is_triangular_with_the_logarithms_on_its_diagonal(shape, seed):
+    a = random_matrices(seed, *shape)
+    q, log_r = orthonormalize(a)
+    assert q.shape == a.shape and log_r.shape == (shape[0], shape[2])
+    assert_orthonormal(q)
+    r = q.mT @ a
+    assert torch.allclose(q @ r, a, atol=1e-12)
+    assert torch.allclose(r.tril(-1), torch.zeros_like(r), atol=1e-12)
+    assert torch.allclose(r.diagonal(dim1=-2, dim2=-1), log_r.exp(), atol=1e-12)
+
+
+@QUICK
+@given(st.integers(2, 8), seeds, st.data())
+def test_rank_deficient_matrices_lose_as_many_directions_as_their_rank_lacks(n, seed, data):
+    rank = data.draw(st.integers(0, n - 1))
+    a = rank_deficient(seed, n, rank)
+    q, log_r = orthonormalize(a)
+    assert_orthonormal(q)
+    assert torch.isfinite(log_r[:rank]).all() and torch.isneginf(log_r[rank:]).all()
+    assert torch.allclose(q[:, :rank] @ q[:, :rank].mT @ a, a, atol=1e-10)
+
+
+@QUICK
+@given(st.integers(2, 7), seeds, st.data())
+def test_lost_columns_take_nothing_from_the_others_wherever_they_stand(n, seed, data):
+    dependent = data.draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    a = random_matrices(seed, n, n)
+    for column in range(n):
+        if dependent[column]:
+            a[:, column] = a[:, :column] @ random_matrices(seed + column, column)
+    kept = [column for column in range(n) if not dependent[column]]
+    q, log_r = orthonormalize(a)
+    assert_orthonormal(q)
+    assert torch.isneginf(log_r[len(kept) :]).all()
+    _, expected = orthonormalize(a[:, kept])
+    assert torch.allclose(log_r[: len(kept)], expected, atol=1e-8)
+
+
+def test_a_zero_column_before_an_independent_one_costs_only_itself():
+    q, log_r = orthonormalize(torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]))
+    assert log_r.tolist() == pytest.approx([0.0, math.log(2.0), -math.inf])
+    assert_orthonormal(q, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_zero_rows_and_the_zero_matrix_are_lost_exactly_in_either_precision(dtype):
+    a = random_matrices(3, 4, 6, 6, dtype=dtype)
+    a[:, [0, 3]] = 0.0
+    q, log_r = orthonormalize(a)
+    assert q.dtype == log_r.dtype == dtype
+    assert torch.isfinite(log_r[:, :4]).all() and torch.isneginf(log_r[:, 4:]).all()
+    assert torch.isneginf(orthonormalize(torch.zeros(5, 3, dtype=dtype))[1]).all()
+
+
+def test_columns_of_very_different_length_are_not_lost():
+    lengths = torch.logspace(0, -60, 13, dtype=torch.float64)
+    _, log_r = orthonormalize(torch.diag(lengths))
+    assert torch.allclose(log_r, lengths.log())
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e7, 1e12])
+def test_agrees_with_lapack_on_ill_conditioned_matrices(condition):
+    n = 24
+    left, _ = orthonormalize(random_matrices(1, 3, n, n))
+    right, _ = orthonormalize(random_matrices(2, 3, n, n))
+    a = left * torch.logspace(0, -math.log10(condition), n, dtype=torch.float64) @ right.mT
+    _, log_r = orthonormalize(a)
+    reference = np.log(np.abs(np.diagonal(np.linalg.qr(a.numpy()).R, axis1=-2, axis2=-1)))
+    # R is known to about eps times the condition number, and so are the logarithms.
+    assert np.abs(log_r.numpy() - reference).max() < 100 * np.finfo(np.float64).eps * condition
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_matrix_that_is_not_finite_gives_nan_for_itself_alone(value):
+    a = random_matrices(0, 2, 3, 4, 4)
+    clean_q, clean_log_r = orthonormalize(a)
+    a[1, 2, 0, 3] = value
+    q, log_r = orthonormalize(a)
+    assert q[1, 2].isnan().all() and log_r[1, 2].isnan().all()
+    others = torch.ones(2, 3, dtype=torch.bool)
+    others[1, 2] = False
+    assert torch.equal(q[others], clean_q[others]) and torch.equal(log_r[others], clean_log_r[others])
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 3)])
+def test_more_columns_than_rows_are_refused(shape):
+    with pytest.raises(ValueError, match=r"matrices: got shape .* expected \(\.\.\., n, k\)"):
+        orthonormalize(torch.ones(shape))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from lyapunov_pkg.spectra import statistics
+
+HENON = [0.41922, -1.62319]
+LORENZ = [0.9056, 0.0, -14.5723]  # Sprott 2003
+DIVERGED = [np.nan] * 4
+SPECTRUM = [0.5, 0.01, -0.02, -4.0]
+
+
+@pytest.mark.parametrize(("exponents", "dimension"), [(HENON, 1.258), (LORENZ, 2.062)])
+def test_kaplan_yorke_dimension_of_attractors_in_the_literature(exponents, dimension):
+    assert statistics.kaplan_yorke_dimension(exponents) == pytest.approx(dimension, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("exponents", "dimension"),
+    [
+        ([-0.1, -0.2], 0.0),
+        ([0.0, -0.2], 1.0),
+        ([0.0, 0.0, 0.0], 3.0),
+        ([0.3, 0.2, -0.5], 3.0),
+        ([0.3, 0.2, -0.6], 2.0 + 0.5 / 0.6),
+        ([0.3, -np.inf], 1.0),
+        ([-np.inf, -np.inf], 0.0),
+        ([0.3], 1.0),
+        ([np.nan, np.nan], np.nan),
+    ],
+)
+def test_kaplan_yorke_dimension_at_its_edges(exponents, dimension):
+    assert statistics.kaplan_yorke_dimension(exponents) == pytest.approx(dimension, nan_ok=True)
+
+
+def test_kaplan_yorke_dimension_does_not_depend_on_order_and_works_along_the_last_axis():
+    spectra = np.array([[[0.3, 0.2, -0.6]], [[-0.6, 0.3, 0.2]], [[-1.0, -2.0, -3.0]]])
+    assert statistics.kaplan_yorke_dimension(spectra).shape == (3, 1)
+    assert statistics.kaplan_yorke_dimension(spectra)[:, 0] == pytest.approx([2 + 0.5 / 0.6, 2 + 0.5 / 0.6, 0.0])
+
+
+def test_moments_and_counts():
+    spectra = np.array([SPECTRUM, DIVERGED])
+    for statistic, value in [
+        (statistics.maximum_exponent, 0.5),
+        (statistics.mean_exponent, np.mean(SPECTRUM)),
+        (statistics.exponent_variance, np.var(SPECTRUM)),
+        (statistics.number_above_zero, 2),
+        (lambda e: statistics.number_near_zero(e, 0.02), 2),
+        (statistics.initial_slope, -0.49),
+        (statistics.final_slope, -3.98),
+    ]:
+        assert statistic(spectra) == pytest.approx([value, np.nan], nan_ok=True)
+
+
+def test_a_lost_direction_counts_as_minus_infinity():
+    spectrum = [0.5, -1.0, -np.inf]
+    assert statistics.maximum_exponent(spectrum) == 0.5
+    assert statistics.mean_exponent(spectrum) == -np.inf
+    assert statistics.exponent_variance(spectrum) == np.inf
+    assert statistics.number_near_zero(spectrum, 1.0) == 2
+    assert statistics.number_above_zero(spectrum) == 1
+    assert statistics.final_slope(spectrum) == -np.inf
+    assert np.isnan(statistics.final_slope([0.5, -np.inf, -np.inf]))
+
+
+def test_slopes_are_taken_over_a_tenth_of_the_indices():
+    index = np.arange(41)
+    spectrum = np.where(index <= 20, -0.1 * index, -2.0 - 3.0 * (index - 20))
+    assert statistics.slope_width(41, 0.1) == 4
+    assert statistics.initial_slope(spectrum) == pytest.approx(-0.1)
+    assert statistics.final_slope(spectrum) == pytest.approx(-3.0)
+    assert statistics.initial_slope(spectrum, fraction=1.0) == pytest.approx((spectrum[-1] - spectrum[0]) / 40)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: statistics.mean_exponent([]), "exponents: got shape"),
+        (lambda: statistics.mean_exponent(1.0), "exponents: got shape"),
+        (lambda: statistics.number_near_zero(SPECTRUM, -0.1), "tolerance: got -0.1"),
+        (lambda: statistics.initial_slope([0.1]), "exponents: got 1"),
+        (lambda: statistics.final_slope(SPECTRUM, fraction=0.0), "fraction: got 0.0"),
+    ],
+)
+def test_errors_name_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_statistics_do_not_import_torch():
+    script = "import sys, lyapunov_pkg.spectra.statistics; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "schemas" / "config.schema.yaml"
+
+
+@pytest.fixture
+def configuration() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    result = copy.deepcopy(base)
+    for key, value in overlay.items():
+        result[key] = merged(result[key], value) if isinstance(value, dict) else value
+    return result
+
+
+def set_key(configuration: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        configuration = configuration[parent]
+    configuration[last] = value
+
+
+@pytest.mark.parametrize("overlay", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) -> None:
+    validate_configuration(merged(configuration, yaml.safe_load(overlay.read_text())), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("smnist.varients", 3, "unknown key 'varients' in smnist; did you mean variants?"),
+        ("smnist.variants", -3, "smnist.variants is -3; expected at least 1"),
+        ("smnist.variants", "many", "smnist.variants is 'many'; expected integer"),
+        ("smnist.data.n_train", -5, "smnist.data.n_train is -5; expected at least 10"),
+        ("smnist.spectra.state", "all", "smnist.spectra.state is 'all'; expected one of hidden, full"),
+        ("smnist.training.learning_rate", 0, "smnist.training.learning_rate is 0; expected more than 0"),
+        (
+            "smnist.architectures.lstmm",
+            {"init_param": [0, 1]},
+            "unknown key 'lstmm' in smnist.architectures; did you mean lstm?",
+        ),
+        (
+            "smnist.architectures.lstm.init_param",
+            [3, 1],
+            "smnist.architectures.lstm.init_param is [3, 1]; expected lowest <= highest",
+        ),
+        (
+            "smnist.aelle.final_fractions",
+            [0.5, 0.5, 0.5],
+            "smnist.aelle.final_fractions is [0.5, 0.5, 0.5], which adds up to 1.5; expected 1",
+        ),
+        ("smnist.aelle.pretrained_epochs", 12, "expected at most smnist.training.epochs + 1 = 11"),
+    ],
+)
+def test_problem_names_key_value_and_what_is_allowed(
+    configuration: dict[str, Any], key: str, value: Any, expected: str
+) -> None:
+    set_key(configuration, key, value)
+    with pytest.raises(ConfigurationError) as error:
+        validate_configuration(configuration, SCHEMA)
+    assert expected in str(error.value)
+
+
+def test_all_problems_are_named_at_once(configuration: dict[str, Any]) -> None:
+    del configuration["device"]
+    configuration["smnist"]["shard_size"] = 0
+    with pytest.raises(ConfigurationError) as error:
+        validate_configuration(configuration, SCHEMA)
+    assert "lacks device" in str(error.value)
+    assert "smnist.shard_size is 0; expected at least 1" in str(error.value)

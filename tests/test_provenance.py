@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lyapunov_pkg import provenance
+from lyapunov_pkg.provenance import code_digest
+
+FILES = {
+    "__init__.py": "",
+    "cells/__init__.py": "def make(name):\n    return name\n",
+    "cells/lstm.py": "from lyapunov_pkg.maths import slope\n\ndef step(x):\n    return slope(x)\n",
+    "cells/gru.py": "def step(x):\n    return 2 * x\n",
+    "maths.py": '"""Docstring."""\nSCALE = 3\n\ndef slope(x):\n    """Slope."""\n    return SCALE * x\n\ndef other(x):\n    return x\n',
+}
+SCRIPT = "from lyapunov_pkg.cells import make\n\nprint(make('lstm'))\n"
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    root = tmp_path / "lyapunov_pkg"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", root)
+
+    def digest_after(name: str | None = None, old: str = "", new: str = "") -> str:
+        if name is not None:
+            path = tmp_path / "script.py" if name == "script.py" else root / name
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, new))
+        provenance.read_module.cache_clear()
+        return code_digest(tmp_path / "script.py", ["lyapunov_pkg.cells.lstm"])
+
+    return digest_after
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("maths.py", '"""Docstring."""', '"""Another."""'),
+        ("maths.py", '"""Slope."""', '"""Slope of x."""  # said better'),
+        ("maths.py", "    return SCALE * x", "    # why\n    return (SCALE*x)"),
+        ("maths.py", "def other(x):\n    return x", "def other(x):\n    return x + 1"),
+        ("cells/gru.py", "2 * x", "3 * x"),
+    ],
+)
+def test_what_cannot_change_the_result_does_not_change_the_digest(
+    edit: Callable, name: str, old: str, new: str
+) -> None:
+    before = edit()
+    assert edit(name, old, new) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("script.py", "make('lstm')", "make('gru')"),
+        ("cells/lstm.py", "slope(x)", "-slope(x)"),
+        ("maths.py", "SCALE * x", "SCALE + x"),
+        ("maths.py", "SCALE = 3", "SCALE = 4"),
+        ("cells/__init__.py", "return name", "return name * 2"),
+        ("__init__.py", "", "import os\nos.environ['A'] = 'b'\n"),
+    ],
+)
+def test_what_the_script_reaches_changes_the_digest(edit: Callable, name: str, old: str, new: str) -> None:
+    before = edit()
+    assert edit(name, old, new) != before
+
+
+def test_reverting_an_edit_gives_the_digest_back(edit: Callable) -> None:
+    before = edit()
+    edit("maths.py", "SCALE = 3", "SCALE = 4")
+    assert edit("maths.py", "SCALE = 4", "SCALE = 3") == before
+
+
+def test_an_import_that_the_package_lacks_is_named(edit: Callable) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"lyapunov_pkg\.cells\.lem"):
+        edit("script.py", "lyapunov_pkg.cells ", "lyapunov_pkg.cells.lem ")
