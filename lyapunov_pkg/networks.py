@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells import Cell, make_cell
+from lyapunov_pkg.cells import Cell, cell_class, make_cell
 from lyapunov_pkg.cells.base import Params
 
 TORCH_ARCHITECTURES = {
@@ -27,8 +27,9 @@ TORCH_ARCHITECTURES = {
 class Network:
     """Layers of a cell and a linear readout, whose parameters carry a leading axis of variants.
 
-    Layer l > 1 takes the hidden units of layer l - 1 at the same step as its input. The state of a network is the states of
-    its layers in order (dissertation, eq. 2.5), so that its Jacobian is block lower triangular (eq. 2.6, fig. 2.1).
+    Each layer but the first takes the hidden units of the layer before it at the same step as its input. The state of a
+    network is the states of its layers in order (dissertation, eq. 2.5), so that its Jacobian is block lower triangular
+    (eq. 2.6, fig. 2.1).
 
     Attributes:
         cells: the cell of each layer.
@@ -55,9 +56,9 @@ class Network:
     ) -> Network:
         """Draw a network for each variant, in float32 on the CPU.
 
-        A variant's numbers depend on its generator alone, not on who is beside it. They are drawn in this order: layer by
-        layer the cell's parameters as in `Cell.parameter_shapes`, uniform on [-p, p], without biases; then the weight and
-        the bias of the readout, both uniform on [-1/sqrt(H), 1/sqrt(H)], as torch.nn.Linear is initialised.
+        A variant's numbers depend on its generator alone, not on who is beside it. They are drawn in this order: layer
+        by layer the cell's parameters as in `Cell.parameter_shapes`, uniform on [-p, p], without biases; then the
+        weight and the bias of the readout, both uniform on [-1/sqrt(H), 1/sqrt(H)], as torch.nn.Linear is initialised.
 
         Args:
             architecture: a key of `lyapunov_pkg.cells.CELLS`.
@@ -70,10 +71,10 @@ class Network:
             hyperparameters: the cell's own.
 
         Raises:
-            ValueError: unknown architecture or hyperparameter, a size out of range, or as many init_params as generators
-                are not there.
+            ValueError: unknown architecture or hyperparameter, a size or init_param out of range, or not one init_param
+                for each generator.
         """
-        if len(init_params) != len(generators) or not init_params:
+        if len(init_params) != len(generators) or len(init_params) == 0:
             raise ValueError(
                 f"init_params has {len(init_params)} entries and generators {len(generators)}; "
                 "expected one of each for every variant"
@@ -100,19 +101,23 @@ class Network:
             hyperparameters: the cell's own.
 
         Raises:
-            ValueError: unknown architecture or hyperparameter, or no layer in `params`.
+            ValueError: unknown architecture or hyperparameter, no layer in `params`, or a weight that is missing or of
+                another shape than that architecture's.
         """
+        gates = cell_class(architecture).gates
         n_layers = sum(name.endswith(".input_weight") for name in params)
         if n_layers == 0:
             raise ValueError(f"params holds {sorted(params)}; expected 'layer_0.input_weight' and so on")
-        sizes = [params[f"layer_{layer}.recurrent_weight"].shape[-1] for layer in range(n_layers)]
-        input_sizes = [params["layer_0.input_weight"].shape[-1], *sizes]
-        cells = tuple(
-            make_cell(architecture, input_size, size, **hyperparameters)
-            for input_size, size in zip(input_sizes, sizes, strict=False)
-        )
+        cells = []
+        for layer in range(n_layers):
+            rows, input_size = params[f"layer_{layer}.input_weight"].shape[-2:]
+            cells.append(make_cell(architecture, input_size, rows // gates, **hyperparameters))
+            for name, shape in cells[-1].parameter_shapes().items():
+                found = params[f"layer_{layer}.{name}"].shape[-2:] if f"layer_{layer}.{name}" in params else None
+                if found != shape:
+                    raise ValueError(f"layer_{layer}.{name} of {architecture} has shape {found}; expected {shape}")
         output_size = params["readout.weight"].shape[-2] if "readout.weight" in params else 0
-        return cls(cells, output_size, params)
+        return cls(tuple(cells), output_size, params)
 
     @property
     def n_variants(self) -> int:
@@ -193,14 +198,14 @@ class Network:
             ValueError: inputs of another number of features.
         """
         self._check_features(inputs)
-        sequence = inputs.transpose(-3, -2)  # time first, so that the drives of a step lie together
+        hidden = inputs.unbind(dim=-2)
         draws = [None] * len(self.cells) if noise is None else noise.split([c.noise_shape for c in self.cells], dim=-2)
-        for layer, cell in enumerate(self.cells):
-            hidden = self._run_layer(layer, sequence, draws[layer])
-            if last_only and layer == len(self.cells) - 1:
-                return self._readout(hidden[-1])
-            sequence = torch.stack(hidden, dim=-3)
-        return self._readout(sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1]).transpose(-3, -2)
+        for layer, draw in enumerate(draws):
+            hidden = self._run_layer(layer, torch.stack(hidden, dim=-3), draw)
+        if last_only:
+            return self._readout(hidden[-1])
+        sequence = torch.stack(hidden, dim=-2)
+        return self._readout(sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1])
 
     def step(self, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state (V, B, state_size) under the input x (V, B, F) or (B, F)."""
@@ -217,8 +222,8 @@ class Network:
         Args:
             state: (V, B, state_size).
             x: (V, B, F) or (B, F).
-            tangents: (V, B, state_size, k), layers in order; or (V, B, reduced_size, k), tangents of the hidden units of
-                the layers, for the dissertation's reduced Jacobian. As many rows come back.
+            tangents: (V, B, state_size, k), layers in order; or (V, B, reduced_size, k), tangents of the hidden units
+                of the layers, for the dissertation's reduced Jacobian. As many rows come back.
 
         Raises:
             ValueError: inputs of another number of features, or tangents of neither number of rows.
@@ -247,7 +252,7 @@ class Network:
         """Return the hidden units (V, B, H) of one layer at each step of its inputs (V, T, B, F) or (T, B, F)."""
         cell, params = self.cells[layer], self.layer_params(layer)
         prepared = cell.prepare(params)
-        # One product for the inputs of all steps.
+        # One product for the inputs of all steps, time first so that the drives of a step lie together.
         drives = cell.drive(params, sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1]).unbind(dim=-3)
         draws = [None] * len(drives) if noise is None else noise.unbind(dim=-3)
         state = drives[0].new_zeros(*drives[0].shape[:-1], cell.state_size)
@@ -273,7 +278,8 @@ class Network:
         if tangents.shape[-2] == self.reduced_size:
             return [cell.hidden_size for cell in self.cells]
         raise ValueError(
-            f"tangents has {tangents.shape[-2]} rows; expected {self.state_size} (full state) or {self.reduced_size} (hidden)"
+            f"tangents has {tangents.shape[-2]} rows; "
+            f"expected {self.state_size} (full state) or {self.reduced_size} (hidden units)"
         )
 
     def _check_features(self, inputs: Tensor) -> None:
@@ -299,8 +305,8 @@ def _draw_variant(cells: Sequence[Cell], output_size: int, init_param: float, ge
 def from_torch(module: torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU) -> Network:
     """Read a torch.nn recurrent module of any depth as a network of one variant without readout.
 
-    The weights are shared with the module, not copied, and detached from its graph. Dropout between layers is left out, as
-    in the module's evaluation mode; batch_first makes no difference.
+    Weights are detached from the module's graph, and shared with it where nothing has to be added. Dropout between
+    layers is left out, as in the module's evaluation mode; batch_first makes no difference: inputs are (B, T, F).
 
     Raises:
         TypeError: another kind of module.

@@ -46,22 +46,27 @@ def code_digest(script: str | Path, definitions: Iterable[str] = ()) -> str:
         pending.append((module, name or None))
     reached: dict[tuple[str, str | None], str] = {("", None): start.code(None)}
     while pending:
-        place = pending.pop()
+        place = resolved(pending.pop())
         if place in reached:
             continue
         module_name, name = place
         module = read_module(module_path(module_name))
-        if name is not None and name not in module.definitions:
-            pending.append(module.imports.get(name, submodule(module_name, name)))
-            name = None if module_path(module_name).name != "__init__.py" else ""
-            place = (module_name, name)
-            if place in reached:
-                continue
         reached[place] = module.code(name)
         pending.extend(module.reached_by(name))
         pending.extend((parent, "") for parent in parents(module_name))
     text = "\n".join(f"{module}:{name}:{code}" for (module, name), code in sorted(reached.items(), key=str))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolved(place: tuple[str, str | None]) -> tuple[str, str | None]:
+    """Return where a name really is: a definition, what a package imports under that name, or one of its modules."""
+    while place[1]:
+        module_name, name = place
+        module = read_module(module_path(module_name))
+        if name in module.definitions:
+            return place
+        place = module.imports.get(name, (f"{module_name}.{name}", None))
+    return place
 
 
 class ModuleCode:
@@ -125,11 +130,6 @@ def module_path(name: str) -> Path:
     raise ModuleNotFoundError(f"{name}: expected a module below {PACKAGE_ROOT.name}/")
 
 
-def submodule(module_name: str, name: str) -> tuple[str, None]:
-    """Return the place of a name that a package does not define: it must be one of its modules."""
-    return f"{module_name}.{name}", None
-
-
 def parents(module_name: str) -> list[str]:
     """Return the packages above a module; their side effects run when it is imported."""
     parts = module_name.split(".")
@@ -153,7 +153,8 @@ def defined_names(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Assign):
-        return [node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        targets = [node for target in statement.targets for node in getattr(target, "elts", [target])]
+        return [node.id for node in targets] if all(isinstance(node, ast.Name) for node in targets) else []
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         return [statement.target.id]
     return []

@@ -1,8 +1,8 @@
 """Autonomous reference maps whose Lyapunov exponents are known, with the interface of a network.
 
-They check the computation of spectra and show what it needs of a system: `step(state, x)` and
-`push_forward(state, x, tangents)`. States are (..., state_size), tangents (..., state_size, k). An autonomous map ignores
-its input, whose length alone says how many steps to take: see `autonomous_inputs`.
+They check the computation of spectra and show what it needs of a system: `push_forward(state, x, tangents)`. States are
+(..., state_size), tangents (..., state_size, k). An autonomous map ignores its input, whose length alone says how many
+steps to take: see `autonomous_inputs`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The dissertation's tables of chapter 3, from ours: a function takes a Dataset and returns a pandas DataFrame.
 
-Scores are fractions of 1, given as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (the standard
-deviation is that of a sample; it is empty for one seed). `<score>_dissertation` is the dissertation's single run, where it
-gives one.
+Scores are fractions of 1, given as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (sample
+standard deviation; empty for one seed). `<score>_dissertation` is the dissertation's single run, where it gives one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, CLASSIFIER_L
 
 SCORES = ("recall", "precision", "f1")
 
-# The dissertation's numbers, as printed (per cent as fractions): (recall, precision, F1) by (training per cent, classifier).
+# The dissertation's numbers as printed. (recall, precision, F1), as fractions, by (training [%], classifier).
 DISSERTATION_3_1_AND_3_2 = {
     (0, "lyapunov_mean"): (0.991, 0.556, 0.71),
     (0, "lyapunov_max"): (0.653, 0.903, 0.72),
@@ -41,7 +40,7 @@ DISSERTATION_3_1_AND_3_2 = {
     (50, "aelle"): (0.886, 0.837, 0.86),
     (50, "loss_at_epoch"): (0.777, 0.973, 0.86),
 }
-# F1 by (training per cent, number of principal components).
+# F1 by (training [%], number of principal components).
 DISSERTATION_3_3 = {
     (0, 1): 0.81,
     (0, 2): 0.81,
@@ -52,7 +51,7 @@ DISSERTATION_3_3 = {
     (50, 4): 0.87,
     (50, 10): 0.91,
 }
-# Range of the initialisation parameter; every architecture has 200 networks of 64 hidden units. (The text says 50 for ASRNN.)
+# Range of the initialisation parameter (its text says 50 for ASRNN); each has 200 networks of 64 hidden units.
 DISSERTATION_A1 = {
     "rnn": (0.1, 3.0),
     "lstm": (0.1, 3.0),
@@ -106,7 +105,7 @@ def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
 
 
 def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
-    """Scores of every classifier on the test networks over training; ours includes some that the dissertation has not."""
+    """Scores of every classifier on the test networks over training, also of those that the dissertation has not."""
     return _scores_over_training(pretrained, in_display_order(pretrained["classifier"].values, CLASSIFIER_LABELS))
 
 
@@ -200,7 +199,7 @@ def _over_seeds(name: str, values: np.ndarray, printed: float | None) -> dict[st
 
 
 def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path | str) -> None:
-    """Write `frame` as CSV, all numbers in full, and as Markdown for readers: "0.85 ± 0.02", the dissertation's beside."""
+    """Write `frame` as CSV, all numbers in full, and as Markdown for readers ("0.85 ± 0.02")."""
     frame.to_csv(csv_path, index=False)
     Path(markdown_path).write_text(readable(frame).to_markdown(index=False) + "\n", encoding="utf-8")
 

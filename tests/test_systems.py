@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from lyapunov_pkg.systems import Henon, LinearMap, autonomous_inputs, orthogonal_map
 
 
@@ -13,7 +14,9 @@ def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator(1), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("system", [LinearMap(random(3, 3)), Henon(), Henon(a=1.1, b=-0.4), orthogonal_map(4, generator())])
+@pytest.mark.parametrize(
+    "system", [LinearMap(random(3, 3)), Henon(), Henon(a=1.1, b=-0.4), orthogonal_map(4, generator())]
+)
 def test_push_forward_agrees_with_automatic_differentiation(system):
     state = random(2, 5, system.state_size)
     tangents = random(2, 5, system.state_size, 2)

@@ -1,7 +1,6 @@
 import torch
 
-from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings
-from lyapunov_pkg.aelle.experiments import final_experiment, pretrained_experiment
+from lyapunov_pkg.aelle import AutoencoderSettings, final_experiment, pretrained_experiment
 from lyapunov_pkg.progress import logging_to
 from lyapunov_pkg.store import open_shards, save_store
 

@@ -61,22 +61,18 @@ def loss_shift(autoencoder: SpectrumAutoencoder, latent: Tensor, delta: float) -
 
 
 def zero_loss_set(autoencoder: SpectrumAutoencoder, latent: Tensor, n_samples: int, seeds: Sequence[int]) -> Tensor:
-    """Return points (M, n_samples, latent) whose predicted loss is zero, spread like the given latent points (M, n, latent).
+    """Return points (M, n_samples, latent) of the set on which the predicted loss w . z + b is zero.
 
-    They are normal draws with the mean and covariance of `latent`, projected on the hyperplane w . z + b = 0: the null
-    space of the prediction layer (all of it where the covariance has full rank), moved off the origin by the layer's bias.
-    Member m draws from its own seed.
+    That set is the null space of the prediction layer (one dimension less than the latent layer) moved off the origin by the
+    layer's bias. The points are normal around the one nearest to the mean of the given latent points (M, n, latent), with
+    their root mean square deviation in every direction of the null space. Member m draws from its own seed.
     """
-    draws = []
-    for member, seed in zip(latent.double(), seeds, strict=True):
-        centred = member - member.mean(dim=0)
-        generator = torch.Generator().manual_seed(seed)
-        # Normal combinations of the centred points have exactly their covariance.
-        mixing = torch.randn(n_samples, len(member), generator=generator, dtype=torch.float64) / len(member) ** 0.5
-        draws.append(member.mean(dim=0) + mixing @ centred)
-    draws = torch.stack(draws).to(latent.dtype)
-    weight, bias = autoencoder.prediction_weight[:, None, :], autoencoder.prediction_bias[:, None, None]
-    for _ in range(2):  # the second projection removes the rounding error of the first
-        excess = (draws * weight).sum(dim=-1, keepdim=True) + bias
-        draws = draws - weight * excess / weight.square().sum(dim=-1, keepdim=True)
-    return draws
+    latent = latent.double()
+    weight, bias = autoencoder.prediction_weight.double()[:, None, :], autoencoder.prediction_bias.double()[:, None, None]
+    mean = latent.mean(dim=1, keepdim=True)
+    scale = (latent - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
+    normal = [torch.randn(n_samples, latent.shape[-1], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    points = mean + scale * torch.stack(normal)
+    # The orthogonal projection keeps the components in the null space and makes the predicted loss zero.
+    predicted = (points * weight).sum(dim=-1, keepdim=True) + bias
+    return (points - weight * predicted / weight.square().sum(dim=-1, keepdim=True)).float()

@@ -16,7 +16,27 @@ from lyapunov_pkg.cells.rnn import RNN
 
 CELLS: dict[str, type[Cell]] = {cell.name: cell for cell in (LSTM, GRU, RNN, ASRNN, CoRNN, LipschitzRNN, NoisyRNN, LEM)}
 
-__all__ = ["ASRNN", "CELLS", "GRU", "LEM", "LSTM", "RNN", "Cell", "CoRNN", "LipschitzRNN", "NoisyRNN", "make_cell"]
+__all__ = [
+    "ASRNN",
+    "CELLS",
+    "GRU",
+    "LEM",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "CoRNN",
+    "LipschitzRNN",
+    "NoisyRNN",
+    "cell_class",
+    "make_cell",
+]
+
+
+def cell_class(architecture: str) -> type[Cell]:
+    """Return the class of that name; raises a ValueError that lists the known where there is none."""
+    if architecture not in CELLS:
+        raise ValueError(f"architecture is {architecture!r}; expected one of {', '.join(CELLS)}")
+    return CELLS[architecture]
 
 
 def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparameters: float | str) -> Cell:
@@ -31,9 +51,7 @@ def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparam
     Raises:
         ValueError: an unknown architecture, a hyperparameter that it does not have, or a value out of range.
     """
-    if architecture not in CELLS:
-        raise ValueError(f"architecture is {architecture!r}; expected one of {', '.join(CELLS)}")
-    known = [field.name for field in fields(CELLS[architecture])[2:]]
+    known = [field.name for field in fields(cell_class(architecture))[2:]]
     unknown = [name for name in hyperparameters if name not in known]
     if unknown:
         expected = f"one of {', '.join(known)}" if known else "none, it has no hyperparameters"

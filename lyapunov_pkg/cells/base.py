@@ -1,7 +1,7 @@
 """The recurrent map: what every cell provides, and the three products of which all cells are made.
 
-Symbols: V variants, B sequences, H hidden units, S state size, F input features, k tangent vectors, G gates. Every tensor
-may carry the same leading axes (*lead), usually one axis of variants.
+Symbols: B sequences, H hidden units, S state size, F input features, k tangent vectors, G gates. Every tensor may carry
+the same leading axes (*lead), usually one axis of variants.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Cell(ABC):
     units the state consists (`states`; hidden units first: LSTM (h, c), coRNN and LEM (y, z)), and writes `advance` and
     `advance_tangents`. Its own dataclass fields are its hyperparameters.
 
-    Parameters are a dictionary: "input_weight" (*lead, G*H, F), "recurrent_weight" (*lead, rows, columns) and, where there
-    are biases, "bias" (*lead, G*H). The dissertation's networks have none.
+    Parameters are a dictionary: "input_weight" (*lead, G*H, F), "recurrent_weight" (*lead, rows, columns) and, where
+    there are biases, "bias" (*lead, G*H). The dissertation's networks have none.
 
     Raises:
-        ValueError: a size that is not a positive integer, or a hyperparameter that is not finite (the message names it).
+        ValueError: a size that is not a positive integer, or a hyperparameter that is not a finite number; it is named.
     """
 
     name: ClassVar[str]
@@ -43,6 +43,7 @@ class Cell(ABC):
     hidden_size: int
 
     def __post_init__(self) -> None:
+        """Refuse sizes and hyperparameters out of range."""
         for size in ("input_size", "hidden_size"):
             value = getattr(self, size)
             if not isinstance(value, Integral) or value < 1:
@@ -111,8 +112,8 @@ class Cell(ABC):
             prepared: what `prepare` returned.
             state: (*lead, B, S).
             drive: (*lead, B, G*H).
-            tangents: (*lead, B, S, k), or (*lead, B, H, k) for the dissertation's reduced Jacobian, the derivative of the
-                hidden units by the hidden units with the rest of the state held fixed; as many rows come back.
+            tangents: (*lead, B, S, k), or (*lead, B, H, k) for the dissertation's reduced Jacobian, the derivative of
+                the hidden units by the hidden units with the rest of the state held fixed; as many rows come back.
             drive_tangents: how the drive moves with the tangents, (*lead, B, G*H, k); None: it does not.
         """
 
@@ -145,7 +146,7 @@ class Cell(ABC):
 
 
 def affine(drive: Tensor, vectors: Tensor, weight: Tensor) -> Tensor:
-    """Return drive + weight @ vector for the vectors (*lead, B, columns) of every sequence; fused where there is one lead."""
+    """Return drive (*lead, B, rows) + weight (*lead, rows, columns) @ vectors (*lead, B, columns)."""
     if drive.dim() == vectors.dim() == weight.dim() == 3:
         return torch.baddbmm(drive, vectors, weight.mT)
     return drive + vectors @ weight.mT

@@ -19,9 +19,9 @@ class LEM(Cell):
         z_n = (1 - Δ_n) ∘ z_{n-1} + Δ_n ∘ tanh(W_z y_{n-1} + V_z u_n + b_z)
         y_n = (1 - Δ̄_n) ∘ y_{n-1} + Δ̄_n ∘ tanh(W_y z_n + V_y u_n + b_y)
 
-    The state is (y, z), y the hidden units. The blocks of V (`input_weight`) and W (`recurrent_weight`) stand in the order
-    1, 2, z, y; the last block of W acts on z_n, the others on y_{n-1}. The dissertation's Jacobian is dy_n/dy_{n-1} with
-    z_{n-1} held, the reduced one here.
+    The state is (y, z), y the hidden units. The blocks of V (`input_weight`) and W (`recurrent_weight`) stand in the
+    order 1, 2, z, y; the last block of W acts on z_n, the others on y_{n-1}. The dissertation's Jacobian is
+    dy_n/dy_{n-1} with z_{n-1} held, the reduced one here.
     """
 
     name: ClassVar[str] = "lem"

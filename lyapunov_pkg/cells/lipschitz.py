@@ -13,7 +13,7 @@ from lyapunov_pkg.cells.base import Cell, Params, push, scale, tanh_slope
 
 @dataclass(frozen=True)
 class LipschitzRNN(Cell):
-    """Lipschitz RNN, solved by Euler's method (dissertation, appendix C of chapter 3, "Lipschitz RNN"; Erichson et al. 2021).
+    """Lipschitz RNN, by Euler's method (dissertation, appendix C of chapter 3, "Lipschitz RNN"; Erichson et al. 2021).
 
         h_t = h_{t-1} + dt (alpha A h_{t-1} + tanh(W h_{t-1} + U x_t + b))
         A = (1 - beta_A)(M_A + M_Aᵀ) + beta_A (M_A - M_Aᵀ) - gamma_A I,    W from M_W likewise

@@ -14,14 +14,14 @@ from lyapunov_pkg.cells.lipschitz import LipschitzRNN
 
 @dataclass(frozen=True)
 class NoisyRNN(LipschitzRNN):
-    """Noisy RNN (dissertation, appendix C of chapter 3, "Noisy RNN"; Lim et al. 2021): a Lipschitz RNN with noise in training.
+    """A Lipschitz RNN with noise in training (dissertation, appendix C of chapter 3, "Noisy RNN"; Lim et al. 2021).
 
         h_t = h_{t-1} + dt m_t ∘ (alpha A h_{t-1} + tanh(W h_{t-1} + U x_t + b)) + additive_noise ξ_t
         m_t = multiplicative_noise η_t + (1 - multiplicative_noise)
 
-    with ξ_t, η_t ~ N(0, 1) for each hidden unit, and A, W as in the Lipschitz RNN. Without `noise` m_t is 1 and ξ_t is 0, which is
-    how the network is evaluated and what its Jacobian is taken of: the Lipschitz RNN's. The text writes rows, h A; as columns
-    its matrices are the transposes of these, which only relabels the weights that are trained.
+    with ξ_t, η_t ~ N(0, 1) for each hidden unit, and A, W as in the Lipschitz RNN. Without `noise` m_t is 1 and ξ_t is
+    0: so the network is evaluated, and of this map the Jacobian is taken. The text writes rows, h A; as columns its
+    matrices are the transposes of these, which only relabels the weights that are trained.
     """
 
     name: ClassVar[str] = "noisy"

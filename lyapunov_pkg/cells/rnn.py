@@ -27,6 +27,7 @@ class RNN(Cell):
     nonlinearity: str = "tanh"
 
     def __post_init__(self) -> None:
+        """Refuse sizes and a nonlinearity out of range."""
         super().__post_init__()
         if self.nonlinearity not in NONLINEARITIES:
             raise ValueError(f"nonlinearity of rnn is {self.nonlinearity!r}; expected one of {NONLINEARITIES}")

@@ -1,1 +1,1 @@
-"""Figures: a function takes a Dataset and returns a matplotlib Figure; one module per chapter. Nothing here imports torch."""
+"""Figures: a function takes Datasets and returns a matplotlib Figure; one module per chapter. None imports torch."""

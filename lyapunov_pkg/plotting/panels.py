@@ -1,4 +1,4 @@
-"""Parts of figures: scatter plots by error and by architecture, stacked histograms, thresholds, limits that outliers do not ruin."""
+"""Parts of figures: scatter plots by error and by architecture, histograms, thresholds, limits, spectra, legends."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, in_display_order
 from lyapunov_pkg.plotting.style import (
@@ -21,12 +24,12 @@ from lyapunov_pkg.plotting.style import (
 EXPONENT_LABEL = "Lyapunov exponent [nats/step]"
 LOSS_LABEL = "validation loss [nats]"
 NOTE_SIZE = 6  # points
-POINT_SIZE = 14  # square points
+POINT_SIZE = 16  # square points
 HISTOGRAM_BINS = 20
 
 
 def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[float, float]:
-    """Axis limits for `values` (any shape): all of them, but no further than half the central 90% beyond that range.
+    """Axis limits for `values` (any shape): all of them, but from the central 90% no further than their own range.
 
     Non-finite values are ignored. Finite numbers in `include` (a threshold) are always inside.
     """
@@ -35,7 +38,7 @@ def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[fl
     if finite.size == 0:
         return 0.0, 1.0
     fifth, last = np.percentile(finite, [5, 95])
-    reach = 0.5 * (last - fifth)
+    reach = last - fifth
     low, high = max(finite.min(), fifth - reach), min(finite.max(), last + reach)
     for number in include:
         if np.isfinite(number):
@@ -44,24 +47,24 @@ def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[fl
     return float(low - margin), float(high + margin)
 
 
-def note_outside(ax: Axes, x: np.ndarray, y: np.ndarray | None = None) -> None:
-    """Say in the panel how many of the points lie outside its limits, where any do."""
-    inside = _within(x, ax.get_xlim())
-    if y is not None:
-        inside = inside & _within(y, ax.get_ylim())
-    n_outside = int((~inside).sum())
+def set_limits(
+    ax: Axes, x: np.ndarray, y: np.ndarray, include_x: Iterable[float] = (), include_y: Iterable[float] = ()
+) -> None:
+    """Limits of a scatter plot of the points (x, y), by `robust_limits`; says how many points lie outside."""
+    ax.set(xlim=robust_limits(x, include_x), ylim=robust_limits(y, include_y))
+    note_outside(ax, x, y)
+
+
+def note_outside(ax: Axes, x: np.ndarray | None = None, y: np.ndarray | None = None) -> None:
+    """Say above the panel how many points, by `x`, by `y` or by both, lie outside its limits, where any do."""
+    limited = [(values, limits) for values, limits in ((x, ax.get_xlim()), (y, ax.get_ylim())) if values is not None]
+    n_outside = np.count_nonzero(~np.all([_within(values, limits) for values, limits in limited], axis=0))
     if n_outside:
-        note(ax, f"{n_outside} of {inside.size} outside", 0.98, 0.98, ha="right", va="top")
+        ax.text(1, 1.01, f"{n_outside} outside", transform=ax.transAxes, fontsize=NOTE_SIZE, ha="right", va="bottom")
 
 
 def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return (np.asarray(values) >= limits[0]) & (np.asarray(values) <= limits[1])
-
-
-def note(ax: Axes, text: str, x: float, y: float, **alignment: str) -> None:
-    """Small text at (x, y) of the panel (fractions), readable over points."""
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-    ax.text(x, y, text, transform=ax.transAxes, fontsize=NOTE_SIZE, bbox=box, zorder=10, **alignment)
 
 
 def scatter_by_error(ax: Axes, x: np.ndarray, y: np.ndarray, low_error: np.ndarray) -> None:
@@ -76,16 +79,8 @@ def scatter_by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray, architecture
     """Points (x, y), each (n,), in the colour and marker of their `architecture` (n,)."""
     for name in in_display_order(architecture, ARCHITECTURE_LABELS):
         style, of_name = architecture_style(name), architecture == name
-        ax.scatter(
-            x[of_name],
-            y[of_name],
-            s=POINT_SIZE,
-            c=style.color,
-            marker=style.marker,
-            linewidths=0.3,
-            edgecolors="white",
-            label=style.label,
-        )
+        look = {"c": style.color, "marker": style.marker, "s": POINT_SIZE * style.marker_scale**2}
+        ax.scatter(x[of_name], y[of_name], label=style.label, linewidths=0.2, edgecolors="white", **look)
 
 
 def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limits: tuple[float, float]) -> None:
@@ -101,12 +96,33 @@ def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limit
         linewidth=0.3,
     )
     ax.set_xlim(limits)
+    ax.set_ylabel("networks")
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
 def threshold_line(ax: Axes, threshold: float, label: str) -> None:
     """A vertical line at `threshold`; none where it is not finite."""
     if np.isfinite(threshold):
         ax.axvline(threshold, color="black", linewidth=1, label=label)
+
+
+def shade_predicted_low(ax: Axes, threshold: float, low_is_above: bool) -> None:
+    """Shade the side of `threshold` where low error is predicted, within the panel's limits."""
+    left, right = ax.get_xlim()
+    edge = np.clip(threshold, left, right)
+    span = (edge, right) if low_is_above else (left, edge)
+    ax.axvspan(*span, color=LOW_ERROR_COLOR, alpha=0.1, linewidth=0, label="predicted low error")
+
+
+def shift_colors(shifts: np.ndarray) -> dict[float, tuple[float, ...]]:
+    """Colours of changes of the predicted loss (n,), dark to light as they rise."""
+    scale = colormaps["plasma"](np.linspace(0, 0.9, len(shifts)))
+    return {float(shift): tuple(color) for shift, color in zip(np.sort(shifts), scale, strict=True)}
+
+
+def shift_label(shift: float) -> str:
+    """How a change of the predicted loss is named in legends."""
+    return f"ΔT = {shift:+g}".replace("-", "−") if shift else "ΔT = 0"
 
 
 def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str, **line: object) -> None:
@@ -116,10 +132,18 @@ def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str, **line: ob
     ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label, **line)
 
 
-def label_spectrum_axes(ax: Axes, exponents: np.ndarray) -> None:
-    """Labels and limits of a panel of spectra `exponents` (..., d)."""
+def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray = ()) -> None:
+    """Labels and limits of a panel of spectra `exponents` (..., d); `also` are those of a panel with the same limits."""
     ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
-    ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=robust_limits(exponents, include=(0.0,)))
+    limits = robust_limits(np.append(exponents, also), include=(0.0,))
+    ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)
+    note_outside(ax, y=exponents)
+
+
+def legend_under(ax: Axes, columns: int) -> None:
+    """The legend of one panel, under its axis label."""
+    below_label = ScaledTranslation(0, -28 / 72, ax.get_figure().dpi_scale_trans)  # 28 points
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below_label, ncols=columns)
 
 
 def legend_below(fig: Figure, axes: Iterable[Axes], columns: int) -> None:

@@ -17,6 +17,7 @@ DOUBLE_WIDTH = 7.2  # inches, both columns
 PAPER_STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
+    "axes.titlelocation": "left",
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -24,6 +25,7 @@ PAPER_STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.handlelength": 1.6,
     "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
@@ -44,19 +46,21 @@ class ArchitectureStyle:
     label: str
     color: str
     marker: str
+    marker_scale: float
     linestyle: str | tuple[int, tuple[float, ...]]
 
 
 # Okabe and Ito's palette for colour-blind readers; its yellow, too pale on white paper, is replaced by a dark brown.
-_LOOKS: dict[str, tuple[str, str, str | tuple[int, tuple[float, ...]]]] = {
-    "rnn": ("#000000", "o", "-"),
-    "lstm": ("#0072B2", "s", "-"),
-    "gru": ("#56B4E9", "D", "--"),
-    "asrnn": ("#E69F00", "^", "-"),
-    "cornn": ("#D55E00", "v", "--"),
-    "lipschitz": ("#009E73", "P", "-."),
-    "noisy": ("#CC79A7", "X", ":"),
-    "lem": ("#6B3E1E", "*", (0, (5, 1, 1, 1, 1, 1))),
+# Colour, marker, size of the marker beside a circle so that all look alike large, line.
+_LOOKS: dict[str, tuple[str, str, float, str | tuple[int, tuple[float, ...]]]] = {
+    "rnn": ("#000000", "o", 1.0, "-"),
+    "lstm": ("#0072B2", "s", 0.9, "-"),
+    "gru": ("#56B4E9", "D", 0.8, "--"),
+    "asrnn": ("#E69F00", "^", 1.1, "-"),
+    "cornn": ("#D55E00", "v", 1.1, "--"),
+    "lipschitz": ("#009E73", "P", 1.3, "-."),
+    "noisy": ("#CC79A7", "<", 1.1, ":"),
+    "lem": ("#6B3E1E", "*", 1.5, (0, (5, 1, 1, 1, 1, 1))),
 }
 
 LOW_ERROR_COLOR = "#2B5C9E"
@@ -68,11 +72,11 @@ HIGH_ERROR_MARKER = "X"
 def architecture_style(architecture: str) -> ArchitectureStyle:
     """The style of `architecture`; one that has no look of its own yet is drawn in grey under its name."""
     label = ARCHITECTURE_LABELS.get(architecture, architecture)
-    return ArchitectureStyle(label, *_LOOKS.get(architecture, ("#777777", "h", "-")))
+    return ArchitectureStyle(label, *_LOOKS.get(architecture, ("#777777", "h", 1.1, "-")))
 
 
 def save_figure(fig: Figure, pdf_path: Path | str, png_path: Path | str) -> None:
-    """Save `fig` as PDF and as PNG of 300 dots per inch. The same figure gives the same bytes: no dates, no versions."""
+    """Save `fig` as PDF and as PNG of 300 dots per inch. The same figure gives the same bytes (no dates in them)."""
     with rc_context(PAPER_STYLE):
         fig.savefig(pdf_path, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         fig.savefig(png_path, format="png", dpi=300, metadata={"Software": None})

@@ -41,9 +41,10 @@ def average_exponents(
     """Average log expansion rates of tangent vectors along driven trajectories (Algorithm 2, eq. 2.7).
 
     State and tangents evolve through the first `warmup` steps without being measured. Every `orthonormalize_every`
-    steps (T_ON) the tangents are orthonormalised and their log lengths added up; a shorter last interval counts as well.
-    Between two orthonormalisations everything below the rounding error of the fastest direction is lost, so that a long
-    interval makes the trailing exponents too large (dissertation, figure 2.5). Sums are taken in float64.
+    steps (T_ON) the tangents are orthonormalised and their log lengths added up; a shorter last interval counts too.
+    Between two orthonormalisations whatever is smaller than the rounding error of the fastest direction is lost, so
+    that a long interval spoils the trailing exponents: in float32 they come out too large (dissertation, figure 2.5),
+    in float64 as -inf where `orthonormalize` finds them lost. Sums are taken in float64.
 
     Args:
         system: a `Network`, or anything with `push_forward(state, x, tangents)`.
@@ -101,9 +102,9 @@ def lyapunov_spectrum(
 
     Args:
         network: torch.nn.RNN, LSTM or GRU of any depth (dropout is not applied); a `Network` of this package, which
-            may hold many variants; an object with `push_forward(state, x, tangents)` and `state_size`, such as those of
-            `lyapunov_pkg.systems`; or a function `step(state, x) -> state` on states (sequence, S) and inputs (sequence,
-            feature), which is differentiated automatically and needs `initial_state`.
+            may hold many variants; an object with `push_forward(state, x, tangents)`, such as those of
+            `lyapunov_pkg.systems`; or a function `step(state, x) -> state` on states (sequence, S) and inputs
+            (sequence, feature), which is differentiated automatically and needs `initial_state`.
         inputs: (sequence, time, feature) in this order whatever the module's `batch_first`, tensor or array.
         n_exponents: how many leading exponents to compute; default all, one per row of the Jacobian.
         state: "full" takes the Jacobian of the whole state (LSTM: h and c), "hidden" the dissertation's reduced one,
@@ -178,14 +179,14 @@ def _as_system(network: object) -> TangentMap:
     if callable(network) and not isinstance(network, torch.nn.Module):
         return _DifferentiatedStep(network)
     raise TypeError(
-        f"network: got {type(network).__name__}, expected torch.nn.RNN, LSTM or GRU, a Network of lyapunov_pkg, an object "
-        "with push_forward(state, x, tangents), or a function step(state, x) -> state"
+        f"network: got {type(network).__name__}, expected torch.nn.RNN, LSTM or GRU, a Network of lyapunov_pkg, "
+        "an object with push_forward(state, x, tangents), or a function step(state, x) -> state"
     )
 
 
 def _finite_tensor(name: str, values: Tensor | ArrayLike) -> Tensor:
     # A copy of an array: PyTorch cannot share read-only memory or negative strides.
-    tensor = values if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
+    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name}: found NaN or infinite values, expected finite numbers")
     return tensor
@@ -222,7 +223,9 @@ def _start(system: TangentMap, initial_state: Tensor | ArrayLike | None, n_seque
     try:
         return given.expand(expected)
     except RuntimeError:
-        raise ValueError(f"initial_state: got shape {tuple(given.shape)}, expected {expected} or its last axes") from None
+        raise ValueError(
+            f"initial_state: got shape {tuple(given.shape)}, expected {expected} or its last axes"
+        ) from None
 
 
 def _tangent_rows(system: TangentMap, state: str, state_size: int) -> int:
@@ -243,5 +246,13 @@ def _checked_count(n_exponents: int | None, rows: int) -> int:
 
 def _labelled(exponents: Tensor, attributes: dict[str, str | int]) -> xr.Dataset:
     dims = ("variant", "sequence", "exponent")[-exponents.ndim :]
-    spectrum = xr.Dataset({"lyapunov_exponent": (dims, exponents.cpu().numpy())}, attrs=attributes)
-    return describe(spectrum, {"lyapunov_exponent": ("nats/step", "Lyapunov exponent (natural log per time step)")})
+    spectrum = xr.Dataset(
+        {"lyapunov_exponent": (dims, exponents.cpu().numpy())},
+        coords={"exponent": np.arange(1, exponents.shape[-1] + 1)},
+        attrs=attributes,
+    )
+    descriptions = {
+        "exponent": ("1", "index of the exponent, the largest first"),
+        "lyapunov_exponent": ("nat/step", "Lyapunov exponent (natural log per time step)"),
+    }
+    return describe(spectrum, descriptions)

@@ -16,7 +16,7 @@ def maximum_exponent(exponents: ArrayLike) -> NDArray:
 
 
 def mean_exponent(exponents: ArrayLike) -> NDArray:
-    """The mean exponent, the mean rate at which volumes grow (eq. 1.12): nats per step, (...). -inf if any exponent is."""
+    """The mean exponent, the rate at which volumes grow (eq. 1.12): nats per step, (...). -inf if any exponent is."""
     return np.mean(_spectra(exponents), axis=-1)
 
 
@@ -46,7 +46,7 @@ def number_above_zero(exponents: ArrayLike) -> NDArray:
 
 
 def kaplan_yorke_dimension(exponents: ArrayLike) -> NDArray:
-    """Kaplan-Yorke estimate of an attractor's dimension, D = j + sum_{i<=j} lambda_i / |lambda_{j+1}| (eqs. 1.10, 1.11).
+    """Kaplan-Yorke dimension of an attractor, D = j + sum_{i<=j} lambda_i / |lambda_{j+1}| (eqs. 1.10, 1.11).
 
     j is the largest number of leading exponents whose sum is not negative. D is 0 when the first exponent is negative
     (a fixed point), and n when the sum of all n is not (a spectrum that is cut short gives a lower bound).

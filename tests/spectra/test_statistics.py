@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from lyapunov_pkg.spectra import statistics
 
 HENON = [0.41922, -1.62319]

@@ -1,0 +1,256 @@
+"""What the experiments share: the networks that count, their split, and autoencoder and classifiers on that split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder, TrainingHistory, train_autoencoder
+from lyapunov_pkg.aelle.classifiers import Scores, Threshold, has_both_classes, scores, spectrum_classifiers
+from lyapunov_pkg.aelle.embedding import Embedding, fit_components
+from lyapunov_pkg.store import describe
+
+# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its column's own
+# length, and one step of the networks studied shortens a column by some e^-4. Below -20 an exponent says only "contracts
+# beyond resolution", and singular Jacobians give -inf, which no autoencoder takes.
+EXPONENT_FLOOR = -20.0
+PARTS = ("train", "validation", "test")
+N_COMPONENTS = 10  # principal components that are stored, where there are that many
+
+NETWORK_DESCRIPTIONS = {
+    "network": ("1", "index of the network among those that did not diverge"),
+    "exponent": ("1", "index of the exponent"),
+    "epoch": ("1", "training epoch, 0 before training"),
+    "architecture": ("1", "architecture of the recurrent cell"),
+    "init_param": ("1", "initialisation parameter p"),
+    "variant": ("1", "index of the variant within its architecture"),
+    "low_error": ("1", "whether the final loss is below the median"),
+    "lyapunov_exponent": ("nats/step", "Lyapunov exponent, clipped from below"),
+    "lyapunov_mean": ("nats/step", "mean Lyapunov exponent"),
+    "lyapunov_max": ("nats/step", "largest Lyapunov exponent"),
+}
+SPLIT_DESCRIPTIONS = {
+    "seed": ("1", "seed of split and autoencoder"),
+    "component": ("1", "principal component, from 1"),
+    "classifier": ("1", "classifier of low error"),
+    "partition": ("1", "part of the split"),
+    "best_epoch": ("1", "epoch of the autoencoder's training whose state was kept"),
+    "threshold": ("1", "decision boundary, in the units of what is classified; NaN for classifiers without one"),
+    "low_is_above": ("1", "whether low error is predicted above the threshold"),
+    "recall": ("1", "recall of low error on the test part"),
+    "precision": ("1", "precision of low error on the test part"),
+    "f1": ("1", "F1 of low error on the test part"),
+}
+
+
+def select_networks(spectra: xr.Dataset, exponent_floor: float) -> xr.Dataset:
+    """Return the networks that did not diverge, with their class, from the concatenated spectra.
+
+    Args:
+        spectra: lyapunov_exponent (variant, epoch, exponent), validation_loss (variant, epoch), diverged (variant), and on
+            variant the coordinates architecture, init_param and variant.
+        exponent_floor: exponents below it are set to it.
+
+    Returns:
+        lyapunov_exponent (network, epoch, exponent), lyapunov_mean, lyapunov_max and loss (network, epoch), low_error (network):
+        final loss below the median; coordinates architecture, init_param, variant and final_loss. Attributes count the
+        networks (n_networks) and those left out (n_diverged: flagged, or with NaN in spectrum or final loss).
+
+    Raises:
+        ValueError: fewer than two networks are left, or none lies below the median.
+    """
+    loss, exponents = spectra["validation_loss"].values, spectra["lyapunov_exponent"].values
+    kept = ~spectra["diverged"].values & ~np.isnan(exponents).any(axis=(1, 2)) & np.isfinite(loss[:, -1])
+    n_networks = int(kept.sum())
+    if n_networks < 2:
+        raise ValueError(f"{n_networks} of {kept.size} networks did not diverge; expected at least 2")
+    final_loss = loss[kept, -1]
+    low_error = final_loss < np.median(final_loss)
+    if not low_error.any():
+        raise ValueError(f"no final loss of {n_networks} networks lies below their median, {np.median(final_loss)}; expected two classes")
+    exponents = np.maximum(exponents[kept], exponent_floor)
+    per_epoch = ("network", "epoch")
+    networks = xr.Dataset(
+        {
+            "lyapunov_exponent": ((*per_epoch, "exponent"), exponents),
+            "lyapunov_mean": (per_epoch, exponents.mean(axis=-1)),
+            "lyapunov_max": (per_epoch, exponents.max(axis=-1)),
+            "loss": (per_epoch, loss[kept]),
+            "low_error": ("network", low_error),
+        },
+        coords={
+            "network": np.arange(n_networks),
+            "epoch": spectra["epoch"].values,
+            "exponent": spectra["exponent"].values,
+            "final_loss": ("network", final_loss),
+            **{name: ("network", spectra[name].values[kept]) for name in ("architecture", "init_param", "variant")},
+        },
+        attrs={
+            "n_networks": n_networks,
+            "n_diverged": int(kept.size - n_networks),
+            "exponent_floor": exponent_floor,
+            "total_epochs": spectra.sizes["epoch"] - 1,
+        },
+    )
+    unit = spectra["validation_loss"].attrs.get("units", "1")
+    of_loss = {"loss": (unit, "validation loss"), "final_loss": (unit, "validation loss after the last epoch")}
+    return describe(networks, NETWORK_DESCRIPTIONS | of_loss)
+
+
+def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
+    """Return which part each network belongs to, (seed, network) of "train", "validation" or "test".
+
+    The first two parts have their fraction of the networks, rounded; the last has the rest.
+
+    Raises:
+        ValueError: fractions that are not three positive numbers of sum 1, or a part without a network.
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
+        raise ValueError(f"fractions are {tuple(fractions)}; expected three positive numbers (train, validation, test) of sum 1")
+    n_train, n_validation = (int(fraction * n_networks + 0.5) for fraction in fractions[:2])
+    counts = (n_train, n_validation, n_networks - n_train - n_validation)
+    if min(counts) < 1:
+        raise ValueError(f"{n_networks} networks split by {tuple(fractions)} into parts of {counts}; expected at least 1 in each")
+    parts = np.repeat(PARTS, counts)
+    return np.stack([np.random.default_rng(seed).permutation(parts) for seed in seeds])
+
+
+def train_on_split(
+    networks: xr.Dataset,
+    partition: np.ndarray,
+    seeds: Sequence[int],
+    settings: AutoencoderSettings,
+    progress: Callable | None,
+) -> tuple[SpectrumAutoencoder, torch.Tensor, TrainingHistory]:
+    """Train one autoencoder per seed to predict final losses from the spectra of every epoch of the training networks.
+
+    Returns:
+        The autoencoders, the latent points (seed, network * epoch, latent) of all spectra, and the training's history.
+    """
+    exponents, final_loss = networks["lyapunov_exponent"].values, networks["final_loss"].values
+    n_epochs, n_exponents = exponents.shape[1:]
+    parts = []
+    for part in PARTS[:2]:
+        chosen = [np.flatnonzero(member == part) for member in partition]
+        parts.append(np.stack([exponents[index].reshape(-1, n_exponents) for index in chosen]))
+        parts.append(np.stack([np.repeat(final_loss[index], n_epochs) for index in chosen]))
+    autoencoder, history = train_autoencoder(*parts, seeds, settings, progress)
+    return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
+
+
+def on_training_part(networks: xr.Dataset, partition: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return values (network, epoch, ...) of one seed's training networks as (samples, ...), with their final loss and class."""
+    train = partition == "train"
+    n_epochs = networks.sizes["epoch"]
+    final_loss, low_error = (np.repeat(networks[name].values[train], n_epochs) for name in ("final_loss", "low_error"))
+    return values[train].reshape(-1, *values.shape[2:]), final_loss, low_error
+
+
+def fit_on_training_part(networks: xr.Dataset, partition: np.ndarray, points: np.ndarray, n_components: int) -> Embedding:
+    """Fit principal components of points (network, epoch, d) on one seed's training part, PC1 rising as the final loss falls."""
+    samples, final_loss, _ = on_training_part(networks, partition, points)
+    return fit_components(samples, final_loss, n_components)
+
+
+def stored_components(networks: xr.Dataset, partition: np.ndarray, settings: AutoencoderSettings) -> int:
+    """Return how many principal components are kept: N_COMPONENTS, or as many as samples and dimensions allow."""
+    n_samples = np.count_nonzero(partition[0] == "train") * networks.sizes["epoch"]
+    return min(N_COMPONENTS, n_samples, networks.sizes["exponent"], settings.latent_size)
+
+
+class Verdict(NamedTuple):
+    """A classifier on one split: its threshold, if it has one, and its scores on the test part by epoch, (epoch, 3)."""
+
+    threshold: Threshold
+    scores: np.ndarray
+
+
+NO_THRESHOLD = Threshold(np.nan, False)
+
+
+def judge_classifiers(
+    networks: xr.Dataset,
+    partition: np.ndarray,
+    aelle: np.ndarray,
+    spectrum: np.ndarray,
+    choose: Callable[[np.ndarray, np.ndarray], Threshold],
+    seed: int,
+) -> dict[str, Verdict]:
+    """Fit every classifier on one seed's training part and score it on its test part.
+
+    Thresholds, chosen by `choose`, are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the mean and
+    the largest exponent.
+    """
+    features = {
+        "aelle": aelle[..., 0],
+        "lyapunov_mean": networks["lyapunov_mean"].values,
+        "lyapunov_max": networks["lyapunov_max"].values,
+        "spectrum_pca": spectrum[..., 0],
+    }
+    return judge_thresholds(networks, partition, features, choose) | judge_spectrum_classifiers(networks, partition, seed)
+
+
+def judge_thresholds(
+    networks: xr.Dataset,
+    partition: np.ndarray,
+    features: Mapping[str, np.ndarray],
+    choose: Callable[[np.ndarray, np.ndarray], Threshold],
+) -> dict[str, Verdict]:
+    """Choose a threshold on each feature (network, epoch) by one seed's training part, and score it on its test part.
+
+    A training part of a single class gives no threshold, and NaN scores.
+    """
+    verdicts = {}
+    for name, values in features.items():
+        samples, _, is_low = on_training_part(networks, partition, values)
+        if has_both_classes(is_low):
+            threshold = choose(samples, is_low)
+            verdicts[name] = Verdict(threshold, score_epochs(networks, partition, threshold.predict_low(values)))
+        else:
+            verdicts[name] = Verdict(NO_THRESHOLD, np.full((networks.sizes["epoch"], 3), np.nan))
+    return verdicts
+
+
+def judge_spectrum_classifiers(networks: xr.Dataset, partition: np.ndarray, seed: int) -> dict[str, Verdict]:
+    """Fit the scikit-learn classifiers on one seed's training part and score them on its test part."""
+    exponents = networks["lyapunov_exponent"].values
+    features = {"spectrum": exponents, "max_mean": np.stack((exponents.max(axis=-1), exponents.mean(axis=-1)), axis=-1)}
+    verdicts = {}
+    for name, (feature, classifier) in spectrum_classifiers(seed).items():
+        values = features[feature]
+        samples, _, is_low = on_training_part(networks, partition, values)
+        by_epoch = np.full((networks.sizes["epoch"], 3), np.nan)
+        if has_both_classes(is_low):
+            predicted = classifier.fit(samples, is_low).predict(values.reshape(-1, values.shape[-1]))
+            by_epoch = score_epochs(networks, partition, predicted.reshape(values.shape[:2]))
+        verdicts[name] = Verdict(NO_THRESHOLD, by_epoch)
+    return verdicts
+
+
+def score_epochs(networks: xr.Dataset, partition: np.ndarray, predicted_low: np.ndarray) -> np.ndarray:
+    """Score predictions (network, epoch) on one seed's test part, epoch by epoch: (epoch, 3), recall, precision and F1."""
+    test = partition == "test"
+    is_low = networks["low_error"].values[test]
+    return np.array([scores(predicted, is_low) for predicted in predicted_low[test].T])
+
+
+def verdict_variables(verdicts: Sequence[Mapping[str, Verdict]], by_epoch: bool) -> dict[str, tuple]:
+    """Return the variables threshold, low_is_above (seed, classifier), recall, precision and f1, and the coordinate classifier.
+
+    Scores are (seed, classifier, epoch), or (seed, classifier) of the only epoch.
+    """
+    names = list(verdicts[0])
+    stacked = np.array([[member[name].scores for name in names] for member in verdicts])
+    dims = ("seed", "classifier", "epoch") if by_epoch else ("seed", "classifier")
+    variables = {
+        "threshold": (dims[:2], np.array([[member[name].threshold.value for name in names] for member in verdicts])),
+        "low_is_above": (dims[:2], np.array([[member[name].threshold.low_is_above for name in names] for member in verdicts])),
+        "classifier": ("classifier", names),
+    }
+    for column, score in enumerate(Scores._fields):
+        variables[score] = (dims, stacked[..., column] if by_epoch else stacked[..., 0, column])
+    return variables

@@ -1,0 +1,164 @@
+"""What every cell promises besides its derivative, and the closed forms that single ones have."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lyapunov_pkg.cells import CELLS, make_cell
+from lyapunov_pkg.cells.base import sigmoid_slope, tanh_slope
+
+HIDDEN_SIZE = 4
+
+
+def state_of(cell, seed=0, n_sequences=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n_sequences, cell.state_size, dtype=torch.float64, generator=generator)
+
+
+def zero_params(cell):
+    return {name: torch.zeros(shape, dtype=torch.float64) for name, shape in cell.parameter_shapes().items()}
+
+
+@pytest.mark.parametrize("a", [0.0, 0.3, -2.0, 12.0, -12.0, 30.0])
+def test_slopes_keep_relative_accuracy_in_float32(a):
+    exact_tanh = 1 / math.cosh(a) ** 2
+    exact_sigmoid = 1 / (4 * math.cosh(a / 2) ** 2)
+    assert tanh_slope(torch.tensor(a, dtype=torch.float32)).item() == pytest.approx(exact_tanh, rel=1e-5)
+    assert sigmoid_slope(torch.tensor(a, dtype=torch.float32)).item() == pytest.approx(exact_sigmoid, rel=1e-5)
+
+
+@pytest.mark.parametrize("architecture", CELLS)
+def test_weights_are_uniform_on_minus_p_to_p_without_biases(architecture):
+    cell = make_cell(architecture, 30, 40)
+    params = cell.init_params(0.7, torch.Generator().manual_seed(3))
+    assert {name: tuple(value.shape) for name, value in params.items()} == cell.parameter_shapes()
+    for value in params.values():
+        assert value.dtype == torch.float32
+        assert value.abs().max() <= 0.7
+        assert value.std().item() == pytest.approx(0.7 / math.sqrt(3), rel=0.1)
+
+
+@pytest.mark.parametrize("architecture", CELLS)
+def test_initialisation_depends_on_the_generator_alone(architecture):
+    cell = make_cell(architecture, 3, HIDDEN_SIZE)
+    torch.manual_seed(1)
+    first = cell.init_params(1.0, torch.Generator().manual_seed(5))
+    torch.manual_seed(2)
+    second = cell.init_params(1.0, torch.Generator().manual_seed(5))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_lstm_state_is_hidden_then_cell():
+    cell = make_cell("lstm", 1, HIDDEN_SIZE)
+    state = state_of(cell)
+    # With weights zero all gates are 1/2 and the candidate is 0: c halves, h = tanh(c) / 2.
+    c = state[:, HIDDEN_SIZE:] / 2
+    expected = torch.cat([torch.tanh(c) / 2, c], dim=-1)
+    torch.testing.assert_close(cell.step(zero_params(cell), state, torch.zeros(3, 1).double()), expected)
+
+
+def test_cornn_state_is_y_then_z():
+    cell = make_cell("cornn", 1, HIDDEN_SIZE, dt=0.1, gamma=2.0, epsilon=3.0)
+    state = state_of(cell)
+    y, z = state.chunk(2, dim=-1)
+    z_next = z + 0.1 * (-2.0 * y - 3.0 * z)
+    expected = torch.cat([y + 0.1 * z_next, z_next], dim=-1)
+    torch.testing.assert_close(cell.step(zero_params(cell), state, torch.zeros(3, 1).double()), expected)
+
+
+def test_lem_state_is_y_then_z_and_the_last_block_acts_on_the_new_z():
+    cell = make_cell("lem", 1, HIDDEN_SIZE)
+    params, state = zero_params(cell), state_of(cell)
+    w_y = torch.randn(HIDDEN_SIZE, HIDDEN_SIZE, dtype=torch.float64)
+    params["recurrent_weight"][3 * HIDDEN_SIZE :] = w_y
+    y, z = state.chunk(2, dim=-1)
+    z_next = z / 2  # both steps are sigmoid(0) = 1/2, and z relaxes to tanh(0)
+    expected = torch.cat([y / 2 + torch.tanh(z_next @ w_y.T) / 2, z_next], dim=-1)
+    torch.testing.assert_close(cell.step(params, state, torch.zeros(3, 1).double()), expected)
+
+
+def test_asrnn_jacobian_without_diffusion_is_the_identity_plus_a_skew_matrix_at_rest():
+    cell = make_cell("asrnn", 1, HIDDEN_SIZE, eps=0.1, gamma=0.0)
+    params = {name: value.double() for name, value in cell.init_params(1.0, torch.Generator().manual_seed(0)).items()}
+    jacobian = cell.jacobian(params, torch.zeros(1, HIDDEN_SIZE).double(), torch.zeros(1, 1).double())[0]
+    skew = (jacobian - torch.eye(HIDDEN_SIZE)) / 0.1
+    torch.testing.assert_close(skew, -skew.mT)
+    torch.testing.assert_close(skew, params["recurrent_weight"] - params["recurrent_weight"].mT)
+
+
+def test_lipschitz_matrices_are_those_of_the_text():
+    cell = make_cell("lipschitz", 1, HIDDEN_SIZE, beta_A=0.6, beta_W=0.9, gamma_A=0.2, gamma_W=0.1, alpha=0.5)
+    m = torch.randn(2 * HIDDEN_SIZE, HIDDEN_SIZE, dtype=torch.float64)
+    m_a, m_w = m.chunk(2)
+    identity = torch.eye(HIDDEN_SIZE, dtype=torch.float64)
+    a = 0.4 * (m_a + m_a.T) + 0.6 * (m_a - m_a.T) - 0.2 * identity
+    w = 0.1 * (m_w + m_w.T) + 0.9 * (m_w - m_w.T) - 0.1 * identity
+    torch.testing.assert_close(cell.prepare({"recurrent_weight": m})["recurrent_weight"], torch.cat([0.5 * a, w]))
+
+
+def test_relu_slope_at_zero_is_one():
+    cell = make_cell("rnn", 1, HIDDEN_SIZE, nonlinearity="relu")
+    params = {name: torch.randn(shape, dtype=torch.float64) for name, shape in cell.parameter_shapes().items()}
+    jacobian = cell.jacobian(params, torch.zeros(1, HIDDEN_SIZE).double(), torch.zeros(1, 1).double())[0]
+    torch.testing.assert_close(jacobian, params["recurrent_weight"])
+
+
+def noisy_step(noise, **hyperparameters):
+    cell = make_cell("noisy", 2, HIDDEN_SIZE, **hyperparameters)
+    params = {name: value.double() for name, value in cell.init_params(1.0, torch.Generator().manual_seed(0)).items()}
+    state, x = state_of(cell), torch.ones(3, 2, dtype=torch.float64)
+    return state, cell.step(params, state, x), cell.advance(cell.prepare(params), state, cell.drive(params, x), noise)
+
+
+def test_noise_multiplies_the_update_and_adds_to_the_state():
+    eta, xi = torch.randn(2, 3, HIDDEN_SIZE, dtype=torch.float64)
+    noise = torch.stack([eta, xi], dim=-2)
+    state, quiet, noisy = noisy_step(noise, multiplicative_noise=0.3, additive_noise=0.2)
+    expected = state + (0.3 * eta + 0.7) * (quiet - state) + 0.2 * xi
+    torch.testing.assert_close(noisy, expected)
+
+
+def test_noise_of_strength_zero_is_no_noise():
+    noise = torch.randn(3, 2, HIDDEN_SIZE, dtype=torch.float64)
+    _, quiet, noisy = noisy_step(noise, multiplicative_noise=0.0, additive_noise=0.0)
+    torch.testing.assert_close(noisy, quiet)
+
+
+def test_unknown_architecture_lists_the_known():
+    with pytest.raises(
+        ValueError, match=r"architecture is 'transformer'.*lstm, gru, rnn, asrnn, cornn, lipschitz, noisy"
+    ):
+        make_cell("transformer", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"), [((0, 4), "input_size of lstm is 0"), ((3, -1), "hidden_size of lstm is -1")]
+)
+def test_sizes_below_one_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        make_cell("lstm", *sizes)
+
+
+def test_unknown_hyperparameter_names_the_known():
+    with pytest.raises(ValueError, match="cornn has no hyperparameter 'eps'; expected one of dt, gamma, epsilon"):
+        make_cell("cornn", 3, 4, eps=0.1)
+    with pytest.raises(ValueError, match="gru has no hyperparameter 'dt'; expected none"):
+        make_cell("gru", 3, 4, dt=0.1)
+
+
+def test_hyperparameters_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="dt of lem is nan; expected a finite number"):
+        make_cell("lem", 3, 4, dt=float("nan"))
+    with pytest.raises(ValueError, match="gamma of asrnn is 'large'; expected a finite number"):
+        make_cell("asrnn", 3, 4, gamma="large")
+    with pytest.raises(ValueError, match="nonlinearity of rnn is 'elu'"):
+        make_cell("rnn", 3, 4, nonlinearity="elu")
+
+
+@pytest.mark.parametrize("init_param", [-0.1, float("inf")])
+def test_init_param_out_of_range_is_refused(init_param):
+    with pytest.raises(ValueError, match="init_param is"):
+        make_cell("rnn", 3, 4).init_params(init_param, torch.Generator())

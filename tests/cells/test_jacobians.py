@@ -1,0 +1,134 @@
+"""Every cell's analytic derivative against automatic differentiation of its own `step`, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import jacfwd, vmap
+
+from lyapunov_pkg.cells import CELLS, Cell, make_cell
+
+N_SEQUENCES, INPUT_SIZE, HIDDEN_SIZE = 4, 3, 5
+# Other constants than the defaults, so that each of them matters.
+SETTINGS = {
+    "lstm": ("lstm", {}),
+    "gru": ("gru", {}),
+    "rnn": ("rnn", {}),
+    "rnn with relu": ("rnn", {"nonlinearity": "relu"}),
+    "asrnn": ("asrnn", {"eps": 0.3, "gamma": 0.2}),
+    "cornn": ("cornn", {"dt": 0.2, "gamma": 1.3, "epsilon": 0.6}),
+    "lipschitz": ("lipschitz", dict(dt=0.3, beta_A=0.6, beta_W=0.9, gamma_A=0.2, gamma_W=0.1, alpha=0.7)),
+    "noisy": ("noisy", {"dt": 0.2}),
+    "lem": ("lem", {"dt": 0.8}),
+}
+
+
+def draw(cell: Cell, lead: tuple[int, ...], biases: bool, seed: int = 0) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Random parameters with leading axes, state and input."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*lead, *shape, dtype=torch.float64, generator=generator)
+
+    params = {name: normal(*shape) for name, shape in cell.parameter_shapes().items()}
+    if biases:
+        params["bias"] = normal(cell.gates * cell.hidden_size)
+        if cell.name == "gru":
+            params["recurrent_bias"] = normal(cell.gates * cell.hidden_size)
+    return params, normal(N_SEQUENCES, cell.state_size), normal(N_SEQUENCES, cell.input_size)
+
+
+def differentiate(cell: Cell, params: dict[str, Tensor], state: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Derivatives of `step` by the state (*lead, B, S, S) and by the input (*lead, B, S, F), by forward mode."""
+
+    def one_sequence(params: dict[str, Tensor], state: Tensor, x: Tensor) -> Tensor:
+        return cell.step(params, state[None], x[None])[0]
+
+    def all_sequences(function):
+        mapped = vmap(function, in_dims=(None, 0, 0))
+        for _ in range(state.dim() - 2):
+            mapped = vmap(mapped)
+        return mapped(params, state, x)
+
+    return all_sequences(jacfwd(one_sequence, argnums=1)), all_sequences(jacfwd(one_sequence, argnums=2))
+
+
+@pytest.fixture(params=SETTINGS)
+def cell(request) -> Cell:
+    architecture, hyperparameters = SETTINGS[request.param]
+    return make_cell(architecture, INPUT_SIZE, HIDDEN_SIZE, **hyperparameters)
+
+
+def test_every_cell_is_tested_here():
+    assert {architecture for architecture, _ in SETTINGS.values()} == set(CELLS)
+
+
+@pytest.mark.parametrize("lead", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("biases", [False, True])
+def test_jacobian_is_the_derivative_of_step(cell, lead, biases):
+    params, state, x = draw(cell, lead, biases)
+    by_state, _ = differentiate(cell, params, state, x)
+    torch.testing.assert_close(cell.jacobian(params, state, x), by_state, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_reduced_jacobian_is_its_leading_block(cell, lead):
+    params, state, x = draw(cell, lead, biases=True)
+    by_state, _ = differentiate(cell, params, state, x)
+    reduced = cell.jacobian(params, state, x, reduced=True)
+    torch.testing.assert_close(reduced, by_state[..., :HIDDEN_SIZE, :HIDDEN_SIZE], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("n_tangents", [1, 4])
+def test_push_forward_moves_state_and_input_directions(cell, lead, reduced, n_tangents):
+    params, state, x = draw(cell, lead, biases=True)
+    by_state, by_input = differentiate(cell, params, state, x)
+    rows = HIDDEN_SIZE if reduced else cell.state_size
+    tangents = torch.randn(*state.shape[:-1], rows, n_tangents, dtype=torch.float64)
+    input_tangents = torch.randn(*x.shape, n_tangents, dtype=torch.float64)
+
+    next_state, moved = cell.push_forward(params, state, x, tangents, input_tangents)
+
+    expected = by_state[..., :rows, :rows] @ tangents + by_input[..., :rows, :] @ input_tangents
+    torch.testing.assert_close(moved, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(next_state, cell.step(params, state, x), rtol=1e-13, atol=1e-13)
+
+
+def test_tangents_may_be_stored_by_vectors_or_by_units(cell):
+    params, state, x = draw(cell, (2,), biases=False)
+    tangents = torch.randn(2, N_SEQUENCES, cell.state_size, 3, dtype=torch.float64)
+    by_units = cell.push_forward(params, state, x, tangents)[1]
+    by_vectors = cell.push_forward(params, state, x, tangents.mT.contiguous().mT)[1]
+    torch.testing.assert_close(by_units, by_vectors, rtol=1e-13, atol=1e-13)
+
+
+def test_leading_axes_change_nothing(cell):
+    params, state, x = draw(cell, (3,), biases=True)
+    together = cell.jacobian(params, state, x)
+    for variant in range(3):
+        own = {name: value[variant] for name, value in params.items()}
+        alone = cell.jacobian(own, state[variant], x[variant])
+        torch.testing.assert_close(together[variant], alone, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("architecture", CELLS)
+def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(architecture):
+    cell = make_cell(architecture, 1, 3)
+    sizes = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in cell.parameter_shapes().items()}
+    # No recurrence: the derivative by the input is nothing but slopes, of arguments of about 12.
+    params = sizes | {"input_weight": 12 + torch.rand(sizes["input_weight"].shape, dtype=torch.float64)}
+    params = {name: value.float().double() for name, value in params.items()}
+    state, x = torch.zeros(1, cell.state_size, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    tangents, input_tangents = torch.zeros(1, cell.state_size, 1).double(), torch.ones(1, 1, 1).double()
+    exact = cell.push_forward(params, state, x, tangents, input_tangents)[1]
+
+    in_float32 = cell.push_forward(
+        {name: value.float() for name, value in params.items()},
+        *(tensor.float() for tensor in (state, x, tangents, input_tangents)),
+    )[1]
+
+    assert (exact != 0).all()
+    torch.testing.assert_close(in_float32.double(), exact, rtol=1e-5, atol=0)

@@ -1,0 +1,159 @@
+"""Small Datasets in the schemas of spectra stores and of the AeLLE experiments, with the outliers of real ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+ARCHITECTURES = ("rnn", "lstm", "gru", "asrnn", "cornn", "lipschitz", "noisy", "lem")
+N_EXPONENTS = 32
+FINAL_CLASSIFIERS = ["lyapunov_mean", "lyapunov_max", "spectrum_pca", "aelle", "logistic_spectrum"]
+PRETRAINED_CLASSIFIERS = [*FINAL_CLASSIFIERS, "loss_at_epoch"]
+
+
+def make_spectra(architectures=ARCHITECTURES, n_per_architecture=8, n_epochs=10, seed=0) -> xr.Dataset:
+    """Decreasing spectra; one network at -20, one at +5, one diverged, -inf at some ends, one loss of 50."""
+    rng = np.random.default_rng(seed)
+    n = n_per_architecture * len(architectures)
+    kind = np.repeat(np.arange(len(architectures)), n_per_architecture)
+    fall = np.exp(rng.normal(0, 0.3, n)) * np.geomspace(0.02, 4, len(architectures))[kind]
+    position = np.linspace(0, 1, N_EXPONENTS)
+    exponents = 0.1 - fall[:, None, None] * position**2 + 0.02 * rng.standard_normal((n, n_epochs + 1, 1))
+    loss = np.exp(rng.normal(-1, 1, (n, n_epochs + 1)))
+    exponents[0] -= 20
+    exponents[1] += 5
+    exponents[2, :, -2:] = -np.inf
+    loss[3] = 50.0
+    diverged = np.arange(n) == 4
+    exponents[diverged], loss[diverged] = np.nan, np.nan
+    return xr.Dataset(
+        {
+            "lyapunov_exponent": (("variant", "epoch", "exponent"), exponents),
+            "validation_loss": (("variant", "epoch"), loss),
+            "diverged": ("variant", diverged),
+        },
+        coords={
+            "variant": np.arange(n),
+            "epoch": np.arange(n_epochs + 1),
+            "architecture": ("variant", np.array(architectures)[kind]),
+        },
+    )
+
+
+def _scores(rng, classifiers, n_seeds, *epochs) -> dict:
+    dims = ("seed", "classifier") + (("epoch",) if epochs else ())
+    shape = (n_seeds, len(classifiers), *epochs)
+    scores = {name: (dims, rng.uniform(0.5, 0.9, shape)) for name in ("recall", "precision", "f1")}
+    return scores | {
+        "threshold": (("seed", "classifier"), np.zeros((n_seeds, len(classifiers)))),
+        "low_is_above": (("seed", "classifier"), np.ones((n_seeds, len(classifiers)), dtype=bool)),
+    }
+
+
+def _partition(rng, n_seeds, n) -> tuple:
+    parts = np.array(["train", "validation", "test"])[np.arange(n) % 3]
+    return ("seed", "network"), np.stack([rng.permutation(parts) for _ in range(n_seeds)])
+
+
+def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> xr.Dataset:
+    rng = np.random.default_rng(1)
+    spectra = make_spectra(architectures, n_per_architecture)
+    spectra = spectra.isel(variant=~spectra["diverged"].values, epoch=-1)
+    exponents = np.maximum(spectra["lyapunov_exponent"].values, -25.0)
+    n, d = exponents.shape
+    loss = spectra["validation_loss"].values
+    shifts, n_zero = np.array([-0.5, -0.25, 0.0, 0.25, 0.5]), 10
+    components = rng.normal(0, 1, (n_seeds, n, 10)) - np.log(loss)[:, None] * np.eye(10)[0]
+    components[0, 0, :2] = 80.0
+    examples = np.array([np.flatnonzero(spectra["architecture"].values == name)[0] for name in architectures])
+    moved = components[:, None] - shifts[:, None, None] * np.eye(10)[0]
+    shifted = exponents[examples] * (1 + 0.2 * shifts[:, None, None])
+    shares = rng.uniform(0, 100, (n_seeds, len(architectures)))
+    return xr.Dataset(
+        _scores(rng, FINAL_CLASSIFIERS, n_seeds)
+        | {
+            "low_error": ("network", loss < np.median(loss)),
+            "partition": _partition(rng, n_seeds, n),
+            "lyapunov_exponent": (("network", "exponent"), exponents),
+            "lyapunov_mean": ("network", exponents.mean(axis=-1)),
+            "lyapunov_max": ("network", exponents.max(axis=-1)),
+            "aelle_component": (("seed", "network", "component"), components),
+            "spectrum_component": (("seed", "network", "component"), 0.1 * components),
+            "shifted_component": (("seed", "loss_shift", "network", "component"), moved),
+            "shifted_exponent": (("seed", "loss_shift", "example", "exponent"), np.stack([shifted] * n_seeds)),
+            "zero_loss_component": (("seed", "zero_loss_sample", "component"), rng.normal(5, 1, (n_seeds, n_zero, 10))),
+            "zero_loss_exponent": (("seed", "zero_loss_sample", "exponent"), rng.normal(0, 1, (n_seeds, n_zero, d))),
+            "share_above_median": (("seed", "share_architecture"), shares),
+            "share_above_mean": (("seed", "share_architecture"), shares),
+        },
+        coords={
+            "seed": np.arange(n_seeds),
+            "network": np.arange(n),
+            "architecture": ("network", spectra["architecture"].values),
+            "final_loss": ("network", loss),
+            "classifier": FINAL_CLASSIFIERS,
+            "loss_shift": shifts,
+            "example_network": ("example", examples),
+            "share_architecture": list(architectures),
+        },
+    )
+
+
+def make_pretrained(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8, total_epochs=10) -> xr.Dataset:
+    rng = np.random.default_rng(2)
+    spectra = make_spectra(architectures, n_per_architecture)
+    spectra = spectra.isel(variant=~spectra["diverged"].values, epoch=slice(6))
+    exponents = np.maximum(spectra["lyapunov_exponent"].values, -25.0)
+    loss = spectra["validation_loss"].values
+    n, n_epochs = loss.shape
+    components = rng.normal(0, 1, (n_seeds, n, n_epochs, 10))
+    orthants = rng.uniform(0.5, 0.9, (n_seeds, 4, n_epochs))
+    return xr.Dataset(
+        _scores(rng, PRETRAINED_CLASSIFIERS, n_seeds, n_epochs)
+        | {
+            "low_error": ("network", loss[:, -1] < np.median(loss[:, -1])),
+            "loss": (("network", "epoch"), loss),
+            "partition": _partition(rng, n_seeds, n),
+            "lyapunov_mean": (("network", "epoch"), exponents.mean(axis=-1)),
+            "lyapunov_max": (("network", "epoch"), exponents.max(axis=-1)),
+            "aelle_component": (("seed", "network", "epoch", "component"), components),
+            "spectrum_component": (("seed", "network", "epoch", "component"), 0.1 * components),
+            "orthant_f1": (("seed", "n_components", "epoch"), orthants),
+        },
+        coords={
+            "seed": np.arange(n_seeds),
+            "network": np.arange(n),
+            "epoch": np.arange(n_epochs),
+            "architecture": ("network", spectra["architecture"].values),
+            "final_loss": ("network", loss[:, -1]),
+            "classifier": PRETRAINED_CLASSIFIERS,
+            "n_components": [1, 2, 4, 10],
+        },
+        attrs={"total_epochs": total_epochs},
+    )
+
+
+def make_examples() -> xr.Dataset:
+    image = np.add.outer(np.arange(8), np.arange(8)) / 14
+    return xr.Dataset(
+        {
+            "test_input": (("test_sample", "time", "feature"), np.stack([image, image.T]).astype(np.float32)),
+            "test_label": ("test_sample", np.array([3, 7])),
+        }
+    )
+
+
+@pytest.fixture
+def datasets():
+    """A function (**sizes) -> all Datasets that the figures of chapter 3 take, by the name of their argument."""
+
+    def make(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> dict[str, xr.Dataset]:
+        return {
+            "spectra": make_spectra(architectures, n_per_architecture),
+            "final": make_final(architectures, n_seeds, n_per_architecture),
+            "pretrained": make_pretrained(architectures, n_seeds, n_per_architecture),
+            "examples": make_examples(),
+        }
+
+    return make
