@@ -113,7 +113,8 @@ class Network:
             rows, input_size = params[f"layer_{layer}.input_weight"].shape[-2:]
             cells.append(make_cell(architecture, input_size, rows // gates, **hyperparameters))
             for name, shape in cells[-1].parameter_shapes().items():
-                found = params[f"layer_{layer}.{name}"].shape[-2:] if f"layer_{layer}.{name}" in params else None
+                value = params.get(f"layer_{layer}.{name}")
+                found = None if value is None else tuple(value.shape[-2:])
                 if found != shape:
                     raise ValueError(f"layer_{layer}.{name} of {architecture} has shape {found}; expected {shape}")
         output_size = params["readout.weight"].shape[-2] if "readout.weight" in params else 0

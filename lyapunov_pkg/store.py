@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import uuid
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -49,7 +50,8 @@ def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, A
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
+        # Format 2 is the one whose specification has fixed-length strings.
+        dataset.drop_encoding().to_zarr(partial, mode="w", zarr_format=2, consolidated=False)
         if path.exists():
             shutil.rmtree(path)
         partial.rename(path)
@@ -69,7 +71,10 @@ def open_store(path: str | Path) -> xr.Dataset:
     if not path.is_dir():
         raise FileNotFoundError(f"no store at {path}: expected a Zarr directory made by the workflow")
     try:
-        dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+        with warnings.catch_warnings():
+            # Snakemake leaves its own timestamp file in the directories that it makes.
+            warnings.filterwarnings("ignore", message="Object at .snakemake_timestamp")
+            dataset = xr.open_zarr(path, consolidated=False, chunks=None)
     except Exception as error:
         raise ValueError(
             f"{path} is not a readable Zarr store ({type(error).__name__}: {error}); delete it and make it again"

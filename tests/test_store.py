@@ -51,7 +51,7 @@ def test_missing_and_damaged_stores_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none.zarr"):
         open_store(tmp_path / "none.zarr")
     save_store(labelled(np.ones((1, 1))), tmp_path / "a.zarr", {})
-    (tmp_path / "a.zarr" / "zarr.json").write_text("{")
+    (tmp_path / "a.zarr" / ".zgroup").write_text("{")
     with pytest.raises(ValueError, match=r"a\.zarr is not a readable Zarr store"):
         open_store(tmp_path / "a.zarr")
 

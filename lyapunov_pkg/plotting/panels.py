@@ -29,7 +29,7 @@ HISTOGRAM_BINS = 20
 
 
 def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[float, float]:
-    """Axis limits for `values` (any shape): all of them, but from the central 90% no further than their own range.
+    """Axis limits for `values` (any shape): all of them but outliers, further from the central 90% than these span.
 
     Non-finite values are ignored. Finite numbers in `include` (a threshold) are always inside.
     """
@@ -39,7 +39,8 @@ def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[fl
         return 0.0, 1.0
     fifth, last = np.percentile(finite, [5, 95])
     reach = last - fifth
-    low, high = max(finite.min(), fifth - reach), min(finite.max(), last + reach)
+    near = finite[(finite >= fifth - reach) & (finite <= last + reach)]
+    low, high = near.min(), near.max()
     for number in include:
         if np.isfinite(number):
             low, high = min(low, number), max(high, number)
@@ -132,8 +133,8 @@ def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str, **line: ob
     ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label, **line)
 
 
-def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray = ()) -> None:
-    """Labels and limits of a panel of spectra `exponents` (..., d); `also` are those of a panel with the same limits."""
+def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tuple[()] = ()) -> None:
+    """Labels and limits of a panel of spectra `exponents` (..., d); `also` are another panel's, to share limits."""
     ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     limits = robust_limits(np.append(exponents, also), include=(0.0,))
     ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)

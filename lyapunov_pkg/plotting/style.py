@@ -18,6 +18,7 @@ PAPER_STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
+    "axes.titlepad": 9,  # room for the note on points outside
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,

@@ -127,8 +127,6 @@ def lyapunov_spectrum(
     """
     if state not in ("full", "hidden"):
         raise ValueError(f'state: got {state!r}, expected "full" or "hidden"')
-    if dtype not in (None, torch.float32, torch.float64):
-        raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
     system = _as_system(network)
     sequences = _finite_tensor("inputs", inputs)
     dtype, device = _placement(system, sequences, dtype, device)
@@ -198,6 +196,8 @@ def _placement(
     reference = next(iter(system.params.values())) if isinstance(system, Network) else inputs
     if dtype is None:
         dtype = reference.dtype if reference.is_floating_point() else torch.get_default_dtype()
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
     return dtype, reference.device if device is None else device
 
 

@@ -1,8 +1,8 @@
 """Jacobians of the dissertation's text that differ from the derivative of the map, as they stand there.
 
-Run as a program from the root of the repository (`python -m tests.cells.text_versions`) it prints the table of
-docs/differences.md: exponents by the text and by differentiation. Shapes: parameters without leading axes, state (B, S),
-x (B, F), Jacobians (B, H, H). `diag(v) @ M` is `v[..., None] * M`, `M @ diag(v)` is `M * v[..., None, :]`.
+Run as a program from the root of the repository (`python -m tests.cells.text_versions`) it prints the numbers in
+docs/differences.md: exponents by the text and by differentiation. Parameters have no leading axes here, states are
+(B, S), inputs (B, F), Jacobians (B, H, H); diag(v) M is `v[..., None] * M`, M diag(v) is `M * v[..., None, :]`.
 """
 
 from __future__ import annotations

@@ -22,6 +22,15 @@ MODULES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads make the small matrices here no faster, and wait for one another on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -136,13 +145,11 @@ class TestSingularJacobians:
             rnn.bias_hh_l0.fill_(20.0)
             rnn.bias_hh_l0[2] = -1000.0
         spectrum = exponents(rnn, random(2, 12, 3), dtype=dtype)
-        others = [0, 1, 3, 4]
-        with torch.no_grad():
-            volume = torch.linalg.slogdet(rnn.weight_hh_l0[others][:, others].double()).logabsdet
+        weight, others = rnn.weight_hh_l0.detach().double(), [0, 1, 3, 4]
+        # The first step maps the first four unit vectors to the active units; all later ones stay among these.
+        first, later = (torch.linalg.slogdet(weight[others][:, start]).logabsdet for start in (slice(4), others))
         assert np.isneginf(spectrum[:, -1]).all()
-        # Unit 2 may still drive the others in the first step, so that volumes agree up to that step's share.
-        assert np.isfinite(spectrum[:, :-1]).all()
-        np.testing.assert_allclose(spectrum[:, :-1].sum(-1), volume, atol=0.5)
+        np.testing.assert_allclose(spectrum[:, :-1].sum(-1), (first + 11 * later) / 12, atol=1e-4)
 
 
 class TestNetworks:
@@ -313,6 +320,7 @@ class TestInterface:
             ({"initial_state": np.zeros(7)}, r"initial_state: got shape \(7,\), expected \(1, 2, 10\)"),
             ({"initial_state": np.full(10, np.inf)}, r"initial_state: found NaN or infinite"),
             ({"dtype": torch.float16}, r"dtype: got torch.float16, expected torch.float32 or torch.float64"),
+            ({"network": torch.nn.GRU(3, 5).bfloat16()}, r"dtype: got torch.bfloat16, expected torch.float32"),
         ],
     )
     def test_errors_name_the_argument_what_was_found_and_what_was_expected(self, arguments, message):
