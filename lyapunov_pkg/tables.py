@@ -51,16 +51,16 @@ DISSERTATION_3_3 = {
     (50, 4): 0.87,
     (50, 10): 0.91,
 }
-# Range of the initialisation parameter (its text says 50 for ASRNN); each has 200 networks of 64 hidden units.
+# (hidden units, initialisation parameter from, to, networks). The text says 50 where its table says 30 for ASRNN.
 DISSERTATION_A1 = {
-    "rnn": (0.1, 3.0),
-    "lstm": (0.1, 3.0),
-    "gru": (0.1, 3.0),
-    "asrnn": (0.1, 30.0),
-    "cornn": (0.1, 30.0),
-    "lipschitz": (0.1, 20.0),
-    "noisy": (0.1, 5.0),
-    "lem": (0.1, 10.0),
+    "rnn": (64, 0.1, 3.0, 200),
+    "lstm": (64, 0.1, 3.0, 200),
+    "gru": (64, 0.1, 3.0, 200),
+    "asrnn": (64, 0.1, 30.0, 200),
+    "cornn": (64, 0.1, 30.0, 200),
+    "lipschitz": (64, 0.1, 20.0, 200),
+    "noisy": (64, 0.1, 5.0, 200),
+    "lem": (64, 0.1, 10.0, 200),
 }
 DISSERTATION_B4 = {
     "lyapunov_mean": (0.610, 0.609, 0.609),
@@ -119,7 +119,7 @@ def _scores_over_training(pretrained: xr.Dataset, classifiers: Sequence[str]) ->
                 {"training_percent": percent, "classifier": _classifier_label(classifier)}
                 | _all_scores(scores, printed)
             )
-    return pd.DataFrame(rows)
+    return _with_note(rows, pretrained)
 
 
 def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
@@ -131,31 +131,20 @@ def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
             printed = DISSERTATION_3_3.get((percent, int(n_components)))
             row = {"training_percent": percent, "n_components": int(n_components)}
             rows.append(row | _over_seeds("f1", f1.values, printed))
-    return pd.DataFrame(rows)
+    return _with_note(rows, pretrained)
 
 
 def table_3_a1(configuration: Mapping[str, Any]) -> pd.DataFrame:
     """Who is trained on sequential MNIST, from `configuration["smnist"]`, beside the dissertation's networks."""
     smnist = configuration["smnist"]
+    columns = ("hidden_size", "init_param_low", "init_param_high", "networks")
     rows = []
     for name in in_display_order(smnist["architectures"], ARCHITECTURE_LABELS):
-        low, high = smnist["architectures"][name]["init_param"]
-        printed = DISSERTATION_A1.get(name, (np.nan, np.nan))
-        rows.append(
-            {
-                "task": "SMNIST",
-                "architecture": ARCHITECTURE_LABELS.get(name, name),
-                "hidden_size": smnist["hidden_size"],
-                "init_param_low": low,
-                "init_param_high": high,
-                "networks": smnist["variants"],
-                "loss": "cross entropy",
-                "hidden_size_dissertation": 64,
-                "init_param_low_dissertation": printed[0],
-                "init_param_high_dissertation": printed[1],
-                "networks_dissertation": 200,
-            }
-        )
+        ours = (smnist["hidden_size"], *smnist["architectures"][name]["init_param"], smnist["variants"])
+        printed = DISSERTATION_A1.get(name, (np.nan,) * len(columns))
+        row = {"task": "SMNIST", "architecture": ARCHITECTURE_LABELS.get(name, name), "loss": "cross entropy"}
+        row |= dict(zip(columns, ours, strict=True))
+        rows.append(row | {f"{column}_dissertation": number for column, number in zip(columns, printed, strict=True)})
     return pd.DataFrame(rows)
 
 
@@ -165,7 +154,7 @@ def table_3_b4(final: xr.Dataset) -> pd.DataFrame:
     for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
         scores = _all_scores(final.sel(classifier=classifier), DISSERTATION_B4.get(classifier))
         rows.append({"classifier": _classifier_label(classifier)} | scores)
-    return pd.DataFrame(rows)
+    return _with_note(rows, final)
 
 
 def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
@@ -176,7 +165,18 @@ def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
         median = _over_seeds("right_of_median", shares["share_above_median"].values, printed[0])
         mean = _over_seeds("right_of_mean", shares["share_above_mean"].values, printed[1])
         rows.append({"architecture": ARCHITECTURE_LABELS.get(name, name)} | median | mean)
-    return pd.DataFrame(rows)
+    return _with_note(rows, final)
+
+
+def _with_note(rows: list[dict[str, Any]], experiment: xr.Dataset) -> pd.DataFrame:
+    """The rows as a table, with a note on seeds and networks that goes under it in Markdown."""
+    frame = pd.DataFrame(rows)
+    networks, diverged = experiment.attrs["n_networks"], experiment.attrs["n_diverged"]
+    frame.attrs["note"] = (
+        f"Mean ± standard deviation over seeds of split and autoencoder ({experiment.sizes['seed']} of them); "
+        f"{networks} networks, {diverged} more left out because they diverged."
+    )
+    return frame
 
 
 def _classifier_label(classifier: str) -> str:
@@ -201,7 +201,9 @@ def _over_seeds(name: str, values: np.ndarray, printed: float | None) -> dict[st
 def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path | str) -> None:
     """Write `frame` as CSV, all numbers in full, and as Markdown for readers ("0.85 ± 0.02")."""
     frame.to_csv(csv_path, index=False)
-    Path(markdown_path).write_text(readable(frame).to_markdown(index=False) + "\n", encoding="utf-8")
+    table = readable(frame).to_markdown(index=False, disable_numparse=True)
+    note = f"\n{frame.attrs['note']}\n" if "note" in frame.attrs else ""
+    Path(markdown_path).write_text(f"{table}\n{note}", encoding="utf-8")
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +214,7 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
             stem = name.removesuffix("_mean")
             columns[_heading(stem)] = _mean_and_std(frame[name], frame[f"{stem}_std"])
         elif not name.endswith("_std"):
-            columns[_heading(name)] = ["–" if pd.isna(value) else _number(value) for value in frame[name]]
+            columns[_heading(name)] = _as_printed(frame[name])
     return pd.DataFrame(columns)
 
 
@@ -221,8 +223,12 @@ def _heading(name: str) -> str:
     return COLUMN_LABELS[stem] + (" (dissertation)" if stem != name else "")
 
 
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+def _as_printed(column: pd.Series) -> list[str]:
+    """Text as it is; numbers with as many decimals as any in the column needs."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return [str(value) for value in column]
+    decimals = max((len(f"{value:g}".partition(".")[2]) for value in column.dropna()), default=0)
+    return ["–" if pd.isna(value) else f"{value:.{decimals}f}" for value in column]
 
 
 def _mean_and_std(means: pd.Series, stds: pd.Series) -> list[str]:

@@ -29,6 +29,6 @@ rule draw_figure:
     wildcard_constraints:
         figure="|".join(SMNIST_FIGURES),
     params:
-        provenance=provenance("draw_figure.py"),
+        provenance=lambda wildcards: provenance("draw_figure.py", f"lyapunov_pkg.plotting.chapter_3:{wildcards.figure}"),
     script:
         "../workflow_scripts/draw_figure.py"

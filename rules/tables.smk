@@ -21,7 +21,7 @@ rule write_table:
     wildcard_constraints:
         table="|".join(SMNIST_TABLES),
     params:
-        provenance=provenance("write_table.py"),
+        provenance=lambda wildcards: provenance("write_table.py", f"lyapunov_pkg.tables:{wildcards.table}"),
     script:
         "../workflow_scripts/write_table.py"
 

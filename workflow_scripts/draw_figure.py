@@ -1,9 +1,16 @@
-from lyapunov_pkg.plotting import chapter_3
+from importlib import import_module
+
+import xarray as xr
+
+from lyapunov_pkg.plotting.drawn_from import figure_data
 from lyapunov_pkg.plotting.style import save_figure
 from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import open_shards
+from lyapunov_pkg.store import open_shards, save_store
 
 with logging_to(snakemake.log[0]):
-    datasets = {name: open_shards(paths) for name, paths in snakemake.input.items()}
-    figure = getattr(chapter_3, snakemake.wildcards.figure)(**datasets)
-    save_figure(figure, snakemake.output.pdf, snakemake.output.png)
+    name = snakemake.wildcards.figure
+    # By name, so that an edit of one figure's function redraws that figure alone.
+    draw = getattr(import_module("lyapunov_pkg.plotting.chapter_3"), name)
+    data = figure_data(name, {store: open_shards(paths) for store, paths in snakemake.input.items()})
+    save_figure(draw(**data), snakemake.output.pdf, snakemake.output.png)
+    save_store(xr.merge(data.values(), combine_attrs="drop_conflicts"), snakemake.output.drawn_from, {"figure": name})

@@ -23,7 +23,6 @@ from lyapunov_pkg.plotting.panels import (
     robust_limits,
     scatter_by_architecture,
     scatter_by_error,
-    set_limits,
     shade_predicted_low,
     shift_colors,
     shift_label,
@@ -112,15 +111,16 @@ def _name_features(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
 
 @rc_context(PAPER_STYLE)
 def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
-    """AeLLE of the test networks: an input of the task, the embedding by error with PC1's median, and by architecture.
+    """An input of the task, AeLLE of the test networks by error with PC1's median, and of all networks by architecture.
 
     `final` is the final experiment's Dataset, `examples` the task's (test_input (test_sample, time, feature)).
     """
     data, seeds = first_seed(final)
     networks = held_out(data)
-    x, y = networks["aelle_component"].values[:, 0], networks["aelle_component"].values[:, 1]
+    x, y = networks["aelle_component"].values[:, :2].T
+    everything = data["aelle_component"].values[:, :2].T
     median = float(data["threshold"].sel(classifier="aelle"))
-    low_error, architecture = networks["low_error"].values, networks["architecture"].values
+    low_error = networks["low_error"].values
 
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.1), layout="constrained")
     grid = fig.add_gridspec(2, 3, height_ratios=(1, 3), width_ratios=(0.8, 1, 1))
@@ -130,24 +130,26 @@ def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
     by_architecture = fig.add_subplot(grid[:, 2], sharex=by_error, sharey=by_error)
 
     scatter_by_error(by_error, x, y, low_error)
-    scatter_by_architecture(by_architecture, x, y, architecture)
-    for ax in (by_error, by_architecture):
-        _set_aelle_axes(ax, x, y, [median])
+    scatter_by_architecture(by_architecture, *everything, data["architecture"].values)
+    for ax, points in ((by_error, (x, y)), (by_architecture, everything)):
+        _set_aelle_axes(ax, everything, [median])
+        note_outside(ax, *points)
     threshold_line(by_error, median, MEDIAN_LABEL)
     threshold_line(by_architecture, median, "")
     stacked_histogram(histogram, x, low_error, by_error.get_xlim())
     threshold_line(histogram, median, "")
     histogram.tick_params(labelbottom=False)
     histogram.set(title=f"(b) {len(x)} test networks{seeds}")
-    by_architecture.set_title("(c) by architecture")
+    by_architecture.set_title(f"(c) all {data.sizes['network']} networks")
     legend_under(by_error, columns=2)
     legend_under(by_architecture, columns=3)
     return fig
 
 
-def _set_aelle_axes(ax: Axes, x: np.ndarray, y: np.ndarray, include_x: Iterable[float] = ()) -> None:
-    set_limits(ax, x, y, include_x)
-    ax.set(xlabel=AELLE_PC1, ylabel=AELLE_PC2)
+def _set_aelle_axes(ax: Axes, points: np.ndarray, include_x: Iterable[float] = ()) -> None:
+    """Labels of the AeLLE plane, and limits for `points` (2, ...)."""
+    limits = robust_limits(points[0], include_x), robust_limits(points[1])
+    ax.set(xlabel=AELLE_PC1, ylabel=AELLE_PC2, xlim=limits[0], ylim=limits[1])
 
 
 def _example_image(ax: Axes, examples: xr.Dataset) -> None:
@@ -235,7 +237,8 @@ def fig_3_12(final: xr.Dataset) -> Figure:
     for name, (x, y) in zip(architectures, shown["aelle_component"].values[:, :2], strict=True):
         style = architecture_style(name)
         embedding.plot(x, y, color=style.color, marker=style.marker, markersize=5 * style.marker_scale)
-    _set_aelle_axes(embedding, *everything[:, :2].T)
+    _set_aelle_axes(embedding, everything[:, :2].T)
+    note_outside(embedding, *everything[:, :2].T)
     embedding.set_title(f"(b) AeLLE{seeds}")
     _final_losses(losses, architectures, shown["final_loss"].values, float(data["final_loss"].median()))
     legend_below(fig, (spectra, embedding, losses), columns=6)
@@ -258,22 +261,23 @@ def _final_losses(ax: Axes, architectures: list[str], losses: np.ndarray, median
 
 @rc_context(PAPER_STYLE)
 def fig_3_13(final: xr.Dataset) -> Figure:
-    """AeLLE of the test networks by architecture, and where changes of the predicted loss move them (eq. 3.7)."""
+    """AeLLE by architecture, and where changes of the predicted loss move the test networks (eq. 3.7)."""
     data, seeds = first_seed(final)
-    networks = held_out(data)
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     by_architecture, by_shift = fig.subplots(1, 2, sharex=True, sharey=True)
-    x, y = networks["aelle_component"].values[:, :2].T
-    scatter_by_architecture(by_architecture, x, y, networks["architecture"].values)
-    by_architecture.set_title(f"(a) {networks.sizes['network']} test networks{seeds}")
+    places = data["aelle_component"].values[:, :2].T
+    scatter_by_architecture(by_architecture, *places, data["architecture"].values)
+    by_architecture.set_title(f"(a) all {data.sizes['network']} networks{seeds}")
 
-    moved = networks["shifted_component"]
+    moved = held_out(data)["shifted_component"].transpose("component", "network", "loss_shift")[:2]
     for shift, color in shift_colors(data["loss_shift"].values).items():
-        points = moved.sel(loss_shift=shift).values[:, :2]
-        by_shift.scatter(*points.T, s=6, color=color, linewidths=0, label=shift_label(shift))
-    by_shift.set_title("(b) their predicted loss changed by ΔT [nats]")
-    for ax in (by_architecture, by_shift):
-        _set_aelle_axes(ax, *moved.transpose("component", "network", "loss_shift").values[:2])
+        points = moved.sel(loss_shift=shift).values
+        by_shift.scatter(*points, s=6, color=color, linewidths=0, label=shift_label(shift))
+    by_shift.set_title("(b) test networks, predicted loss changed by ΔT [nats]")
+    moved = moved.values.reshape(2, -1)
+    for ax, points in ((by_architecture, places), (by_shift, moved)):
+        _set_aelle_axes(ax, np.concatenate([places, moved], axis=1))
+        note_outside(ax, *points)
     legend_under(by_architecture, columns=4)
     legend_under(by_shift, columns=3)
     return fig
@@ -313,15 +317,15 @@ def fig_3_14(final: xr.Dataset) -> Figure:
 def fig_3_15(final: xr.Dataset) -> Figure:
     """AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these."""
     data, seeds = first_seed(final)
-    networks = held_out(data)
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     embedding, spectra = fig.subplots(1, 2)
-    x, y = networks["aelle_component"].values[:, :2].T
-    zero_x, zero_y = data["zero_loss_component"].values[:, :2].T
-    embedding.scatter(zero_x, zero_y, s=12, color="0.5", marker="+", linewidths=0.8, label="predicted loss zero")
-    scatter_by_architecture(embedding, x, y, networks["architecture"].values)
-    _set_aelle_axes(embedding, np.concatenate([x, zero_x]), np.concatenate([y, zero_y]))
-    embedding.set_title(f"(a) {len(x)} test networks{seeds}")
+    places, zero_loss = (data[name].values[:, :2].T for name in ("aelle_component", "zero_loss_component"))
+    scatter_by_architecture(embedding, *places, data["architecture"].values)
+    embedding.scatter(*zero_loss, s=14, color="0.3", marker="x", linewidths=0.7, label="predicted loss zero")
+    everything = np.concatenate([places, zero_loss], axis=1)
+    _set_aelle_axes(embedding, everything)
+    note_outside(embedding, *everything)
+    embedding.set_title(f"(a) all {data.sizes['network']} networks{seeds}")
 
     decoded = data["zero_loss_exponent"].values
     spectra.plot(np.arange(1, decoded.shape[1] + 1), decoded.T, color="0.3", linewidth=0.6, alpha=0.5)
@@ -351,8 +355,9 @@ def fig_3_b3(final: xr.Dataset) -> Figure:
         medians_of_y = [thresholds["lyapunov_max"]] if classifier == "lyapunov_mean" else []
         for median in medians_of_y:
             ax.axhline(median, color="black", linewidth=1)
-        set_limits(ax, x, y, [thresholds[classifier]], medians_of_y)
-        ax.set(xlabel=x_label, ylabel=y_label)
+        x_limits, y_limits = robust_limits(x, [thresholds[classifier]]), robust_limits(y, medians_of_y)
+        ax.set(xlabel=x_label, ylabel=y_label, xlim=x_limits, ylim=y_limits)
+        note_outside(ax, x, y)
     axes[0].set_title(f"(a) F1 {f1['lyapunov_mean']:.2f} (mean), {f1['lyapunov_max']:.2f} (max)")
     axes[1].set_title(f"(b) F1 {f1['spectrum_pca']:.2f}")
     axes[2].set_title(f"(c) F1 {f1['aelle']:.2f}")

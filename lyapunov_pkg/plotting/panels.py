@@ -48,14 +48,6 @@ def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[fl
     return float(low - margin), float(high + margin)
 
 
-def set_limits(
-    ax: Axes, x: np.ndarray, y: np.ndarray, include_x: Iterable[float] = (), include_y: Iterable[float] = ()
-) -> None:
-    """Limits of a scatter plot of the points (x, y), by `robust_limits`; says how many points lie outside."""
-    ax.set(xlim=robust_limits(x, include_x), ylim=robust_limits(y, include_y))
-    note_outside(ax, x, y)
-
-
 def note_outside(ax: Axes, x: np.ndarray | None = None, y: np.ndarray | None = None) -> None:
     """Say above the panel how many points, by `x`, by `y` or by both, lie outside its limits, where any do."""
     limited = [(values, limits) for values, limits in ((x, ax.get_xlim()), (y, ax.get_ylim())) if values is not None]
@@ -81,7 +73,7 @@ def scatter_by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray, architecture
     for name in in_display_order(architecture, ARCHITECTURE_LABELS):
         style, of_name = architecture_style(name), architecture == name
         look = {"c": style.color, "marker": style.marker, "s": POINT_SIZE * style.marker_scale**2}
-        ax.scatter(x[of_name], y[of_name], label=style.label, linewidths=0.2, edgecolors="white", **look)
+        ax.scatter(x[of_name], y[of_name], label=style.label, alpha=0.9, linewidths=0.2, edgecolors="white", **look)
 
 
 def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limits: tuple[float, float]) -> None:
@@ -98,7 +90,7 @@ def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limit
     )
     ax.set_xlim(limits)
     ax.set_ylabel("networks")
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=(1, 2, 5, 10), integer=True))
 
 
 def threshold_line(ax: Axes, threshold: float, label: str) -> None:
@@ -108,7 +100,9 @@ def threshold_line(ax: Axes, threshold: float, label: str) -> None:
 
 
 def shade_predicted_low(ax: Axes, threshold: float, low_is_above: bool) -> None:
-    """Shade the side of `threshold` where low error is predicted, within the panel's limits."""
+    """Shade the side of `threshold` where low error is predicted, within the panel's limits; none where it is NaN."""
+    if np.isnan(threshold):
+        return
     left, right = ax.get_xlim()
     edge = np.clip(threshold, left, right)
     span = (edge, right) if low_is_above else (left, edge)
@@ -126,11 +120,11 @@ def shift_label(shift: float) -> str:
     return f"ΔT = {shift:+g}".replace("-", "−") if shift else "ΔT = 0"
 
 
-def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str, **line: object) -> None:
+def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
     """A Lyapunov spectrum (d,) against its index from 1, in the style of `architecture`."""
     style = architecture_style(architecture)
     index = np.arange(1, len(exponents) + 1)
-    ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label, **line)
+    ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label)
 
 
 def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tuple[()] = ()) -> None:

@@ -97,6 +97,7 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
             "example_network": ("example", examples),
             "share_architecture": list(architectures),
         },
+        attrs={"n_networks": n, "n_diverged": 1},
     )
 
 
@@ -130,7 +131,7 @@ def make_pretrained(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8
             "classifier": PRETRAINED_CLASSIFIERS,
             "n_components": [1, 2, 4, 10],
         },
-        attrs={"total_epochs": total_epochs},
+        attrs={"total_epochs": total_epochs, "n_networks": n, "n_diverged": 1},
     )
 
 

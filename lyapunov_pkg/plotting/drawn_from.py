@@ -1,0 +1,32 @@
+"""Which variables of its stores each figure is drawn from; they are kept beside the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
+DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
+    "fig_3_5": {"spectra": ("lyapunov_exponent", "validation_loss", "diverged")},
+    "fig_3_9": {"final": EMBEDDING, "examples": ("test_input", "test_label")},
+    "fig_3_10": {"pretrained": (*EMBEDDING, "f1")},
+    "fig_3_11": {"pretrained": (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")},
+    "fig_3_12": {"final": (*EMBEDDING, "lyapunov_exponent", "final_loss", "example_network")},
+    "fig_3_13": {"final": (*EMBEDDING, "shifted_component")},
+    "fig_3_14": {"final": (*EMBEDDING, "lyapunov_exponent", "shifted_exponent", "example_network")},
+    "fig_3_15": {"final": (*EMBEDDING, "zero_loss_component", "zero_loss_exponent")},
+    "fig_3_b3": {"final": (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")},
+}
+
+
+def figure_data(figure: str, stores: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Return the part of each store that a figure is drawn from; of the example images, the one that is shown.
+
+    Raises:
+        KeyError: a store lacks a variable that the figure needs.
+    """
+    data = {name: stores[name][list(variables)] for name, variables in DRAWN_FROM[figure].items()}
+    if "examples" in data:
+        data["examples"] = data["examples"].isel(test_sample=slice(0, 1))
+    return {name: dataset.load() for name, dataset in data.items()}

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.plotting import chapter_3
+from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS
+from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, save_figure
+
+FIGURES = ["fig_3_5", "fig_3_9", "fig_3_10", "fig_3_11", "fig_3_12", "fig_3_13", "fig_3_14", "fig_3_15", "fig_3_b3"]
+NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
+
+
+def draw(name: str, datasets: dict) -> Figure:
+    function = getattr(chapter_3, name)
+    return function(*[datasets[argument] for argument in inspect.signature(function).parameters])
+
+
+def texts(fig: Figure) -> list[str]:
+    """All text of a figure as drawn, but tick labels."""
+    found = [text for ax in fig.axes for text in (ax.xaxis.label, ax.yaxis.label, ax.title, ax._left_title, *ax.texts)]
+    for legend in [*fig.legends, *(ax.get_legend() for ax in fig.axes if ax.get_legend())]:
+        found += legend.get_texts()
+    return [text.get_text() for text in [*found, *fig.texts]]
+
+
+def assert_complete(fig: Figure) -> None:
+    assert isinstance(fig, Figure)
+    assert fig.get_figwidth() == DOUBLE_WIDTH
+    for ax in fig.axes:
+        assert ax.has_data(), "an empty panel"
+        assert np.isfinite([ax.get_xlim(), ax.get_ylim()]).all()
+    # Panels of a grid may leave a label to their row or column.
+    assert any(ax.get_xlabel() for ax in fig.axes)
+    assert any(ax.get_ylabel() for ax in fig.axes) or fig.get_supylabel()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete(name, datasets):
+    assert_complete(draw(name, datasets()))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete_with_one_seed_and_few_architectures(name, datasets):
+    fig = draw(name, datasets(architectures=("gru", "lem"), n_seeds=1))
+    assert_complete(fig)
+    assert not any("seeds" in text for text in texts(fig))
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "fig_3_5"])  # spectra have no seeds
+def test_says_which_seed_is_shown(name, datasets):
+    assert any("first of 2 seeds" in text for text in texts(draw(name, datasets())))
+
+
+@pytest.mark.parametrize("low", [True, False])
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete_with_a_test_part_of_one_class(name, low, datasets):
+    sets = datasets()
+    for experiment in ("final", "pretrained"):
+        sets[experiment]["low_error"][:] = low
+        sets[experiment]["f1"][:] = np.nan
+        sets[experiment]["threshold"][:] = np.nan
+    assert_complete(draw(name, sets))
+
+
+@pytest.mark.parametrize("name", NAMING_ARCHITECTURES)
+def test_legend_names_the_architectures_that_are_there(name, datasets):
+    shown = texts(draw(name, datasets(architectures=("cornn", "noisy", "rnn"))))
+    for architecture, label in ARCHITECTURE_LABELS.items():
+        assert (label in shown) == (architecture in ("cornn", "noisy", "rnn")), label
+
+
+def test_an_architecture_without_a_style_keeps_its_name(datasets):
+    assert "reservoir" in texts(draw("fig_3_9", datasets(architectures=("rnn", "reservoir"))))
+
+
+@pytest.mark.parametrize("name", ["fig_3_5", "fig_3_11", "fig_3_12", "fig_3_14", "fig_3_15", "fig_3_b3"])
+def test_exponents_have_units(name, datasets):
+    assert any("[nats/step]" in text for text in texts(draw(name, datasets())))
+
+
+def test_text_stays_inside_the_figure_and_panels_apart(datasets):
+    for name in FIGURES:
+        fig = draw(name, datasets())
+        fig.draw_without_rendering()
+        width, height = fig.get_size_inches() * fig.dpi
+        for ax in fig.axes:
+            panel, with_text = ax.get_window_extent(), ax.get_tightbbox()
+            assert panel.width > 0.1 * width and panel.height > 0.08 * height, name
+            assert with_text.x0 > -2 and with_text.y0 > -2, name
+            assert with_text.x1 < width + 2 and with_text.y1 < height + 2, name
+        for first, second in combinations([ax.get_tightbbox().padded(-2) for ax in fig.axes], 2):
+            assert not first.overlaps(second), name
+
+
+def test_far_points_are_counted_and_do_not_set_the_limits(datasets):
+    final = datasets(n_seeds=1)["final"]
+    final["partition"][:] = "test"
+    fig = chapter_3.fig_3_13(final)
+    assert "1 outside" in texts(fig)
+    assert fig.axes[0].get_xlim()[1] < 20
+
+
+@pytest.mark.parametrize(("total_epochs", "expected"), [(10, ["0", "10", "20", "50"]), (4, ["0", "25", "50"])])
+def test_fig_3_10_shows_the_epochs_nearest_to_the_dissertations(total_epochs, expected, datasets):
+    fig = chapter_3.fig_3_10(datasets()["pretrained"].assign_attrs(total_epochs=total_epochs))
+    assert [text.split("%")[0] for text in texts(fig) if "% of training" in text] == expected
+
+
+def test_fig_3_10_shades_the_side_of_low_error(datasets):
+    pretrained = datasets(n_seeds=1)["pretrained"]
+    for low_is_above in (True, False):
+        pretrained["low_is_above"][:] = low_is_above
+        ax = chapter_3.fig_3_10(pretrained).axes[0]
+        (shaded,) = [patch for patch in ax.patches if patch.get_label() == "predicted low error"]
+        left, right = shaded.get_x(), shaded.get_x() + shaded.get_width()
+        assert (left, right) == pytest.approx((0, ax.get_xlim()[1]) if low_is_above else (ax.get_xlim()[0], 0))
+
+
+def test_fig_3_11_counts_every_test_network_within_the_limits(datasets):
+    pretrained = datasets(n_seeds=1)["pretrained"]
+    n_test = int((pretrained["partition"] == "test").sum())
+    for ax in chapter_3.fig_3_11(pretrained).axes:
+        drawn = sum(bar.get_height() for container in ax.containers for bar in container)
+        outside = sum(int(text.get_text().split()[0]) for text in ax.texts)
+        assert drawn + outside == n_test
+
+
+def test_fig_3_5_marks_maximum_and_number_above_zero(datasets):
+    spectra = datasets(architectures=("gru",))["spectra"].isel(variant=[5])
+    exponents = np.linspace(0.31, -0.62, spectra.sizes["exponent"])  # 11 of 32 above zero, slope -0.03
+    spectra["lyapunov_exponent"][:] = exponents
+    shown = texts(chapter_3.fig_3_5(spectra))
+    assert {"maximum 0.31", "11 above zero", "initial slope −0.03", "final slope −0.03"} <= set(shown)
+
+
+def test_fig_3_5_leaves_out_diverged_networks_and_says_if_none_is_left(datasets):
+    spectra = datasets(architectures=("gru", "lem"))["spectra"]
+    spectra["diverged"][spectra["architecture"].values == "gru"] = True
+    shown = texts(chapter_3.fig_3_5(spectra))
+    assert "LEM" in shown and "GRU" not in shown
+    spectra["diverged"][:] = True
+    with pytest.raises(ValueError, match="all 16 networks diverged"):
+        chapter_3.fig_3_5(spectra)
+
+
+@pytest.mark.parametrize("name", ["fig_3_5", "fig_3_9", "fig_3_10"])  # between them: lines, images, histograms, points
+def test_saves_the_same_bytes_twice(name, datasets, tmp_path):
+    contents = []
+    for copy in ("first", "second"):
+        pdf, png = tmp_path / f"{copy}.pdf", tmp_path / f"{copy}.png"
+        save_figure(draw(name, datasets()), pdf, png)
+        contents.append((pdf.read_bytes(), png.read_bytes()))
+    assert contents[0] == contents[1]
+    assert contents[0][0].startswith(b"%PDF") and contents[0][1].startswith(b"\x89PNG")
+    assert min(map(len, contents[0])) > 5000
+
+
+def test_drawing_does_not_import_torch():
+    code = "import sys, lyapunov_pkg.plotting.chapter_3, lyapunov_pkg.tables; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from lyapunov_pkg import tables
+
+SCORES = ("recall", "precision", "f1")
+
+
+def pretrained(values, classifiers=("aelle", "loss_at_epoch", "lyapunov_max", "my_own"), total_epochs=10) -> xr.Dataset:
+    """Scores values[seed] + 0.1 * classifier + 0.01 * epoch, the same for recall, precision and F1."""
+    values = np.array(values)
+    steps = 0.1 * np.arange(len(classifiers))[:, None] + 0.01 * np.arange(6)
+    scores = values[:, None, None] + steps
+    return xr.Dataset(
+        {name: (("seed", "classifier", "epoch"), scores) for name in SCORES}
+        | {"orthant_f1": (("seed", "n_components", "epoch"), scores[:, :2])},
+        coords={"classifier": list(classifiers), "epoch": np.arange(6), "n_components": [1, 10]},
+        attrs={"total_epochs": total_epochs, "n_networks": 40, "n_diverged": 3},
+    )
+
+
+def final() -> xr.Dataset:
+    return xr.Dataset(
+        {name: (("seed", "classifier"), [[0.5, 0.7], [0.6, 0.9]]) for name in SCORES}
+        | {
+            "share_above_median": (("seed", "share_architecture"), [[10.0, 90.0], [30.0, 70.0]]),
+            "share_above_mean": (("seed", "share_architecture"), [[0.0, 100.0], [0.0, 100.0]]),
+        },
+        coords={"classifier": ["aelle", "lyapunov_mean"], "share_architecture": ["lem", "rnn"]},
+        attrs={"n_networks": 40, "n_diverged": 3},
+    )
+
+
+def row(frame: pd.DataFrame, **values) -> pd.Series:
+    """The only row with these values."""
+    chosen = frame
+    for name, value in values.items():
+        chosen = chosen[chosen[name] == value]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
+    frame = tables.table_3_1(pretrained([0.2, 0.3, 0.4]))
+    assert frame["training_percent"].tolist() == [0, 0, 10, 10, 20, 20, 50, 50]
+    aelle = row(frame, training_percent=10, classifier="AeLLE")
+    for score, printed in zip(SCORES, (0.915, 0.866, 0.89), strict=True):
+        assert aelle[f"{score}_mean"] == pytest.approx(0.31)
+        assert aelle[f"{score}_std"] == pytest.approx(0.1)
+        assert aelle[f"{score}_dissertation"] == printed
+    loss = row(frame, training_percent=50, classifier="loss at that epoch")
+    assert loss["f1_mean"] == pytest.approx(0.45) and loss["f1_dissertation"] == 0.86
+    assert np.isnan(row(frame, training_percent=0, classifier="loss at that epoch")["f1_dissertation"])
+
+
+def test_table_3_2_has_every_classifier_in_order_and_new_ones_last():
+    frame = tables.table_3_2(pretrained([0.2]))
+    at_start = frame[frame["training_percent"] == 0]
+    assert at_start["classifier"].tolist() == ["LE max", "AeLLE", "loss at that epoch", "my_own"]
+    assert at_start["f1_dissertation"].tolist()[:2] == [0.72, 0.85]
+    assert at_start["recall_mean"].tolist() == pytest.approx([0.4, 0.2, 0.3, 0.5])
+
+
+def test_other_numbers_of_epochs_show_their_own_percentages_without_the_dissertations():
+    frame = tables.table_3_1(pretrained([0.2], total_epochs=4))
+    assert frame["training_percent"].unique().tolist() == [0, 25, 50]
+    assert np.isnan(row(frame, training_percent=25, classifier="AeLLE")["f1_dissertation"])
+    assert row(frame, training_percent=50, classifier="AeLLE")["f1_mean"] == pytest.approx(0.22)
+
+
+def test_pretrained_without_total_epochs_is_refused():
+    data = pretrained([0.2])
+    del data.attrs["total_epochs"]
+    with pytest.raises(ValueError, match="total_epochs"):
+        tables.table_3_1(data)
+
+
+def test_table_3_3_has_a_row_per_number_of_components():
+    frame = tables.table_3_3(pretrained([0.2, 0.4]))
+    cell = row(frame, training_percent=50, n_components=10)
+    assert cell["f1_mean"] == pytest.approx(0.45)
+    assert cell["f1_std"] == pytest.approx(np.sqrt(0.02))
+    assert cell["f1_dissertation"] == 0.91
+    assert np.isnan(row(frame, training_percent=10, n_components=1)["f1_dissertation"])
+
+
+def test_seeds_without_a_score_do_not_count():
+    cell = row(tables.table_3_3(pretrained([0.2, np.nan, 0.4])), training_percent=0, n_components=1)
+    assert cell["f1_mean"] == pytest.approx(0.3)
+    none = row(tables.table_3_3(pretrained([np.nan, np.nan])), training_percent=0, n_components=1)
+    assert np.isnan(none["f1_mean"])
+
+
+def test_table_3_a1_is_the_configuration_beside_the_dissertations():
+    architectures = {
+        "lem": {"init_param": [0.1, 9.0]},
+        "rnn": {"init_param": [0.2, 3.0]},
+        "mine": {"init_param": [1, 2]},
+    }
+    frame = tables.table_3_a1({"smnist": {"architectures": architectures, "hidden_size": 32, "variants": 24}})
+    assert frame["architecture"].tolist() == ["RNN", "LEM", "mine"]
+    lem = row(frame, architecture="LEM")
+    assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, 32, 24)
+    assert (lem["init_param_high_dissertation"], lem["networks_dissertation"]) == (10.0, 200)
+    mine = row(frame, architecture="mine")
+    assert mine.filter(like="_dissertation").isna().all()
+
+
+def test_table_3_b4():
+    frame = tables.table_3_b4(final())
+    assert frame["classifier"].tolist() == ["LE mean", "AeLLE"]
+    assert frame["f1_mean"].tolist() == pytest.approx([0.8, 0.55])
+    assert frame["f1_dissertation"].tolist() == [0.609, 0.859]
+    assert frame["recall_dissertation"].tolist() == [0.610, 0.859]
+
+
+def test_table_3_d5():
+    frame = tables.table_3_d5(final())
+    assert frame["architecture"].tolist() == ["RNN", "LEM"]
+    lem = row(frame, architecture="LEM")
+    assert lem["right_of_median_mean"] == pytest.approx(20)
+    assert lem["right_of_median_std"] == pytest.approx(np.sqrt(200))
+    assert (lem["right_of_median_dissertation"], lem["right_of_mean_dissertation"]) == (11.1, 8.2)
+
+
+def test_dissertations_shares_sum_to_all():
+    assert np.sum(list(tables.DISSERTATION_D5.values()), axis=0) == pytest.approx([100, 100])
+
+
+def test_markdown_is_for_readers_and_csv_has_the_numbers(tmp_path):
+    frame = tables.table_3_1(pretrained([0.2, 0.3, 0.4]))
+    tables.write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), frame, check_dtype=False)
+    lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:4] == ["training [%]", "classifier", "recall", "recall (dissertation)"]
+    assert cells[2] == ["0", "AeLLE", "0.30 ± 0.10", "0.938", "0.30 ± 0.10", "0.770", "0.30 ± 0.10", "0.85"]
+    assert cells[3][2:4] == ["0.40 ± 0.10", "–"]
+    assert "3 of them" in lines[-1] and "40 networks, 3 more" in lines[-1]
+
+
+def test_markdown_of_one_seed_has_no_spread_and_of_percentages_one_decimal():
+    one_seed = tables.readable(tables.table_3_3(pretrained([0.2])))
+    assert one_seed["F1"][0] == "0.20"
+    none = tables.readable(tables.table_3_3(pretrained([np.nan])))
+    assert set(none["F1"]) == {"–"}
+    shares = tables.readable(tables.table_3_d5(final()))
+    assert shares["right of median of PC1 [%]"].tolist() == ["80.0 ± 14.1", "20.0 ± 14.1"]
+
+
+def test_every_table_can_be_written(tmp_path):
+    configuration = {"smnist": {"architectures": {"rnn": {"init_param": [0.1, 3]}}, "hidden_size": 8, "variants": 2}}
+    experiment = pretrained([0.2, 0.4])
+    frames = [tables.table_3_1(experiment), tables.table_3_2(experiment), tables.table_3_3(experiment)]
+    frames += [tables.table_3_a1(configuration), tables.table_3_b4(final()), tables.table_3_d5(final())]
+    for number, frame in enumerate(frames):
+        csv, markdown = tmp_path / f"{number}.csv", tmp_path / f"{number}.md"
+        tables.write_table(frame, csv, markdown)
+        assert len(pd.read_csv(csv)) == len(frame)
+        assert markdown.read_text(encoding="utf-8").count("\n|") == len(frame) + 1
