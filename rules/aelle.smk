@@ -1,14 +1,6 @@
 # Autoencoders of spectra and the classifiers beside them.
 
 
-def aelle_protocol(experiment):
-    """The settings of one experiment: its split, and the epochs whose spectra it takes."""
-    settings = SMNIST["aelle"]
-    if experiment == "final":
-        return {"fractions": settings["final_fractions"]}
-    return {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
-
-
 rule aelle_smnist:
     input:
         spectra=smnist_shards("spectra"),
@@ -22,6 +14,8 @@ rule aelle_smnist:
     resources:
         mem_mb=4000,
         runtime=60,
+    conda:
+        "../envs/workflow.yaml"
     params:
         autoencoder=SMNIST["aelle"]["autoencoder"],
         seeds=[config["seed"] + index for index in range(SMNIST["aelle"]["n_seeds"])],

@@ -51,3 +51,11 @@ def targets(figures, tables):
 def hyperparameters(architecture):
     """The settings of an architecture's cell; its own defaults hold for the rest."""
     return SMNIST["architectures"][architecture].get("hyperparameters", {})
+
+
+def aelle_protocol(experiment):
+    """The settings of one experiment: its split, and the epochs whose spectra it takes."""
+    settings = SMNIST["aelle"]
+    if experiment == "final":
+        return {"fractions": settings["final_fractions"]}
+    return {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}

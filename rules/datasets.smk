@@ -6,6 +6,8 @@ rule smnist_dataset:
         directory("results/datasets/smnist.zarr"),
     log:
         "results/logs/datasets/smnist.log",
+    conda:
+        "../envs/workflow.yaml"
     params:
         settings=SMNIST["data"],
         seed=config["seed"],

@@ -28,6 +28,8 @@ rule draw_figure:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
         figure="|".join(SMNIST_FIGURES),
+    conda:
+        "../envs/workflow.yaml"
     params:
         provenance=lambda wildcards: provenance("draw_figure.py", f"lyapunov_pkg.plotting.chapter_3:{wildcards.figure}"),
     script:

@@ -13,6 +13,8 @@ rule spectra_smnist:
     resources:
         mem_mb=4000,
         runtime=240,
+    conda:
+        "../envs/workflow.yaml"
     params:
         device=config["device"],
         hyperparameters=lambda wildcards: hyperparameters(wildcards.architecture),

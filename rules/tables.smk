@@ -20,6 +20,8 @@ rule write_table:
         "results/logs/tables/{table}.log",
     wildcard_constraints:
         table="|".join(SMNIST_TABLES),
+    conda:
+        "../envs/workflow.yaml"
     params:
         provenance=lambda wildcards: provenance("write_table.py", f"lyapunov_pkg.tables:{wildcards.table}"),
     script:
@@ -32,6 +34,8 @@ rule write_table_3_a1:
         markdown="results/tables/table_3_a1.md",
     log:
         "results/logs/tables/table_3_a1.log",
+    conda:
+        "../envs/workflow.yaml"
     params:
         configuration={"smnist": {key: SMNIST[key] for key in ("hidden_size", "variants", "architectures")}},
         provenance=provenance("write_table_3_a1.py"),

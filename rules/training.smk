@@ -12,6 +12,8 @@ rule train_smnist:
     resources:
         mem_mb=4000,
         runtime=240,
+    conda:
+        "../envs/workflow.yaml"
     params:
         seed=config["seed"],
         device=config["device"],

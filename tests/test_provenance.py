@@ -13,7 +13,8 @@ FILES = {
     "cells/__init__.py": "def make(name):\n    return name\n",
     "cells/lstm.py": "from lyapunov_pkg.maths import slope\n\ndef step(x):\n    return slope(x)\n",
     "cells/gru.py": "def step(x):\n    return 2 * x\n",
-    "maths.py": '"""Docstring."""\nSCALE = 3\n\ndef slope(x):\n    """Slope."""\n    return SCALE * x\n\ndef other(x):\n    return x\n',
+    "maths.py": '"""Docstring."""\nSCALE = 3\n\n'
+    'def slope(x):\n    """Slope."""\n    return SCALE * x\n\ndef other(x):\n    return x\n',
 }
 SCRIPT = "from lyapunov_pkg.cells import make\n\nprint(make('lstm'))\n"
 

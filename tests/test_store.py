@@ -48,7 +48,7 @@ def test_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_missing_and_damaged_stores_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="none.zarr"):
+    with pytest.raises(FileNotFoundError, match=r"none\.zarr"):
         open_store(tmp_path / "none.zarr")
     save_store(labelled(np.ones((1, 1))), tmp_path / "a.zarr", {})
     (tmp_path / "a.zarr" / ".zgroup").write_text("{")

@@ -1,4 +1,5 @@
-"""Autoencoder of Lyapunov spectra whose latent layer also predicts the loss (dissertation, chapter 3, eqs. 3.5 and 3.6).
+"""Autoencoder of Lyapunov spectra whose latent layer also predicts the loss (dissertation, chapter 3, eqs. 3.5 and
+3.6).
 
 Several members, one per seed, are trained side by side on a leading axis M. A member's initialisation, batch order and
 dropout masks come from its own seed, so that its numbers do not depend on who is trained beside it.
@@ -25,13 +26,14 @@ class AutoencoderSettings:
 
     Attributes:
         latent_size: width of the latent layer.
-        layer_divisors: inner widths of the encoder as fractions of the number of exponents d: d/8, then d/16 (at least 2).
+        layer_divisors: inner widths of the encoder as fractions of the number of exponents d: d/8, then d/16 (at
+        least 2).
         dropout: probability with which an inner activation is dropped in training.
         learning_rate: step size of Adam.
         batch_size: spectra in a batch.
         prediction_weights: weight alpha of the prediction loss, stage by stage; the optimiser's state is carried on.
         epochs_per_stage: epochs of each stage.
-        prediction_loss: norm of the prediction error, mean square "l2" or mean absolute "l1" (reconstruction is always L1).
+        prediction_loss: "l2", mean square, or "l1", mean absolute prediction error; the reconstruction is always L1.
     """
 
     latent_size: int = 32
@@ -44,6 +46,7 @@ class AutoencoderSettings:
     prediction_loss: Literal["l2", "l1"] = "l2"
 
     def __post_init__(self) -> None:
+        """Check the ranges."""
         counts = {
             "latent_size": self.latent_size,
             "batch_size": self.batch_size,
@@ -58,7 +61,8 @@ class AutoencoderSettings:
             raise ValueError(f"prediction_loss is {self.prediction_loss!r}; expected 'l2' or 'l1'")
 
     def widths(self, n_exponents: int) -> tuple[int, ...]:
-        """Return the widths of the encoder's layers, from the spectrum to the latent layer; the decoder mirrors them."""
+        """Return the widths of the encoder's layers, from the spectrum to the latent layer; the decoder mirrors
+        them."""
         inner = (max(n_exponents // divisor, 2) for divisor in self.layer_divisors)
         return (n_exponents, *inner, self.latent_size)
 
@@ -87,7 +91,8 @@ class SpectrumAutoencoder:
     parameters: dict[str, Tensor]
 
     def encode(self, spectra: ArrayLike) -> Tensor:
-        """Return the latent representation (M, n, latent) of spectra (M, n, d), or of the same (n, d) for every member."""
+        """Return the latent representation (M, n, latent) of spectra (M, n, d), or of the same (n, d) for every
+        member."""
         return _through(self.parameters, "encoder", self._stacked(spectra))
 
     def decode(self, latent: ArrayLike) -> Tensor:
@@ -144,7 +149,8 @@ def train_autoencoder(
     validation = _checked("validation", validation_spectra, validation_loss, len(seeds))
     if train[0].shape[-1] != validation[0].shape[-1]:
         raise ValueError(
-            f"train_spectra has {train[0].shape[-1]} exponents and validation_spectra {validation[0].shape[-1]}; expected the same"
+            f"train_spectra has {train[0].shape[-1]} exponents and validation_spectra {validation[0].shape[-1]}; "
+            "expected the same"
         )
     shapes = _parameter_shapes(settings.widths(train[0].shape[-1]))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -196,7 +202,8 @@ def _unpack(flat: Tensor, shapes: dict[str, tuple[int, int]]) -> dict[str, Tenso
 
 
 def _through(parameters: dict[str, Tensor], part: str, values: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
-    """Apply the layers of one part to (M, n, in): tanh after all but the last, times the dropout mask if there are any."""
+    """Apply the layers of one part to (M, n, in): tanh after all but the last, times the dropout mask if there are
+    any."""
     depth = sum(name.startswith(part) for name in parameters) // 2
     for layer in range(depth):
         values = torch.baddbmm(parameters[f"{part}.{layer}.bias"], values, parameters[f"{part}.{layer}.weight"])
@@ -216,7 +223,8 @@ def _train_epoch(
     alpha: float,
     settings: AutoencoderSettings,
 ) -> tuple[Tensor, Tensor]:
-    """Take one pass over the training part, in each member's own order; return mean reconstruction and prediction loss (M,)."""
+    """Take one pass over the training part, in each member's own order; return mean reconstruction and prediction
+    loss (M,)."""
     spectra, loss = data
     n = loss.shape[1]
     order = torch.stack([torch.randperm(n, generator=generator) for generator in generators])

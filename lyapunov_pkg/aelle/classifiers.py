@@ -27,7 +27,8 @@ class Scores(NamedTuple):
 def scores(predicted_low: np.ndarray, is_low: np.ndarray) -> Scores:
     """Score predictions (n,) against the truth (n,), both bool.
 
-    Precision is 0 where nothing was predicted low; all three are NaN where nothing is low, for there is nothing to find.
+    Precision is 0 where nothing was predicted low; all three are NaN where nothing is low, for there is nothing to
+    find.
     """
     hits = np.count_nonzero(predicted_low & is_low)
     n_predicted, n_low = np.count_nonzero(predicted_low), np.count_nonzero(is_low)
@@ -81,7 +82,8 @@ def _boundary(distinct: np.ndarray, n_below: int) -> float:
 
 
 def median_threshold(values: np.ndarray, is_low: np.ndarray) -> Threshold:
-    """Return the median of values (n,) as the boundary, low on the side where that gives the higher F1 against is_low (n,).
+    """Return the median of values (n,) as the boundary, low on the side where that gives the higher F1 against
+    is_low (n,).
 
     Raises:
         ValueError: values that are not finite, or only one class.
@@ -113,7 +115,7 @@ def has_both_classes(is_low: np.ndarray) -> bool:
 class OrthantClassifier:
     """The 2^k orthants around the medians (k,) of k components; `optimal` (2^k,) says which of them are called low.
 
-    An orthant is optimal if more of its training samples are low than high (dissertation, "Higher Dimensions of AeLLE");
+    An orthant is optimal if more of its training samples are low than high ("Higher Dimensions of AeLLE");
     one without training samples is not.
     """
 

@@ -32,7 +32,8 @@ class Embedding:
 def fit_components(points: np.ndarray, loss: np.ndarray, n_components: int) -> Embedding:
     """Fit the principal components of points (n, d), those of the training part alone.
 
-    The sign of PC1 is chosen so that larger PC1 goes with lower loss (n,) by rank correlation: good networks lie to the right,
+    The sign of PC1 is chosen so that larger PC1 goes with lower loss (n,) by rank correlation: good networks lie to
+    the right,
     as in the dissertation's figures for SMNIST. Latent points span no more dimensions than the narrowest layer of the
     encoder is wide (d/16); components beyond that hold rounding errors only, and are zero here.
 
@@ -63,12 +64,17 @@ def loss_shift(autoencoder: SpectrumAutoencoder, latent: Tensor, delta: float) -
 def zero_loss_set(autoencoder: SpectrumAutoencoder, latent: Tensor, n_samples: int, seeds: Sequence[int]) -> Tensor:
     """Return points (M, n_samples, latent) of the set on which the predicted loss w . z + b is zero.
 
-    That set is the null space of the prediction layer (one dimension less than the latent layer) moved off the origin by the
-    layer's bias. The points are normal around the one nearest to the mean of the given latent points (M, n, latent), with
+    That set is the null space of the prediction layer (one dimension less than the latent layer) moved off the
+    origin by the
+    layer's bias. The points are normal around the one nearest to the mean of the given latent points (M, n, latent),
+    with
     their root mean square deviation in every direction of the null space. Member m draws from its own seed.
     """
     latent = latent.double()
-    weight, bias = autoencoder.prediction_weight.double()[:, None, :], autoencoder.prediction_bias.double()[:, None, None]
+    weight, bias = (
+        autoencoder.prediction_weight.double()[:, None, :],
+        autoencoder.prediction_bias.double()[:, None, None],
+    )
     mean = latent.mean(dim=1, keepdim=True)
     scale = (latent - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
     normal = [torch.randn(n_samples, latent.shape[-1], generator=torch.Generator().manual_seed(seed)) for seed in seeds]

@@ -1,4 +1,5 @@
-"""AeLLE of trained networks: embedding, classifiers, and moves along the predicted loss (figures 3.9, 3.12 to 3.15, B3, tables B4, D5)."""
+"""AeLLE of trained networks: embedding, classifiers, and moves along the predicted loss (figures 3.9, 3.12 to 3.15,
+B3, tables B4, D5)."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def final_experiment(
 ) -> xr.Dataset:
     """Embed the spectra of trained networks, classify their final error, and move along the predicted loss.
 
-    Networks are taken after their last epoch and split by network. Thresholds are medians of the training part, on the side
+    Networks are taken after their last epoch and split by network. Thresholds are medians of the training part, on
+    the side
     that suits it; scores are the test part's.
 
     Args:
@@ -79,7 +81,9 @@ def final_experiment(
     partition = split_networks(networks.sizes["network"], fractions, seeds)
     autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
     n_components = stored_components(networks, partition, settings)
-    members = [_one_seed(networks, *of_seed, n_components) for of_seed in zip(partition, latent.numpy(), seeds, strict=True)]
+    members = [
+        _one_seed(networks, *of_seed, n_components) for of_seed in zip(partition, latent.numpy(), seeds, strict=True)
+    ]
     embeddings = [member.embedding for member in members]
     aelle = np.stack([member.aelle for member in members])
     per_network = ("seed", "network")
@@ -100,7 +104,10 @@ def final_experiment(
     result = result.assign_coords(seed=list(seeds), component=np.arange(1, n_components + 1))
     result = result.set_coords(("example_network", "example_architecture"))
     unit = networks["final_loss"].attrs["units"]
-    of_loss = {"predicted_loss": (unit, "predicted validation loss"), "loss_shift": (unit, "change of the predicted loss")}
+    of_loss = {
+        "predicted_loss": (unit, "predicted validation loss"),
+        "loss_shift": (unit, "change of the predicted loss"),
+    }
     return describe(result, DESCRIPTIONS | of_loss)
 
 
@@ -135,7 +142,8 @@ def _shifted(
     embeddings: Sequence[Embedding],
     loss_shifts: Sequence[float],
 ) -> dict[str, tuple]:
-    """Return components of all networks and decoded spectra of the examples, with their predicted loss moved (eq. 3.7)."""
+    """Return components of all networks and decoded spectra of the examples, with their predicted loss moved (eq.
+    3.7)."""
     example, names = _example_networks(networks["architecture"].values, networks["final_loss"].values)
     components, exponents = [], []
     for delta in loss_shifts:
@@ -160,7 +168,9 @@ def _zero_loss(
     seeds: Sequence[int],
 ) -> dict[str, tuple]:
     """Return components and decoded spectra of points of predicted loss zero, drawn around the training networks."""
-    training = torch.stack([points[torch.as_tensor(part == "train")] for points, part in zip(latent, partition, strict=True)])
+    training = torch.stack(
+        [points[torch.as_tensor(part == "train")] for points, part in zip(latent, partition, strict=True)]
+    )
     points = zero_loss_set(autoencoder, training, n_zero_loss, seeds)
     per_sample = ("seed", "zero_loss_sample")
     return {
@@ -174,11 +184,15 @@ def _transform(embeddings: Sequence[Embedding], latent: torch.Tensor) -> np.ndar
 
 
 def _shares(architecture: np.ndarray, first_component: np.ndarray) -> dict[str, tuple]:
-    """Return what percentage of the networks right of PC1's median, and of its mean, is of each architecture (table D5)."""
+    """Return what percentage of the networks right of PC1's median, and of its mean, is of each architecture (table
+    D5)."""
     names = list(dict.fromkeys(architecture))
     variables = {"share_architecture": ("share_architecture", names)}
     for statistic, boundary in (("median", np.median(first_component, axis=1)), ("mean", first_component.mean(axis=1))):
         above = first_component > boundary[:, None]
         counts = np.stack([above[:, architecture == name].sum(axis=1) for name in names], axis=1)
-        variables[f"share_above_{statistic}"] = (("seed", "share_architecture"), 100 * counts / above.sum(axis=1, keepdims=True))
+        variables[f"share_above_{statistic}"] = (
+            ("seed", "share_architecture"),
+            100 * counts / above.sum(axis=1, keepdims=True),
+        )
     return variables

@@ -1,4 +1,5 @@
-"""Pre-trained AeLLE: can spectra early in training tell how good a network will be? (Tables 3.1 to 3.3, figures 3.10, 3.11.)"""
+"""Pre-trained AeLLE: can spectra early in training tell how good a network will be? (Tables 3.1 to 3.3, figures
+3.10, 3.11.)"""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def pretrained_experiment(
 ) -> xr.Dataset:
     """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
 
-    Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its target the
+    Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its
+    target the
     network's final loss. Thresholds have the best F1 on all samples of the training part; scores are the test part's.
 
     Args:
@@ -69,11 +71,12 @@ def pretrained_experiment(
         raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
     networks = select_networks(spectra, exponent_floor).isel(epoch=slice(n_epochs))
     partition = split_networks(networks.sizes["network"], fractions, seeds)
-    autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
+    _, latent, history = train_on_split(networks, partition, seeds, settings, progress)
     latent = latent.numpy().reshape(len(seeds), networks.sizes["network"], n_epochs, -1)
     n_components = stored_components(networks, partition, settings)
     members = [
-        _one_seed(networks, *of_seed, n_components, orthant_components) for of_seed in zip(partition, latent, seeds, strict=True)
+        _one_seed(networks, *of_seed, n_components, orthant_components)
+        for of_seed in zip(partition, latent, seeds, strict=True)
     ]
     aelle, spectrum, orthant_f1, verdicts = zip(*members, strict=True)
     per_sample = ("seed", "network", "epoch", "component")
@@ -84,8 +87,14 @@ def pretrained_experiment(
         "spectrum_component": (per_sample, np.stack(spectrum)),
         "orthant_f1": (("seed", "n_components", "epoch"), np.stack(orthant_f1)),
     }
-    coordinates = {"seed": list(seeds), "component": np.arange(1, n_components + 1), "n_components": list(orthant_components)}
-    result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(variables | verdict_variables(verdicts, by_epoch=True))
+    coordinates = {
+        "seed": list(seeds),
+        "component": np.arange(1, n_components + 1),
+        "n_components": list(orthant_components),
+    }
+    result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(
+        variables | verdict_variables(verdicts, by_epoch=True)
+    )
     return describe(result.assign_coords(coordinates), DESCRIPTIONS)
 
 
@@ -97,7 +106,8 @@ def _one_seed(
     n_components: int,
     orthant_components: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Verdict]]:
-    """Return AeLLE and spectrum components (network, epoch, component), orthant F1 (n_components, epoch) and verdicts."""
+    """Return AeLLE and spectrum components (network, epoch, component), orthant F1 (n_components, epoch) and
+    verdicts."""
     embedding = fit_on_training_part(networks, partition, latent, max(n_components, *orthant_components))
     aelle = embedding.transform(latent)
     exponents = networks["lyapunov_exponent"].values

@@ -14,8 +14,9 @@ from lyapunov_pkg.aelle.classifiers import Scores, Threshold, has_both_classes, 
 from lyapunov_pkg.aelle.embedding import Embedding, fit_components
 from lyapunov_pkg.store import describe
 
-# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its column's own
-# length, and one step of the networks studied shortens a column by some e^-4. Below -20 an exponent says only "contracts
+# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its
+# column's own
+# length, and one step of the networks studied shortens a column by some e^-4. Below -20 it says only "contracts
 # beyond resolution", and singular Jacobians give -inf, which no autoencoder takes.
 EXPONENT_FLOOR = -20.0
 PARTS = ("train", "validation", "test")
@@ -51,12 +52,14 @@ def select_networks(spectra: xr.Dataset, exponent_floor: float) -> xr.Dataset:
     """Return the networks that did not diverge, with their class, from the concatenated spectra.
 
     Args:
-        spectra: lyapunov_exponent (variant, epoch, exponent), validation_loss (variant, epoch), diverged (variant), and on
+        spectra: lyapunov_exponent (variant, epoch, exponent), validation_loss (variant, epoch), diverged (variant),
+        and on
             variant the coordinates architecture, init_param and variant.
         exponent_floor: exponents below it are set to it.
 
     Returns:
-        lyapunov_exponent (network, epoch, exponent), lyapunov_mean, lyapunov_max and loss (network, epoch), low_error (network):
+        lyapunov_exponent (network, epoch, exponent), lyapunov_mean, lyapunov_max and loss (network, epoch),
+        low_error (network):
         final loss below the median; coordinates architecture, init_param, variant and final_loss. Attributes count the
         networks (n_networks) and those left out (n_diverged: flagged, or with NaN in spectrum or final loss).
 
@@ -71,7 +74,10 @@ def select_networks(spectra: xr.Dataset, exponent_floor: float) -> xr.Dataset:
     final_loss = loss[kept, -1]
     low_error = final_loss < np.median(final_loss)
     if not low_error.any():
-        raise ValueError(f"no final loss of {n_networks} networks lies below their median, {np.median(final_loss)}; expected two classes")
+        raise ValueError(
+            f"no final loss of {n_networks} networks lies below their median, {np.median(final_loss)}; "
+            "expected two classes"
+        )
     exponents = np.maximum(exponents[kept], exponent_floor)
     per_epoch = ("network", "epoch")
     networks = xr.Dataset(
@@ -110,11 +116,15 @@ def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[
         ValueError: fractions that are not three positive numbers of sum 1, or a part without a network.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
-        raise ValueError(f"fractions are {tuple(fractions)}; expected three positive numbers (train, validation, test) of sum 1")
+        raise ValueError(
+            f"fractions are {tuple(fractions)}; expected three positive numbers (train, validation, test) of sum 1"
+        )
     n_train, n_validation = (int(fraction * n_networks + 0.5) for fraction in fractions[:2])
     counts = (n_train, n_validation, n_networks - n_train - n_validation)
     if min(counts) < 1:
-        raise ValueError(f"{n_networks} networks split by {tuple(fractions)} into parts of {counts}; expected at least 1 in each")
+        raise ValueError(
+            f"{n_networks} networks split by {tuple(fractions)} into parts of {counts}; expected at least 1 in each"
+        )
     parts = np.repeat(PARTS, counts)
     return np.stack([np.random.default_rng(seed).permutation(parts) for seed in seeds])
 
@@ -142,16 +152,22 @@ def train_on_split(
     return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
 
 
-def on_training_part(networks: xr.Dataset, partition: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return values (network, epoch, ...) of one seed's training networks as (samples, ...), with their final loss and class."""
+def on_training_part(
+    networks: xr.Dataset, partition: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return values (network, epoch, ...) of one seed's training networks as (samples, ...), with their final loss
+    and class."""
     train = partition == "train"
     n_epochs = networks.sizes["epoch"]
     final_loss, low_error = (np.repeat(networks[name].values[train], n_epochs) for name in ("final_loss", "low_error"))
     return values[train].reshape(-1, *values.shape[2:]), final_loss, low_error
 
 
-def fit_on_training_part(networks: xr.Dataset, partition: np.ndarray, points: np.ndarray, n_components: int) -> Embedding:
-    """Fit principal components of points (network, epoch, d) on one seed's training part, PC1 rising as the final loss falls."""
+def fit_on_training_part(
+    networks: xr.Dataset, partition: np.ndarray, points: np.ndarray, n_components: int
+) -> Embedding:
+    """Fit principal components of points (network, epoch, d) on one seed's training part, PC1 rising as the final
+    loss falls."""
     samples, final_loss, _ = on_training_part(networks, partition, points)
     return fit_components(samples, final_loss, n_components)
 
@@ -182,7 +198,8 @@ def judge_classifiers(
 ) -> dict[str, Verdict]:
     """Fit every classifier on one seed's training part and score it on its test part.
 
-    Thresholds, chosen by `choose`, are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the mean and
+    Thresholds, chosen by `choose`, are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the
+    mean and
     the largest exponent.
     """
     features = {
@@ -191,7 +208,9 @@ def judge_classifiers(
         "lyapunov_max": networks["lyapunov_max"].values,
         "spectrum_pca": spectrum[..., 0],
     }
-    return judge_thresholds(networks, partition, features, choose) | judge_spectrum_classifiers(networks, partition, seed)
+    return judge_thresholds(networks, partition, features, choose) | judge_spectrum_classifiers(
+        networks, partition, seed
+    )
 
 
 def judge_thresholds(
@@ -232,14 +251,16 @@ def judge_spectrum_classifiers(networks: xr.Dataset, partition: np.ndarray, seed
 
 
 def score_epochs(networks: xr.Dataset, partition: np.ndarray, predicted_low: np.ndarray) -> np.ndarray:
-    """Score predictions (network, epoch) on one seed's test part, epoch by epoch: (epoch, 3), recall, precision and F1."""
+    """Score predictions (network, epoch) on one seed's test part, epoch by epoch: (epoch, 3), recall, precision and
+    F1."""
     test = partition == "test"
     is_low = networks["low_error"].values[test]
     return np.array([scores(predicted, is_low) for predicted in predicted_low[test].T])
 
 
 def verdict_variables(verdicts: Sequence[Mapping[str, Verdict]], by_epoch: bool) -> dict[str, tuple]:
-    """Return the variables threshold, low_is_above (seed, classifier), recall, precision and f1, and the coordinate classifier.
+    """Return the variables threshold, low_is_above (seed, classifier), recall, precision and f1, and the coordinate
+    classifier.
 
     Scores are (seed, classifier, epoch), or (seed, classifier) of the only epoch.
     """
@@ -248,7 +269,10 @@ def verdict_variables(verdicts: Sequence[Mapping[str, Verdict]], by_epoch: bool)
     dims = ("seed", "classifier", "epoch") if by_epoch else ("seed", "classifier")
     variables = {
         "threshold": (dims[:2], np.array([[member[name].threshold.value for name in names] for member in verdicts])),
-        "low_is_above": (dims[:2], np.array([[member[name].threshold.low_is_above for name in names] for member in verdicts])),
+        "low_is_above": (
+            dims[:2],
+            np.array([[member[name].threshold.low_is_above for name in names] for member in verdicts]),
+        ),
         "classifier": ("classifier", names),
     }
     for column, score in enumerate(Scores._fields):

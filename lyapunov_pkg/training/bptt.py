@@ -1,6 +1,7 @@
 """Back-propagation through time for many variants at once.
 
-Variants are stacked on a leading axis and trained by one program. Each keeps its own initialisation, sample order, noise
+Variants are stacked on a leading axis and trained by one program. Each keeps its own initialisation, sample order,
+noise
 and Adam moments, so the numbers do not depend on how many are stacked.
 """
 

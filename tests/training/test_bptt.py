@@ -101,7 +101,9 @@ def test_networks_learn_and_epoch_zero_is_before_training(dataset: xr.Dataset) -
 def test_stored_parameters_give_the_stored_loss(dataset: xr.Dataset) -> None:
     trained = train_variants(variants("lem", range(2)), dataset, SETTINGS, CPU)
     params = {
-        name: torch.from_numpy(value.values[:, -1]) for name, value in trained.items() if name.startswith(("layer_", "read"))
+        name: torch.from_numpy(value.values[:, -1])
+        for name, value in trained.items()
+        if name.startswith(("layer_", "read"))
     }
     network = Network.from_params("lem", params)
     logits = network.forward(torch.from_numpy(dataset["test_input"].values), last_only=True)

@@ -23,12 +23,16 @@ def test_init_param_covers_its_range() -> None:
     drawn = np.array([variant.init_param for variant in design(range(400))])
     assert drawn.min() >= 0.1
     assert drawn.max() <= 3.0
-    np.testing.assert_allclose(np.quantile(drawn, [0.25, 0.5, 0.75]), 0.1 + 2.9 * np.array([0.25, 0.5, 0.75]), atol=0.25)
+    np.testing.assert_allclose(
+        np.quantile(drawn, [0.25, 0.5, 0.75]), 0.1 + 2.9 * np.array([0.25, 0.5, 0.75]), atol=0.25
+    )
 
 
 def test_streams_of_one_variant_are_apart_and_repeatable() -> None:
     variant = design([0])[0]
-    draws = [torch.rand(3, generator=variant.generator(*purpose)) for purpose in (("order", 1), ("order", 2), ("noise", 1))]
+    draws = [
+        torch.rand(3, generator=variant.generator(*purpose)) for purpose in (("order", 1), ("order", 2), ("noise", 1))
+    ]
     assert not torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert torch.equal(draws[0], torch.rand(3, generator=variant.generator("order", 1)))

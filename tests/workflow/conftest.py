@@ -28,7 +28,8 @@ RunSnakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def run_snakemake() -> RunSnakemake:
-    """Run the real Snakemake with the repository's workflow in a folder, at a small scale (or that of `configuration`)."""
+    """Run the real Snakemake with the repository's workflow in a folder, at a small scale (or that of
+    `configuration`)."""
 
     def run(directory: Path, *arguments: str, configuration: dict | None = None) -> subprocess.CompletedProcess[str]:
         directory.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,8 @@ def run_snakemake() -> RunSnakemake:
         overlay.write_text(yaml.safe_dump(SMALL if configuration is None else configuration))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
         command += ["--directory", str(directory), "--configfile", str(overlay), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"}, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"}, check=False
+        )
 
     return run
