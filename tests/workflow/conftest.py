@@ -16,7 +16,7 @@ SMALL = {
         "data": {"n_train": 200, "n_test": 60},
         "hidden_size": 8,
         "variants": 8,
-        "shard_size": 4,
+        "shard_size": 8,
         "training": {"epochs": 4},
         "spectra": {"n_sequences": 4},
         "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
@@ -36,7 +36,7 @@ def run_snakemake() -> RunSnakemake:
         overlay = directory / "overlay.yaml"
         overlay.write_text(yaml.safe_dump(SMALL if configuration is None else configuration))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--directory", str(directory), "--configfile", str(overlay), *arguments]
+        command += ["--directory", str(directory), *arguments, "--configfile", str(overlay)]
         return subprocess.run(
             command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"}, check=False
         )
