@@ -55,6 +55,8 @@ class AutoencoderSettings:
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}; expected at least 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}; expected more than 0")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; expected a probability in [0, 1)")
         if self.prediction_loss not in ("l2", "l1"):

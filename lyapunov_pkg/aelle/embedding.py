@@ -64,11 +64,10 @@ def loss_shift(autoencoder: SpectrumAutoencoder, latent: Tensor, delta: float) -
 def zero_loss_set(autoencoder: SpectrumAutoencoder, latent: Tensor, n_samples: int, seeds: Sequence[int]) -> Tensor:
     """Return points (M, n_samples, latent) of the set on which the predicted loss w . z + b is zero.
 
-    That set is the null space of the prediction layer (one dimension less than the latent layer) moved off the
-    origin by the
-    layer's bias. The points are normal around the one nearest to the mean of the given latent points (M, n, latent),
-    with
-    their root mean square deviation in every direction of the null space. Member m draws from its own seed.
+    That set is the null space of the prediction layer (one dimension less than the latent layer) moved off the origin
+    by the layer's bias. The points are normal around the one nearest to the mean of the given latent points (M, n,
+    latent), with their root mean square deviation in every direction of the null space. Member m draws from its own
+    seed.
     """
     latent = latent.double()
     weight, bias = (

@@ -1,5 +1,4 @@
-"""Synthetic spectra in the schema of the concatenated spectra stores, with a known relation between spectrum and
-loss."""
+"""Synthetic spectra in the schema of the joined spectra stores, with a known relation between spectrum and loss."""
 
 from __future__ import annotations
 
@@ -19,11 +18,9 @@ def synthetic_spectra(
     """Spectra of all eight architectures over epochs 0 .. n_epochs (n_epochs + 1 of them, 0 = before training).
 
     Each network has a quality q in [0, 1] that alone sets its final loss, 2 exp(-4 q). In the spectrum q lifts the
-    middle exponents by up to 1, while initialisation and architecture move the tail by several times as much:
-    neither the
-    mean nor the first principal component of the raw spectrum shows q cleanly. The last network of
-    DIVERGED_ARCHITECTURES
-    has diverged (NaN), the first of SINGULAR_ARCHITECTURES ends in two exponents of -inf.
+    middle exponents by up to 1, while initialisation and architecture move the tail by several times as much: neither
+    the mean nor the first principal component of the raw spectrum shows q cleanly. The last network of
+    DIVERGED_ARCHITECTURES has diverged (NaN), the first of SINGULAR_ARCHITECTURES ends in two exponents of -inf.
     """
     rng = np.random.default_rng(seed)
     n = n_per_architecture * len(ARCHITECTURES)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lyapunov_pkg.aelle import AutoencoderSettings, final_experiment, pretrained_experiment
+from tests.aelle.synthetic import synthetic_spectra
+
+SETTINGS = AutoencoderSettings(learning_rate=2e-3, epochs_per_stage=60)
+SEEDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def spectra() -> xr.Dataset:
+    return synthetic_spectra(n_per_architecture=16)
+
+
+@pytest.fixture(scope="module")
+def final(spectra: xr.Dataset) -> xr.Dataset:
+    return final_experiment(spectra, SETTINGS, SEEDS)
+
+
+@pytest.fixture(scope="module")
+def pretrained(spectra: xr.Dataset) -> xr.Dataset:
+    return pretrained_experiment(spectra, SETTINGS, SEEDS)
+
+
+def test_diverged_networks_are_left_out_and_counted(spectra: xr.Dataset, final: xr.Dataset) -> None:
+    n_diverged = int(spectra["diverged"].sum())
+    assert final.attrs["n_diverged"] == n_diverged > 0
+    assert final.sizes["network"] == spectra.sizes["variant"] - n_diverged
+    assert np.isfinite(final["lyapunov_exponent"]).all()
+
+
+def test_low_error_is_below_the_median(final: xr.Dataset) -> None:
+    np.testing.assert_array_equal(final["low_error"], final["final_loss"] < np.median(final["final_loss"]))
+
+
+def test_aelle_finds_what_the_mean_cannot(final: xr.Dataset, pretrained: xr.Dataset) -> None:
+    for experiment in (final, pretrained):
+        f1 = experiment["f1"].mean([dim for dim in experiment["f1"].dims if dim != "classifier"])
+        assert f1.sel(classifier="aelle") > f1.sel(classifier="lyapunov_mean") + 0.05
+        assert f1.sel(classifier="aelle") > 0.8
+
+
+def test_scores_are_of_the_test_part_with_the_stored_threshold(final: xr.Dataset) -> None:
+    for seed in SEEDS:
+        of_seed = final.sel(seed=seed)
+        test = of_seed["partition"].values == "test"
+        verdict = of_seed.sel(classifier="lyapunov_mean")
+        predicted = (of_seed["lyapunov_mean"].values[test] > float(verdict["threshold"])) == bool(
+            verdict["low_is_above"]
+        )
+        low = of_seed["low_error"].values[test]
+        assert float(verdict["recall"]) == pytest.approx((predicted & low).sum() / low.sum())
+
+
+def test_loss_at_the_epoch_is_judged_by_the_median_final_loss(pretrained: xr.Dataset) -> None:
+    of_seed = pretrained.isel(seed=0)
+    test = of_seed["partition"].values == "test"
+    predicted = of_seed["loss"].values[test, 3] < np.median(of_seed["final_loss"])
+    low = of_seed["low_error"].values[test]
+    recall = of_seed["recall"].sel(classifier="loss_at_epoch", epoch=3)
+    assert float(recall) == pytest.approx((predicted & low).sum() / low.sum())
+
+
+def test_the_same_seeds_give_the_same_numbers() -> None:
+    small, brief = synthetic_spectra(n_per_architecture=6), AutoencoderSettings(epochs_per_stage=3)
+    first, second = (final_experiment(small, brief, SEEDS, n_zero_loss=4) for _ in range(2))
+    xr.testing.assert_identical(first, second)
+
+
+def test_shares_of_architectures_add_up(final: xr.Dataset) -> None:
+    for name in ("share_above_median", "share_above_mean"):
+        np.testing.assert_allclose(final[name].sum(final[name].dims[-1]), 100)
+
+
+def test_every_variable_is_labelled(final: xr.Dataset, pretrained: xr.Dataset) -> None:
+    for experiment in (final, pretrained):
+        assert all({"units", "long_name"} <= set(variable.attrs) for variable in experiment.variables.values())
+
+
+def test_more_epochs_than_there_are_is_refused(spectra: xr.Dataset) -> None:
+    with pytest.raises(ValueError, match="n_epochs is 20"):
+        pretrained_experiment(spectra, SETTINGS, SEEDS, n_epochs=20)
