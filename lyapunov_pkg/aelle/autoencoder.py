@@ -34,6 +34,8 @@ class AutoencoderSettings:
         prediction_weights: weight alpha of the prediction loss, stage by stage; the optimiser's state is carried on.
         epochs_per_stage: epochs of each stage.
         prediction_loss: "l2", mean square, or "l1", mean absolute prediction error; the reconstruction is always L1.
+        loss_ceiling: the experiments predict larger losses as this one, in the unit of the losses; a network that
+            explodes can have a finite loss of 1e11, before which the mean square forgets all others.
     """
 
     latent_size: int = 32
@@ -44,6 +46,7 @@ class AutoencoderSettings:
     prediction_weights: tuple[float, ...] = (5, 5, 10, 20)
     epochs_per_stage: int = 1000
     prediction_loss: Literal["l2", "l1"] = "l2"
+    loss_ceiling: float = math.inf
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -141,7 +141,8 @@ def train_on_split(
     Returns:
         The autoencoders, the latent points (seed, network * epoch, latent) of all spectra, and the training's history.
     """
-    exponents, final_loss = networks["lyapunov_exponent"].values, networks["final_loss"].values
+    exponents = networks["lyapunov_exponent"].values
+    final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
     n_epochs, n_exponents = exponents.shape[1:]
     parts = []
     for part in PARTS[:2]:

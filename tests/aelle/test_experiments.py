@@ -33,6 +33,15 @@ def test_diverged_networks_are_left_out_and_counted(spectra: xr.Dataset, final: 
     assert np.isfinite(final["lyapunov_exponent"]).all()
 
 
+def test_one_exploded_loss_does_not_spoil_the_autoencoder(spectra: xr.Dataset, final: xr.Dataset) -> None:
+    exploded = spectra.copy(deep=True)
+    worst = int(np.nanargmax(exploded["validation_loss"].values[:, -1]))
+    exploded["validation_loss"][worst, -1] = 1e11
+    capped = AutoencoderSettings(learning_rate=2e-3, epochs_per_stage=60, loss_ceiling=5.0)
+    f1 = final_experiment(exploded, capped, SEEDS)["f1"].sel(classifier="aelle").mean()
+    assert f1 > 0.8
+
+
 def test_low_error_is_below_the_median(final: xr.Dataset) -> None:
     np.testing.assert_array_equal(final["low_error"], final["final_loss"] < np.median(final["final_loss"]))
 
