@@ -129,7 +129,7 @@ def test_noise_of_strength_zero_is_no_noise():
 
 def test_unknown_architecture_lists_the_known():
     with pytest.raises(
-        ValueError, match=r"architecture is 'transformer'.*lstm, gru, rnn, asrnn, cornn, lipschitz, noisy"
+        ValueError, match=r"architecture is 'transformer'.*rnn, lstm, gru, asrnn, cornn, lipschitz, noisy, lem"
     ):
         make_cell("transformer", 3, 4)
 
