@@ -22,7 +22,7 @@ rule draw_figure:
         unpack(lambda wildcards: SMNIST_FIGURES[wildcards.figure]),
     output:
         pdf="results/figures/{figure}.pdf",
-        png="results/figures/{figure}.png",
+        png=report("results/figures/{figure}.png", category="Chapter 3", subcategory="Figures"),
         drawn_from=directory("results/figures/{figure}.zarr"),
     log:
         "results/logs/figures/{figure}.log",

@@ -14,7 +14,7 @@ rule write_table:
     input:
         unpack(lambda wildcards: SMNIST_TABLES[wildcards.table]),
     output:
-        csv="results/tables/{table}.csv",
+        csv=report("results/tables/{table}.csv", category="Chapter 3", subcategory="Tables"),
         markdown="results/tables/{table}.md",
     log:
         "results/logs/tables/{table}.log",
@@ -30,7 +30,7 @@ rule write_table:
 
 rule write_table_3_a1:
     output:
-        csv="results/tables/table_3_a1.csv",
+        csv=report("results/tables/table_3_a1.csv", category="Chapter 3", subcategory="Tables"),
         markdown="results/tables/table_3_a1.md",
     log:
         "results/logs/tables/table_3_a1.log",

@@ -8,7 +8,8 @@ dropout masks come from its own seed, so that its numbers do not depend on who i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -124,6 +125,18 @@ class SpectrumAutoencoder:
         return values.expand(len(weight), *values.shape[-2:])
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run on one thread: the operations are too small to share, and on a busy machine threads make them ten times slower."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@_one_thread()
 def train_autoencoder(
     train_spectra: ArrayLike,
     train_loss: ArrayLike,

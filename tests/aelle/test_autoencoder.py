@@ -62,3 +62,51 @@ def test_more_components_than_samples_are_refused() -> None:
 def test_settings_out_of_range_are_named(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AutoencoderSettings(**wrong)
+
+
+def test_the_state_of_the_best_validation_prediction_is_kept() -> None:
+    spectra, loss, held_out, held_out_loss = data(2)
+    # The validation losses contradict the training part's, so that prediction gets worse with training.
+    autoencoder, history = train_autoencoder(spectra, loss, held_out, -held_out_loss, [1, 2], SETTINGS)
+    predicted = autoencoder.predict(autoencoder.encode(held_out)).numpy()
+    np.testing.assert_array_equal(history.best_epoch, history.validation_prediction.argmin(axis=1))
+    assert (history.best_epoch < history.validation_prediction.shape[1] - 1).all()
+    error = np.square(predicted + held_out_loss).mean(axis=1)
+    np.testing.assert_allclose(error, history.validation_prediction.min(axis=1), rtol=1e-4)
+    assert (error < history.validation_prediction[:, -1]).all()
+
+
+def test_training_leaves_the_number_of_threads_as_it_was() -> None:
+    before = torch.get_num_threads()
+    train_autoencoder(*data(1), seeds=[1], settings=AutoencoderSettings(epochs_per_stage=1))
+    assert torch.get_num_threads() == before
+
+
+def test_components_without_variance_are_zero() -> None:
+    rng = np.random.default_rng(0)
+    points = (rng.normal(size=(50, 2)) @ rng.normal(size=(2, 6))).astype(np.float32)  # rank 2, but for rounding
+    components = fit_components(points, points[:, 0], 4).transform(points)
+    assert (components[:, :2].std(axis=0) > 0.1).all()
+    assert (components[:, 2:] == 0).all()
+
+
+def test_zero_loss_set_fills_the_null_space_of_the_prediction_layer() -> None:
+    autoencoder, _ = train_autoencoder(*data(1), seeds=[1], settings=SETTINGS)
+    zero = zero_loss_set(autoencoder, autoencoder.encode(data(1)[0]), 50, seeds=[1])[0].numpy()
+    assert np.linalg.matrix_rank(zero - zero.mean(axis=0), tol=1e-4) == SETTINGS.latent_size - 1
+
+
+@pytest.mark.parametrize(
+    ("position", "wrong", "message"),
+    [
+        (0, np.full((1, 40, 12), -np.inf), "train_spectra has 480 values that are not finite"),
+        (1, np.zeros((1, 39)), r"train_loss has shape \(1, 39\)"),
+        (2, np.zeros((1, 20, 11)), "train_spectra has 12 exponents and validation_spectra 11"),
+        (2, np.zeros((2, 20, 12)), r"validation_spectra has shape \(2, 20, 12\); expected \(1 seeds"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, message: str) -> None:
+    parts = list(data(1))
+    parts[position] = wrong
+    with pytest.raises(ValueError, match=message):
+        train_autoencoder(*parts, seeds=[1], settings=SETTINGS)

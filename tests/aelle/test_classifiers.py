@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lyapunov_pkg.aelle.classifiers import OrthantClassifier, best_f1_threshold, median_threshold, scores
-from lyapunov_pkg.aelle.samples import split_networks
+from lyapunov_pkg.aelle.samples import judge_classifiers, split_networks
 
 
 def test_scores_count_hits_misses_and_false_alarms() -> None:
@@ -63,3 +64,28 @@ def test_split_is_by_network_with_the_right_counts() -> None:
 def test_impossible_splits_are_refused(n: int, fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="expected"):
         split_networks(n, fractions, seeds=[1])
+
+
+def test_more_orthant_components_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_components is 4; expected 1 to the 3 components"):
+        OrthantClassifier.fit(np.zeros((9, 3)), np.arange(9) > 4, 4)
+
+
+def test_a_training_part_of_one_class_gives_no_scores() -> None:
+    low = np.array([True] * 4 + [False] * 4)
+    networks = xr.Dataset(
+        {
+            "lyapunov_exponent": (("network", "epoch", "exponent"), np.zeros((8, 2, 3))),
+            "lyapunov_mean": (("network", "epoch"), np.zeros((8, 2))),
+            "lyapunov_max": (("network", "epoch"), np.zeros((8, 2))),
+            "low_error": ("network", low),
+            "final_loss": ("network", 1.0 - low),
+        }
+    )
+    partition = np.where(np.arange(8) < 3, "train", "test")
+    components = np.zeros((8, 2, 2))
+    verdicts = judge_classifiers(networks, partition, components, components, best_f1_threshold, seed=1)
+    assert len(verdicts) == 7
+    for verdict in verdicts.values():
+        assert np.isnan(verdict.scores).all()
+        assert np.isnan(verdict.threshold.value)

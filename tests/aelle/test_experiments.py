@@ -93,3 +93,26 @@ def test_every_variable_is_labelled(final: xr.Dataset, pretrained: xr.Dataset) -
 def test_more_epochs_than_there_are_is_refused(spectra: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="n_epochs is 20"):
         pretrained_experiment(spectra, SETTINGS, SEEDS, n_epochs=20)
+
+
+def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Dataset) -> None:
+    shuffled = spectra.copy(deep=True)
+    kept = np.flatnonzero(~spectra["diverged"].values)
+    shuffled["validation_loss"][kept] = spectra["validation_loss"].values[np.random.default_rng(3).permutation(kept)]
+    f1 = final_experiment(shuffled, SETTINGS, range(5))["f1"].mean("seed")
+    assert 0.3 < f1.sel(classifier="aelle") < 0.7
+    assert 0.3 < f1.sel(classifier="gradient_boosting_spectrum") < 0.7
+
+
+def test_singular_exponents_are_at_the_floor(spectra: xr.Dataset) -> None:
+    assert np.isneginf(spectra["lyapunov_exponent"]).any()
+    result = final_experiment(spectra, AutoencoderSettings(epochs_per_stage=1), SEEDS, exponent_floor=-12.0)
+    assert result["lyapunov_exponent"].min() == -12.0
+    assert result.attrs["exponent_floor"] == -12.0
+
+
+def test_one_class_and_nobody_left_are_refused(spectra: xr.Dataset) -> None:
+    with pytest.raises(ValueError, match=r"no final loss of \d+ networks lies below their median"):
+        final_experiment(spectra.assign(validation_loss=xr.ones_like(spectra["validation_loss"])), SETTINGS, SEEDS)
+    with pytest.raises(ValueError, match="0 of 128 networks did not diverge"):
+        final_experiment(spectra.assign(diverged=xr.ones_like(spectra["diverged"])), SETTINGS, SEEDS)
