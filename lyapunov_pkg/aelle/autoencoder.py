@@ -127,7 +127,7 @@ class SpectrumAutoencoder:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Run on one thread: the operations are too small to share, and on a busy machine threads make them ten times slower."""
+    """Run on one thread: these operations are too small to share, and sharing them on a busy machine is far slower."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -95,6 +95,19 @@ def test_more_epochs_than_there_are_is_refused(spectra: xr.Dataset) -> None:
         pretrained_experiment(spectra, SETTINGS, SEEDS, n_epochs=20)
 
 
+def test_one_factor_behind_spectrum_and_loss_is_found(spectra: xr.Dataset) -> None:
+    factor = np.random.default_rng(4).uniform(0, 1, spectra.sizes["variant"])
+    tilt = np.linspace(1, -1, spectra.sizes["exponent"])  # of mean zero: the mean exponent knows nothing of the factor
+    exponents = -1 + factor[:, None, None] * tilt + np.zeros(spectra["lyapunov_exponent"].shape)
+    loss = np.exp(-2 * factor)[:, None] + np.zeros(spectra["validation_loss"].shape)
+    dims = ("variant", "epoch")
+    tilted = spectra.assign(lyapunov_exponent=((*dims, "exponent"), exponents), validation_loss=(dims, loss))
+    tilted["validation_loss"].attrs = spectra["validation_loss"].attrs
+    f1 = final_experiment(tilted, SETTINGS, range(5))["f1"].mean("seed")
+    assert f1.sel(classifier="aelle") > 0.9
+    assert f1.sel(classifier="lyapunov_mean") < 0.7
+
+
 def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Dataset) -> None:
     shuffled = spectra.copy(deep=True)
     kept = np.flatnonzero(~spectra["diverged"].values)
