@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,14 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set LYAPUNOV_REAL_DATA")
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads make the small matrices of the tests no faster, and wait for one another on a busy machine."""
+    import torch  # not above: most tests of data, tables and figures do without it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS
 
-COLUMN_WIDTH = 3.5  # inches, one column of a two-column paper
 DOUBLE_WIDTH = 7.2  # inches, both columns
 
 PAPER_STYLE: dict[str, Any] = {

@@ -22,13 +22,7 @@ MODULES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads make the small matrices here no faster, and wait for one another on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -14,12 +14,7 @@ CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(epochs=2, batch_size=16, learning_rate=0.01)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
