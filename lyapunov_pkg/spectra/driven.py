@@ -1,15 +1,15 @@
 """What every computation of exponents starts from: a system, its inputs, a state and tangent vectors, all checked.
 
 `driven_system` is the one place where the arguments that `lyapunov_spectrum`, `finite_time_exponents` and
-`covariant_vectors` share are looked at.
+`covariant_vectors` share are looked at; `orthonormalizations` steps what it returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network, from_torch
 from lyapunov_pkg.store import describe
 
@@ -126,6 +127,57 @@ def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int = 1) -> 
         raise ValueError(f"warmup: got {warmup}, expected 0 or more and fewer than the {n_steps} time steps of inputs")
     if orthonormalize_every < 1:
         raise ValueError(f"orthonormalize_every: got {orthonormalize_every}, expected 1 step or more")
+
+
+class Orthonormalization(NamedTuple):
+    """The end of an interval between two QR decompositions.
+
+    Attributes:
+        time: steps of the inputs taken so far.
+        length: steps of the interval.
+        state: (..., S), after the interval.
+        tangents: (..., rows, k), as the Jacobians left them.
+        q: (..., rows, k), orthonormalised.
+        log_r: (..., k), nats over the whole interval; NaN where the state is no longer finite.
+    """
+
+    time: int
+    length: int
+    state: Tensor
+    tangents: Tensor
+    q: Tensor
+    log_r: Tensor
+
+
+def orthonormalizations(
+    driven: DrivenSystem,
+    *,
+    warmup: int = 0,
+    orthonormalize_every: int = 1,
+    decompose: Callable[[Tensor], tuple[Tensor, Tensor]] = orthonormalize,
+) -> Iterator[Orthonormalization]:
+    """Step a system and its tangent vectors through all inputs, and yield each QR decomposition after the warm-up.
+
+    Intervals are counted from the end of the warm-up, so that one ends there and none straddles it; the last one ends
+    with the inputs and may be shorter.
+
+    Raises:
+        ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
+    """
+    n_steps = driven.inputs.shape[-2]
+    check_schedule(n_steps, warmup, orthonormalize_every)
+    state = driven.initial_state
+    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape)
+    last = 0
+    for time, x in enumerate(driven.inputs.unbind(-2), 1):
+        state, tangents = driven.system.push_forward(state, x, tangents)
+        if (time - warmup) % orthonormalize_every == 0 or time == n_steps:
+            q, log_r = decompose(tangents)
+            if time > warmup:
+                # A map that saturates can have a finite Jacobian at an infinite state.
+                finite = torch.isfinite(state).all(dim=-1, keepdim=True)
+                yield Orthonormalization(time, time - last, state, tangents, q, torch.where(finite, log_r, torch.nan))
+            tangents, last = q, time
 
 
 class DifferentiatedStep:
