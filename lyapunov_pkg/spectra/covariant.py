@@ -71,7 +71,7 @@ def covariant_vectors(
         ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
 
     Example:
-        >>> vectors = covariant_vectors(henon_map, autonomous_inputs(1, 1000), dtype=torch.float64)
+        >>> vectors = covariant_vectors(Henon(), autonomous_inputs(1, 1000))  # of lyapunov_pkg.systems
         >>> first, second = (vectors["covariant_vector"].sel(exponent=j) for j in (1, 2))
         >>> angle = np.arccos(np.abs(xr.dot(first, second, dim="unit")))
 

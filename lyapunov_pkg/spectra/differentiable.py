@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lyapunov_pkg.linalg import orthonormalize_differentiably
@@ -10,7 +9,10 @@ from lyapunov_pkg.spectra.driven import DrivenSystem, orthonormalizations
 
 
 def differentiable_exponents(driven: DrivenSystem, *, warmup: int = 0, orthonormalize_every: int = 1) -> Tensor:
-    """The exponents of `average_exponents`, in the graph of everything in `driven`: (sequence, exponent), or with variants.
+    """The exponents of `average_exponents`, in the graph of all that is in `driven`.
+
+    Returns:
+        (sequence, exponent), or (variant, sequence, exponent) for a `Network`.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.

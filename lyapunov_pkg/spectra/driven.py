@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from numbers import Integral
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -100,7 +101,7 @@ def driven_system(
     With `differentiable` what is returned stays in the graph of a torch.nn module's own weights.
 
     Raises:
-        TypeError: `network` is nothing of which exponents can be taken.
+        TypeError: `network` is nothing of which exponents can be taken, or `inputs` are no numbers.
         ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
     """
     if state not in ("full", "hidden"):
@@ -113,6 +114,8 @@ def driven_system(
     sequences = _checked_inputs(sequences, getattr(system, "input_size", None)).to(device=device, dtype=dtype)
     start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype)
     rows = _tangent_rows(system, state, start.shape[-1])
+    if not isinstance(system, Network):
+        _check_tangent_map(system, start, sequences[:, 0])
     tangents = torch.eye(rows, _checked_count(n_exponents, rows), dtype=dtype, device=device)
     return DrivenSystem(system, sequences, start, tangents, state, isinstance(network, torch.nn.RNNBase))
 
@@ -194,6 +197,55 @@ class DifferentiatedStep:
 
         return torch.func.vmap(along, in_dims=-1, out_dims=(None, -1))(tangents)
 
+    def check(self, state: Tensor, x: Tensor) -> None:
+        """Refuse a step that cannot be run or differentiated, or does not return a new state like the old one.
+
+        Raises:
+            TypeError: what the step returns is no tensor.
+            ValueError: anything else of these.
+        """
+        given = state.clone(), x.clone()
+        called = f"step(state, x), with state {_kind(state)} and x {_kind(x)},"
+        try:
+            after = self.step(*given)
+        except Exception as error:
+            raise ValueError(f"network: {called} failed: {error}") from error
+        if not isinstance(after, Tensor):
+            raise TypeError(f"network: {called} returned {type(after).__name__}, expected the next state, a tensor")
+        if _kind(after) != _kind(state):
+            raise ValueError(f"network: {called} returned {_kind(after)}, expected the next state, {_kind(state)}")
+        if not (torch.equal(given[0], state) and torch.equal(given[1], x)):
+            raise ValueError(f"network: {called} changed one of them in place, expected a new tensor")
+        try:
+            self.push_forward(state, x, torch.ones_like(state)[..., None])
+        except Exception as error:
+            raise ValueError(f"network: {called} cannot be differentiated in forward mode: {error}") from error
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {tensor.dtype}"
+
+
+@torch.no_grad()
+def _check_tangent_map(system: TangentMap, state: Tensor, x: Tensor) -> None:
+    """Try a user's own system on one tangent vector, of the first sequence alone."""
+    if isinstance(system, DifferentiatedStep):
+        system.check(state, x)
+    tangents = torch.zeros_like(state)[..., None]
+    tangents[..., 0, :, 0] = torch.linspace(1, 2, state.shape[-1])
+    returned = system.push_forward(state, x, tangents)
+    expected = (_kind(state), _kind(tangents))
+    if not isinstance(returned, tuple) or not all(isinstance(value, Tensor) for value in returned):
+        raise TypeError(f"network: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
+    found = tuple(_kind(value) for value in returned)
+    if found != expected:
+        raise ValueError(f"network: push_forward returned {found}, expected {expected}, those of state and tangents")
+    if returned[1][..., 1:, :, :].any():
+        raise ValueError(
+            "network: moving the state of the first sequence moved that of another; expected a step that treats each "
+            f"sequence by itself, along axis {state.ndim - 2} of the state, {_kind(state)}"
+        )
+
 
 def _as_system(network: object, differentiable: bool) -> TangentMap:
     if isinstance(network, torch.nn.RNNBase):
@@ -216,7 +268,10 @@ def _as_system(network: object, differentiable: bool) -> TangentMap:
 
 def _finite_tensor(name: str, values: Tensor | ArrayLike) -> Tensor:
     # A copy of an array: PyTorch cannot share read-only memory or negative strides.
-    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
+    except TypeError as error:
+        raise TypeError(f"{name}: got {type(values).__name__}, expected a tensor or an array of numbers") from error
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name}: found NaN or infinite values, expected finite numbers")
     return tensor
@@ -271,6 +326,6 @@ def _tangent_rows(system: TangentMap, state: str, state_size: int) -> int:
 def _checked_count(n_exponents: int | None, rows: int) -> int:
     if n_exponents is None:
         return rows
-    if not 1 <= n_exponents <= rows:
+    if not isinstance(n_exponents, Integral) or not 1 <= n_exponents <= rows:
         raise ValueError(f"n_exponents: got {n_exponents}, expected 1 to {rows}, the rows of the Jacobian")
     return n_exponents

@@ -6,7 +6,7 @@ checked and labelled form for one network, or one stack of them, and its inputs.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 import xarray as xr
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lyapunov_pkg.linalg import orthonormalize
+from lyapunov_pkg.spectra.differentiable import differentiable_exponents
 from lyapunov_pkg.spectra.driven import Analysable, TangentMap, check_schedule, driven_system
 
 
@@ -69,6 +70,7 @@ def average_exponents(
     return torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype)
 
 
+@overload
 def lyapunov_spectrum(
     network: Analysable,
     inputs: Tensor | ArrayLike,
@@ -80,7 +82,39 @@ def lyapunov_spectrum(
     orthonormalize_every: int = 1,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-) -> xr.Dataset:
+    differentiable: Literal[False] = False,
+) -> xr.Dataset: ...
+
+
+@overload
+def lyapunov_spectrum(
+    network: Analysable,
+    inputs: Tensor | ArrayLike,
+    *,
+    n_exponents: int | None = None,
+    state: Literal["full", "hidden"] = "full",
+    initial_state: Tensor | ArrayLike | None = None,
+    warmup: int = 0,
+    orthonormalize_every: int = 1,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    differentiable: Literal[True],
+) -> Tensor: ...
+
+
+def lyapunov_spectrum(
+    network: Analysable,
+    inputs: Tensor | ArrayLike,
+    *,
+    n_exponents: int | None = None,
+    state: Literal["full", "hidden"] = "full",
+    initial_state: Tensor | ArrayLike | None = None,
+    warmup: int = 0,
+    orthonormalize_every: int = 1,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    differentiable: bool = False,
+) -> xr.Dataset | Tensor:
     """Lyapunov spectrum of a recurrent network driven by each of several input sequences.
 
     Tangent vectors start as the first columns of the identity and are multiplied by the analytic Jacobian of each step;
@@ -102,14 +136,39 @@ def lyapunov_spectrum(
             trailing exponents lose accuracy first.
         dtype: torch.float32 or torch.float64; default that of the network, else of the inputs.
         device: default that of the network, else of the inputs.
+        differentiable: return a tensor through which a loss can be back-propagated; see below.
 
     Returns:
         Dataset with `lyapunov_exponent(sequence, exponent)`, or `(variant, sequence, exponent)` for a `Network`, in
         natural log per time step, decreasing along `exponent`. -inf: singular Jacobians; NaN: the trajectory diverged.
+        With `differentiable` a tensor of the same shape and values.
 
     Raises:
-        TypeError: `network` is none of these.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
+        TypeError: `network` is none of these, or `inputs` are no numbers.
+        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included; a step function
+            cannot be differentiated, returns something else than a state, or mixes sequences.
+
+    Differentiable exponents:
+        Gradients flow to the weights of a torch.nn module, to the `params` of a `Network`, to what a step function
+        refers to, to `inputs` and to `initial_state`, wherever these require them. They are the exact derivatives of
+        what is returned, through states and tangent vectors of all steps, the warm-up included; only of first order.
+        All steps are kept until the backward pass: about 3 + c numbers for each entry of the tangent vectors (state
+        size times `n_exponents`, per step, sequence and variant), with c the gates of the cell. A gradient is NaN, for
+        the weights of that variant, if a direction is lost (-inf) or a trajectory diverged (NaN): with singular
+        Jacobians take `n_exponents` small enough. Trailing exponents of a wide spectrum have large and noisy gradients.
+
+    Example:
+        >>> lstm, inputs = torch.nn.LSTM(3, 64), torch.randn(10, 500, 3)
+        >>> lyapunov_spectrum(lstm, inputs, warmup=100)["lyapunov_exponent"].mean("sequence")
+        >>> leading = lyapunov_spectrum(lstm, inputs, n_exponents=8, differentiable=True)
+        >>> leading.square().mean().backward()  # now lstm.weight_hh_l0.grad points to exponents further from zero
+
+    References:
+        Benettin, G., Galgani, L., Giorgilli, A., Strelcyn, J.-M.: Lyapunov characteristic exponents for smooth
+        dynamical systems. Meccanica 15, 9-20 (1980).
+        Engelken, R., Wolf, F., Abbott, L. F.: Lyapunov spectra of chaotic recurrent neural networks. Physical Review
+        Research 5, 043044 (2023).
+        Engelken, R.: Gradient flossing. Advances in Neural Information Processing Systems 36 (2023).
     """
     driven = driven_system(
         network,
@@ -119,7 +178,10 @@ def lyapunov_spectrum(
         initial_state=initial_state,
         dtype=dtype,
         device=device,
+        differentiable=differentiable,
     )
+    if differentiable:
+        return differentiable_exponents(driven, warmup=warmup, orthonormalize_every=orthonormalize_every)
     exponents = average_exponents(
         driven.system,
         driven.inputs,
