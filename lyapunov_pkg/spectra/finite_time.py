@@ -123,7 +123,7 @@ def running_exponents(finite_time: xr.Dataset) -> xr.DataArray:
         >>> (running - running.isel(time=-1)).std("sequence")  # how far the estimate is from its last value
     """
     lengths = finite_time["interval"].astype(np.float64)
-    running = (finite_time["finite_time_exponent"] * lengths).cumsum("time") / lengths.cumsum("time")
+    running = (finite_time["finite_time_exponent"] * lengths).cumsum("time", skipna=False) / lengths.cumsum("time")
     running = running.transpose(*finite_time["finite_time_exponent"].dims).assign_coords(finite_time.coords)
     dataset = running.to_dataset(name="running_exponent")
     label = {"running_exponent": ("nat/step", "Lyapunov exponent as estimated up to this time")}
