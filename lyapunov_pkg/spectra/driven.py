@@ -112,7 +112,7 @@ def driven_system(
     if isinstance(system, Network):
         system = system.to(device=device, dtype=dtype)
     sequences = _checked_inputs(sequences, getattr(system, "input_size", None)).to(device=device, dtype=dtype)
-    start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype)
+    start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype).contiguous()
     rows = _tangent_rows(system, state, start.shape[-1])
     if not isinstance(system, Network):
         _check_tangent_map(system, start, sequences[:, 0])
