@@ -326,11 +326,15 @@ def _draw_variant(cells: Sequence[Cell], output_size: int, init_param: float, ge
     return params
 
 
-def from_torch(module: torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU) -> Network:
+def from_torch(module: torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU, detach: bool = True) -> Network:
     """Read a torch.nn recurrent module of any depth as a network of one variant without readout.
 
-    Weights are detached from the module's graph, and shared with it where nothing has to be added. Dropout between
-    layers is left out, as in the module's evaluation mode; batch_first makes no difference: inputs are (B, T, F).
+    Weights are shared with the module where nothing has to be added. Dropout between layers is left out, as in the
+    module's evaluation mode; batch_first makes no difference: inputs are (B, T, F).
+
+    Args:
+        module: the module.
+        detach: take the weights out of the module's graph; False: gradients flow back to the module's own.
 
     Raises:
         TypeError: another kind of module.
@@ -350,7 +354,9 @@ def from_torch(module: torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU) -> Network:
         input_size = module.input_size if layer == 0 else module.hidden_size
         cells.append(make_cell(architecture, input_size, module.hidden_size, **hyperparameters))
         read = _read_torch_layer(module, layer)
-        params |= {f"layer_{layer}.{name}": value.detach().unsqueeze(0) for name, value in read.items()}
+        params |= {f"layer_{layer}.{name}": value.unsqueeze(0) for name, value in read.items()}
+    if detach:
+        params = {name: value.detach() for name, value in params.items()}
     return Network(tuple(cells), 0, params)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lyapunov_pkg.linalg.derivative import orthonormalize_differentiably, triangular_factor
 from lyapunov_pkg.linalg.orthonormalization import orthonormalize
 
-__all__ = ["orthonormalize"]
+__all__ = ["orthonormalize", "orthonormalize_differentiably", "triangular_factor"]

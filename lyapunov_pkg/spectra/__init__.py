@@ -5,6 +5,7 @@ What needs PyTorch is imported on first use, so that statistics alone stay light
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lyapunov_pkg.spectra.statistics import (
@@ -19,12 +20,24 @@ from lyapunov_pkg.spectra.statistics import (
 )
 
 if TYPE_CHECKING:
+    from lyapunov_pkg.spectra.covariant import covariant_vectors
     from lyapunov_pkg.spectra.exponents import average_exponents, lyapunov_spectrum
+    from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
+
+_MODULES = {
+    "average_exponents": "exponents",
+    "covariant_vectors": "covariant",
+    "finite_time_exponents": "finite_time",
+    "lyapunov_spectrum": "exponents",
+    "running_exponents": "finite_time",
+}
 
 __all__ = [
     "average_exponents",
+    "covariant_vectors",
     "exponent_variance",
     "final_slope",
+    "finite_time_exponents",
     "initial_slope",
     "kaplan_yorke_dimension",
     "lyapunov_spectrum",
@@ -32,12 +45,11 @@ __all__ = [
     "mean_exponent",
     "number_above_zero",
     "number_near_zero",
+    "running_exponents",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"average_exponents", "lyapunov_spectrum"}:
-        from lyapunov_pkg.spectra import exponents
-
-        return getattr(exponents, name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

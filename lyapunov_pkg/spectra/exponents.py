@@ -6,26 +6,16 @@ checked and labelled form for one network, or one stack of them, and its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import version
-from typing import Literal, Protocol
+from typing import Literal, overload
 
-import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lyapunov_pkg.linalg import orthonormalize
-from lyapunov_pkg.networks import Network, from_torch
-from lyapunov_pkg.store import describe
-
-
-class TangentMap(Protocol):
-    """What the computation of exponents asks of a system: a step that carries tangent vectors along."""
-
-    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """From state (..., S), input (..., F) and tangents (..., S, k): the next state, and J times the tangents."""
+from lyapunov_pkg.spectra.differentiable import differentiable_exponents
+from lyapunov_pkg.spectra.driven import Analysable, TangentMap, check_schedule, driven_system
 
 
 @torch.no_grad()
@@ -62,10 +52,7 @@ def average_exponents(
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
     """
     n_steps = inputs.shape[-2]
-    if not 0 <= warmup < n_steps:
-        raise ValueError(f"warmup: got {warmup}, expected 0 or more and fewer than the {n_steps} time steps of inputs")
-    if orthonormalize_every < 1:
-        raise ValueError(f"orthonormalize_every: got {orthonormalize_every}, expected 1 step or more")
+    check_schedule(n_steps, warmup, orthonormalize_every)
     state = initial_state
     tangents = initial_tangents.expand(*state.shape[:-1], *initial_tangents.shape[-2:])
     totals = torch.zeros((), dtype=torch.float64, device=state.device)
@@ -83,8 +70,9 @@ def average_exponents(
     return torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype)
 
 
+@overload
 def lyapunov_spectrum(
-    network: torch.nn.RNNBase | Network | TangentMap | Callable[[Tensor, Tensor], Tensor],
+    network: Analysable,
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
@@ -94,7 +82,39 @@ def lyapunov_spectrum(
     orthonormalize_every: int = 1,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-) -> xr.Dataset:
+    differentiable: Literal[False] = False,
+) -> xr.Dataset: ...
+
+
+@overload
+def lyapunov_spectrum(
+    network: Analysable,
+    inputs: Tensor | ArrayLike,
+    *,
+    n_exponents: int | None = None,
+    state: Literal["full", "hidden"] = "full",
+    initial_state: Tensor | ArrayLike | None = None,
+    warmup: int = 0,
+    orthonormalize_every: int = 1,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    differentiable: Literal[True],
+) -> Tensor: ...
+
+
+def lyapunov_spectrum(
+    network: Analysable,
+    inputs: Tensor | ArrayLike,
+    *,
+    n_exponents: int | None = None,
+    state: Literal["full", "hidden"] = "full",
+    initial_state: Tensor | ArrayLike | None = None,
+    warmup: int = 0,
+    orthonormalize_every: int = 1,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    differentiable: bool = False,
+) -> xr.Dataset | Tensor:
     """Lyapunov spectrum of a recurrent network driven by each of several input sequences.
 
     Tangent vectors start as the first columns of the identity and are multiplied by the analytic Jacobian of each step;
@@ -116,143 +136,64 @@ def lyapunov_spectrum(
             trailing exponents lose accuracy first.
         dtype: torch.float32 or torch.float64; default that of the network, else of the inputs.
         device: default that of the network, else of the inputs.
+        differentiable: return a tensor through which a loss can be back-propagated; see below.
 
     Returns:
         Dataset with `lyapunov_exponent(sequence, exponent)`, or `(variant, sequence, exponent)` for a `Network`, in
         natural log per time step, decreasing along `exponent`. -inf: singular Jacobians; NaN: the trajectory diverged.
+        With `differentiable` a tensor of the same shape and values.
 
     Raises:
-        TypeError: `network` is none of these.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
+        TypeError: `network` is none of these, or `inputs` are no numbers.
+        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included; a step function
+            cannot be differentiated, returns something else than a state, or mixes sequences.
+
+    Differentiable exponents:
+        Gradients flow to the weights of a torch.nn module, to the `params` of a `Network`, to what a step function
+        refers to, to `inputs` and to `initial_state`, wherever these require them. They are the exact derivatives of
+        what is returned, through states and tangent vectors of all steps, the warm-up included; only of first order.
+        All steps are kept until the backward pass: about 3 + c numbers for each entry of the tangent vectors (state
+        size times `n_exponents`, per step, sequence and variant), with c the gates of the cell. A gradient is NaN, for
+        the weights of that variant, if a direction is lost (-inf) or a trajectory diverged (NaN): with singular
+        Jacobians take `n_exponents` small enough. Trailing exponents of a wide spectrum have large and noisy gradients.
+
+    Example:
+        >>> lstm, inputs = torch.nn.LSTM(3, 64), torch.randn(10, 500, 3)
+        >>> lyapunov_spectrum(lstm, inputs, warmup=100)["lyapunov_exponent"].mean("sequence")
+        >>> leading = lyapunov_spectrum(lstm, inputs, n_exponents=8, differentiable=True)
+        >>> leading.square().mean().backward()  # now lstm.weight_hh_l0.grad points to exponents further from zero
+
+    References:
+        Benettin, G., Galgani, L., Giorgilli, A., Strelcyn, J.-M.: Lyapunov characteristic exponents for smooth
+        dynamical systems. Meccanica 15, 9-20 (1980).
+        Engelken, R., Wolf, F., Abbott, L. F.: Lyapunov spectra of chaotic recurrent neural networks. Physical Review
+        Research 5, 043044 (2023).
+        Engelken, R.: Gradient flossing. Advances in Neural Information Processing Systems 36 (2023).
     """
-    if state not in ("full", "hidden"):
-        raise ValueError(f'state: got {state!r}, expected "full" or "hidden"')
-    system = _as_system(network)
-    sequences = _finite_tensor("inputs", inputs)
-    dtype, device = _placement(system, sequences, dtype, device)
-    if isinstance(system, Network):
-        system = system.to(device=device, dtype=dtype)
-    sequences = _checked_inputs(sequences, getattr(system, "input_size", None)).to(device=device, dtype=dtype)
-    start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype)
-    rows = _tangent_rows(system, state, start.shape[-1])
+    driven = driven_system(
+        network,
+        inputs,
+        n_exponents=n_exponents,
+        state=state,
+        initial_state=initial_state,
+        dtype=dtype,
+        device=device,
+        differentiable=differentiable,
+    )
+    if differentiable:
+        return differentiable_exponents(driven, warmup=warmup, orthonormalize_every=orthonormalize_every)
     exponents = average_exponents(
-        system,
-        sequences,
-        start,
-        torch.eye(rows, _checked_count(n_exponents, rows), dtype=dtype, device=device),
+        driven.system,
+        driven.inputs,
+        driven.initial_state,
+        driven.initial_tangents,
         warmup=warmup,
         orthonormalize_every=orthonormalize_every,
     )
-    if isinstance(network, torch.nn.RNNBase):
-        exponents = exponents.squeeze(0)
-    attributes = {"dtype": str(dtype).removeprefix("torch."), "state": state, "warmup": warmup}
-    attributes |= {"orthonormalize_every": orthonormalize_every, "lyapunov_pkg_version": version("lyapunov-pkg")}
-    return _labelled(exponents, attributes)
-
-
-class _DifferentiatedStep:
-    """A step function with its tangent map from forward-mode automatic differentiation."""
-
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.step = step
-
-    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        def along(tangent: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(lambda point: self.step(point, x), (state,), (tangent,))
-
-        return torch.func.vmap(along, in_dims=-1, out_dims=(None, -1))(tangents)
-
-
-def _as_system(network: object) -> TangentMap:
-    if isinstance(network, torch.nn.RNNBase):
-        network = from_torch(network)
-    if isinstance(network, Network):
-        bad = [name for name, weights in network.params.items() if not torch.isfinite(weights).all()]
-        if bad:
-            raise ValueError(f"network: NaN or infinite weights in {bad}, expected finite weights")
-        return network
-    if hasattr(network, "push_forward"):
-        return network
-    # A torch.nn module is called with the input first: taking it for a step would swap its arguments unnoticed.
-    if callable(network) and not isinstance(network, torch.nn.Module):
-        return _DifferentiatedStep(network)
-    raise TypeError(
-        f"network: got {type(network).__name__}, expected torch.nn.RNN, LSTM or GRU, a Network of lyapunov_pkg, "
-        "an object with push_forward(state, x, tangents), or a function step(state, x) -> state"
+    return driven.dataset(
+        {"lyapunov_exponent": (("exponent",), exponents)},
+        {},
+        {"lyapunov_exponent": ("nat/step", "Lyapunov exponent (natural log per time step)")},
+        warmup=warmup,
+        orthonormalize_every=orthonormalize_every,
     )
-
-
-def _finite_tensor(name: str, values: Tensor | ArrayLike) -> Tensor:
-    # A copy of an array: PyTorch cannot share read-only memory or negative strides.
-    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{name}: found NaN or infinite values, expected finite numbers")
-    return tensor
-
-
-def _placement(
-    system: TangentMap, inputs: Tensor, dtype: torch.dtype | None, device: torch.device | str | None
-) -> tuple[torch.dtype, torch.device | str]:
-    reference = next(iter(system.params.values())) if isinstance(system, Network) else inputs
-    if dtype is None:
-        dtype = reference.dtype if reference.is_floating_point() else torch.get_default_dtype()
-    if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
-    return dtype, reference.device if device is None else device
-
-
-def _checked_inputs(inputs: Tensor, input_size: int | None) -> Tensor:
-    if inputs.ndim != 3 or 0 in inputs.shape[:2]:
-        raise ValueError(f"inputs: got shape {tuple(inputs.shape)}, expected (sequence, time, feature), none empty")
-    if input_size is not None and inputs.shape[-1] != input_size:
-        raise ValueError(f"inputs: got {inputs.shape[-1]} features per time step, expected the network's {input_size}")
-    return inputs
-
-
-def _start(system: TangentMap, initial_state: Tensor | ArrayLike | None, n_sequences: int) -> Tensor:
-    default = system.initial_state(n_sequences) if hasattr(system, "initial_state") else None
-    if initial_state is None:
-        if default is None:
-            raise ValueError("initial_state: got None, expected (sequence, S), because the system does not define one")
-        return default
-    given = _finite_tensor("initial_state", initial_state)
-    if default is not None:
-        expected = tuple(default.shape)
-    else:
-        expected = (n_sequences, getattr(system, "state_size", given.shape[-1] if given.ndim else 1))
-    try:
-        return given.expand(expected)
-    except RuntimeError:
-        raise ValueError(
-            f"initial_state: got shape {tuple(given.shape)}, expected {expected} or its last axes"
-        ) from None
-
-
-def _tangent_rows(system: TangentMap, state: str, state_size: int) -> int:
-    if state == "full":
-        return state_size
-    if not isinstance(system, Network):
-        raise ValueError('state: got "hidden", expected "full": only a recurrent network has a reduced Jacobian')
-    return system.reduced_size
-
-
-def _checked_count(n_exponents: int | None, rows: int) -> int:
-    if n_exponents is None:
-        return rows
-    if not 1 <= n_exponents <= rows:
-        raise ValueError(f"n_exponents: got {n_exponents}, expected 1 to {rows}, the rows of the Jacobian")
-    return n_exponents
-
-
-def _labelled(exponents: Tensor, attributes: dict[str, str | int]) -> xr.Dataset:
-    dims = ("variant", "sequence", "exponent")[-exponents.ndim :]
-    spectrum = xr.Dataset(
-        {"lyapunov_exponent": (dims, exponents.cpu().numpy())},
-        coords={"exponent": np.arange(1, exponents.shape[-1] + 1)},
-        attrs=attributes,
-    )
-    descriptions = {
-        "exponent": ("1", "index of the exponent, the largest first"),
-        "lyapunov_exponent": ("nat/step", "Lyapunov exponent (natural log per time step)"),
-    }
-    return describe(spectrum, descriptions)

@@ -1,0 +1,214 @@
+"""What is asked of a user's own system, and what is said of one that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIZE = 4
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+WEIGHT, INPUT_WEIGHT, INPUTS = random(SIZE, SIZE), random(SIZE, 3, seed=1), random(2, 12, 3, seed=2)
+
+
+CELL = torch.nn.RNNCell(3, SIZE, bias=False)
+
+
+def tanh_step(state: Tensor, x: Tensor) -> Tensor:
+    return torch.tanh(state @ WEIGHT.T + x @ INPUT_WEIGHT.T)
+
+
+def tanh_module() -> torch.nn.RNN:
+    rnn = torch.nn.RNN(3, SIZE, bias=False).double()
+    with torch.no_grad():
+        rnn.weight_hh_l0.copy_(WEIGHT)
+        rnn.weight_ih_l0.copy_(INPUT_WEIGHT)
+    return rnn
+
+
+def filled(state: Tensor, x: Tensor) -> Tensor:
+    after = torch.empty_like(state)
+    for unit in range(SIZE):
+        after[:, unit] = torch.tanh(state @ WEIGHT[unit] + x @ INPUT_WEIGHT[unit])
+    return after
+
+
+def with_own_copy(state: Tensor, x: Tensor) -> Tensor:
+    state = state @ WEIGHT.T
+    state += x @ INPUT_WEIGHT.T
+    return state.tanh_()
+
+
+def branching(state: Tensor, x: Tensor) -> Tensor:
+    return tanh_step(state, x) if state.shape[0] < 100 and x.sum().item() < np.inf else state
+
+
+def with_cell(state: Tensor, x: Tensor) -> Tensor:
+    return torch.func.functional_call(CELL, {"weight_hh": WEIGHT, "weight_ih": INPUT_WEIGHT}, (x, state))
+
+
+class TestSteps:
+    @pytest.mark.parametrize("step", [tanh_step, filled, with_own_copy, branching, with_cell])
+    def test_ordinary_torch_code_is_differentiated(self, step):
+        settings = {"warmup": 2, "orthonormalize_every": 2, "n_exponents": 3}
+        spectrum = lyapunov_spectrum(step, INPUTS, initial_state=torch.zeros(SIZE), **settings)
+        expected = lyapunov_spectrum(tanh_module(), INPUTS, **settings)
+        np.testing.assert_allclose(spectrum["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-12)
+
+    @pytest.mark.parametrize("function", [finite_time_exponents, covariant_vectors])
+    def test_everything_takes_a_step(self, function):
+        found, expected = function(tanh_step, INPUTS, initial_state=np.zeros(SIZE)), function(tanh_module(), INPUTS)
+        for name in expected.data_vars:
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-8)
+
+    def test_a_step_without_inputs(self):
+        spectrum = lyapunov_spectrum(
+            lambda state, x: state * torch.tensor([2.0, 0.5]).double(),
+            np.empty((1, 6, 0)),
+            initial_state=np.zeros(2),
+            dtype=torch.float64,
+        )
+        np.testing.assert_allclose(spectrum["lyapunov_exponent"], np.log([[2.0, 0.5]]))
+
+    def test_few_exponents_cost_few_columns_and_no_jacobian(self):
+        size, steps, calls = 40, 3, []
+        weight = random(size, size)
+
+        def step(state: Tensor, x: Tensor) -> Tensor:
+            calls.append(state.shape)
+            return torch.tanh(state @ weight.T)
+
+        def products(n_exponents: int) -> float:
+            """Products of the weights with a vector, per sequence and step."""
+            calls.clear()
+            with FlopCounterMode(display=False) as counter:
+                lyapunov_spectrum(step, np.empty((2, steps, 0)), initial_state=np.zeros(size), n_exponents=n_exponents)
+            counts = counter.get_flop_counts()["Global"]
+            flops = sum(count for name, count in counts.items() if "mm" in str(name))
+            return flops / (2 * size**2 * 2)
+
+        two = products(2)
+        assert products(9) - two == steps * 7
+        # The state once a step, and all tangents with it; three calls look whether the function is a step.
+        assert len(calls) == steps + 3
+
+
+def first_alone(state: Tensor, x: Tensor) -> Tensor:
+    return tanh_step(state, x)[0]
+
+
+def in_single_precision(state: Tensor, x: Tensor) -> Tensor:
+    return tanh_step(state, x).float()
+
+
+def with_output(state: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    return tanh_step(state, x), state
+
+
+def in_numpy(state: Tensor, x: Tensor) -> Tensor:
+    return torch.from_numpy(np.tanh(state.numpy() @ WEIGHT.numpy()))
+
+
+def in_place(state: Tensor, x: Tensor) -> Tensor:
+    state += x @ INPUT_WEIGHT.T
+    return torch.tanh(state)
+
+
+def columns_not_rows(state: Tensor, x: Tensor) -> Tensor:
+    return torch.tanh(WEIGHT @ state)
+
+
+def normalising(state: Tensor, x: Tensor) -> Tensor:
+    return state - state.mean(dim=0)
+
+
+def dropping_out(state: Tensor, x: Tensor) -> Tensor:
+    return torch.nn.functional.dropout(state)
+
+
+WITH = r"network: step\(state, x\), with state \(4, 4\) of torch.float64 and x \(4, 3\) of torch.float64, "
+
+
+class TestErrorsOfSteps:
+    @pytest.mark.parametrize(
+        ("step", "message"),
+        [
+            (first_alone, WITH + r"returned \(4,\) of torch.float64, expected the next state, \(4, 4\) of torch.flo"),
+            (in_single_precision, WITH + r"returned \(4, 4\) of torch.float32, expected the next state, \(4, 4\) of"),
+            (in_numpy, WITH + "cannot be differentiated in forward mode"),
+            (dropping_out, WITH + "cannot be differentiated in forward mode: vmap: called random operation"),
+            (in_place, WITH + "changed one of them in place, expected a new tensor"),
+            (columns_not_rows, "moving the state of the first sequence moved that of another; expected a step that tr"),
+            (normalising, "moving the state of the first sequence moved that of another"),
+            (lambda state, x: state @ WEIGHT.float(), WITH + "failed: expected m1 and m2 to have the same dtype"),
+            (lambda state: state, WITH + r"failed: .*takes 1 positional argument"),
+        ],
+    )
+    def test_a_step_that_does_not_fit_is_refused(self, step: Callable, message: str):
+        inputs = random(4, 6, 3)
+        with pytest.raises(ValueError, match=message):
+            lyapunov_spectrum(step, inputs, initial_state=np.zeros(SIZE))
+
+    def test_a_step_must_return_a_tensor(self):
+        with pytest.raises(TypeError, match=WITH + "returned tuple, expected the next state, a tensor"):
+            lyapunov_spectrum(with_output, random(4, 6, 3), initial_state=np.zeros(SIZE))
+
+    @pytest.mark.parametrize(
+        ("returned", "error", "message"),
+        [
+            (lambda state, tangents: state, TypeError, "push_forward returned Tensor, expected two tensors in a tuple"),
+            (
+                lambda state, tangents: (state, tangents[..., 0]),
+                ValueError,
+                r"push_forward returned \('\(2, 4\) of torch.float64', '\(2, 4\) of torch.float64'\), expected",
+            ),
+            (
+                lambda state, tangents: (state, tangents.sum(0).expand_as(tangents)),
+                ValueError,
+                "moving the state of the first sequence moved that of another",
+            ),
+        ],
+    )
+    def test_a_push_forward_that_does_not_fit_is_refused(self, returned, error, message):
+        class System:
+            def push_forward(self, state, x, tangents):
+                return returned(state, tangents)
+
+        with pytest.raises(error, match=message):
+            lyapunov_spectrum(System(), INPUTS, initial_state=np.zeros(SIZE))
+
+
+class TestErrorsOfNetworks:
+    @pytest.mark.parametrize(
+        ("network", "message"),
+        [
+            (torch.nn.LSTM(3, 4, bidirectional=True), "network is bidirectional; expected one direction"),
+            (torch.nn.LSTM(3, 4, proj_size=2), "network has proj_size 2; expected 0"),
+        ],
+    )
+    @pytest.mark.parametrize("function", [lyapunov_spectrum, finite_time_exponents, covariant_vectors])
+    def test_what_is_no_map_of_its_hidden_state_is_refused(self, function, network, message):
+        with pytest.raises(ValueError, match=message):
+            function(network, INPUTS)
+
+    @pytest.mark.parametrize("inputs", ["sequence", np.array([[["a"]]]), [[None]]])
+    def test_inputs_must_be_numbers(self, inputs):
+        with pytest.raises(TypeError, match=r"inputs: got .*, expected a tensor or an array of numbers"):
+            lyapunov_spectrum(tanh_module(), inputs)
+
+    def test_a_count_must_be_whole(self):
+        with pytest.raises(ValueError, match=r"n_exponents: got 2.5, expected 1 to 4"):
+            lyapunov_spectrum(tanh_module(), INPUTS, n_exponents=2.5)
