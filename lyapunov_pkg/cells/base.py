@@ -197,7 +197,7 @@ class Cell(ABC):
             act(source, block, after=False)
         after: dict[int, Tensor] = {}
         # The last block first, since arguments may act on it as it is after the step.
-        for target in reversed(self._blocks_to_move(len(before))):
+        for target in reversed(self.blocks_to_move(len(before))):
             # What is missing is held: the rest of a reduced state, and an argument that only the input moves.
             terms = [
                 scale(slope, moved_arguments[g])
@@ -252,7 +252,7 @@ class Cell(ABC):
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(params, state, x, identity)[1]
 
-    def _blocks_to_move(self, n_blocks: int) -> list[int]:
+    def blocks_to_move(self, n_blocks: int) -> list[int]:
         """Return the blocks of the state that have to be moved where `n_blocks` of them, 1 or all, are asked for."""
         on_the_way = {a.source for a in self.arguments if a.after}
         return [i for i in range(self.states) if i < n_blocks or i in on_the_way]
