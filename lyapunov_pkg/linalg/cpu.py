@@ -1,0 +1,96 @@
+"""Orthonormalisation of a stack of matrices by the CPU kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from lyapunov_pkg.linalg.blocked import orthonormalize_matrix, orthonormalize_matrix_again
+from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
+from lyapunov_pkg.linalg.interleaved import (
+    orthonormalize_group,
+    orthonormalize_group_again,
+)
+from lyapunov_pkg.linalg.layout import aligned_zeros, choose_layout, on_threads
+from lyapunov_pkg.linalg.vectors import lanes
+
+
+def orthonormalize_on_cpu(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k). `log_r` is returned in float64."""
+    dtype = torch.float64 if matrices.dtype == torch.float64 else torch.float32
+    columns = matrices.detach().to(dtype).mT.contiguous().numpy()
+    n_matrices, n_columns, n_rows = columns.shape
+    layout = choose_layout(n_matrices, 1, n_rows, n_columns, columns.dtype)
+    q = np.empty_like(columns)
+    squares = np.empty((n_matrices, n_columns))
+    firsts = range(0, n_matrices, layout.lanes)
+
+    def work(tasks: range) -> None:
+        room, care = orthonormalization_room(layout, columns.dtype), care_room(layout.shape)
+        frame = aligned_zeros(layout.frame_size, columns.dtype)
+        limits = LIMITS[columns.dtype]
+        run = _run_group if layout.lanes > 1 else _run_one
+        for task in tasks:
+            part = slice(firsts[task], firsts[task] + layout.lanes)
+            run(columns[part], layout.shape, frame, room, care, limits, q[part], squares[part])
+
+    on_threads(work, len(firsts))
+    return torch.from_numpy(q).mT, torch.from_numpy(squares).log_().mul_(0.5)
+
+
+@njit(nogil=True, cache=True)
+def _run_group(columns, shape, frame, room, care, limits, q, squares):
+    """Orthonormalise the matrices (matrix, column, row) of one group."""
+    width, stride, n_rows = lanes(frame), shape.stride, shape.padded_block_rows
+    count = columns.shape[0]
+    frame[:] = 0
+    for lane in range(count):
+        for c in range(shape.n_columns):
+            for r in range(shape.block_rows):
+                frame[c * stride + r * width + lane] = columns[lane, c, r]
+    orthonormalize_group(frame, shape.padded_columns, n_rows, stride, room.work, room.squares, room.ratios, limits.tiny)
+    orthonormalize_group_again(
+        frame, shape.padded_columns, n_rows, stride, room.work, room.squares, room.more, limits.tiny
+    )
+    for lane in range(count):
+        if needs_care(room.squares, room.ratios, lane, width, shape.n_columns, limits):
+            _take_care(columns[lane], shape, care, q[lane], squares[lane])
+            continue
+        for c in range(shape.n_columns):
+            squares[lane, c] = room.squares[c * width + lane]
+            for r in range(shape.block_rows):
+                q[lane, c, r] = frame[c * stride + r * width + lane]
+
+
+@njit(nogil=True, cache=True)
+def _run_one(columns, shape, frame, room, care, limits, q, squares):
+    """Orthonormalise a single matrix (1, column, row)."""
+    stride, n_rows = shape.stride, shape.padded_block_rows
+    frame[:] = 0
+    for c in range(shape.n_columns):
+        for r in range(shape.block_rows):
+            frame[c * stride + r] = columns[0, c, r]
+    orthonormalize_matrix(
+        frame, shape.n_columns, n_rows, stride, 0.0, room.work, room.squares, room.ratios, limits.tiny
+    )
+    orthonormalize_matrix_again(frame, shape.n_columns, n_rows, stride, room.work, room.squares, room.more, limits.tiny)
+    if needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits):
+        _take_care(columns[0], shape, care, q[0], squares[0])
+        return
+    for c in range(shape.n_columns):
+        squares[0, c] = room.squares[c]
+        for r in range(shape.block_rows):
+            q[0, c, r] = frame[c * stride + r]
+
+
+@njit(nogil=True, cache=True)
+def _take_care(columns, shape, care, q, squares):
+    for c in range(shape.n_columns):
+        for r in range(shape.block_rows):
+            care.matrix[c * care.stride + r] = columns[c, r]
+    take_care(care, shape, squares)
+    for c in range(shape.n_columns):
+        for r in range(shape.block_rows):
+            q[c, r] = care.matrix[c * care.stride + r]
