@@ -27,26 +27,34 @@ def orthonormalize_on_cpu(matrices: Tensor) -> tuple[Tensor, Tensor]:
     squares = np.empty((n_matrices, n_columns))
     firsts = range(0, n_matrices, layout.lanes)
 
+    careful = np.zeros(n_matrices, np.bool_)
+
     def work(tasks: range) -> None:
-        room, care = orthonormalization_room(layout, columns.dtype), care_room(layout.shape)
-        frame = aligned_zeros(layout.frame_size, columns.dtype)
-        limits = LIMITS[columns.dtype]
+        room, frame = orthonormalization_room(layout, columns.dtype), aligned_zeros(layout.frame_size, columns.dtype)
         run = _run_group if layout.lanes > 1 else _run_one
         for task in tasks:
             part = slice(firsts[task], firsts[task] + layout.lanes)
-            run(columns[part], layout.shape, frame, room, care, limits, q[part], squares[part])
+            given = columns[part], layout.shape, frame, room, LIMITS[columns.dtype]
+            run(*given, q[part], squares[part], careful[part])
+
+    def work_carefully(tasks: range) -> None:
+        care = care_room(layout.shape)
+        for task in tasks:
+            if careful[task]:
+                _run_carefully(columns[task], layout.shape, care, q[task], squares[task])
 
     on_threads(work, len(firsts))
+    if careful.any():
+        on_threads(work_carefully, n_matrices)
     return torch.from_numpy(q).mT, torch.from_numpy(squares).log_().mul_(0.5)
 
 
 @njit(nogil=True, cache=True)
-def _run_group(columns, shape, frame, room, care, limits, q, squares):
-    """Orthonormalise the matrices (matrix, column, row) of one group."""
+def _run_group(columns, shape, frame, room, limits, q, squares, careful):
+    """Orthonormalise the matrices (matrix, column, row) of one group, and say which need care."""
     width, stride, n_rows = lanes(frame), shape.stride, shape.padded_block_rows
-    count = columns.shape[0]
     frame[:] = 0
-    for lane in range(count):
+    for lane in range(len(columns)):
         for c in range(shape.n_columns):
             for r in range(shape.block_rows):
                 frame[c * stride + r * width + lane] = columns[lane, c, r]
@@ -54,10 +62,8 @@ def _run_group(columns, shape, frame, room, care, limits, q, squares):
     orthonormalize_group_again(
         frame, shape.padded_columns, n_rows, stride, room.work, room.squares, room.more, limits.tiny
     )
-    for lane in range(count):
-        if needs_care(room.squares, room.ratios, lane, width, shape.n_columns, limits):
-            _take_care(columns[lane], shape, care, q[lane], squares[lane])
-            continue
+    for lane in range(len(columns)):
+        careful[lane] = needs_care(room.squares, room.ratios, lane, width, shape.n_columns, limits)
         for c in range(shape.n_columns):
             squares[lane, c] = room.squares[c * width + lane]
             for r in range(shape.block_rows):
@@ -65,8 +71,8 @@ def _run_group(columns, shape, frame, room, care, limits, q, squares):
 
 
 @njit(nogil=True, cache=True)
-def _run_one(columns, shape, frame, room, care, limits, q, squares):
-    """Orthonormalise a single matrix (1, column, row)."""
+def _run_one(columns, shape, frame, room, limits, q, squares, careful):
+    """Orthonormalise a single matrix (1, column, row), and say whether it needs care."""
     stride, n_rows = shape.stride, shape.padded_block_rows
     frame[:] = 0
     for c in range(shape.n_columns):
@@ -76,9 +82,7 @@ def _run_one(columns, shape, frame, room, care, limits, q, squares):
         frame, shape.n_columns, n_rows, stride, 0.0, room.work, room.squares, room.ratios, limits.tiny
     )
     orthonormalize_matrix_again(frame, shape.n_columns, n_rows, stride, room.work, room.squares, room.more, limits.tiny)
-    if needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits):
-        _take_care(columns[0], shape, care, q[0], squares[0])
-        return
+    careful[0] = needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits)
     for c in range(shape.n_columns):
         squares[0, c] = room.squares[c]
         for r in range(shape.block_rows):
@@ -86,7 +90,8 @@ def _run_one(columns, shape, frame, room, care, limits, q, squares):
 
 
 @njit(nogil=True, cache=True)
-def _take_care(columns, shape, care, q, squares):
+def _run_carefully(columns, shape, care, q, squares):
+    """Orthonormalise a single matrix (column, row) in two passes in float64, lost directions last."""
     for c in range(shape.n_columns):
         for r in range(shape.block_rows):
             care.matrix[c * care.stride + r] = columns[c, r]
