@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from lyapunov_pkg.linalg.derivative import orthonormalize_differentiably, triangular_factor
 from lyapunov_pkg.linalg.orthonormalization import orthonormalize
+from lyapunov_pkg.linalg.resolution import SMALLEST_SINE
 
-__all__ = ["orthonormalize", "orthonormalize_differentiably", "triangular_factor"]
+__all__ = ["SMALLEST_SINE", "orthonormalize", "orthonormalize_differentiably", "triangular_factor"]

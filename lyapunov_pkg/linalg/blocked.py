@@ -157,14 +157,15 @@ def _orthonormalize_panel(work, count, n_rows, scratch, explained, lost_below, s
 
 
 @njit(nogil=True, cache=True)
-def orthonormalize_carefully(a, n_columns, n_rows, stride, lost_below, work, squares, ratios, more, tiny):
-    """Orthonormalise in two passes, to rounding, and move lost directions to the end; float64.
+def orthonormalize_carefully(a, n_columns, n_rows, stride, lost_below, to_rounding, work, squares, ratios, more, tiny):
+    """Orthonormalise and move lost directions to the end; float64.
 
-    The second pass removes what the first left of earlier columns in those that nearly depended on them ("twice is
-    enough"). Orthonormal directions, otherwise arbitrary, take the place of lost ones.
+    A second pass removes what the first left of earlier columns in those that nearly depended on them ("twice is
+    enough"); without `to_rounding` only where the first left more than 1e-8. Orthonormal directions, otherwise
+    arbitrary, take the place of lost ones.
 
-    Args as in `orthonormalize_matrix`, but n_rows are without padding; `more` is room for twice as many numbers as `squares`. A matrix that
-    is not finite becomes NaN, its squares and ratios too.
+    Args as in `orthonormalize_matrix`, but n_rows are without padding; `more` is room for twice as many numbers as
+    `squares`, and for n_rows. A matrix that is not finite becomes NaN, its squares and ratios too.
     """
     padded_rows = (n_rows + lanes(a) - 1) // lanes(a) * lanes(a)
     finite = True
@@ -180,7 +181,12 @@ def orthonormalize_carefully(a, n_columns, n_rows, stride, lost_below, work, squ
                 a[c * stride + r] = np.nan
         return
     orthonormalize_matrix(a, n_columns, padded_rows, stride, lost_below, work, squares, ratios, tiny)
-    orthonormalize_matrix_again(a, n_columns, padded_rows, stride, work, squares, more, tiny)
+    smallest = 1.0
+    for c in range(n_columns):
+        if squares[c] > 0:
+            smallest = min(smallest, ratios[c])
+    if to_rounding or smallest < 1e-16:
+        orthonormalize_matrix_again(a, n_columns, padded_rows, stride, work, squares, more, tiny)
     kept = 0
     for c in range(n_columns):
         if squares[c] > 0:
@@ -189,34 +195,42 @@ def orthonormalize_carefully(a, n_columns, n_rows, stride, lost_below, work, squ
                 for r in range(n_rows):
                     a[kept * stride + r] = a[c * stride + r]
             kept += 1
-    for c in range(kept, n_columns):
-        squares[c] = 0
-        _fill_with_new_direction(a, c, n_rows, stride)
+    if kept < n_columns:
+        squares[kept:n_columns] = 0
+        _fill_with_new_directions(a, kept, n_columns, n_rows, padded_rows, stride, more)
 
 
 @njit(nogil=True, cache=True)
-def _fill_with_new_direction(a, n_given, n_rows, stride):
-    """Set column n_given to a unit vector orthogonal to the n_given orthonormal columns before it."""
-    farthest, largest = 0, -1.0
+def _fill_with_new_directions(a, n_given, n_columns, n_rows, padded_rows, stride, left):
+    """Set the columns from n_given on to unit vectors orthogonal to one another and to those before.
+
+    Each starts from the coordinate axis that is farthest from what is there: `left` holds their squared distances.
+    """
     for r in range(n_rows):
-        left = 1.0
+        left[r] = 1.0
         for c in range(n_given):
-            left -= a[c * stride + r] ** 2
-        if left > largest:
-            farthest, largest = r, left
-    new = n_given * stride
-    for r in range(n_rows):
-        a[new + r] = 0
-    a[new + farthest] = 1
-    for _ in range(2):
-        for c in range(n_given):
-            product = 0.0
+            left[r] -= a[c * stride + r] ** 2
+    for new in range(n_given, n_columns):
+        to = new * stride
+        farthest = np.argmax(left[:n_rows])
+        a[to : to + padded_rows] = 0
+        a[to + farthest] = 1
+        for _ in range(2):
+            for c in range(new):
+                product = spread(a, -_product(a, c * stride, to, padded_rows))
+                for r in range(0, padded_rows, lanes(a)):
+                    store(a, to + r, multiply_add(product, load(a, c * stride + r), load(a, to + r)))
+            scale = 1 / np.sqrt(_product(a, to, to, padded_rows))
             for r in range(n_rows):
-                product += a[c * stride + r] * a[new + r]
-            for r in range(n_rows):
-                a[new + r] -= product * a[c * stride + r]
-        square = 0.0
+                a[to + r] *= scale
         for r in range(n_rows):
-            square += a[new + r] ** 2
-        for r in range(n_rows):
-            a[new + r] /= np.sqrt(square)
+            left[r] -= a[to + r] ** 2
+
+
+@njit(nogil=True, cache=True)
+def _product(a, first, second, n_rows):
+    """The inner product of two columns."""
+    total = spread(a, 0)
+    for r in range(0, n_rows, lanes(a)):
+        total = multiply_add(load(a, first + r), load(a, second + r), total)
+    return sum_of_lanes(total)

@@ -5,33 +5,31 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_carefully
 from lyapunov_pkg.linalg.interleaved import PANEL
 from lyapunov_pkg.linalg.layout import Layout, Shape, aligned_zeros, one_by_one, round_up
-from lyapunov_pkg.linalg.resolution import RESOLUTION
+from lyapunov_pkg.linalg.resolution import RESOLUTION, SMALLEST_SINE
 from lyapunov_pkg.linalg.vectors import lanes_of
 
 
 class Limits(NamedTuple):
-    """Of one pass in one dtype.
-
-    While the sine of the angle between a column and the span of those before it is larger than the root of
-    `smallest_ratio`, log r is in error by about eps / sine at most, and columns are orthogonal to about the same. Below,
-    or where squares come near the smallest numbers of the dtype, a matrix is taken up again, in two passes in float64.
-    """
+    """What one pass in one dtype can be trusted with; a matrix beyond is taken up again, in two passes in float64."""
 
     smallest_ratio: float
+    """Squared sine of the angle between a column and the span of those before it, see `resolution`."""
     smallest_square: float
+    """Squared length of a column: shorter ones come near the smallest numbers of the dtype."""
     tiny: float
     """Added to squares before they divide, so that a zero column stays zero."""
 
 
 LIMITS = {
-    np.dtype(np.float32): Limits(1e-8, 1e-30, 1e-37),
-    np.dtype(np.float64): Limits(1e-16, 1e-280, 1e-300),
+    np.dtype(np.float32): Limits(SMALLEST_SINE[torch.float32] ** 2, 1e-30, 1e-37),
+    np.dtype(np.float64): Limits(SMALLEST_SINE[torch.float64] ** 2, 1e-280, 1e-300),
 }
 
 
@@ -60,7 +58,7 @@ def orthonormalization_room(layout: Layout, dtype: np.dtype) -> Room:
         work = PANEL * (PANEL + 2) * width
     else:
         work = (layout.padded_rows + columns + width + ROWS + 4) * width
-    sizes = work, columns * layout.lanes, columns * layout.lanes, 2 * columns * layout.lanes
+    sizes = work, columns * layout.lanes, columns * layout.lanes, max(2 * columns * layout.lanes, layout.padded_rows)
     return Room(*(aligned_zeros(size, dtype) for size in sizes))
 
 
@@ -83,7 +81,7 @@ def needs_care(squares, ratios, first, step, n_columns, limits):
 
 
 @njit(nogil=True, cache=True)
-def take_care(care, shape, squares):
+def take_care(care, shape, to_rounding, squares):
     """Orthonormalise `care.matrix`, write its squared diagonal of R and return the smallest sine, 0 if one is lost."""
     n_rows = shape.n_blocks * shape.block_rows
     room, tiny = care.room, 1e-300
@@ -93,6 +91,7 @@ def take_care(care, shape, squares):
         n_rows,
         care.stride,
         RESOLUTION,
+        to_rounding,
         room.work,
         room.squares,
         room.ratios,

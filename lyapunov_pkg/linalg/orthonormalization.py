@@ -6,18 +6,22 @@ import torch
 from torch import Tensor
 
 
-def orthonormalize(matrices: Tensor) -> tuple[Tensor, Tensor]:
+def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tensor, Tensor]:
     """Orthonormalise the columns of each matrix in turn (the QR step of the dissertation's Algorithms 1 and 2).
 
     A column that is zero, or in the span of those before it up to a share of 1e-13 of its length, is a lost direction:
     its logarithm is -inf. Lost directions come last in `q` and `log_r`, where the arbitrary orthogonal directions that
     take their place take nothing from the others.
 
-    On the CPU this is block Gram-Schmidt in compiled kernels, in two passes in the dtype of the matrices; a matrix in
-    which a column comes close to the span of the others is taken up again in float64. On CUDA it is Cholesky QR in two
-    passes in float64, with Householder QR for the matrices that it cannot do; elsewhere Householder QR in float64. So
-    everywhere Q is orthonormal to rounding, an exactly singular matrix is told from an ill-conditioned one, and the
-    error of `log_r` is at most that of LAPACK in the dtype of the matrices, times two.
+    By default Q is orthonormal to rounding and `log_r` right to rounding in the dtype of the matrices whatever their
+    condition up to 1e12: the computation is in float64. On the CPU it is block Gram-Schmidt in two passes, in compiled
+    kernels; on CUDA Cholesky QR in two passes, with Householder QR for the matrices that it cannot do; elsewhere
+    Householder QR.
+
+    What sums up log lengths over many steps needs less: with `to_rounding=False` the CPU makes one pass in the dtype of
+    the matrices. Where no column comes closer to the span of those before it than a sine of 1e-5 (float32; 1e-8 in
+    float64), `log_r` is then in error by about eps / sine, as with Householder QR in that dtype, and Q is orthonormal
+    to about the same; the other matrices are taken up again in float64.
 
     Args:
         matrices: (..., n, k) with k <= n, any floating dtype; lengths of columns between 1e-140 and 1e140 (a shorter
@@ -47,7 +51,7 @@ def orthonormalize(matrices: Tensor) -> tuple[Tensor, Tensor]:
         # Only here, so that whoever orthonormalises nothing does not wait for the compiled kernels.
         from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
 
-        q, log_r = orthonormalize_on_cpu(stacked)
+        q, log_r = orthonormalize_on_cpu(stacked, to_rounding)
     else:
         q, log_r = _orthonormalize_finite(stacked)
     shape = matrices.shape

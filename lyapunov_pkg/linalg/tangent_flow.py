@@ -165,7 +165,7 @@ def _take_care_of_group(plan, shape, space, room, care, limits, count, q, new, s
     for lane in range(count):
         if needs_care(room.squares, room.ratios, lane, lanes(q), shape.n_columns, limits):
             take_matrix(space.spare, lane, shape, care.matrix, care.stride)
-            sines[lane] = take_care(care, shape, squares[lane])
+            sines[lane] = take_care(care, shape, False, squares[lane])
             put_matrix(new, lane, shape, care.matrix, care.stride)
 
 
@@ -198,7 +198,7 @@ def _take_care_of_one(plan, shape, space, care, slopes, variant, q, new, squares
     """Take up again the matrix that was just moved from q to `new`."""
     _multiply_one(plan, shape, space, slopes, variant, q, space.spare)
     take_rows(space.spare, shape, care.matrix, care.stride)
-    sines[0] = take_care(care, shape, squares[0])
+    sines[0] = take_care(care, shape, False, squares[0])
     put_rows(new, shape, care.matrix, care.stride)
 
 

@@ -85,7 +85,7 @@ class StepCarrier(Carrier):
             self.state, self.tangents = self.system.push_forward(self.state, x, self.tangents)
             if ends:
                 lengths = torch.linalg.vector_norm(self.tangents, dim=-2)
-                self.tangents, log_r = orthonormalize(self.tangents)
+                self.tangents, log_r = orthonormalize(self.tangents, to_rounding=False)
                 log_rs.append(log_r.double()[None])
                 sines.append((log_r.exp() / lengths).double().amin(dim=-1)[None])
         return torch.cat(log_rs), torch.cat(sines)

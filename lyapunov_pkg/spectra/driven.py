@@ -120,16 +120,18 @@ def driven_system(
     return DrivenSystem(system, sequences, start, tangents, state, isinstance(network, torch.nn.RNNBase))
 
 
-def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int = 1) -> None:
-    """Refuse a warm-up that leaves nothing to measure, and an interval that is not positive.
+def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
+    """Refuse a warm-up that leaves nothing to measure, and an interval that is neither positive nor, if allowed, "auto".
 
     Raises:
         ValueError: one of them.
     """
     if not 0 <= warmup < n_steps:
         raise ValueError(f"warmup: got {warmup}, expected 0 or more and fewer than the {n_steps} time steps of inputs")
-    if orthonormalize_every < 1:
-        raise ValueError(f"orthonormalize_every: got {orthonormalize_every}, expected 1 step or more")
+    is_count = isinstance(orthonormalize_every, Integral) and orthonormalize_every >= 1
+    if not is_count and not (or_auto and orthonormalize_every == "auto"):
+        expected = '1 step or more, or "auto"' if or_auto else "1 step or more"
+        raise ValueError(f"orthonormalize_every: got {orthonormalize_every!r}, expected {expected}")
 
 
 class Orthonormalization(NamedTuple):

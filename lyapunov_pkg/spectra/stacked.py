@@ -92,14 +92,15 @@ def spectra_of_training(
         for epoch in range(n_epochs):
             network = stored_network(training, variant, epoch, settings).to(device, dtype)
             rows = network.state_size if settings.state == "full" else network.reduced_size
-            exponents = average_exponents(
+            average = average_exponents(
                 network,
                 inputs,
                 network.initial_state(len(inputs)),
                 torch.eye(rows, dtype=dtype, device=device),
                 warmup=warmup,
                 orthonormalize_every=settings.orthonormalize_every,
-            )[0].double()
+            )
+            exponents = average.exponents[0].double()
             means.append(exponents.mean(0).cpu().numpy())
             deviations.append(exponents.std(0, correction=0).cpu().numpy())
     shape = (n_variants, n_epochs, -1)

@@ -213,20 +213,20 @@ class TestStacks:
     def test_a_diverged_variant_is_nan_and_leaves_the_others_alone(self, architecture):
         network, inputs = stack(architecture, n_variants=3), random(2, 8, 3)
         tangents = torch.eye(network.reduced_size, dtype=torch.float64)
-        clean = average_exponents(network, inputs, network.initial_state(2), tangents)
+        clean = average_exponents(network, inputs, network.initial_state(2), tangents).exponents
         network.params["layer_0.recurrent_weight"][1, 0, 0] = torch.nan
-        broken = average_exponents(network, inputs, network.initial_state(2), tangents)
+        broken = average_exponents(network, inputs, network.initial_state(2), tangents).exponents
         assert broken[1].isnan().all()
         assert torch.allclose(broken[[0, 2]], clean[[0, 2]], atol=1e-12)
 
     def test_inputs_may_differ_between_variants(self):
         network, inputs = stack("rnn"), random(2, 3, 8, 3)
         tangents = torch.eye(4, 2, dtype=torch.float64)
-        together = average_exponents(network, inputs, network.initial_state(3), tangents)
+        together = average_exponents(network, inputs, network.initial_state(3), tangents).exponents
         assert together.shape == (2, 3, 2)
         for variant in range(2):
             alone = network.select([variant])
-            expected = average_exponents(alone, inputs[variant], alone.initial_state(3), tangents)
+            expected = average_exponents(alone, inputs[variant], alone.initial_state(3), tangents).exponents
             assert torch.allclose(together[variant], expected[0], atol=1e-12)
 
 
@@ -247,7 +247,7 @@ class TestAlgorithm:
         for x in inputs[:, :5].unbind(1):
             state, tangents = network.push_forward(state, x, tangents)
         q = torch.linalg.qr(tangents).Q
-        expected = average_exponents(network, inputs[:, 5:], state, q, orthonormalize_every=interval)
+        expected = average_exponents(network, inputs[:, 5:], state, q, orthonormalize_every=interval).exponents
         spectrum = exponents(network, inputs, warmup=5, orthonormalize_every=interval)
         np.testing.assert_allclose(spectrum, expected, atol=1e-8)
         assert np.abs(spectrum - exponents(network, inputs[:, 5:])).max() > 1e-3
