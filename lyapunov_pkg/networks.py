@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lyapunov_pkg.cells import Cell, cell_class, make_cell
-from lyapunov_pkg.cells.base import Params
+from lyapunov_pkg.cells.base import Linearization, Params
 
 TORCH_ARCHITECTURES = {
     "RNN_TANH": ("rnn", {"nonlinearity": "tanh"}),
@@ -216,6 +216,29 @@ class Network:
             states.append(cell.step(self.layer_params(layer), own, x))
             x = states[-1][..., : cell.hidden_size]
         return torch.cat(states, dim=-1)
+
+    def linearize(self, state: Tensor, x: Tensor) -> tuple[Tensor, list[Linearization]]:
+        """Return the next state (V, B, state_size) and the derivative of each layer's step there.
+
+        A layer's input is the hidden units of the layer before after this step: its drive moves with them, times its
+        input weight. See `lyapunov_pkg.cells.base.Linearization`.
+
+        Args:
+            state: (V, B, state_size).
+            x: (V, B, F) or (B, F).
+
+        Raises:
+            ValueError: inputs of another number of features.
+        """
+        self._check_features(x)
+        states, linearizations = [], []
+        for layer, (cell, own) in enumerate(zip(self.cells, self._split_state(state), strict=True)):
+            params = self.layer_params(layer)
+            own, linearization = cell.linearize(cell.prepare(params), own, cell.drive(params, x))
+            x = own[..., : cell.hidden_size]
+            states.append(own)
+            linearizations.append(linearization)
+        return torch.cat(states, dim=-1), linearizations
 
     def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         """Return the next state and the Jacobian of all layers applied to tangent vectors (dissertation, eq. 2.6).

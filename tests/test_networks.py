@@ -98,6 +98,26 @@ def test_push_forward_is_the_jacobian_applied(reduced):
 
 
 @pytest.mark.parametrize("architecture", CELLS)
+def test_linearization_of_the_layers_moves_tangents_as_push_forward_does(architecture):
+    network = make_network(architecture, n_layers=2)
+    state, x = random_point(network)
+    tangents = torch.randn(N_VARIANTS, N_SEQUENCES, network.state_size, 2, dtype=torch.float64)
+    expected_state, expected = network.push_forward(state, x, tangents)
+
+    next_state, linearizations = network.linearize(state, x)
+
+    torch.testing.assert_close(next_state, expected_state, rtol=1e-13, atol=1e-13)
+    rows = [cell.state_size for cell in network.cells]
+    drive_tangents, moved = None, []
+    for layer, (cell, own) in enumerate(zip(network.cells, tangents.split(rows, dim=-2), strict=True)):
+        params = network.layer_params(layer)
+        if layer > 0:
+            drive_tangents = params["input_weight"][:, None] @ moved[-1][..., :HIDDEN_SIZE, :]
+        moved.append(cell.move_tangents(cell.prepare(params), linearizations[layer], own, drive_tangents))
+    torch.testing.assert_close(torch.cat(moved, dim=-2), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("architecture", CELLS)
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_forward_is_repeated_step_and_readout(architecture, n_layers):
     network = make_network(architecture, n_layers)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, affine, push, scale, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ASRNN(Cell):
     """
 
     name: ClassVar[str] = "asrnn"
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0),)
 
     eps: float = 0.01
     """Step size."""
@@ -38,12 +39,14 @@ class ASRNN(Cell):
         """See `Cell.advance`."""
         return torch.add(state, torch.tanh(affine(drive, state, prepared["recurrent_weight"])), alpha=self.eps)
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`."""
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return (prepared["recurrent_weight"],)
+
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
         a = affine(drive, state, prepared["recurrent_weight"])
-        da = push(prepared["recurrent_weight"], tangents)
-        if drive_tangents is not None:
-            da = da + drive_tangents
-        return torch.add(state, torch.tanh(a), alpha=self.eps), tangents + scale(self.eps * tanh_slope(a), da)
+        next_state = torch.add(state, torch.tanh(a), alpha=self.eps)
+        return next_state, Linearization({(0, 0): self.eps * tanh_slope(a)}, {(0, 0): 1.0})

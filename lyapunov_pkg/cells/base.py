@@ -1,7 +1,7 @@
-"""The recurrent map: what every cell provides, and the three products of which all cells are made.
+"""The recurrent map: what every cell provides, and forward and reverse mode from its linearization.
 
-Symbols: B sequences, H hidden units, S state size, F input features, k tangent vectors, G gates. Every tensor may carry
-the same leading axes (*lead), usually one axis of variants.
+Symbols: B sequences, H hidden units, S state size, F input features, k tangent vectors, G blocks of the drive. Every
+tensor may carry the same leading axes (*lead), usually one axis of variants.
 """
 
 from __future__ import annotations
@@ -19,12 +19,47 @@ Params = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Argument:
+    """One block of H arguments of a cell's nonlinearities, a = W state_source + drive_block.
+
+    Attributes:
+        source: the block of the state that W acts on; None: the drive alone.
+        drive: the block of the drive that is added; None: none.
+        after: W acts on the block as it is after this step, not before. Only the block just before
+            `source` may depend on it.
+    """
+
+    source: int | None
+    drive: int | None
+    after: bool = False
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """The derivative of one step at a state and a drive, by blocks of H units.
+
+        d state'_i = sum_g slopes[i, g] ∘ d a_g + sum_j direct[i, j] ∘ d state_j,
+        d a_g = W_g d state_source(g) + d drive_block(g)
+
+    with a_g the cell's `arguments` and W_g its `argument_weights`. What is not listed is zero.
+
+    Attributes:
+        slopes: (*lead, B, H) by (block of the next state, argument).
+        direct: (*lead, B, H), or one number for all, by (block of the next state, block of the state).
+    """
+
+    slopes: dict[tuple[int, int], Tensor]
+    direct: dict[tuple[int, int], Tensor | float]
+
+
+@dataclass(frozen=True)
 class Cell(ABC):
     """A stateless recurrent map `state_t = step(params, state_{t-1}, x_t)` with its analytic Jacobian.
 
-    A subclass states its `name`, how many blocks of H rows the input weight has (`gates`) and of how many blocks of H
-    units the state consists (`states`; hidden units first: LSTM (h, c), coRNN and LEM (y, z)), and writes `advance` and
-    `advance_tangents`. Its own dataclass fields are its hyperparameters.
+    A subclass states its `name`, how many blocks of H rows the input weight has (`gates`), of how many blocks of H
+    units the state consists (`states`; hidden units first: LSTM (h, c), coRNN and LEM (y, z)) and the `arguments` of
+    its nonlinearities, and writes `advance`, `argument_weights` and `linearize`. All derivatives follow from those. Its
+    own dataclass fields are its hyperparameters.
 
     Parameters are a dictionary: "input_weight" (*lead, G*H, F), "recurrent_weight" (*lead, rows, columns) and, where
     there are biases, "bias" (*lead, G*H). The dissertation's networks have none.
@@ -36,6 +71,7 @@ class Cell(ABC):
     name: ClassVar[str]
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
+    arguments: ClassVar[tuple[Argument, ...]]
     noise_shape: ClassVar[int] = 0
     """Standard normal draws per hidden unit and step that `advance` takes as `noise`."""
 
@@ -103,19 +139,14 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the next state and the tangent vectors moved by the map's derivative there.
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """Return W of each of the `arguments`, (*lead, H, H) views of what `prepare` returned; None: drive alone."""
 
-        Args:
-            prepared: what `prepare` returned.
-            state: (*lead, B, S).
-            drive: (*lead, B, G*H).
-            tangents: (*lead, B, S, k), or (*lead, B, H, k) for the dissertation's reduced Jacobian, the derivative of
-                the hidden units by the hidden units with the rest of the state held fixed; as many rows come back.
-            drive_tangents: how the drive moves with the tangents, (*lead, B, G*H, k); None: it does not.
-        """
+    @abstractmethod
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """Return the next state (*lead, B, S) and the derivative there; arguments as in `advance`."""
 
     def step(self, params: Params, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state (*lead, B, S) under the input x (*lead, B, F)."""
@@ -126,10 +157,94 @@ class Cell(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return the next state and the analytic Jacobian applied to tangent vectors in the state and in the input.
 
-        Shapes as in `advance_tangents`; input_tangents is (*lead, B, F, k), for layers whose input is another's output.
+        Args:
+            params: the cell's parameters.
+            state: (*lead, B, S).
+            x: (*lead, B, F).
+            tangents: (*lead, B, S, k), or (*lead, B, H, k) for the dissertation's reduced Jacobian, the derivative of
+                the hidden units by the hidden units with the rest of the state held fixed; as many rows come back.
+            input_tangents: (*lead, B, F, k), for layers whose input is another's output; None: the input is fixed.
         """
+        prepared = self.prepare(params)
+        next_state, linearization = self.linearize(prepared, state, self.drive(params, x))
         drive_tangents = None if input_tangents is None else push(params["input_weight"], input_tangents)
-        return self.advance_tangents(self.prepare(params), state, self.drive(params, x), tangents, drive_tangents)
+        return next_state, self.move_tangents(prepared, linearization, tangents, drive_tangents)
+
+    def move_tangents(
+        self, prepared: Params, linearization: Linearization, tangents: Tensor, drive_tangents: Tensor | None = None
+    ) -> Tensor:
+        """Return tangent vectors one step on (forward mode): full or reduced, as in `push_forward`.
+
+        drive_tangents (*lead, B, G*H, k) say how the drive moves with the tangents; None: it does not.
+        """
+        weights = self.argument_weights(prepared)
+        moved_arguments: dict[int, Tensor] = {}
+        if drive_tangents is not None:
+            blocks = drive_tangents.chunk(self.gates, dim=-2)
+            moved_arguments = {g: blocks[a.drive] for g, a in enumerate(self.arguments) if a.drive is not None}
+
+        def act(source: int, block: Tensor, after: bool) -> None:
+            """Add what a block's tangents do to the arguments, all in one product."""
+            acting = [g for g, a in enumerate(self.arguments) if (a.source, a.after) == (source, after)]
+            if not acting:
+                return
+            pushed = push(torch.cat([weights[g] for g in acting], dim=-2), block).chunk(len(acting), dim=-2)
+            for g, value in zip(acting, pushed, strict=True):
+                moved_arguments[g] = moved_arguments[g] + value if g in moved_arguments else value
+
+        before = tangents.split(self.hidden_size, dim=-2)
+        for source, block in enumerate(before):
+            act(source, block, after=False)
+        after: dict[int, Tensor] = {}
+        # The last block first, since arguments may act on it as it is after the step.
+        for target in reversed(self.blocks_to_move(len(before))):
+            # What is missing is held: the rest of a reduced state, and an argument that only the input moves.
+            terms = [
+                scale(slope, moved_arguments[g])
+                for (i, g), slope in linearization.slopes.items()
+                if i == target and g in moved_arguments
+            ]
+            terms += [
+                scale(coefficient, before[j])
+                for (i, j), coefficient in linearization.direct.items()
+                if i == target and j < len(before)
+            ]
+            after[target] = sum(terms[1:], start=terms[0])
+            act(target, after[target], after=True)
+        return after[0] if len(before) == 1 else torch.cat([after[i] for i in range(self.states)], dim=-2)
+
+    def pull_back(
+        self, prepared: Params, linearization: Linearization, cotangents: Tensor
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Return the transposed derivative of a step applied to a covector (reverse mode).
+
+        Args:
+            prepared: what `prepare` returned.
+            linearization: of the step.
+            cotangents: (*lead, B, S), the gradient of something by the state after the step.
+
+        Returns:
+            Its gradient by the state before the step, (*lead, B, S), and by each of the `arguments`, (*lead, B, H).
+        """
+        weights = self.argument_weights(prepared)
+        after = list(cotangents.split(self.hidden_size, dim=-1))
+        before: list[Tensor | float] = [0.0] * self.states
+        by_argument: dict[int, Tensor] = {}
+        for target in range(self.states):
+            for (i, g), slope in linearization.slopes.items():
+                if i == target:
+                    term = slope * after[target]
+                    by_argument[g] = by_argument[g] + term if g in by_argument else term
+            for (i, j), coefficient in linearization.direct.items():
+                if i == target:
+                    before[j] = before[j] + coefficient * after[target]
+            for g, argument in enumerate(self.arguments):
+                if argument.after and argument.source == target + 1:
+                    after[target + 1] = after[target + 1] + by_argument[g] @ weights[g]
+        for g, argument in enumerate(self.arguments):
+            if argument.source is not None and not argument.after:
+                before[argument.source] = before[argument.source] + by_argument[g] @ weights[g]
+        return torch.cat(before, dim=-1), by_argument
 
     def jacobian(self, params: Params, state: Tensor, x: Tensor, reduced: bool = False) -> Tensor:
         """Return d state_t / d state_{t-1} (*lead, B, S, S), or its leading block (*lead, B, H, H) where `reduced`."""
@@ -137,12 +252,10 @@ class Cell(ABC):
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(params, state, x, identity)[1]
 
-    def split_tangents(self, tangents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the tangents of the hidden units and those of the rest, None where they are reduced (held fixed)."""
-        if tangents.shape[-2] == self.hidden_size:
-            return tangents, None
-        hidden, rest = tangents.split([self.hidden_size, self.state_size - self.hidden_size], dim=-2)
-        return hidden, rest
+    def blocks_to_move(self, n_blocks: int) -> list[int]:
+        """Return the blocks of the state that have to be moved where `n_blocks` of them, 1 or all, are asked for."""
+        on_the_way = {a.source for a in self.arguments if a.after}
+        return [i for i in range(self.states) if i < n_blocks or i in on_the_way]
 
 
 def affine(drive: Tensor, vectors: Tensor, weight: Tensor) -> Tensor:
@@ -162,9 +275,9 @@ def push(weight: Tensor, tangents: Tensor) -> Tensor:
     return vectors.unflatten(-2, (tangents.shape[-3], tangents.shape[-1])).mT
 
 
-def scale(slope: Tensor, tangents: Tensor) -> Tensor:
-    """Return diag(slope) @ tangents: slope (*lead, B, H), tangents (*lead, B, H, k)."""
-    return slope.unsqueeze(-1) * tangents
+def scale(slope: Tensor | float, tangents: Tensor) -> Tensor:
+    """Return diag(slope) @ tangents: slope (*lead, B, H) or one number, tangents (*lead, B, H, k)."""
+    return (slope.unsqueeze(-1) if isinstance(slope, Tensor) else slope) * tangents
 
 
 def sigmoid_slope(a: Tensor) -> Tensor:

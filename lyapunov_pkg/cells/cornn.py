@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, affine, push, scale, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class CoRNN(Cell):
 
     name: ClassVar[str] = "cornn"
     states: ClassVar[int] = 2
+    # Both terms of the one argument of tanh, W_y y with the drive and W_z z.
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0), Argument(source=1, drive=None))
 
     dt: float = 0.042
     """Time step."""
@@ -41,22 +43,21 @@ class CoRNN(Cell):
         """See `Cell.advance`."""
         return self._integrate(state, affine(drive, state, prepared["recurrent_weight"]))
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`."""
-        weight = prepared["recurrent_weight"]
-        a = affine(drive, state, weight)
-        da = push(weight[..., : tangents.shape[-2]], tangents)
-        if drive_tangents is not None:
-            da = da + drive_tangents
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return prepared["recurrent_weight"].chunk(2, dim=-1)
 
-        dy, dz = self.split_tangents(tangents)
-        dz_next = scale(self.dt * tanh_slope(a), da) - self.dt * self.gamma * dy
-        if dz is not None:
-            dz_next = dz_next + (1 - self.dt * self.epsilon) * dz
-        dy_next = torch.add(dy, dz_next, alpha=self.dt)
-        return self._integrate(state, a), dy_next if dz is None else torch.cat([dy_next, dz_next], dim=-2)
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
+        a = affine(drive, state, prepared["recurrent_weight"])
+        of_z = self.dt * tanh_slope(a)
+        of_y = self.dt * of_z
+        slopes = {(1, 0): of_z, (1, 1): of_z, (0, 0): of_y, (0, 1): of_y}
+        z_by_y, z_by_z = -self.dt * self.gamma, 1 - self.dt * self.epsilon
+        direct = {(1, 0): z_by_y, (1, 1): z_by_z, (0, 0): 1 + self.dt * z_by_y, (0, 1): self.dt * z_by_z}
+        return self._integrate(state, a), Linearization(slopes, direct)
 
     def _integrate(self, state: Tensor, a: Tensor) -> Tensor:
         """Return the state one time step on, with `a` the argument of tanh."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, push, scale, sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, sigmoid_slope, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,13 @@ class GRU(Cell):
 
     name: ClassVar[str] = "gru"
     gates: ClassVar[int] = 3
+    # r, z, and the two terms of n's argument apart, since r multiplies the recurrent one alone.
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        Argument(source=0, drive=0),
+        Argument(source=0, drive=1),
+        Argument(source=0, drive=None),
+        Argument(source=None, drive=2),
+    )
 
     def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
         """See `Cell.advance`."""
@@ -32,28 +39,27 @@ class GRU(Cell):
         r, z = torch.sigmoid(x_gates + h_gates).chunk(2, dim=-1)
         return torch.lerp(torch.tanh(x_n + r * h_n), state, z)
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`."""
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return (*prepared["recurrent_weight"].chunk(3, dim=-2), None)
+
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
         x_gates, x_n, h_gates, h_n = self._arguments(prepared, state, drive)
         y_r, y_z = (x_gates + h_gates).chunk(2, dim=-1)
         r, z = torch.sigmoid(y_r), torch.sigmoid(y_z)
         y_n = x_n + r * h_n
         n = torch.tanh(y_n)
-
-        dy_r, dy_z, dh_n = push(prepared["recurrent_weight"], tangents).chunk(3, dim=-2)
-        dy_n = scale(r, dh_n)
-        if drive_tangents is not None:
-            dx_r, dx_z, dx_n = drive_tangents.chunk(3, dim=-2)
-            dy_r, dy_z, dy_n = dy_r + dx_r, dy_z + dx_z, dy_n + dx_n
-        dy_n = dy_n + scale(sigmoid_slope(y_r) * h_n, dy_r)
-        tangents = (
-            scale(z, tangents)
-            + scale(torch.sigmoid(-y_z) * tanh_slope(y_n), dy_n)  # sigmoid(-y_z) = 1 - z, without cancellation
-            + scale(sigmoid_slope(y_z) * (state - n), dy_z)
-        )
-        return torch.lerp(n, state, z), tangents
+        by_y_n = torch.sigmoid(-y_z) * tanh_slope(y_n)  # sigmoid(-y_z) = 1 - z, without cancellation
+        slopes = {
+            (0, 0): by_y_n * h_n * sigmoid_slope(y_r),
+            (0, 1): sigmoid_slope(y_z) * (state - n),
+            (0, 2): by_y_n * r,
+            (0, 3): by_y_n,
+        }
+        return torch.lerp(n, state, z), Linearization(slopes, {(0, 0): z})
 
     def _arguments(self, prepared: Params, state: Tensor, drive: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what x_t and h_{t-1} contribute to the gates r, z (*lead, B, 2H) and to n (*lead, B, H), apart."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, affine, push, scale, sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, sigmoid_slope, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class LEM(Cell):
     name: ClassVar[str] = "lem"
     gates: ClassVar[int] = 4
     states: ClassVar[int] = 2
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        Argument(source=0, drive=0),
+        Argument(source=0, drive=1),
+        Argument(source=0, drive=2),
+        Argument(source=1, drive=3, after=True),
+    )
 
     dt: float = 1.0
     """Largest time step."""
@@ -45,27 +51,22 @@ class LEM(Cell):
         y = torch.lerp(y, torch.tanh(affine(drive_y, z, prepared["memory_weight"])), step_y)
         return torch.cat([y, z], dim=-1)
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`."""
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return (*prepared["recurrent_weight"].chunk(3, dim=-2), prepared["memory_weight"])
+
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
         y, z = state.chunk(2, dim=-1)
-        dy, dz = self.split_tangents(tangents)
         steps, a_z, drive_y = self._arguments(prepared, y, drive)
         a_1, a_2 = steps.chunk(2, dim=-1)
-        d_on_y = push(prepared["recurrent_weight"], dy)
-        if drive_tangents is not None:
-            d_drive, d_drive_y = drive_tangents.split([3 * self.hidden_size, self.hidden_size], dim=-2)
-            d_on_y = d_on_y + d_drive
-        da_1, da_2, da_z = d_on_y.chunk(3, dim=-2)
-
-        z, dz_next = self._relax(z, dz, a_1, da_1, a_z, da_z)
-        a_y = affine(drive_y, z, prepared["memory_weight"])
-        da_y = push(prepared["memory_weight"], dz_next)
-        if drive_tangents is not None:
-            da_y = da_y + d_drive_y
-        y, dy_next = self._relax(y, dy, a_2, da_2, a_y, da_y)
-        return torch.cat([y, z], dim=-1), dy_next if dz is None else torch.cat([dy_next, dz_next], dim=-2)
+        z_next, z_by_step, z_by_target, z_kept = self._relax(z, a_1, a_z)
+        a_y = affine(drive_y, z_next, prepared["memory_weight"])
+        y_next, y_by_step, y_by_target, y_kept = self._relax(y, a_2, a_y)
+        slopes = {(1, 0): z_by_step, (1, 2): z_by_target, (0, 1): y_by_step, (0, 3): y_by_target}
+        return torch.cat([y_next, z_next], dim=-1), Linearization(slopes, {(1, 1): z_kept, (0, 0): y_kept})
 
     def _arguments(self, prepared: Params, y: Tensor, drive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the arguments of both steps (*lead, B, 2H) and of z's tanh, and the drive of y's (*lead, B, H)."""
@@ -74,13 +75,9 @@ class LEM(Cell):
         steps, a_z = affine(drive_on_y, y, prepared["recurrent_weight"]).split([2 * size, size], dim=-1)
         return steps, a_z, drive_y
 
-    def _relax(
-        self, value: Tensor, d_value: Tensor | None, a_step: Tensor, da_step: Tensor, a: Tensor, da: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return (1 - Δ) value + Δ tanh(a), Δ = dt sigmoid(a_step), and its tangents; d_value None: value held."""
+    def _relax(self, value: Tensor, a_step: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return (1 - Δ) value + Δ tanh(a), Δ = dt sigmoid(a_step), and its derivatives by a_step, a and value."""
         target, step = torch.tanh(a), self.dt * torch.sigmoid(a_step)
-        tangents = scale(step * tanh_slope(a), da) + scale(self.dt * sigmoid_slope(a_step) * (target - value), da_step)
-        if d_value is not None:
-            kept = (1 - self.dt) + self.dt * torch.sigmoid(-a_step)  # 1 - Δ, without cancellation at dt = 1
-            tangents = tangents + scale(kept, d_value)
-        return torch.lerp(value, target, step), tangents
+        by_step = self.dt * sigmoid_slope(a_step) * (target - value)
+        kept = (1 - self.dt) + self.dt * torch.sigmoid(-a_step)  # 1 - Δ, without cancellation at dt = 1
+        return torch.lerp(value, target, step), by_step, step * tanh_slope(a), kept

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, push, scale, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class LipschitzRNN(Cell):
     """
 
     name: ClassVar[str] = "lipschitz"
+    # The linear term, and the argument of tanh.
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=None), Argument(source=0, drive=0))
 
     dt: float = 0.03
     """Time step."""
@@ -50,20 +52,25 @@ class LipschitzRNN(Cell):
 
     def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
         """See `Cell.advance`."""
-        linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
-        return torch.add(state, linear + torch.tanh(recurrent + drive), alpha=self.dt)
+        return torch.add(state, self._rate(prepared, state, drive)[0], alpha=self.dt)
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`; without noise."""
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return prepared["recurrent_weight"].chunk(2, dim=-2)
+
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
+        rate, a = self._rate(prepared, state, drive)
+        slopes = {(0, 0): torch.full_like(a, self.dt), (0, 1): self.dt * tanh_slope(a)}
+        return torch.add(state, rate, alpha=self.dt), Linearization(slopes, {(0, 0): 1.0})
+
+    def _rate(self, prepared: Params, state: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha A h + tanh(a) and the argument a = W h + U x + b, both (*lead, B, H)."""
         linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
         a = recurrent + drive
-        d_linear, da = push(prepared["recurrent_weight"], tangents).chunk(2, dim=-2)
-        if drive_tangents is not None:
-            da = da + drive_tangents
-        state = torch.add(state, linear + torch.tanh(a), alpha=self.dt)
-        return state, torch.add(tangents, d_linear + scale(tanh_slope(a), da), alpha=self.dt)
+        return linear + torch.tanh(a), a
 
 
 def symmetric_skew(m: Tensor, beta: float, gamma: float) -> Tensor:

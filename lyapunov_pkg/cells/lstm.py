@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, affine, push, scale, sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, sigmoid_slope, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class LSTM(Cell):
     name: ClassVar[str] = "lstm"
     gates: ClassVar[int] = 4
     states: ClassVar[int] = 2
+    arguments: ClassVar[tuple[Argument, ...]] = tuple(Argument(source=0, drive=gate) for gate in range(4))
 
     def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
         """See `Cell.advance`."""
@@ -34,28 +35,23 @@ class LSTM(Cell):
         c = torch.sigmoid(y_f) * c + torch.sigmoid(y_i) * torch.tanh(y_c)
         return torch.cat([torch.sigmoid(y_o) * torch.tanh(c), c], dim=-1)
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`."""
-        h, c = state.chunk(2, dim=-1)
-        dh, dc = self.split_tangents(tangents)
-        y_i, y_f, y_c, y_o = affine(drive, h, prepared["recurrent_weight"]).chunk(4, dim=-1)
-        dy = push(prepared["recurrent_weight"], dh)
-        if drive_tangents is not None:
-            dy = dy + drive_tangents
-        dy_i, dy_f, dy_c, dy_o = dy.chunk(4, dim=-2)
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return prepared["recurrent_weight"].chunk(4, dim=-2)
 
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
+        h, c = state.chunk(2, dim=-1)
+        y_i, y_f, y_c, y_o = affine(drive, h, prepared["recurrent_weight"]).chunk(4, dim=-1)
         i, f, o, candidate = torch.sigmoid(y_i), torch.sigmoid(y_f), torch.sigmoid(y_o), torch.tanh(y_c)
         c_next = f * c + i * candidate
-        dc_next = (
-            scale(sigmoid_slope(y_f) * c, dy_f)
-            + scale(sigmoid_slope(y_i) * candidate, dy_i)
-            + scale(i * tanh_slope(y_c), dy_c)
-        )
-        if dc is not None:
-            dc_next = dc_next + scale(f, dc)
         tanh_c = torch.tanh(c_next)
-        dh_next = scale(sigmoid_slope(y_o) * tanh_c, dy_o) + scale(o * tanh_slope(c_next), dc_next)
-        state = torch.cat([o * tanh_c, c_next], dim=-1)
-        return state, dh_next if dc is None else torch.cat([dh_next, dc_next], dim=-2)
+        # How c_t moves with the arguments of i, f, c; h_t moves with c_t, and with the argument of o.
+        of_c = [sigmoid_slope(y_i) * candidate, sigmoid_slope(y_f) * c, i * tanh_slope(y_c)]
+        by_c = o * tanh_slope(c_next)
+        slopes = {(1, gate): slope for gate, slope in enumerate(of_c)}
+        slopes |= {(0, gate): by_c * slope for gate, slope in enumerate(of_c)}
+        slopes[0, 3] = sigmoid_slope(y_o) * tanh_c
+        return torch.cat([o * tanh_c, c_next], dim=-1), Linearization(slopes, {(1, 1): f, (0, 1): by_c * f})

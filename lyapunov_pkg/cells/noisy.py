@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Params
+from lyapunov_pkg.cells.base import Linearization, Params, tanh_slope
 from lyapunov_pkg.cells.lipschitz import LipschitzRNN
 
 
@@ -37,8 +37,26 @@ class NoisyRNN(LipschitzRNN):
         """See `Cell.advance`; noise (*lead, B, 2, H): the multiplicative draw, the additive draw."""
         if noise is None:
             return super().advance(prepared, state, drive)
-        eta, xi = noise.unbind(dim=-2)
-        linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
-        multiplier = self.dt * (self.multiplicative_noise * eta + (1 - self.multiplicative_noise))
-        state = torch.addcmul(state, multiplier, linear + torch.tanh(recurrent + drive))
-        return torch.add(state, xi, alpha=self.additive_noise)
+        rate, _ = self._rate(prepared, state, drive)
+        return self._add_noisy(state, rate, noise)
+
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`; noise as in `advance`."""
+        if noise is None:
+            return super().linearize(prepared, state, drive)
+        rate, a = self._rate(prepared, state, drive)
+        step = self._step_size(noise)
+        slopes = {(0, 0): step, (0, 1): step * tanh_slope(a)}
+        return self._add_noisy(state, rate, noise), Linearization(slopes, {(0, 0): 1.0})
+
+    def _add_noisy(self, state: Tensor, rate: Tensor, noise: Tensor) -> Tensor:
+        """Return h + dt m ∘ rate + additive_noise ξ."""
+        return torch.add(
+            torch.addcmul(state, self._step_size(noise), rate), noise[..., 1, :], alpha=self.additive_noise
+        )
+
+    def _step_size(self, noise: Tensor) -> Tensor:
+        """Return dt m of each unit, (*lead, B, H)."""
+        return self.dt * (self.multiplicative_noise * noise[..., 0, :] + (1 - self.multiplicative_noise))

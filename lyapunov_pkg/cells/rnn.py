@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Params, affine, push, scale, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, tanh_slope
 
 NONLINEARITIES = ("tanh", "relu")
 
@@ -23,6 +23,7 @@ class RNN(Cell):
     """
 
     name: ClassVar[str] = "rnn"
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0),)
 
     nonlinearity: str = "tanh"
 
@@ -36,15 +37,16 @@ class RNN(Cell):
         """See `Cell.advance`."""
         return self._activation(affine(drive, state, prepared["recurrent_weight"]))
 
-    def advance_tangents(
-        self, prepared: Params, state: Tensor, drive: Tensor, tangents: Tensor, drive_tangents: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See `Cell.advance_tangents`."""
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return (prepared["recurrent_weight"],)
+
+    def linearize(
+        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Linearization]:
+        """See `Cell.linearize`."""
         a = affine(drive, state, prepared["recurrent_weight"])
-        da = push(prepared["recurrent_weight"], tangents)
-        if drive_tangents is not None:
-            da = da + drive_tangents
-        return self._activation(a), scale(self._slope(a), da)
+        return self._activation(a), Linearization({(0, 0): self._slope(a)}, {})
 
     def _activation(self, a: Tensor) -> Tensor:
         return torch.tanh(a) if self.nonlinearity == "tanh" else torch.relu(a)

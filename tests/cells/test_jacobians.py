@@ -132,3 +132,60 @@ def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(archite
 
     assert (exact != 0).all()
     torch.testing.assert_close(in_float32.double(), exact, rtol=1e-5, atol=0)
+
+
+def with_noise(cell: Cell, lead: tuple[int, ...]) -> Tensor | None:
+    """Draws of one step of training; None for cells without noise."""
+    if cell.noise_shape == 0:
+        return None
+    return torch.randn(*lead, N_SEQUENCES, cell.noise_shape, HIDDEN_SIZE, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_pull_back_is_reverse_mode(cell, lead, noisy):
+    """Gradients by the state, by each argument through its weight and drive, with the noise of training and without."""
+    params, state, x = draw(cell, lead, biases=True)
+    prepared = {name: value.requires_grad_() for name, value in cell.prepare(params).items()}
+    state.requires_grad_()
+    drive = cell.drive(params, x).requires_grad_()
+    noise = with_noise(cell, lead) if noisy else None
+    cotangents = torch.randn_like(state)
+    names = [name for name in prepared if name.endswith("weight") and name != "input_weight"]
+
+    expected = torch.autograd.grad(
+        cell.advance(prepared, state, drive, noise), [state, drive, *(prepared[name] for name in names)], cotangents
+    )
+    next_state, linearization = cell.linearize(prepared, state, drive, noise)
+    by_state, by_argument = cell.pull_back(prepared, linearization, cotangents)
+
+    torch.testing.assert_close(next_state, cell.advance(prepared, state, drive, noise), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(by_state, expected[0], rtol=1e-10, atol=1e-10)
+    by_drive = [
+        sum(by_argument[g] for g, argument in enumerate(cell.arguments) if argument.drive == block)
+        for block in range(cell.gates)
+    ]
+    torch.testing.assert_close(torch.cat(by_drive, dim=-1), expected[1], rtol=1e-10, atol=1e-10)
+    weights = cell.argument_weights(prepared)
+    surrogate = 0
+    for g, argument in enumerate(cell.arguments):
+        if argument.source is not None:
+            acted_on = (next_state if argument.after else state).split(HIDDEN_SIZE, dim=-1)[argument.source]
+            surrogate = surrogate + (by_argument[g].detach() * (acted_on.detach() @ weights[g].mT)).sum()
+    by_weights = torch.autograd.grad(surrogate, [prepared[name] for name in names])
+    for actual, exact in zip(by_weights, expected[2:], strict=True):
+        torch.testing.assert_close(actual, exact, rtol=1e-10, atol=1e-10)
+
+
+def test_noise_scales_the_slopes():
+    cell = make_cell("noisy", INPUT_SIZE, HIDDEN_SIZE, dt=0.2, multiplicative_noise=0.4, additive_noise=0.3)
+    params, state, x = draw(cell, (2,), biases=True)
+    noise = with_noise(cell, (2,))
+    prepared, drive = cell.prepare(params), cell.drive(params, x)
+    quiet = cell.linearize(prepared, state, drive)[1]
+    noisy = cell.linearize(prepared, state, drive, noise)[1]
+    factor = 0.4 * noise[..., 0, :] + 0.6
+    assert noisy.direct == quiet.direct
+    for key, slope in quiet.slopes.items():
+        torch.testing.assert_close(noisy.slopes[key], factor * slope)
+        assert (noisy.slopes[key] - slope).abs().max() > 1e-3
