@@ -149,7 +149,7 @@ def draw(all_runs: list[dict[str, Run]], path: Path) -> None:
             width = max(1, len(run.accuracies) // 40)
             smooth = torch.tensor(run.accuracies).unfold(0, width, width).mean(-1)
             right.plot(width * torch.arange(1, len(smooth) + 1), smooth, color=colour, label=label)
-    left.set(xlabel="index", ylabel="Lyapunov exponent before training [nat/step]")
+    left.set(xlabel="index", ylabel="exponent before training\n[nat/step]")
     right.set(xlabel="training step", ylabel="accuracy", ylim=(0.45, 1.02))
     left.legend(frameon=False)
     figure.savefig(path, dpi=150)
