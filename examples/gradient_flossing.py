@@ -25,7 +25,7 @@ import argparse
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -54,12 +54,11 @@ class Model(torch.nn.Module):
 
 @dataclass
 class Run:
-    """What one network did: accuracy of each training step, and its exponents and times (seconds) before and after."""
+    """What one network did: exponents before training, accuracy of each training step, seconds in all."""
 
-    exponents: list[Tensor] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    flossing_time: float = 0.0
-    training_time: float = 0.0
+    exponents: Tensor
+    accuracies: list[float]
+    seconds: float
 
 
 def random_bits(n_sequences: int, n_steps: int, generator: torch.Generator) -> Tensor:
@@ -67,24 +66,21 @@ def random_bits(n_sequences: int, n_steps: int, generator: torch.Generator) -> T
     return torch.randint(0, 2, (n_sequences, n_steps, 1), generator=generator).float()
 
 
-def floss(model: Model, settings: argparse.Namespace, generator: torch.Generator, run: Run) -> None:
+def floss(model: Model, settings: argparse.Namespace, generator: torch.Generator) -> None:
     """Move the leading exponents of the recurrent layer towards zero."""
     optimizer = torch.optim.Adam(model.rnn.parameters(), lr=settings.learning_rate)
-    start = time.perf_counter()
     for _ in range(settings.flossing_steps):
         inputs = 2 * random_bits(8, settings.flossing_time, generator) - 1
         exponents = lyapunov_spectrum(model.rnn, inputs, n_exponents=settings.n_exponents, differentiable=True)
         optimizer.zero_grad()
         exponents.square().mean().backward()
         optimizer.step()
-    run.flossing_time = time.perf_counter() - start
 
 
-def train(model: Model, n_steps: int, settings: argparse.Namespace, generator: torch.Generator, run: Run) -> None:
-    """Train on the task; every step sees new sequences, so that its accuracy is one on unseen data."""
+def train(model: Model, n_steps: int, settings: argparse.Namespace, generator: torch.Generator) -> list[float]:
+    """Train on the task, and return the accuracy of each step before it: it is one on sequences not seen so far."""
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    delay = settings.delay
-    start = time.perf_counter()
+    delay, accuracies = settings.delay, []
     for _ in range(n_steps):
         bits = random_bits(32, settings.n_steps, generator)
         targets = (bits[:, delay:-delay] - bits[:, : -2 * delay]).abs()
@@ -93,14 +89,15 @@ def train(model: Model, n_steps: int, settings: argparse.Namespace, generator: t
         torch.nn.functional.binary_cross_entropy_with_logits(logits, targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        run.accuracies.append(((logits > 0) == targets.bool()).float().mean().item())
-    run.training_time = time.perf_counter() - start
+        accuracies.append(((logits > 0) == targets.bool()).float().mean().item())
+    return accuracies
 
 
 def spectrum(model: Model, settings: argparse.Namespace) -> Tensor:
     """Return the exponents of the recurrent layer, averaged over 16 sequences."""
     inputs = 2 * random_bits(16, settings.n_steps, torch.Generator().manual_seed(0)) - 1
-    return torch.from_numpy(lyapunov_spectrum(model.rnn, inputs, warmup=20)["lyapunov_exponent"].values).mean(0)
+    spectra = lyapunov_spectrum(model.rnn, inputs, warmup=settings.n_steps // 5)["lyapunov_exponent"]
+    return torch.from_numpy(spectra.mean("sequence").values)
 
 
 def compare(seed: int, settings: argparse.Namespace) -> dict[str, Run]:
@@ -108,30 +105,27 @@ def compare(seed: int, settings: argparse.Namespace) -> dict[str, Run]:
     torch.manual_seed(seed)
     untrained, runs = Model(settings.hidden_size), {}
     for arm, n_steps in (("plain", 2 * settings.training_steps), ("flossed", settings.training_steps)):
-        model, run = copy.deepcopy(untrained), Run()
+        model = copy.deepcopy(untrained)
+        start = time.perf_counter()
         if arm == "flossed":
-            floss(model, settings, torch.Generator().manual_seed(1000 + seed), run)
-        run.exponents.append(spectrum(model, settings))
-        train(model, n_steps, settings, torch.Generator().manual_seed(seed), run)
-        run.exponents.append(spectrum(model, settings))
-        runs[arm] = run
+            floss(model, settings, torch.Generator().manual_seed(1000 + seed))
+        exponents = spectrum(model, settings)
+        accuracies = train(model, n_steps, settings, torch.Generator().manual_seed(seed))
+        runs[arm] = Run(exponents, accuracies, time.perf_counter() - start)
     return runs
 
 
-def last_accuracy(run: Run, n_steps: int) -> float:
-    """Return the mean accuracy of the last twentieth of the first `n_steps` training steps."""
-    last = run.accuracies[n_steps - max(1, n_steps // 20) : n_steps]
-    return sum(last) / len(last)
-
-
-def row(seed: int, runs: dict[str, Run], settings: argparse.Namespace) -> str:
-    """Return one line of the table."""
-    plain, flossed = runs["plain"], runs["flossed"]
-    k, steps = settings.n_exponents - 1, settings.training_steps
-    ends = [f"{run.exponents[0][index]:7.3f}" for run in (plain, flossed) for index in (0, k)]
-    accuracies = [last_accuracy(plain, steps), last_accuracy(plain, 2 * steps), last_accuracy(flossed, steps)]
-    seconds = f"{plain.training_time:6.1f} {flossed.flossing_time + flossed.training_time:6.1f}"
-    return f"{seed:4d}  {' '.join(ends)}   {'     '.join(f'{value:.3f}' for value in accuracies)}   {seconds}"
+def table_row(seed: int, runs: dict[str, Run], settings: argparse.Namespace) -> str:
+    """Return a row of the table: both arms, their exponents before training, accuracies in the last 5% of steps."""
+    cells = [f"{seed:4d}"]
+    for run in runs.values():
+        first, last = run.exponents[0], run.exponents[settings.n_exponents - 1]
+        cells.append(f"{first:6.3f} to {last:6.3f}")
+        for n_steps in range(settings.training_steps, len(run.accuracies) + 1, settings.training_steps):
+            final = run.accuracies[n_steps - max(1, n_steps // 20) : n_steps]
+            cells.append(f"{sum(final) / len(final):8.3f}")
+        cells.append(f"{run.seconds:7.1f}")
+    return " | ".join(cells)
 
 
 def draw(all_runs: list[dict[str, Run]], path: Path) -> None:
@@ -145,7 +139,7 @@ def draw(all_runs: list[dict[str, Run]], path: Path) -> None:
     for runs in all_runs:
         for (arm, run), colour in zip(runs.items(), ("tab:gray", "tab:blue"), strict=True):
             label = arm if runs is all_runs[0] else None
-            left.plot(range(1, len(run.exponents[0]) + 1), run.exponents[0], color=colour, label=label)
+            left.plot(range(1, len(run.exponents) + 1), run.exponents, color=colour, label=label)
             width = max(1, len(run.accuracies) // 40)
             smooth = torch.tensor(run.accuracies).unfold(0, width, width).mean(-1)
             right.plot(width * torch.arange(1, len(smooth) + 1), smooth, color=colour, label=label)
@@ -171,14 +165,13 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Run]]:
     parser.add_argument("--figure", type=Path, default=Path("gradient_flossing.png"))
     settings = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    print(f"exponents 1 and {settings.n_exponents} before training [nat/step]; accuracy; seconds, flossing included")
-    print(
-        f"seed  plain           flossed           plain {settings.training_steps} steps, twice that, flossed     times"
-    )
+    accuracy = [f"acc {n_steps:4d}" for n_steps in (settings.training_steps, 2 * settings.training_steps)]
+    exponents = f"exponents 1-{settings.n_exponents}".ljust(16)
+    print(" | ".join(["seed", exponents, *accuracy, "seconds", exponents, accuracy[0], "seconds"]))
     all_runs = []
     for seed in range(settings.seeds):
         all_runs.append(compare(seed, settings))
-        print(row(seed, all_runs[-1], settings), flush=True)
+        print(table_row(seed, all_runs[-1], settings), flush=True)
     draw(all_runs, settings.figure)
     return all_runs
 
