@@ -7,12 +7,23 @@ differentiable here, they can be moved first (Engelken 2023; the dissertation na
 The task is delayed exclusive or: the inputs are random bits, and at each time t the target is x_{t-d} XOR x_{t-2d}. The
 network is a tanh RNN of 64 units with Gaussian weights of gain 1. "Flossed" networks take 100 steps of Adam on the mean
 square of the 16 leading exponents, then 1,000 steps on the task. "Plain" networks start from the same weights and take
-2,000 steps on the task, which is more time than flossing and 1,000 steps together.
+2,000 steps on the task, which needs about the time of flossing and 1,000 steps together.
 
     pip install "lyapunov-pkg[workflow]"        # matplotlib, for the figure
-    python examples/gradient_flossing.py        # MEASURED
+    python examples/gradient_flossing.py        # 2.5 minutes of one core
 
-MEASURED TABLE
+Measured with PyTorch 2.13.0 (CPU), on a machine that did other work, which the seconds show: exponents 1 and 16 before
+training [nat/step], accuracy in the last 5% of steps (0.5 is chance), seconds; first plain, then flossed:
+
+    seed | exponents 1-16   | acc 1000 | acc 2000 | seconds | exponents 1-16   | acc 1000 | seconds
+       0 | -0.496 to -0.794 |    0.500 |    0.500 |    26.6 | -0.003 to -0.064 |    0.999 |    13.4
+       1 | -0.456 to -0.725 |    0.500 |    0.500 |    16.9 |  0.009 to -0.090 |    1.000 |    20.6
+       2 | -0.468 to -0.723 |    0.499 |    0.500 |    31.0 |  0.011 to -0.054 |    1.000 |    24.6
+       3 | -0.403 to -0.734 |    0.500 |    0.501 |    29.4 |  0.002 to -0.095 |    1.000 |    14.9
+       4 | -0.489 to -0.835 |    0.499 |    0.501 |    15.3 | -0.002 to -0.055 |    1.000 |    13.4
+
+The delay decides. With --delay 5 both learn (1.000); with --delay 15 plain networks stay at chance, and flossed ones
+reach 0.73 and 0.74 (--seeds 2).
 
 References:
     Engelken, R.: Gradient flossing: improving gradient descent through dynamic control of Jacobians. Advances in Neural
