@@ -17,7 +17,6 @@ from lyapunov_pkg.linalg.vectors import (
     multiply_add,
     row_products,
     spread,
-    square_root,
     store,
     sum_of_lanes,
 )

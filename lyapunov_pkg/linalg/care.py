@@ -9,11 +9,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_carefully
-from lyapunov_pkg.linalg.vectors import VECTOR_BYTES, lanes_of
-
-RESOLUTION = 1e-13
-"""A column of which less than this share is left counts as lost. Gram-Schmidt in float64 leaves rounding errors of 1e-16
-to 1e-14, and a matrix of condition number 1e12 leaves at least 1e-12."""
+from lyapunov_pkg.linalg.interleaved import PANEL
+from lyapunov_pkg.linalg.layout import Layout, Shape, aligned_zeros, one_by_one, round_up
+from lyapunov_pkg.linalg.resolution import RESOLUTION
+from lyapunov_pkg.linalg.vectors import lanes_of
 
 
 class Limits(NamedTuple):
@@ -36,16 +35,13 @@ LIMITS = {
 }
 
 
-class Shape(NamedTuple):
-    """Of a matrix of tangent vectors in memory: rows in blocks, each block padded with zero rows; columns padded too."""
+class Room(NamedTuple):
+    """What a thread needs to orthonormalise a group, or a matrix, in one pass or two."""
 
-    n_blocks: int
-    block_rows: int
-    padded_block_rows: int
-    n_columns: int
-    padded_columns: int
-    stride: int
-    """Numbers from one column to the next."""
+    work: NDArray
+    squares: NDArray
+    ratios: NDArray
+    more: NDArray
 
 
 class CareRoom(NamedTuple):
@@ -53,29 +49,28 @@ class CareRoom(NamedTuple):
 
     matrix: NDArray
     stride: int
-    work: NDArray
-    squares: NDArray
-    ratios: NDArray
-    more: NDArray
+    room: Room
 
 
-def care_room(n_rows: int, n_columns: int) -> CareRoom:
-    """Room for matrices of one size."""
-    dtype = np.dtype(np.float64)
+def orthonormalization_room(layout: Layout, dtype: np.dtype) -> Room:
+    """Room for groups or matrices of one layout."""
     width = lanes_of(dtype.itemsize)
-    rows, columns = round_up(n_rows, width), round_up(n_columns, width)
+    columns = round_up(layout.shape.padded_columns, width)
+    if layout.lanes > 1:
+        work = PANEL * (PANEL + 2) * width
+    else:
+        work = (layout.padded_rows + columns + width + ROWS + 4) * width
+    sizes = work, columns * layout.lanes, columns * layout.lanes, 2 * columns * layout.lanes
+    return Room(*(aligned_zeros(size, dtype) for size in sizes))
+
+
+def care_room(shape: Shape) -> CareRoom:
+    """Room for one matrix, in float64 and without the padding of its blocks."""
+    dtype = np.dtype(np.float64)
+    layout = one_by_one(1, shape.n_blocks * shape.block_rows, shape.n_columns, dtype)
     return CareRoom(
-        aligned_zeros(round_up(n_columns, ROWS) * rows, dtype),
-        rows,
-        aligned_zeros(work_size(rows, columns, width), dtype),
-        *(aligned_zeros(columns, dtype) for _ in range(2)),
-        aligned_zeros(2 * columns, dtype),
+        aligned_zeros(layout.frame_size, dtype), layout.shape.stride, orthonormalization_room(layout, dtype)
     )
-
-
-def work_size(padded_rows: int, padded_columns: int, width: int) -> int:
-    """Numbers of work space that `orthonormalize_matrix` needs."""
-    return (padded_rows + padded_columns + width + ROWS + 4) * width
 
 
 @njit(nogil=True, cache=True)
@@ -88,32 +83,24 @@ def needs_care(squares, ratios, first, step, n_columns, limits):
 
 
 @njit(nogil=True, cache=True)
-def take_care(room, shape, squares):
-    """Orthonormalise `room.matrix`, write its squared diagonal of R and return the smallest sine, 0 if one is lost."""
+def take_care(care, shape, squares):
+    """Orthonormalise `care.matrix`, write its squared diagonal of R and return the smallest sine, 0 if one is lost."""
     n_rows = shape.n_blocks * shape.block_rows
+    room, tiny = care.room, 1e-300
     orthonormalize_carefully(
-        room.matrix, shape.n_columns, n_rows, room.stride, RESOLUTION, room.work, room.squares, room.ratios, room.more,
-        1e-300,
-    )  # fmt: skip
+        care.matrix,
+        shape.n_columns,
+        n_rows,
+        care.stride,
+        RESOLUTION,
+        room.work,
+        room.squares,
+        room.ratios,
+        room.more,
+        tiny,
+    )
     smallest = room.ratios[0]
     for c in range(shape.n_columns):
         squares[c] = room.squares[c]
         smallest = min(smallest, room.ratios[c]) if room.squares[c] != 0 else 0.0
     return np.sqrt(smallest)
-
-
-def aligned_zeros(size: int, dtype: np.dtype) -> NDArray:
-    """Zeros that begin where a vector may: loads that straddle cache lines take twice as long."""
-    numbers = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
-    start = (-numbers.ctypes.data % VECTOR_BYTES) // dtype.itemsize
-    return numbers[start : start + size]
-
-
-def round_up(number: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is at least `number`."""
-    return -(-number // multiple) * multiple
-
-
-def spaced(rows: int) -> int:
-    """Rows from one column of a group to the next: columns a multiple of 4 KiB apart displace each other in the cache."""
-    return rows + 4 if rows % 8 == 0 else rows

@@ -7,9 +7,7 @@ columns are orthonormalised four at a time: block modified Gram-Schmidt, each pa
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.vectors import (
     MANY_REGISTERS,
@@ -107,6 +105,13 @@ def orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
 
 
 @njit(nogil=True, cache=True)
+def orthonormalize_group(q, n_columns, n_rows, stride, work, squares, ratios, tiny):
+    """Orthonormalise all columns of a group; arguments as in `orthonormalize_panel`."""
+    for column in range(0, n_columns, PANEL):
+        orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
+
+
+@njit(nogil=True, cache=True)
 def orthonormalize_group_again(q, n_columns, n_rows, stride, work, squares, more, tiny):
     """Second pass over a group, which makes columns orthogonal to rounding where the first left them nearly so.
 
@@ -114,8 +119,7 @@ def orthonormalize_group_again(q, n_columns, n_rows, stride, work, squares, more
     2 * n_columns vectors.
     """
     width = lanes(q)
-    for column in range(0, n_columns, PANEL):
-        orthonormalize_panel(q, column, n_rows, stride, work, more, more[n_columns * width :], tiny)
+    orthonormalize_group(q, n_columns, n_rows, stride, work, more, more[n_columns * width :], tiny)
     for x in range(0, n_columns * width, width):
         store(squares, x, load(squares, x) * load(more, x))
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-RESOLUTION = 1e-13
-"""A column of which less than this is left, relative to its largest entry, counts as lost. Householder QR in float64
-leaves rounding errors of 1e-16 to 1e-14, and a matrix of condition number 1e12 leaves at least 1e-12."""
-
 
 def orthonormalize(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """Orthonormalise the columns of each matrix in turn (the QR step of the dissertation's Algorithms 1 and 2).
 
-    The decomposition is made in float64 whatever the input's dtype, so that an exactly singular matrix can be told
-    from an ill-conditioned one. A column that is zero, or in the span of those before it up to `RESOLUTION`, is a lost
-    direction: its logarithm is -inf. Lost directions come last in `q` and `log_r`, where the arbitrary orthogonal
-    directions that take their place take nothing from the others.
+    A column that is zero, or in the span of those before it up to a share of 1e-13 of its length, is a lost direction:
+    its logarithm is -inf. Lost directions come last in `q` and `log_r`, where the arbitrary orthogonal directions that
+    take their place take nothing from the others.
+
+    On the CPU this is block Gram-Schmidt in compiled kernels, in two passes in the dtype of the matrices; a matrix in
+    which a column comes close to the span of the others is taken up again in float64. On CUDA it is Cholesky QR in two
+    passes in float64, with Householder QR for the matrices that it cannot do; elsewhere Householder QR in float64. So
+    everywhere Q is orthonormal to rounding, an exactly singular matrix is told from an ill-conditioned one, and the
+    error of `log_r` is at most that of LAPACK in the dtype of the matrices, times two.
 
     Args:
-        matrices: (..., n, k) with k <= n, any floating dtype.
+        matrices: (..., n, k) with k <= n, any floating dtype; lengths of columns between 1e-140 and 1e140 (a shorter
+            one counts as lost).
 
     Returns:
         q: (..., n, k), orthonormal columns that span the columns of `matrices`.
@@ -29,36 +31,36 @@ def orthonormalize(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: fewer than two axes, or more columns than rows.
+
+    References:
+        Björck, Å.: Numerics of Gram-Schmidt orthogonalization. Linear Algebra and its Applications 197, 297-316 (1994).
+        Giraud, L., Langou, J., Rozložník, M., van den Eshof, J.: Rounding error analysis of the classical Gram-Schmidt
+        orthogonalization process. Numerische Mathematik 101, 87-100 (2005).
+        Fukaya, T., Nakatsukasa, Y., Yanagisawa, Y., Yamamoto, Y.: CholeskyQR2. ScalA (2014).
     """
     if matrices.ndim < 2 or matrices.shape[-1] > matrices.shape[-2]:
         raise ValueError(f"matrices: got shape {tuple(matrices.shape)}, expected (..., n, k) with k <= n")
-    largest = matrices.abs().amax(dim=-2)
-    finite = torch.isfinite(largest).all(dim=-1, keepdim=True)
-    # LAPACK and cuSOLVER promise nothing for NaN, and one bad matrix must not spoil its batch.
-    columns = torch.where(finite[..., None], matrices, 0.0).to(torch.float64)
-    q, r = torch.linalg.qr(columns)
-    lost = finite & (r.diagonal(dim1=-2, dim2=-1).abs() <= RESOLUTION * largest)
-    if lost.any():
-        q, r, lost = _move_lost_last(columns, q, r)
-    diagonal = r.diagonal(dim1=-2, dim2=-1)
-    signs = torch.where(finite, torch.where(diagonal < 0, -1.0, 1.0), torch.nan)
-    log_r = torch.where(lost, -torch.inf, diagonal.abs().log())
-    return (q * signs[..., None, :]).to(matrices.dtype), torch.where(finite, log_r, torch.nan).to(matrices.dtype)
+    if matrices.numel() == 0:
+        return matrices.clone(), matrices.new_zeros(*matrices.shape[:-2], matrices.shape[-1])
+    stacked = matrices.reshape(-1, *matrices.shape[-2:])
+    if matrices.device.type == "cpu":
+        # Only here, so that whoever orthonormalises nothing does not wait for the compiled kernels.
+        from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
+
+        q, log_r = orthonormalize_on_cpu(stacked)
+    else:
+        q, log_r = _orthonormalize_finite(stacked)
+    shape = matrices.shape
+    return q.to(matrices.dtype).view(shape), log_r.to(matrices.dtype).view(*shape[:-2], shape[-1])
 
 
-def _move_lost_last(columns: Tensor, q: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """QR with the columns that depend linearly on others moved to the end, and which positions are theirs."""
-    for _ in range(columns.shape[-1]):
-        resolution = RESOLUTION * columns.abs().amax(dim=-2)
-        lost = r.diagonal(dim1=-2, dim2=-1).abs() <= resolution
-        # A lost column leaves an arbitrary direction in Q; what a later column has along it is really its own.
-        residual = torch.linalg.vector_norm(r * lost[..., :, None], dim=-2)
-        dependent = lost & (residual <= resolution)
-        order = torch.argsort(dependent.to(torch.uint8), dim=-1, stable=True)
-        in_order = dependent.gather(-1, order)
-        if torch.equal(dependent, in_order):
-            break
-        dependent = in_order
-        columns = columns.gather(-1, order[..., None, :].expand_as(columns))
-        q, r = torch.linalg.qr(columns)
-    return q, r, dependent
+def _orthonormalize_finite(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out matrices that are not finite: libraries promise nothing for them, and one must not spoil its batch."""
+    from lyapunov_pkg.linalg.cholesky import orthonormalize_by_cholesky
+    from lyapunov_pkg.linalg.householder import orthonormalize_by_householder
+
+    finite = torch.isfinite(matrices).all(dim=(-2, -1))
+    columns = torch.where(finite[:, None, None], matrices, 0.0)
+    method = orthonormalize_by_cholesky if matrices.device.type == "cuda" else orthonormalize_by_householder
+    q, log_r = method(columns)
+    return torch.where(finite[:, None, None], q, torch.nan), torch.where(finite[:, None], log_r, torch.nan)

@@ -7,8 +7,7 @@ trajectories as a vector has lanes, goes through all steps on one thread, while 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,36 +17,17 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lyapunov_pkg.linalg.blocked import (
-    ROWS,
-    orthonormalize_matrix,
-    orthonormalize_matrix_again,
-    put_rows,
-    take_rows,
-)
-from lyapunov_pkg.linalg.care import (
-    LIMITS,
-    Shape,
-    aligned_zeros,
-    care_room,
-    needs_care,
-    round_up,
-    spaced,
-    take_care,
-    work_size,
-)
+from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_matrix, put_rows, take_rows
+from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
 from lyapunov_pkg.linalg.interleaved import (
     PANEL,
     multiply_panel,
-    orthonormalize_group_again,
     orthonormalize_panel,
     put_matrix,
     take_matrix,
 )
+from lyapunov_pkg.linalg.layout import aligned_zeros, choose_layout, on_threads, spaced
 from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, row_products, spread, store
-
-INTERLEAVED_ROWS = 192
-"""Matrices with more rows are taken one by one: a group of them would leave the cache."""
 
 # Columns of the table that describes blocks to the kernels.
 TARGET, SOURCE, AFTER, ADDS, FIRST_SLOT, N_WEIGHTS, N_SLOTS, WEIGHT_AT, MATRIX_AT = range(9)
@@ -81,50 +61,54 @@ class _Plan(NamedTuple):
     """Numbers between the rows of a block of a group's Jacobians."""
 
 
-class _Room(NamedTuple):
-    """What one thread works in, for one group or one matrix at a time."""
+class _Space(NamedTuple):
+    """What a thread forms Jacobians in: slopes by lane, blocks, and another frame for what needs care."""
 
     gathered: NDArray
     matrices: NDArray
     spare: NDArray
-    work: NDArray
-    squares: NDArray
-    ratios: NDArray
-    more: NDArray
 
 
 @njit(nogil=True, cache=True)
-def _run_group(plan, shape, room, care, limits, twice, slopes, orthonormalizes, at, count, q, new, squares, sines):
-    """Carry a group of trajectories through all steps of `slopes`; see `TangentFlow.advance`.
+def _run_group(
+    plan, shape, space, room, limits, slopes, orthonormalizes, at, count, frames, step, interval, squares, sines
+):
+    """Carry a group of trajectories on from `step`, to the end of `slopes` or until a matrix needs care.
 
-    `at` is the variant and the first sequence of the group, `count` how many there are.
+    `at` is the variant and the first sequence of the group, `count` how many there are; tangent vectors are in
+    frames[step % 2] before a step. Returns the steps and the intervals that are finished, and whether care is needed.
     """
     variant, first = at
     n_rows = shape.n_blocks * shape.padded_block_rows
-    interval = 0
-    for step in range(slopes.shape[2]):
-        _form_group(plan, shape, room, slopes[:, variant, step, first : first + count], variant)
+    while step < slopes.shape[2]:
+        q, new = frames[step % 2], frames[(step + 1) % 2]
+        _form_group(plan, shape, space, slopes[:, variant, step, first : first + count], variant)
         for column in range(0, shape.padded_columns, PANEL):
-            _multiply_group(plan, shape, room, q, new, column)
+            _multiply_group(plan, shape, space, q, new, column)
             if orthonormalizes[step]:
                 orthonormalize_panel(
                     new, column, n_rows, shape.stride, room.work, room.squares, room.ratios, limits.tiny
                 )
-        if orthonormalizes[step]:
-            if twice:
-                orthonormalize_group_again(
-                    new, shape.padded_columns, n_rows, shape.stride, room.work, room.squares, room.more, limits.tiny
-                )
-            found = squares[interval, variant, first:], sines[interval, variant, first:]
-            _finish_group(plan, shape, room, care, limits, count, q, new, *found)
+        step += 1
+        if orthonormalizes[step - 1]:
+            care = False
+            for lane in range(count):
+                care |= needs_care(room.squares, room.ratios, lane, lanes(q), shape.n_columns, limits)
+                smallest = room.ratios[lane]
+                for c in range(shape.n_columns):
+                    squares[interval, variant, first + lane, c] = room.squares[c * lanes(q) + lane]
+                    smallest = min(smallest, room.ratios[c * lanes(q) + lane])
+                sines[interval, variant, first + lane] = np.sqrt(smallest)
             interval += 1
-        q, new = new, q
+            if care:
+                return step, interval, True
+    return step, interval, False
 
 
 @njit(nogil=True, cache=True)
-def _form_group(plan, shape, room, slopes, variant):
+def _form_group(plan, shape, space, slopes, variant):
     """The blocks of the Jacobians at one step, from slopes (slot, sequence, row): one sequence to a lane."""
-    gathered, matrices, size = room.gathered, room.matrices, shape.padded_block_rows
+    gathered, matrices, size = space.gathered, space.matrices, shape.padded_block_rows
     width = lanes(gathered)
     for x in range(plan.slots.shape[0]):
         for lane in range(slopes.shape[1]):
@@ -151,10 +135,10 @@ def _form_group(plan, shape, room, slopes, variant):
 
 
 @njit(nogil=True, cache=True)
-def _multiply_group(plan, shape, room, q, new, column):
+def _multiply_group(plan, shape, space, q, new, column):
     """Columns `column` to `column + PANEL` of `new`: the Jacobians of a group times those of q."""
     width = lanes(q)
-    size, stride, matrices = shape.padded_block_rows, shape.stride, room.matrices
+    size, stride, matrices = shape.padded_block_rows, shape.stride, space.matrices
     at = column * stride
     for p in range(plan.table.shape[0]):
         block = plan.table[p]
@@ -174,61 +158,54 @@ def _multiply_group(plan, shape, room, q, new, column):
 
 
 @njit(nogil=True, cache=True)
-def _finish_group(plan, shape, room, care, limits, count, q, new, squares, sines):
-    """Report what one pass found for each matrix of a group, and take up again those that need care."""
-    width = lanes(q)
-    spare_is_made = False
+def _take_care_of_group(plan, shape, space, room, care, limits, count, q, new, squares, sines):
+    """Take up again the matrices of a group, just moved from q to `new`, that one pass cannot be trusted with."""
+    for column in range(0, shape.padded_columns, PANEL):
+        _multiply_group(plan, shape, space, q, space.spare, column)
     for lane in range(count):
-        if not needs_care(room.squares, room.ratios, lane, width, shape.n_columns, limits):
-            smallest = room.ratios[lane]
-            for c in range(shape.n_columns):
-                squares[lane, c] = room.squares[c * width + lane]
-                smallest = min(smallest, room.ratios[c * width + lane])
-            sines[lane] = np.sqrt(smallest)
-            continue
-        if not spare_is_made:
-            for column in range(0, shape.padded_columns, PANEL):
-                _multiply_group(plan, shape, room, q, room.spare, column)
-            spare_is_made = True
-        take_matrix(room.spare, lane, shape, care.matrix, care.stride)
-        sines[lane] = take_care(care, shape, squares[lane])
-        put_matrix(new, lane, shape, care.matrix, care.stride)
+        if needs_care(room.squares, room.ratios, lane, lanes(q), shape.n_columns, limits):
+            take_matrix(space.spare, lane, shape, care.matrix, care.stride)
+            sines[lane] = take_care(care, shape, squares[lane])
+            put_matrix(new, lane, shape, care.matrix, care.stride)
 
 
 @njit(nogil=True, cache=True)
-def _run_one(plan, shape, room, care, limits, twice, slopes, orthonormalizes, at, q, new, squares, sines):
-    """Carry one trajectory through all steps of `slopes`; see `TangentFlow.advance`. `at`: its variant and sequence."""
+def _run_one(
+    plan, shape, space, room, limits, slopes, orthonormalizes, at, count, frames, step, interval, squares, sines
+):
+    """Carry one trajectory on from `step`; as `_run_group`, with `count` 1."""
     variant, sequence = at
     n_rows = shape.n_blocks * shape.padded_block_rows
-    interval = 0
-    for step in range(slopes.shape[2]):
-        _multiply_one(plan, shape, room, slopes[:, variant, step, sequence], variant, q, new)
-        if orthonormalizes[step]:
+    while step < slopes.shape[2]:
+        new = frames[(step + 1) % 2]
+        _multiply_one(plan, shape, space, slopes[:, variant, step, sequence], variant, frames[step % 2], new)
+        step += 1
+        if orthonormalizes[step - 1]:
             orthonormalize_matrix(
                 new, shape.n_columns, n_rows, shape.stride, 0.0, room.work, room.squares, room.ratios, limits.tiny
             )
-            if twice:
-                orthonormalize_matrix_again(
-                    new, shape.n_columns, n_rows, shape.stride, room.work, room.squares, room.more, limits.tiny
-                )
-            result = squares[interval, variant, sequence]
-            if needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits):
-                _multiply_one(plan, shape, room, slopes[:, variant, step, sequence], variant, q, room.spare)
-                take_rows(room.spare, shape, care.matrix, care.stride)
-                sines[interval, variant, sequence] = take_care(care, shape, result)
-                put_rows(new, shape, care.matrix, care.stride)
-            else:
-                for c in range(shape.n_columns):
-                    result[c] = room.squares[c]
-                sines[interval, variant, sequence] = np.sqrt(room.ratios[: shape.n_columns].min())
+            for c in range(shape.n_columns):
+                squares[interval, variant, sequence, c] = room.squares[c]
+            sines[interval, variant, sequence] = np.sqrt(room.ratios[: shape.n_columns].min())
             interval += 1
-        q, new = new, q
+            if needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits):
+                return step, interval, True
+    return step, interval, False
 
 
 @njit(nogil=True, cache=True)
-def _multiply_one(plan, shape, room, slopes, variant, q, new):
+def _take_care_of_one(plan, shape, space, care, slopes, variant, q, new, squares, sines):
+    """Take up again the matrix that was just moved from q to `new`."""
+    _multiply_one(plan, shape, space, slopes, variant, q, space.spare)
+    take_rows(space.spare, shape, care.matrix, care.stride)
+    sines[0] = take_care(care, shape, squares[0])
+    put_rows(new, shape, care.matrix, care.stride)
+
+
+@njit(nogil=True, cache=True)
+def _multiply_one(plan, shape, space, slopes, variant, q, new):
     """new = Jacobian times q for one trajectory, slopes (slot, row): a block is formed, a vector of rows at a time."""
-    size, stride, formed, gathered = shape.padded_block_rows, shape.stride, room.matrices, room.gathered
+    size, stride, formed, gathered = shape.padded_block_rows, shape.stride, space.matrices, space.gathered
     width = lanes(q)
     for x in range(plan.slots.shape[0]):
         for i in range(shape.block_rows):
@@ -271,7 +248,7 @@ class TangentFlow:
     Trajectories are those of n_sequences sequences through each of n_variants networks, which differ in their weights.
     """
 
-    def __init__(self, blocks: Sequence[Block], n_blocks: int, tangents: Tensor, *, twice: bool = False) -> None:
+    def __init__(self, blocks: Sequence[Block], n_blocks: int, tangents: Tensor) -> None:
         """Lay out weights and tangent vectors for the kernels.
 
         Args:
@@ -279,31 +256,18 @@ class TangentFlow:
             n_blocks: blocks of rows of the tangent vectors, all of one size. A target of `blocks` beyond them exists
                 within a step only, as the source of a later block.
             tangents: (variant, sequence, n_blocks * size, k), on the CPU, float32 or float64, k <= n_blocks * size.
-            twice: orthonormalise in two passes, so that the vectors are orthonormal to rounding; without it they are
-                so as far as log r needs it.
         """
         self.n_variants, self.n_sequences, n_rows, n_columns = tangents.shape
         self.dtype = tangents.dtype
         self.numpy_dtype = np.dtype(str(tangents.dtype).removeprefix("torch."))
-        self.twice = twice
-        width = lanes_of(self.numpy_dtype.itemsize)
-        n_groups = -(-self.n_sequences // width)
-        # Half of the lanes busy: that is about where a group is as fast as its matrices one by one.
-        self.grouped = n_rows <= INTERLEAVED_ROWS and 2 * self.n_sequences >= n_groups * width
-        self.lanes = width if self.grouped else 1
-        size = n_rows // n_blocks
-        padded = round_up(size, PANEL if self.grouped else width)
-        n_all_blocks = max([n_blocks, *(block.target + 1 for block in blocks)])
-        column = spaced(n_all_blocks * padded) * width if self.grouped else n_all_blocks * padded
-        self.shape = Shape(n_blocks, size, padded, n_columns, round_up(n_columns, PANEL), column)
+        n_more = max([0, *(block.target + 1 - n_blocks for block in blocks)])
+        layout = choose_layout(self.n_sequences, n_blocks, n_rows // n_blocks, n_columns, self.numpy_dtype, n_more)
+        self.layout, self.shape, self.lanes = layout, layout.shape, layout.lanes
         self.plan = self._lay_out(blocks)
-        length = self.shape.padded_columns * self.shape.stride
         self.places = [
-            (variant, first)
-            for variant in range(self.n_variants)
-            for first in range(0, self.n_sequences, self.lanes)
+            (variant, first) for variant in range(self.n_variants) for first in range(0, self.n_sequences, self.lanes)
         ]
-        self.frames = [[aligned_zeros(length, self.numpy_dtype) for _ in range(2)] for _ in self.places]
+        self.frames = [tuple(aligned_zeros(layout.frame_size, self.numpy_dtype) for _ in range(2)) for _ in self.places]
         self._write_tangents(tangents)
 
     def advance(self, slopes: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
@@ -324,28 +288,23 @@ class TangentFlow:
         squares = np.empty((n_intervals, self.n_variants, self.n_sequences, self.shape.n_columns))
         sines = np.empty((n_intervals, self.n_variants, self.n_sequences))
         values = slopes.contiguous().numpy()
-        limits = LIMITS[self.numpy_dtype]
 
-        def work(places: Sequence[int]) -> None:
-            room, care = self._room(), care_room(self.shape.n_blocks * self.shape.block_rows, self.shape.n_columns)
-            given = self.plan, self.shape, room, care, limits, self.twice, values, steps
+        def work(places: range) -> None:
+            worker = _Worker(self, values, steps, squares, sines)
             for place in places:
-                at, frame = self.places[place], self.frames[place]
-                if self.grouped:
-                    count = min(self.lanes, self.n_sequences - at[1])
-                    _run_group(*given, at, count, *frame, squares, sines)
-                else:
-                    _run_one(*given, at, *frame, squares, sines)
+                worker.carry(self.places[place], self.frames[place])
                 if len(steps) % 2:
-                    frame.reverse()
+                    self.frames[place] = self.frames[place][::-1]
 
-        _on_threads(work, len(self.places))
+        on_threads(work, len(self.places))
         return torch.from_numpy(squares).log_().mul_(0.5), torch.from_numpy(sines)
 
     def tangents(self) -> Tensor:
         """Return the tangent vectors, (variant, sequence, rows, k)."""
         shape = self.shape
-        result = np.empty((self.n_variants, self.n_sequences, shape.n_columns, shape.n_blocks, shape.block_rows), self.numpy_dtype)
+        result = np.empty(
+            (self.n_variants, self.n_sequences, shape.n_columns, shape.n_blocks, shape.block_rows), self.numpy_dtype
+        )
         for (variant, first), (frame, _) in zip(self.places, self.frames, strict=True):
             block = self._view(frame)
             count = min(self.lanes, self.n_sequences - first)
@@ -392,7 +351,7 @@ class TangentFlow:
                 weights.append(self._weights([weight for _, weight in matrices]))
                 weight_at += weights[-1].size
             matrix_at += size * row_stride if matrices else size * width
-        self.matrices_size = matrix_at if self.grouped else (size + 1) * lanes_of(self.numpy_dtype.itemsize)
+        self.matrices_size = matrix_at if self.lanes > 1 else (size + 1) * lanes_of(self.numpy_dtype.itemsize)
         flat = np.concatenate([np.zeros(0, self.numpy_dtype), *weights])
         return _Plan(np.array(table, np.int64), np.array(slots, np.int64), flat, row_stride)
 
@@ -401,32 +360,58 @@ class TangentFlow:
         size = self.shape.padded_block_rows
         padded = np.zeros((len(weights), self.n_variants, size, size), self.numpy_dtype)
         for term, weight in enumerate(weights):
-            padded[term, :, : weight.shape[-2], : weight.shape[-1]] = weight.detach().expand(self.n_variants, -1, -1).numpy()
-        return padded.transpose((1, 2, 3, 0) if self.grouped else (1, 0, 3, 2)).ravel()
+            padded[term, :, : weight.shape[-2], : weight.shape[-1]] = (
+                weight.detach().expand(self.n_variants, -1, -1).numpy()
+            )
+        return padded.transpose((1, 2, 3, 0) if self.lanes > 1 else (1, 0, 3, 2)).ravel()
 
-    def _room(self) -> _Room:
-        shape, dtype = self.shape, self.numpy_dtype
-        width = lanes_of(dtype.itemsize)
-        columns = round_up(shape.padded_columns, width)
-        n_rows = shape.n_blocks * shape.padded_block_rows
-        work = PANEL * (PANEL + 2) * width if self.grouped else work_size(n_rows, columns, width)
-        sizes = (
-            len(self.plan.slots) * shape.padded_block_rows * self.lanes,
-            self.matrices_size,
-            shape.padded_columns * shape.stride,
-            work,
-            columns * self.lanes,
-            columns * self.lanes,
-            2 * columns * self.lanes,
+    def space(self) -> _Space:
+        """Return what one thread forms Jacobians in."""
+        slopes = len(self.plan.slots) * self.shape.padded_block_rows * self.lanes
+        sizes = slopes, self.matrices_size, self.layout.frame_size
+        return _Space(*(aligned_zeros(max(size, 1), self.numpy_dtype) for size in sizes))
+
+
+class _Worker:
+    """One thread's part of `TangentFlow.advance`."""
+
+    def __init__(
+        self, flow: TangentFlow, slopes: NDArray, orthonormalizes: NDArray, squares: NDArray, sines: NDArray
+    ) -> None:
+        self.flow, self.slopes, self.orthonormalizes, self.squares, self.sines = (
+            flow,
+            slopes,
+            orthonormalizes,
+            squares,
+            sines,
         )
-        return _Room(*(aligned_zeros(max(size, 1), dtype) for size in sizes))
+        self.space, self.room = flow.space(), orthonormalization_room(flow.layout, flow.numpy_dtype)
+        self.limits = LIMITS[flow.numpy_dtype]
+        self.care = care_room(flow.shape)
 
+    def carry(self, at: tuple[int, int], frames: tuple[NDArray, NDArray]) -> None:
+        """Carry the trajectories at one place through all steps; kernels stop where a matrix needs care."""
+        plan, shape = self.flow.plan, self.flow.shape
+        run = _run_group if self.flow.lanes > 1 else _run_one
+        count = min(self.flow.lanes, self.flow.n_sequences - at[1])
+        step = interval = 0
+        while step < self.slopes.shape[2]:
+            step, interval, needs_care = run(
+                plan, shape, self.space, self.room, self.limits, self.slopes, self.orthonormalizes, at, count, frames,
+                step, interval, self.squares, self.sines,
+            )  # fmt: skip
+            if needs_care:
+                self._take_care(at, count, frames, step - 1, interval - 1)
 
-def _on_threads(work: Callable[[Sequence[int]], None], n_tasks: int) -> None:
-    """Share tasks 0 to n_tasks - 1 among as many threads as PyTorch uses; the kernels hold no lock."""
-    n_threads = min(torch.get_num_threads(), n_tasks)
-    if n_threads == 1:
-        work(range(n_tasks))
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(work, [range(start, n_tasks, n_threads) for start in range(n_threads)]))
+    def _take_care(
+        self, at: tuple[int, int], count: int, frames: tuple[NDArray, NDArray], step: int, interval: int
+    ) -> None:
+        variant, first = at
+        q, new = frames[step % 2], frames[(step + 1) % 2]
+        plan, shape, found = self.flow.plan, self.flow.shape, slice(first, first + count)
+        results = self.squares[interval, variant, found], self.sines[interval, variant, found]
+        if self.flow.lanes > 1:
+            _take_care_of_group(plan, shape, self.space, self.room, self.care, self.limits, count, q, new, *results)
+        else:
+            slopes = self.slopes[:, variant, step, first]
+            _take_care_of_one(plan, shape, self.space, self.care, slopes, variant, q, new, *results)

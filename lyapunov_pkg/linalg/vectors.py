@@ -81,7 +81,9 @@ class _Emitter:
         values = [self.builder.phi(value.type) for value in initial]
         results = body(counter, values)
         following = self.builder.add(counter, self.constant(1))
-        for phi, first, result in zip([counter, *values], [self.constant(0), *initial], [following, *results], strict=True):
+        for phi, first, result in zip(
+            [counter, *values], [self.constant(0), *initial], [following, *results], strict=True
+        ):
             phi.add_incoming(first, before)
             phi.add_incoming(result, self.builder.block)
         self.builder.cbranch(self.builder.icmp_signed("<", following, count), block, after)
@@ -208,18 +210,23 @@ def _define_operator(function: Callable, instruction: str) -> None:
         return x(x, y), codegen
 
     @overload(function)
-    def between_vectors(x, y):  # noqa: ANN001, ANN202  (Numba compares the signatures)
+    def between_vectors(x, y):
         if isinstance(x, Vector) and isinstance(y, Vector):
             return lambda x, y: lane_by_lane(x, y)
         return None
 
 
-for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
+for _function, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
     _define_operator(_function, _instruction)
 
 
 @intrinsic(prefer_literal=True)
-def lane_products(typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at, out_stride, adds, tile_a, tile_b):  # noqa: ANN001, ANN201
+def lane_products(typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at, out_stride, adds, tile_a, tile_b):
     """out[i, j] = sum over r < n of a[i, r] b[j, r], lane by lane; added to what is there if `adds` is 1.
 
     a[i, r], b[j, r] and out[i, j] are vectors: consecutive r and j lie together, `stride` numbers separate consecutive
@@ -245,14 +252,12 @@ def lane_products(typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_a
         return context.get_dummy_value()
 
     index = types.intp
-    signature = types.void(
-        a, index, index, b, index, index, index, out, index, index, adds, tile_a, tile_b
-    )
+    signature = types.void(a, index, index, b, index, index, index, out, index, index, adds, tile_a, tile_b)
     return signature, codegen
 
 
 @intrinsic(prefer_literal=True)
-def lane_subtract(typingctx, a, a_at, a_stride, q, q_at, q_stride, n, s, s_at, s_stride, tile_q, tile_a):  # noqa: ANN001, ANN201
+def lane_subtract(typingctx, a, a_at, a_stride, q, q_at, q_stride, n, s, s_at, s_stride, tile_q, tile_a):
     """a[j, r] -= sum over i of q[i, r] s[i, j], lane by lane, for r < n. Layout and tile as in `lane_products`."""
     vector, (rows, columns) = _vector_type(a.dtype), (tile_q.literal_value, tile_a.literal_value)
 
@@ -283,7 +288,9 @@ def lane_subtract(typingctx, a, a_at, a_stride, q, q_at, q_stride, n, s, s_at, s
 
 
 @intrinsic(prefer_literal=True)
-def row_products(typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at, out_stride, sign, tile_rows, tile_vectors):  # noqa: ANN001, ANN201
+def row_products(
+    typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at, out_stride, sign, tile_rows, tile_vectors
+):
     """out[i, :] = sum over r < n of a[i, r] b[r, :], an ordinary matrix product; sign 1 adds it to `out`, -1 subtracts.
 
     a[i, r] is a number, b[r, :] and out[i, :] are `tile_vectors` vectors; sign (0: overwrite) and the tile of
@@ -309,7 +316,5 @@ def row_products(typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at
         return context.get_dummy_value()
 
     index = types.intp
-    signature = types.void(
-        a, index, index, b, index, index, index, out, index, index, sign, tile_rows, tile_vectors
-    )
+    signature = types.void(a, index, index, b, index, index, index, out, index, index, sign, tile_rows, tile_vectors)
     return signature, codegen

@@ -60,7 +60,11 @@ class Carrier(ABC):
 
 def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
     """Return what is fastest for this system and these tangent vectors (..., rows, k)."""
-    if isinstance(system, Network) and tangents.device.type == "cpu" and len({c.hidden_size for c in system.cells}) == 1:
+    if (
+        isinstance(system, Network)
+        and tangents.device.type == "cpu"
+        and len({c.hidden_size for c in system.cells}) == 1
+    ):
         return KernelCarrier(system, state, tangents)
     return StepCarrier(system, state, tangents)
 
@@ -105,7 +109,9 @@ class KernelCarrier(Carrier):
         self.network, self.state = network, state
         self.size = network.cells[0].hidden_size
         self.prepared = [cell.prepare(network.layer_params(layer)) for layer, cell in enumerate(network.cells)]
-        blocks, n_blocks, self.slots = jacobian_blocks(network, self.prepared, reduced=tangents.shape[-2] < network.state_size)
+        blocks, n_blocks, self.slots = jacobian_blocks(
+            network, self.prepared, reduced=tangents.shape[-2] < network.state_size
+        )
         self.flow = TangentFlow(blocks, n_blocks, tangents)
         per_step = max(1, len(self.slots) * state[..., 0].numel() * self.size)
         self.steps_at_once = max(1, SLOPES_AT_ONCE // per_step)

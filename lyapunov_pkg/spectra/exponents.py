@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from lyapunov_pkg.linalg import orthonormalize
+from lyapunov_pkg.spectra.carriers import carrier
 from lyapunov_pkg.spectra.differentiable import differentiable_exponents
 from lyapunov_pkg.spectra.driven import Analysable, TangentMap, check_schedule, driven_system
 
@@ -53,20 +53,19 @@ def average_exponents(
     """
     n_steps = inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every)
-    state = initial_state
-    tangents = initial_tangents.expand(*state.shape[:-1], *initial_tangents.shape[-2:])
-    totals = torch.zeros((), dtype=torch.float64, device=state.device)
-    for step in range(n_steps):
-        state, tangents = system.push_forward(state, inputs[..., step, :], tangents)
-        measured = step + 1 - warmup
-        # Intervals are counted from the end of the warm-up, so that one ends there and none straddles it.
-        if measured % orthonormalize_every == 0 or step + 1 == n_steps:
-            tangents, log_r = orthonormalize(tangents)
-            if measured > 0:
-                totals = totals + log_r
+    tangents = initial_tangents.expand(*initial_state.shape[:-1], *initial_tangents.shape[-2:])
+    carried = carrier(system, initial_state, tangents)
+    # Intervals are counted from the end of the warm-up, so that one ends there and none straddles it.
+    ends = [(step - warmup) % orthonormalize_every == 0 or step == n_steps for step in range(1, n_steps + 1)]
+    totals = torch.zeros((), dtype=torch.float64, device=tangents.device)
+    for first in range(0, n_steps, carried.steps_at_once):
+        steps = range(first, min(first + carried.steps_at_once, n_steps))
+        log_r, _ = carried.advance(inputs[..., first : steps.stop, :], ends[first : steps.stop])
+        n_in_warmup = sum(ends[step] for step in steps if step < warmup)
+        totals = totals + log_r[n_in_warmup:].sum(dim=0)
     exponents = (totals / (n_steps - warmup)).sort(dim=-1, descending=True).values
     # A map that saturates can have a finite Jacobian at an infinite state.
-    stays_finite = torch.isfinite(state).all(dim=-1, keepdim=True)
+    stays_finite = torch.isfinite(carried.state).all(dim=-1, keepdim=True)
     return torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype)
 
 
