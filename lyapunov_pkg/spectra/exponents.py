@@ -226,10 +226,11 @@ def lyapunov_spectrum(
         Gradients flow to the weights of a torch.nn module, to the `params` of a `Network`, to what a step function
         refers to, to `inputs` and to `initial_state`, wherever these require them. They are the exact derivatives of
         what is returned, through states and tangent vectors of all steps, the warm-up included; only of first order.
-        All steps are kept until the backward pass: about 3 + c numbers for each entry of the tangent vectors (state
-        size times `n_exponents`, per step, sequence and variant), with c the gates of the cell. A gradient is NaN, for
-        the weights of that variant, if a direction is lost (-inf) or a trajectory diverged (NaN): with singular
-        Jacobians take `n_exponents` small enough. Trailing exponents of a wide spectrum have large and noisy gradients.
+        All steps are kept until the backward pass: 3 to 10 numbers (fewest for RNN, most for GRU with few exponents)
+        for each entry of the tangent vectors, which are state size times `n_exponents` per step, sequence and variant.
+        To keep less, run a warm-up of the state beforehand and give its last state, detached, as `initial_state`.
+        A gradient is NaN, for the weights of that variant, if a direction is lost (-inf) or a trajectory diverged
+        (NaN): with singular Jacobians take `n_exponents` small enough. Degenerate exponents are no obstacle.
 
     Example:
         >>> lstm, inputs = torch.nn.LSTM(3, 64), torch.randn(10, 500, 3)

@@ -51,8 +51,22 @@ def kaplan_yorke_dimension(exponents: ArrayLike) -> NDArray:
     j is the largest number of leading exponents whose sum is not negative. D is 0 when the first exponent is negative
     (a fixed point), and n when the sum of all n is not (a spectrum that is cut short gives a lower bound).
 
+    Args:
+        exponents: (..., exponent), in any order.
+
     Returns:
-        (...), dimensionless.
+        (...), dimensionless. NaN for a spectrum with NaN.
+
+    Raises:
+        ValueError: no exponents.
+
+    Example:
+        >>> kaplan_yorke_dimension([0.9056, 0.0, -14.5723])  # Lorenz's attractor
+        array(2.0621453)
+
+    References:
+        Frederickson, P., Kaplan, J. L., Yorke, E. D., Yorke, J. A.: The Liapunov dimension of strange attractors.
+        Journal of Differential Equations 49, 185-207 (1983).
     """
     exponents = -np.sort(-_spectra(exponents), axis=-1)
     sums = np.cumsum(exponents, axis=-1)

@@ -83,6 +83,13 @@ class TestSteps:
         )
         np.testing.assert_allclose(spectrum["lyapunov_exponent"], np.log([[2.0, 0.5]]))
 
+    def test_a_sequence_that_overflows_at_once_is_nan_and_not_taken_for_one_that_another_moved(self):
+        start = np.array([[0.1, 0.2], [0.1, 1000.0]])
+        spectrum = lyapunov_spectrum(
+            lambda state, x: torch.exp(state) / 4, np.zeros((2, 9, 1)), initial_state=start, dtype=torch.float64
+        )["lyapunov_exponent"]
+        assert np.isfinite(spectrum[0]).all() and np.isnan(spectrum[1]).all()
+
     def test_few_exponents_cost_few_columns_and_no_jacobian(self):
         size, steps, calls = 40, 3, []
         weight = random(size, size)
