@@ -9,8 +9,8 @@ others and prepares the next; all columns behind the panel are then orthogonalis
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from lyapunov_pkg.linalg.compiled import compiled
 from lyapunov_pkg.linalg.vectors import (
     lanes,
     load,
@@ -25,7 +25,7 @@ ROWS = 4
 """Rows of a tile of a matrix product; columns and rows of a matrix are padded with zeros to multiples of it."""
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def orthonormalize_matrix(a, n_columns, n_rows, stride, lost_below, work, squares, ratios, tiny):
     """Orthonormalise the columns of a matrix in place, from the first to the last.
 
@@ -37,13 +37,15 @@ def orthonormalize_matrix(a, n_columns, n_rows, stride, lost_below, work, square
         stride: numbers from one column to the next, at least n_rows.
         lost_below: a column of which at most this share (sine of the angle to the earlier ones) is left counts as
             lost: its square is 0, and it becomes zero.
-        work: room for n_rows + n_columns + lanes + 8 vectors.
+        work: room for n_rows + n_columns + 3 * lanes + 12 vectors.
         squares: (n_columns, rounded up to the lanes), out: squared diagonal of R.
         ratios: likewise, out: the squared sine of the angle between a column and the span of those before it.
         tiny: what is added to squares before they divide.
     """
     width = lanes(a)
-    panel, products, explained = 0, n_rows * width, (n_rows + ROWS + 4) * width
+    panel, products = 0, n_rows * width
+    factors, scratch, overlaps = products + ROWS * width, products + 2 * ROWS * width, products + (2 * ROWS + 4) * width
+    explained = overlaps + 2 * width * width
     for x in range((n_columns + width) * width):
         work[explained + x] = 0
     for first in range(0, n_columns, width):
@@ -51,23 +53,50 @@ def orthonormalize_matrix(a, n_columns, n_rows, stride, lost_below, work, square
         of_panel = explained + first * width
         _transpose(a, first, count, n_rows, stride, work)
         _orthonormalize_panel(
-            work, count, n_rows, products, of_panel, lost_below * lost_below, squares[first:], ratios[first:], tiny
+            work, count, n_rows, scratch, of_panel, lost_below * lost_below, squares[first:], ratios[first:], tiny
         )
         for i in range(count):
             for r in range(n_rows):
                 a[(first + i) * stride + r] = work[panel + r * width + i]
+        if first + width >= n_columns:
+            break
+        _order_projections(a, first, n_rows, stride, work, overlaps)
+        ordering = overlaps + width * width
         for c in range(first + width, n_columns, ROWS):
             row_products(a, c * stride, stride, work, panel, width, n_rows, work, products, width, 0, ROWS, 1)
+            row_products(work, products, width, work, ordering, width, width, work, factors, width, 0, ROWS, 1)
             for i in range(ROWS):
-                product, place = load(work, products + i * width), explained + (c + i) * width
-                store(work, place, multiply_add(product, product, load(work, place)))
+                factor, place = load(work, factors + i * width), explained + (c + i) * width
+                store(work, place, multiply_add(factor, factor, load(work, place)))
             for r in range(0, n_rows, width):
                 row_products(
-                    work, products, width, a, first * stride + r, stride, width, a, c * stride + r, stride, -1, ROWS, 1
+                    work, factors, width, a, first * stride + r, stride, width, a, c * stride + r, stride, -1, ROWS, 1
                 )
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _order_projections(a, first, n_rows, stride, work, overlaps):
+    """Find the matrix that makes projections on a panel as if its columns had been subtracted one after the other.
+
+    The columns of a panel are orthogonal only to about eps / sine. Projecting on all at once would carry that into
+    what is left of other columns; with inner products s and overlaps G of the panel, (I + lower triangle of G)^{-1} s
+    are the factors of modified Gram-Schmidt. Written behind the overlaps, transposed.
+    """
+    width = lanes(a)
+    for i in range(0, width, ROWS):
+        row_products(
+            a, (first + i) * stride, stride, work, 0, width, n_rows, work, overlaps + i * width, width, 0, ROWS, 1
+        )
+    ordering = overlaps + width * width
+    for i in range(width - 1, -1, -1):
+        row = spread(work, 0)
+        for j in range(i + 1, width):
+            row = row - spread(work, work[overlaps + i * width + j]) * load(work, ordering + j * width)
+        store(work, ordering + i * width, row)
+        work[ordering + i * width + i] += 1
+
+
+@compiled
 def orthonormalize_matrix_again(a, n_columns, n_rows, stride, work, squares, more, tiny):
     """Second pass, which makes columns orthogonal to rounding where the first left them nearly so.
 
@@ -80,7 +109,7 @@ def orthonormalize_matrix_again(a, n_columns, n_rows, stride, work, squares, mor
         squares[c] *= found[c]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def take_rows(a, shape, matrix, matrix_stride):
     """Copy a matrix of tangent vectors, without padding, to matrix[column * matrix_stride + row]."""
     for c in range(shape.n_columns):
@@ -91,7 +120,7 @@ def take_rows(a, shape, matrix, matrix_stride):
                 ]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def put_rows(a, shape, matrix, matrix_stride):
     """The reverse of `take_rows`."""
     for c in range(shape.n_columns):
@@ -102,7 +131,7 @@ def put_rows(a, shape, matrix, matrix_stride):
                 ]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _transpose(a, first, count, n_rows, stride, panel):
     width = lanes(a)
     for i in range(count):
@@ -113,7 +142,7 @@ def _transpose(a, first, count, n_rows, stride, panel):
             panel[r * width + i] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _orthonormalize_panel(work, count, n_rows, scratch, explained, lost_below, squares, ratios, tiny):
     """Modified Gram-Schmidt of the columns of the transposed panel at the beginning of `work`.
 
@@ -156,7 +185,7 @@ def _orthonormalize_panel(work, count, n_rows, scratch, explained, lost_below, s
         store(work, r, load(work, r) * scale)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def orthonormalize_carefully(a, n_columns, n_rows, stride, lost_below, to_rounding, work, squares, ratios, more, tiny):
     """Orthonormalise and move lost directions to the end; float64.
 
@@ -200,7 +229,7 @@ def orthonormalize_carefully(a, n_columns, n_rows, stride, lost_below, to_roundi
         _fill_with_new_directions(a, kept, n_columns, n_rows, padded_rows, stride, more)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _fill_with_new_directions(a, n_given, n_columns, n_rows, padded_rows, stride, left):
     """Set the columns from n_given on to unit vectors orthogonal to one another and to those before.
 
@@ -227,7 +256,7 @@ def _fill_with_new_directions(a, n_given, n_columns, n_rows, padded_rows, stride
             left[r] -= a[to + r] ** 2
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _product(a, first, second, n_rows):
     """The inner product of two columns."""
     total = spread(a, 0)

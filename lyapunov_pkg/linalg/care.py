@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_carefully
+from lyapunov_pkg.linalg.compiled import compiled
 from lyapunov_pkg.linalg.interleaved import PANEL
 from lyapunov_pkg.linalg.layout import Layout, Shape, aligned_zeros, one_by_one, round_up
 from lyapunov_pkg.linalg.resolution import RESOLUTION, SMALLEST_SINE
@@ -55,9 +55,9 @@ def orthonormalization_room(layout: Layout, dtype: np.dtype) -> Room:
     width = lanes_of(dtype.itemsize)
     columns = round_up(layout.shape.padded_columns, width)
     if layout.lanes > 1:
-        work = PANEL * (PANEL + 2) * width
+        work = PANEL * (layout.shape.padded_columns + PANEL + 2) * width
     else:
-        work = (layout.padded_rows + columns + width + ROWS + 4) * width
+        work = (layout.padded_rows + columns + 3 * width + 2 * ROWS + 4) * width
     sizes = work, columns * layout.lanes, columns * layout.lanes, max(2 * columns * layout.lanes, layout.padded_rows)
     return Room(*(aligned_zeros(size, dtype) for size in sizes))
 
@@ -71,7 +71,7 @@ def care_room(shape: Shape) -> CareRoom:
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def needs_care(squares, ratios, first, step, n_columns, limits):
     """Whether a matrix has a column that one pass cannot be trusted with; NaN is one."""
     for x in range(first, first + n_columns * step, step):
@@ -80,7 +80,7 @@ def needs_care(squares, ratios, first, step, n_columns, limits):
     return False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def take_care(care, shape, to_rounding, squares):
     """Orthonormalise `care.matrix`, write its squared diagonal of R and return the smallest sine, 0 if one is lost."""
     n_rows = shape.n_blocks * shape.block_rows

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from lyapunov_pkg.linalg.blocked import orthonormalize_matrix, orthonormalize_matrix_again
 from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
+from lyapunov_pkg.linalg.compiled import compiled
 from lyapunov_pkg.linalg.interleaved import (
     orthonormalize_group,
     orthonormalize_group_again,
@@ -46,7 +46,7 @@ def orthonormalize_on_cpu(matrices: Tensor, to_rounding: bool) -> tuple[Tensor, 
     return torch.from_numpy(q).mT, torch.from_numpy(squares).log_().mul_(0.5)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _run_group(columns, shape, frame, room, limits, twice, q, squares, careful):
     """Orthonormalise the matrices (matrix, column, row) of one group, and say which need care."""
     width, stride, n_rows = lanes(frame), shape.stride, shape.padded_block_rows
@@ -68,7 +68,7 @@ def _run_group(columns, shape, frame, room, limits, twice, q, squares, careful):
                 q[lane, c, r] = frame[c * stride + r * width + lane]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _run_one(columns, shape, frame, room, limits, twice, q, squares, careful):
     """Orthonormalise a single matrix (1, column, row), and say whether it needs care."""
     stride, n_rows = shape.stride, shape.padded_block_rows
@@ -90,7 +90,7 @@ def _run_one(columns, shape, frame, room, limits, twice, q, squares, careful):
             q[0, c, r] = frame[c * stride + r]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _run_carefully(columns, shape, care, to_rounding, q, squares):
     """Orthonormalise a single matrix (column, row) in float64, lost directions last."""
     for c in range(shape.n_columns):

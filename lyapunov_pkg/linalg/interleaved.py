@@ -7,8 +7,7 @@ columns are orthonormalised four at a time: block modified Gram-Schmidt, each pa
 
 from __future__ import annotations
 
-from numba import njit
-
+from lyapunov_pkg.linalg.compiled import compiled
 from lyapunov_pkg.linalg.vectors import (
     MANY_REGISTERS,
     lane_products,
@@ -25,7 +24,7 @@ PANEL = 4
 _TILE = 4 if MANY_REGISTERS else 2
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def multiply_panel(a, a_at, a_stride, x, x_at, x_stride, n_inner, n_rows, out, out_at, out_stride, adds):
     """out[c, i] (+)= sum over j of a[i, j] x[c, j], lane by lane, for the `PANEL` columns c and all rows i of a.
 
@@ -45,7 +44,7 @@ def multiply_panel(a, a_at, a_stride, x, x_at, x_stride, n_inner, n_rows, out, o
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny):
     """Orthonormalise columns `column` to `column + PANEL` of a group against those before and among themselves.
 
@@ -54,7 +53,7 @@ def orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
         column: first column of the panel, a multiple of `PANEL`.
         n_rows: rows.
         stride: numbers from one column to the next.
-        work: room for PANEL * (PANEL + 2) vectors.
+        work: room for PANEL * (n_columns + PANEL + 2) vectors; holds the overlaps of the columns of each panel.
         squares: (columns) vectors, out: squared diagonal of R.
         ratios: (columns) vectors, out: the squared sine of the angle between a column and the span of those before it.
         tiny: what is added to squares before they divide.
@@ -66,18 +65,24 @@ def orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
     one, tiny = spread(q, 1), spread(q, tiny)
     for j in range(PANEL):
         store(work, explained + j * width, spread(q, 0))
+    overlaps = inverses + PANEL * width
     for before in range(column // PANEL):
-        at = before * PANEL * stride
+        at, between = before * PANEL * stride, overlaps + before * PANEL * PANEL * width
         for half in range(PANEL // _TILE):
             to, sums = panel + half * _TILE * stride, explained + half * _TILE * width
             lane_products(q, at, stride, q, to, stride, n_rows, work, 0, _TILE * width, 0, PANEL, _TILE)
-            lane_subtract(q, to, stride, q, at, stride, n_rows, work, 0, _TILE * width, PANEL, _TILE)
             for j in range(_TILE):
                 sum_of_squares = load(work, sums + j * width)
                 for i in range(PANEL):
-                    product = load(work, (i * _TILE + j) * width)
-                    sum_of_squares = sum_of_squares + product * product
+                    # Columns of a panel are orthogonal only to about eps / sine: subtract them as if one by one.
+                    factor = load(work, (i * _TILE + j) * width)
+                    for m in range(i):
+                        overlap = load(work, between + (i * PANEL + m) * width)
+                        factor = factor - overlap * load(work, (m * _TILE + j) * width)
+                    store(work, (i * _TILE + j) * width, factor)
+                    sum_of_squares = sum_of_squares + factor * factor
                 store(work, sums + j * width, sum_of_squares)
+            lane_subtract(q, to, stride, q, at, stride, n_rows, work, 0, _TILE * width, PANEL, _TILE)
     for j in range(PANEL):
         at = panel + j * stride
         lane_products(q, at, stride, q, panel, stride, n_rows, work, 0, PANEL * width, 0, 1, PANEL)
@@ -102,16 +107,22 @@ def orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
         for row in range(n_rows):
             place = panel + j * stride + row * width
             store(q, place, load(q, place) * scale)
+    to = overlaps + column * PANEL * width
+    for half in range(PANEL // _TILE):
+        lane_products(
+            q, panel, stride, q, panel + half * _TILE * stride, stride, n_rows,
+            work, to + half * _TILE * width, PANEL * width, 0, PANEL, _TILE,
+        )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def orthonormalize_group(q, n_columns, n_rows, stride, work, squares, ratios, tiny):
     """Orthonormalise all columns of a group; arguments as in `orthonormalize_panel`."""
     for column in range(0, n_columns, PANEL):
         orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def orthonormalize_group_again(q, n_columns, n_rows, stride, work, squares, more, tiny):
     """Second pass over a group, which makes columns orthogonal to rounding where the first left them nearly so.
 
@@ -124,7 +135,7 @@ def orthonormalize_group_again(q, n_columns, n_rows, stride, work, squares, more
         store(squares, x, load(squares, x) * load(more, x))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def take_matrix(q, lane, shape, matrix, matrix_stride):
     """Copy the matrix in one lane of a group, without padding, to matrix[column * matrix_stride + row]."""
     width = lanes(q)
@@ -135,7 +146,7 @@ def take_matrix(q, lane, shape, matrix, matrix_stride):
                 matrix[c * matrix_stride + b * shape.block_rows + r] = q[c * shape.stride + row * width + lane]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def put_matrix(q, lane, shape, matrix, matrix_stride):
     """The reverse of `take_matrix`."""
     width = lanes(q)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_matrix, put_rows, take_rows
 from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
+from lyapunov_pkg.linalg.compiled import compiled
 from lyapunov_pkg.linalg.interleaved import (
     PANEL,
     multiply_panel,
@@ -69,7 +69,7 @@ class _Space(NamedTuple):
     spare: NDArray
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _run_group(
     plan, shape, space, room, limits, slopes, orthonormalizes, at, count, frames, step, interval, squares, sines
 ):
@@ -105,7 +105,7 @@ def _run_group(
     return step, interval, False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _form_group(plan, shape, space, slopes, variant):
     """The blocks of the Jacobians at one step, from slopes (slot, sequence, row): one sequence to a lane."""
     gathered, matrices, size = space.gathered, space.matrices, shape.padded_block_rows
@@ -134,7 +134,7 @@ def _form_group(plan, shape, space, slopes, variant):
                 store(matrices, place, load(matrices, place) + slope if d else slope)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _multiply_group(plan, shape, space, q, new, column):
     """Columns `column` to `column + PANEL` of `new`: the Jacobians of a group times those of q."""
     width = lanes(q)
@@ -157,7 +157,7 @@ def _multiply_group(plan, shape, space, q, new, column):
                 store(new, place, load(new, place) + product if block[ADDS] else product)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _take_care_of_group(plan, shape, space, room, care, limits, count, q, new, squares, sines):
     """Take up again the matrices of a group, just moved from q to `new`, that one pass cannot be trusted with."""
     for column in range(0, shape.padded_columns, PANEL):
@@ -169,7 +169,7 @@ def _take_care_of_group(plan, shape, space, room, care, limits, count, q, new, s
             put_matrix(new, lane, shape, care.matrix, care.stride)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _run_one(
     plan, shape, space, room, limits, slopes, orthonormalizes, at, count, frames, step, interval, squares, sines
 ):
@@ -193,7 +193,7 @@ def _run_one(
     return step, interval, False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _take_care_of_one(plan, shape, space, care, slopes, variant, q, new, squares, sines):
     """Take up again the matrix that was just moved from q to `new`."""
     _multiply_one(plan, shape, space, slopes, variant, q, space.spare)
@@ -202,7 +202,7 @@ def _take_care_of_one(plan, shape, space, care, slopes, variant, q, new, squares
     put_rows(new, shape, care.matrix, care.stride)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _multiply_one(plan, shape, space, slopes, variant, q, new):
     """new = Jacobian times q for one trajectory, slopes (slot, row): a block is formed, a vector of rows at a time."""
     size, stride, formed, gathered = shape.padded_block_rows, shape.stride, space.matrices, space.gathered
