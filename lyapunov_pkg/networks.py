@@ -181,12 +181,15 @@ class Network:
         """
         if self.noise_shape == 0:
             return None
-        shape = (n_sequences, n_steps, self.noise_shape, self.hidden_size)
-        draws = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        draws = torch.empty(len(generators), n_sequences, n_steps, self.noise_shape, self.hidden_size)
+        for own, generator in zip(draws, generators, strict=True):
+            own.normal_(generator=generator)
         return draws.to(self.params["layer_0.input_weight"])
 
     def forward(self, inputs: Tensor, noise: Tensor | None = None, last_only: bool = False) -> Tensor:
-        """Run whole sequences from the state zero; differentiable by autograd with respect to `params` and `inputs`.
+        """Run whole sequences from the state zero.
+
+        Differentiable, once, by autograd with respect to `params` and `inputs`.
 
         Args:
             inputs: (V, B, T, F), or (B, T, F) for all variants.
@@ -200,9 +203,7 @@ class Network:
             ValueError: inputs of another number of features.
         """
         self._check_features(inputs)
-        shape = (self.n_variants, *inputs.shape[-3:])
-        # Time first, so that the sequences of a step lie together.
-        hidden = inputs.transpose(-3, -2).contiguous().expand(shape[0], shape[2], shape[1], shape[3])
+        hidden = inputs.transpose(-3, -2).expand(self.n_variants, -1, -1, -1)  # time first
         draws = [None] * len(self.cells) if noise is None else noise.split([c.noise_shape for c in self.cells], dim=-2)
         for layer, (cell, draw) in enumerate(zip(self.cells, draws, strict=True)):
             last = last_only and layer == len(self.cells) - 1

@@ -58,7 +58,7 @@ def compiled_update(
         slopes: as `Update.slopes`.
 
     Returns:
-        Two functions of (step, size, constants, arguments, states, noise, cotangents): `forward` writes the target
+        Two functions of (size, constants, arguments, states, noise, cotangents, step): `forward` writes the target
         block of `states` after the step; `backward` takes cotangents by the state after the update to cotangents by
         the state before it, and puts those by the arguments in the arguments' place. size is H, constants a tuple of
         numbers of the arrays' dtype; the arrays are C-contiguous: arguments (V, T, B, A*H), states (V, T + 1, B, S),
@@ -70,7 +70,7 @@ def compiled_update(
     others = indices[1:] if keeps else indices
     value, slopes = (register_jitable(**INLINED)(function) for function in (value, slopes))
 
-    def forward(step, size, constants, arguments, states, noise, cotangents):
+    def forward(size, constants, arguments, states, noise, cotangents, step):
         n_variants, n_steps, n_sequences, width = arguments.shape
         state_size = states.shape[3]
         for row in range(n_variants * n_sequences):
@@ -86,7 +86,7 @@ def compiled_update(
                 result = value(load_arguments(arguments, a, u), values, constants)
                 store_target(states, after + target * size + u, result)
 
-    def backward(step, size, constants, arguments, states, noise, cotangents):
+    def backward(size, constants, arguments, states, noise, cotangents, step):
         n_variants, n_steps, n_sequences, width = arguments.shape
         state_size = states.shape[3]
         for row in range(n_variants * n_sequences):
@@ -105,10 +105,10 @@ def compiled_update(
                 store_arguments(arguments, a, u, of_arguments, cotangent)
                 if keeps:
                     store_target(cotangents, own + u, of_blocks[0] * cotangent)
-                    add_to_sources(cotangents, g, u, of_blocks[1:], cotangent)
+                    add_to_cotangents(cotangents, g, u, of_blocks[1:], cotangent)
                 else:
                     store_target(cotangents, own + u, 0)
-                    add_to_sources(cotangents, g, u, of_blocks, cotangent)
+                    add_to_cotangents(cotangents, g, u, of_blocks, cotangent)
 
     digest = code_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
     for kernel in (forward, backward):
@@ -156,7 +156,7 @@ def _(row, blocks, size, steps_on, stride):
 # Access to memory. What is loaded and stored under different names never overlaps, which the compiler cannot see: it
 # would check all pairs at run time, or give up. Loads and stores say so in LLVM's terms (alias.scope, noalias).
 
-PLACES = ["target"] + [f"{kind} {n}" for kind in ("argument", "source", "draw") for n in range(1, 7)]
+PLACES = ["target"] + [f"{kind} {n}" for kind in ("argument", "source", "draw", "cotangent") for n in range(1, 7)]
 
 
 def _apart(builder: ir.IRBuilder, instruction: ir.Instruction, place: str) -> ir.Instruction:
@@ -237,19 +237,19 @@ def _(array, starts, u, slopes, cotangent):
     return store_all
 
 
-def add_to_sources(array, starts, u, slopes, cotangent):
+def add_to_cotangents(array, starts, u, slopes, cotangent):
     """Add each slope times the cotangent at `u` of the blocks that begin at `starts`."""
 
 
-@overload(add_to_sources, jit_options=INLINED)
+@overload(add_to_cotangents, jit_options=INLINED)
 def _(array, starts, u, slopes, cotangent):
     if len(starts) == 0:
         return lambda array, starts, u, slopes, cotangent: None
-    load, store = LOAD[f"source {len(starts)}"], STORE[f"source {len(starts)}"]
+    load, store = LOAD[f"cotangent {len(starts)}"], STORE[f"cotangent {len(starts)}"]
 
     def add_all(array, starts, u, slopes, cotangent):
         store(array, starts[0] + u, load(array, starts[0] + u) + slopes[0] * cotangent)
-        add_to_sources(array, starts[1:], u, slopes[1:], cotangent)
+        add_to_cotangents(array, starts[1:], u, slopes[1:], cotangent)
 
     return add_all
 

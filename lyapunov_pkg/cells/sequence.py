@@ -1,8 +1,8 @@
 """A layer over whole sequences, with its gradient written out: back-propagation through time.
 
-Forward, a step is one product for all arguments that a block of the state acts on, and one pass over memory for each
-block that is renewed. Backward it is the transpose of that, in reverse. The gradients of the weights are one product
-over all steps at the end; no graph is recorded.
+Forward, a step is one product for each block of the state that arguments act on, and one pass over memory for each
+block that is renewed. Backward it is the transpose of that, in reverse; the gradients of the weights are products over
+many steps. No graph is recorded by step.
 
 Symbols as in `lyapunov_pkg.cells.base`; V variants, T steps, A arguments (those that join another not counted).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ from torch.autograd.function import once_differentiable
 from lyapunov_pkg.cells.base import Cell, Params, SlopesFunction, UnitFunction, Units
 from lyapunov_pkg.cells.compiled import compiled_update
 
-NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
-"""Precisions in which kernels are compiled for the CPU."""
+COMPILED_PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
+CHUNK = 4
+"""Steps whose inputs are multiplied at once: enough for the product's speed, few enough to stay in the cache."""
+SHAPES_KEPT = 8
 
 
 def run_sequence(
@@ -46,7 +48,13 @@ def run_sequence(
     plan = make_plan(cell)
     recurrent = [torch.cat([weights[g] for g in product.arguments], dim=-2) for product in plan.products]
     bias = _bias_of_arguments(cell, plan, params, cell.recurrent_biases(prepared))
-    return _Sequence.apply(cell, noise, last_only, inputs, params["input_weight"], bias, *recurrent)
+    run = _Run(cell, noise, inputs, params["input_weight"], bias, recurrent)
+    differentiated = [tensor for tensor in (inputs, params["input_weight"], bias, *recurrent) if tensor is not None]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):
+        return _Sequence.apply(run, last_only, inputs, params["input_weight"], bias, *recurrent)
+    hidden = run.forward(last_only)
+    run.release()
+    return hidden
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Plan:
     Attributes:
         slots: the place of each argument, in blocks of H.
         driven: (first slot, first block of the drive, how many) of each run of blocks that the drive is added to.
-        products: one for each block of the state that arguments act on.
+        products: one for each block of the state that arguments act on, before the step and after.
     """
 
     slots: tuple[int, ...]
@@ -85,6 +93,11 @@ class Plan:
     def n_slots(self) -> int:
         """A."""
         return max(self.slots) + 1
+
+    @property
+    def undriven(self) -> set[int]:
+        """The slots that the drive is not added to."""
+        return set(self.slots) - {first + k for first, _, count in self.driven for k in range(count)}
 
 
 @cache
@@ -107,9 +120,8 @@ def make_plan(cell: Cell) -> Plan:
         for after in (False, True):
             acting = tuple(cell.acting_on(source, after))
             if acting:
-                products.append(
-                    Product(source, after, acting, slots[acting[0]], targets.index(source) + 1 if after else 0)
-                )
+                updates_before = targets.index(source) + 1 if after else 0
+                products.append(Product(source, after, acting, slots[acting[0]], updates_before))
     return Plan(tuple(slots), tuple(driven), tuple(products))
 
 
@@ -128,41 +140,54 @@ def _bias_of_arguments(cell: Cell, plan: Plan, params: Params, recurrent: dict[i
 
 
 class _Sequence(torch.autograd.Function):
-    """`run_sequence` of prepared weights: bias (V, A*H), and a recurrent weight for each product of the plan."""
+    """A run, and the gradient of its hidden units by the tensors that it was made with."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        cell: Cell,
-        noise: Tensor | None,
-        last_only: bool,
-        inputs: Tensor,
-        input_weight: Tensor,
-        bias: Tensor | None,
-        *recurrent: Tensor,
-    ) -> Tensor:
-        run = _Run(cell, noise, inputs, input_weight, bias, recurrent)
-        run.forward()
+    def forward(ctx: Any, run: _Run, last_only: bool, *differentiated: Tensor | None) -> Tensor:
         ctx.run, ctx.last_only = run, last_only
-        hidden = run.states[:, 1:, :, : cell.hidden_size]
-        return hidden[:, -1].clone() if last_only else hidden.contiguous()
+        return run.forward(last_only)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        run = ctx.run
-        run.backward(gradient, ctx.last_only)
-        by_inputs = run.gradient_of_inputs() if ctx.needs_input_grad[3] else None
-        by_bias = run.arguments.sum((1, 2)) if run.bias is not None else None
-        by_recurrent = [run.gradient_of_weight(product) for product in run.plan.products]
-        return None, None, None, by_inputs, run.gradient_of_input_weight(), by_bias, *by_recurrent
+        gradients = ctx.run.backward(gradient, ctx.last_only, of_inputs=ctx.needs_input_grad[2])
+        ctx.run.release()
+        return None, None, *gradients
+
+
+class _Memory:
+    """Buffers that come back: on the CPU fresh memory costs as much as what is computed in it, page by page."""
+
+    def __init__(self) -> None:
+        self.free: dict[tuple, list[Tensor]] = {}
+
+    def take(self, like: Tensor, *shape: int) -> Tensor:
+        """Return a tensor of that shape, whatever is in it, of the precision and on the device of another."""
+        try:
+            return self.free[like.dtype, like.device, shape].pop()
+        except (KeyError, IndexError):
+            return like.new_empty(shape)
+
+    def give_back(self, *tensors: Tensor) -> None:
+        """Take back tensors that nothing else refers to; those of the last few shapes are kept."""
+        for tensor in tensors:
+            if tensor.device.type != "cpu":  # the allocators of other devices do this
+                continue
+            key = (tensor.dtype, tensor.device, tuple(tensor.shape))
+            self.free[key] = [*self.free.pop(key, []), tensor]
+            while len(self.free) > SHAPES_KEPT:
+                del self.free[next(iter(self.free))]
+
+
+MEMORY = _Memory()
 
 
 class _Run:
     """The trajectory of a layer, and the way back along it.
 
     `arguments` (V, T, B, A*H) hold the arguments of every step after `forward`, and their cotangents after `backward`;
-    `states` (V, T + 1, B, S) the states, `cotangents` (V, B, S) those by the state at the step that `backward` is at.
+    `states` (V, T + 1, B, S) the states; `cotangents` (V, B, S) those by the state at the step that `backward` is at;
+    `flat_inputs` (V, T, B, F) the inputs, contiguous. `release` gives their memory back.
     """
 
     def __init__(
@@ -174,87 +199,112 @@ class _Run:
         bias: Tensor | None,
         recurrent: Sequence[Tensor],
     ) -> None:
+        self.cell, self.noise, self.bias = cell, noise, bias
         self.plan, self.size = make_plan(cell), cell.hidden_size
-        self.inputs, self.input_weight, self.bias = inputs, input_weight, bias
+        self.inputs, self.input_weight = inputs, input_weight
         self.recurrent = dict(zip(self.plan.products, recurrent, strict=True))
-        n_variants, self.n_steps, n_sequences, _ = inputs.shape
-        self.arguments = inputs.new_empty(n_variants, self.n_steps, n_sequences, self.plan.n_slots * self.size)
-        self.states = inputs.new_empty(n_variants, self.n_steps + 1, n_sequences, cell.state_size)
-        self.cotangents = inputs.new_empty(n_variants, n_sequences, cell.state_size)
-        self.updates = self._updates(cell, noise)
-        self.holds_arguments = False
+        self.n_steps = inputs.shape[1]
+        self.arguments: Tensor | None = None
 
-    def forward(self) -> None:
-        """Fill `arguments` and `states`."""
-        self._drive()
-        self.states[:, 0] = 0
+    def forward(self, last_only: bool) -> Tensor:
+        """Take memory, run, and return the hidden units: of all steps (V, T, B, H), or of the last (V, B, H)."""
+        self._take_memory()
+        updates = self._updates()
         products = [
-            (product, self._arguments_of(product), self._sources_of(product), self.recurrent[product].mT)
-            for product in self.plan.products
+            (product, self._arguments_of(product), self._sources_of(product), weight.mT)
+            for product, weight in self.recurrent.items()
         ]
         for step in range(self.n_steps):
-            for index, (forward, _) in enumerate(self.updates):
+            if step % CHUNK == 0:
+                self._drive(slice(step, step + CHUNK))
+            for index, (forward, _) in enumerate(updates):
                 for product, arguments, sources, weight in products:
                     if product.is_made(index, step):
                         arguments[step].baddbmm_(sources[step], weight)
                 forward(step)
-        self.holds_arguments = True
+        hidden = self.states[:, 1:, :, : self.size]
+        return (hidden[:, -1] if last_only else hidden).clone(memory_format=torch.contiguous_format)
 
-    def backward(self, gradient: Tensor, last_only: bool) -> None:
-        """Replace `arguments` by their cotangents; gradient by the hidden units, (V, B, H) where last_only."""
-        if not self.holds_arguments:  # a second pass over the same graph
-            self.forward()
-        self.holds_arguments = False
-        self.cotangents.zero_()
-        hidden = self.cotangents[..., : self.size]
+    def backward(self, gradient: Tensor, last_only: bool, of_inputs: bool) -> tuple[Tensor | None, ...]:
+        """Return the gradients by the inputs (None: not asked for), the input weight, the bias, the recurrent weights.
+
+        `gradient` is that by the hidden units, shaped as `forward` returns them.
+        """
+        if self.arguments is None:  # a second pass over the same graph
+            self.forward(last_only)
+        updates = self._updates()
+        by_input_weight = self.input_weight.new_zeros(self.input_weight.mT.shape)
+        by_recurrent = {product: weight.new_zeros(weight.mT.shape) for product, weight in self.recurrent.items()}
         by_step = {self.n_steps - 1: gradient} if last_only else dict(enumerate(gradient.unbind(1)))
         products = [
             (product, self._arguments_of(product), self.cotangents[..., self._columns(product.source)], weight)
             for product, weight in self.recurrent.items()
         ]
+        hidden = self.cotangents[..., : self.size]
+        self.cotangents.zero_()
         for step in reversed(range(self.n_steps)):
             if step in by_step:
                 hidden += by_step[step]
-            for index, (_, backward) in reversed(list(enumerate(self.updates))):
-                backward(step)
+            for index in reversed(range(len(updates))):
+                updates[index][1](step)
                 for product, arguments, source, weight in products:
                     if product.is_made(index, step):
                         source.baddbmm_(arguments[step], weight)
+            if step % CHUNK == 0:
+                self._add_gradients(by_input_weight, by_recurrent, slice(step, min(step + CHUNK, self.n_steps)))
+        by_inputs = self._gradient_of_inputs() if of_inputs else None
+        by_bias = None if self.bias is None else self.arguments.sum((1, 2))
+        return by_inputs, by_input_weight.mT, by_bias, *(total.mT for total in by_recurrent.values())
 
-    def gradient_of_weight(self, product: Product) -> Tensor:
-        """Return the gradient by a product's weight, after `backward`."""
-        first, last = (0, self.n_steps + 1) if product.after else (1, self.n_steps)
-        arguments = self.arguments[:, first:, :, self._columns(product.slot, len(product.arguments))]
-        sources = self.states[:, 1:last, :, self._columns(product.source)]
-        return (sources.flatten(1, 2).mT @ arguments.flatten(1, 2)).mT
+    def release(self) -> None:
+        """Give the memory back."""
+        MEMORY.give_back(self.arguments, self.states, self.cotangents, self.flat_inputs)
+        self.arguments = self.states = self.cotangents = self.flat_inputs = None
 
-    def gradient_of_input_weight(self) -> Tensor:
-        """Return the gradient by the input weight, after `backward`."""
-        inputs = self.inputs.flatten(1, 2)
-        return torch.cat([(inputs.mT @ arguments).mT for arguments, _ in self._driven()], dim=-2)
+    def _take_memory(self) -> None:
+        n_variants, n_steps, n_sequences, n_features = self.inputs.shape
+        self.arguments = MEMORY.take(self.inputs, n_variants, n_steps, n_sequences, self.plan.n_slots * self.size)
+        self.states = MEMORY.take(self.inputs, n_variants, n_steps + 1, n_sequences, self.cell.state_size)
+        self.states[:, 0] = 0
+        self.cotangents = MEMORY.take(self.inputs, n_variants, n_sequences, self.cell.state_size)
+        self.flat_inputs = MEMORY.take(self.inputs, n_variants, n_steps, n_sequences, n_features)
+        self.flat_inputs.copy_(self.inputs)
 
-    def gradient_of_inputs(self) -> Tensor:
-        """Return the gradient by the inputs, after `backward`."""
-        return sum(arguments @ weight for arguments, weight in self._driven()).view(self.inputs.shape)
-
-    def _drive(self) -> None:
-        """Set the arguments of all steps to what inputs and biases make of them."""
+    def _drive(self, steps: slice) -> None:
+        """Set the arguments of some steps to what inputs and biases make of them."""
         if self.bias is not None:
-            self.arguments.copy_(self.bias[:, None, None])
+            self.arguments[:, steps] = self.bias[:, None, None]
         else:
-            driven = {slot for first, _, count in self.plan.driven for slot in range(first, first + count)}
-            for slot in set(self.plan.slots) - driven:
-                self.arguments[..., self._columns(slot)] = 0
-        for arguments, weight in self._driven():
-            arguments.baddbmm_(self.inputs.flatten(1, 2), weight.mT, beta=0 if self.bias is None else 1)
+            for slot in self.plan.undriven:
+                self.arguments[:, steps, :, self._columns(slot)] = 0
+        inputs = self.flat_inputs[:, steps].flatten(1, 2)
+        for arguments, rows in self._driven(steps):
+            arguments.baddbmm_(inputs, self.input_weight[:, rows].mT, beta=0 if self.bias is None else 1)
 
-    def _driven(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the arguments (V, T*B, n*H) that the drive is added to and their input weights (V, n*H, F)."""
-        flat = self.arguments.flatten(1, 2)
+    def _driven(self, steps: slice) -> list[tuple[Tensor, slice]]:
+        """Return arguments (V, n, m*H) of some steps that the drive is added to, and their rows of the input weight."""
+        flat = self.arguments[:, steps].flatten(1, 2)
         return [
-            (flat[..., self._columns(first, count)], self.input_weight[..., self._columns(drive, count), :])
-            for first, drive, count in self.plan.driven
+            (flat[..., self._columns(slot, count)], self._columns(drive, count))
+            for slot, drive, count in self.plan.driven
         ]
+
+    def _add_gradients(self, by_input_weight: Tensor, by_recurrent: dict[Product, Tensor], steps: slice) -> None:
+        """Add what some steps contribute to the transposed gradients of the weights."""
+        inputs = self.flat_inputs[:, steps].flatten(1, 2)
+        for arguments, rows in self._driven(steps):
+            by_input_weight[..., rows].baddbmm_(inputs.mT, arguments)
+        for product, total in by_recurrent.items():
+            first = steps.start if product.after else max(steps.start, 1)
+            arguments = self.arguments[:, first : steps.stop, :, self._columns(product.slot, len(product.arguments))]
+            on = int(product.after)
+            sources = self.states[:, first + on : steps.stop + on, :, self._columns(product.source)]
+            total.baddbmm_(sources.flatten(1, 2).mT, arguments.flatten(1, 2))
+
+    def _gradient_of_inputs(self) -> Tensor:
+        everything = slice(0, self.n_steps)
+        products = [arguments @ self.input_weight[:, rows] for arguments, rows in self._driven(everything)]
+        return sum(products[1:], start=products[0]).view(self.inputs.shape)
 
     def _arguments_of(self, product: Product) -> tuple[Tensor, ...]:
         """Return the arguments of a product at each step."""
@@ -267,28 +317,26 @@ class _Run:
     def _columns(self, first: int, count: int = 1) -> slice:
         return slice(first * self.size, (first + count) * self.size)
 
-    def _updates(self, cell: Cell, noise: Tensor | None) -> list[tuple[Callable[[int], None], Callable[[int], None]]]:
-        """Return the two kernels of each of the cell's updates, as functions of the step."""
-        draws = self.states.new_empty(0, 0, 0, 0) if noise is None else noise.flatten(-2).contiguous()
-        on_cpu = self.states.device.type == "cpu" and self.states.dtype in NUMPY_TYPES
+    def _updates(self) -> list[tuple[Callable[[int], None], Callable[[int], None]]]:
+        """Return each of the cell's updates, and its way back, as functions of the step."""
+        if self.noise is None:
+            draws = self.states.new_empty(0, 0, 0, 0)
+        else:
+            draws = self.noise.flatten(-2).to(self.states).contiguous()
         memory = [self.arguments, self.states, draws, self.cotangents]
-        if on_cpu:
-            memory = [tensor.detach().numpy() for tensor in memory]
-        number = NUMPY_TYPES[self.states.dtype] if on_cpu else float
-        kernels, renewed = [], set()
-        for update in cell.updates(noisy=noise is not None):
+        number, make = float, tensor_update
+        if self.states.device.type == "cpu" and self.states.dtype in COMPILED_PRECISIONS:
+            number, make = COMPILED_PRECISIONS[self.states.dtype], compiled_update
+            memory = [tensor.numpy() for tensor in memory]
+        updates, renewed = [], set()
+        for update in self.cell.updates(noisy=self.noise is not None):
             slots = tuple(self.plan.slots[g] for g in update.arguments)
             blocks = tuple((block, block in renewed) for block in update.blocks)
-            make = compiled_update if on_cpu else tensor_update
-            pair = make(update.target, slots, blocks, update.draws, update.value, update.slopes)
+            forward, backward = make(update.target, slots, blocks, update.draws, update.value, update.slopes)
             constants = tuple(number(constant) for constant in update.constants)
-            kernels.append(tuple(_at_step(kernel, self.size, constants, memory) for kernel in pair))
+            updates.append(tuple(partial(way, self.size, constants, *memory) for way in (forward, backward)))
             renewed.add(update.target)
-        return kernels
-
-
-def _at_step(kernel: Callable[..., None], size: int, constants: tuple, memory: list) -> Callable[[int], None]:
-    return lambda step: kernel(step, size, constants, *memory)
+        return updates
 
 
 def tensor_update(
@@ -299,27 +347,27 @@ def tensor_update(
     value: UnitFunction,
     slopes: SlopesFunction,
 ) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return what `lyapunov_pkg.cells.compiled.compiled_update` returns, made of tensor operations, on any device."""
+    """Return what `lyapunov_pkg.cells.compiled.compiled_update` returns, made of tensor operations: for any device."""
 
-    def block(row: Tensor, index: int, size: int) -> Tensor:
-        return row[..., index * size : (index + 1) * size]
+    def block(rows: Tensor, index: int, size: int) -> Tensor:
+        return rows[..., index * size : (index + 1) * size]
 
-    def operands(step: int, size: int, arguments: Tensor, states: Tensor, noise: Tensor) -> tuple[Units, Units]:
+    def operands(size: int, arguments: Tensor, states: Tensor, noise: Tensor, step: int) -> tuple[Units, Units]:
         values = [block(states[:, step + after], index, size) for index, after in blocks]
         values += [block(noise[:, :, step], draw, size) for draw in draws]
         return tuple(block(arguments[:, step], slot, size) for slot in slots), tuple(values)
 
-    def forward(step, size, constants, arguments, states, noise, cotangents):
-        result = value(*operands(step, size, arguments, states, noise), constants)
+    def forward(size, constants, arguments, states, noise, cotangents, step):
+        result = value(*operands(size, arguments, states, noise, step), constants)
         block(states[:, step + 1], target, size).copy_(result)
 
-    def backward(step, size, constants, arguments, states, noise, cotangents):
-        of_arguments, of_blocks = slopes(*operands(step, size, arguments, states, noise), constants)
+    def backward(size, constants, arguments, states, noise, cotangents, step):
+        of_arguments, of_blocks = slopes(*operands(size, arguments, states, noise, step), constants)
         own = block(cotangents, target, size)
         cotangent = own.clone()
         own.zero_()
         for slot, slope in zip(slots, of_arguments, strict=True):
-            torch.mul(cotangent, slope, out=block(arguments[:, step], slot, size))
+            block(arguments[:, step], slot, size).copy_(slope * cotangent)
         for (index, _), coefficient in zip(blocks, of_blocks, strict=True):
             block(cotangents, index, size).add_(coefficient * cotangent)
 

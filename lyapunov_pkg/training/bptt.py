@@ -113,7 +113,8 @@ def train_epoch(
     noise_generators = [variant.generator("noise", epoch) for variant in variants]
     total = torch.zeros(len(variants), dtype=torch.float64, device=device)
     for batch in order.split(batch_size, dim=1):
-        inputs, labels = data.train_input[batch], data.train_label[batch]
+        inputs = data.train_input.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        labels = data.train_label[batch]
         noise = network.draw_noise(batch.shape[1], inputs.shape[2], noise_generators)
         batch_losses = losses(network.forward(inputs, noise=noise, last_only=True), labels)
         optimizer.zero_grad()
