@@ -10,7 +10,7 @@ Symbols as in `lyapunov_pkg.cells.base`; V variants, T steps, A arguments (those
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -46,7 +46,7 @@ def run_sequence(
     prepared = cell.prepare(params)
     weights = cell.argument_weights(prepared)
     plan = make_plan(cell)
-    recurrent = [torch.cat([weights[g] for g in product.arguments], dim=-2) for product in plan.products]
+    recurrent = [product.weight(weights) for product in plan.products]
     bias = _bias_of_arguments(cell, plan, params, cell.recurrent_biases(prepared))
     run = _Run(cell, noise, inputs, params["input_weight"], bias, recurrent)
     differentiated = [tensor for tensor in (inputs, params["input_weight"], bias, *recurrent) if tensor is not None]
@@ -59,16 +59,30 @@ def run_sequence(
 
 @dataclass(frozen=True)
 class Product:
-    """W state_source, added to the `arguments`, which stand one after another from `slot` on.
+    """W [state_source, ...], added to arguments that stand one after another from `slot` on.
 
-    It is made when `updates_before` of a step's updates have been made.
+    Attributes:
+        source: the first block of the state that it takes; the others follow.
+        after: whether as they are after the step.
+        arguments: of each of these blocks, the arguments that it is added to.
+        slot: where the first of them stands.
+        updates_before: it is made when so many of a step's updates have been made.
     """
 
     source: int
     after: bool
-    arguments: tuple[int, ...]
+    arguments: tuple[tuple[int, ...], ...]
     slot: int
     updates_before: int
+
+    def places(self, slots: Sequence[int]) -> list[int]:
+        """Return where the arguments stand."""
+        return [slots[g] for g in self.arguments[0]]
+
+    def weight(self, weights: Sequence[Tensor]) -> Tensor:
+        """Return its weight, made of those of the arguments."""
+        of_sources = [torch.cat([weights[g] for g in arguments], dim=-2) for arguments in self.arguments]
+        return torch.cat(of_sources, dim=-1)
 
     def is_made(self, update: int, step: int) -> bool:
         """Whether it precedes that update of that step; the state zero, before the first step, adds nothing."""
@@ -82,7 +96,7 @@ class Plan:
     Attributes:
         slots: the place of each argument, in blocks of H.
         driven: (first slot, first block of the drive, how many) of each run of blocks that the drive is added to.
-        products: one for each block of the state that arguments act on, before the step and after.
+        products: by the blocks of the state that arguments act on; blocks that join in the same arguments make one.
     """
 
     slots: tuple[int, ...]
@@ -115,13 +129,19 @@ def make_plan(cell: Cell) -> Plan:
         else:
             driven.append((slots[-1], argument.drive, 1))
     targets = [update.target for update in cell.updates()]
-    products = []
-    for source in range(cell.states):
-        for after in (False, True):
+    products: list[Product] = []
+    for after in (False, True):
+        for source in range(cell.states):
             acting = tuple(cell.acting_on(source, after))
-            if acting:
-                updates_before = targets.index(source) + 1 if after else 0
-                products.append(Product(source, after, acting, slots[acting[0]], updates_before))
+            if not acting:
+                continue
+            updates_before = targets.index(source) + 1 if after else 0
+            places = [slots[g] for g in acting]
+            last = products[-1] if products else None
+            if last and (last.after, last.updates_before) == (after, updates_before) and last.places(slots) == places:
+                products[-1] = replace(last, arguments=(*last.arguments, acting))
+            else:
+                products.append(Product(source, after, (acting,), places[0], updates_before))
     return Plan(tuple(slots), tuple(driven), tuple(products))
 
 
@@ -237,7 +257,7 @@ class _Run:
         by_recurrent = {product: weight.new_zeros(weight.mT.shape) for product, weight in self.recurrent.items()}
         by_step = {self.n_steps - 1: gradient} if last_only else dict(enumerate(gradient.unbind(1)))
         products = [
-            (product, self._arguments_of(product), self.cotangents[..., self._columns(product.source)], weight)
+            (product, self._arguments_of(product), self.cotangents[..., self._blocks_of(product)], weight)
             for product, weight in self.recurrent.items()
         ]
         hidden = self.cotangents[..., : self.size]
@@ -296,9 +316,9 @@ class _Run:
             by_input_weight[..., rows].baddbmm_(inputs.mT, arguments)
         for product, total in by_recurrent.items():
             first = steps.start if product.after else max(steps.start, 1)
-            arguments = self.arguments[:, first : steps.stop, :, self._columns(product.slot, len(product.arguments))]
+            arguments = self.arguments[:, first : steps.stop, :, self._slots_of(product)]
             on = int(product.after)
-            sources = self.states[:, first + on : steps.stop + on, :, self._columns(product.source)]
+            sources = self.states[:, first + on : steps.stop + on, :, self._blocks_of(product)]
             total.baddbmm_(sources.flatten(1, 2).mT, arguments.flatten(1, 2))
 
     def _gradient_of_inputs(self) -> Tensor:
@@ -308,11 +328,17 @@ class _Run:
 
     def _arguments_of(self, product: Product) -> tuple[Tensor, ...]:
         """Return the arguments of a product at each step."""
-        return self.arguments[..., self._columns(product.slot, len(product.arguments))].unbind(1)
+        return self.arguments[..., self._slots_of(product)].unbind(1)
 
     def _sources_of(self, product: Product) -> tuple[Tensor, ...]:
-        """Return the block of the state that a product takes at each step."""
-        return self.states[:, int(product.after) :, :, self._columns(product.source)].unbind(1)
+        """Return the blocks of the state that a product takes at each step."""
+        return self.states[:, int(product.after) :, :, self._blocks_of(product)].unbind(1)
+
+    def _slots_of(self, product: Product) -> slice:
+        return self._columns(product.slot, len(product.arguments[0]))
+
+    def _blocks_of(self, product: Product) -> slice:
+        return self._columns(product.source, len(product.arguments))
 
     def _columns(self, first: int, count: int = 1) -> slice:
         return slice(first * self.size, (first + count) * self.size)
