@@ -22,8 +22,8 @@ from lyapunov_pkg.progress import progress
 from lyapunov_pkg.store import describe
 from lyapunov_pkg.training.variants import Variant, variant_coordinates
 
-# Measured on two cores: stacks larger than this leave the cache and get slower. A GPU wants as many as fit.
-VARIANTS_TOGETHER = {"cpu": 4, "cuda": 256}
+# Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
+VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
 EVALUATION_BATCH = 1000  # test samples at once; bounds memory, changes no number beyond rounding
 
 
@@ -113,7 +113,8 @@ def train_epoch(
     noise_generators = [variant.generator("noise", epoch) for variant in variants]
     total = torch.zeros(len(variants), dtype=torch.float64, device=device)
     for batch in order.split(batch_size, dim=1):
-        inputs, labels = data.train_input[batch], data.train_label[batch]
+        inputs = data.train_input.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        labels = data.train_label[batch]
         noise = network.draw_noise(batch.shape[1], inputs.shape[2], noise_generators)
         batch_losses = losses(network.forward(inputs, noise=noise, last_only=True), labels)
         optimizer.zero_grad()
