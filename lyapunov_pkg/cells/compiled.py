@@ -46,8 +46,8 @@ def compiled_update(
     draws: tuple[int, ...],
     value: UnitFunction,
     slopes: SlopesFunction,
-) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return the kernels of an update, for one step of all sequences of all variants.
+) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
+    """Return the kernels of an update.
 
     Args:
         target: see `lyapunov_pkg.cells.base.Update`.
@@ -58,11 +58,14 @@ def compiled_update(
         slopes: as `Update.slopes`.
 
     Returns:
-        Two functions of (size, constants, arguments, states, noise, cotangents, step): `forward` writes the target
-        block of `states` after the step; `backward` takes cotangents by the state after the update to cotangents by
-        the state before it, and puts those by the arguments in the arguments' place. size is H, constants a tuple of
-        numbers of the arrays' dtype; the arrays are C-contiguous: arguments (V, T, B, A*H), states (V, T + 1, B, S),
-        noise (V, B, T, N*H), cotangents (V, B, S).
+        Two functions of (size, constants, arguments, states, noise, cotangents, step), for one step of all sequences of
+        all variants: `forward` writes the target block of `states` after the step; `backward` takes cotangents by the
+        state after the update to cotangents by the state before it, and puts those by the arguments in the arguments'
+        place. And one of (size, constants, arguments, states, derivatives, first_slot, rows), without noise:
+        `linearize` writes the slopes by the arguments and then by the blocks, from slot first_slot on, for the rows (V,
+        T, B) that begin and end at `rows`. size is H, constants a tuple of numbers of the arrays' dtype; the arrays are
+        C-contiguous: arguments (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S),
+        derivatives (V, T, B, slots, H).
     """
     indices = tuple(block for block, _ in blocks)
     steps_on = tuple(int(after) for _, after in blocks)
@@ -110,11 +113,25 @@ def compiled_update(
                     store_target(cotangents, own + u, 0)
                     add_to_cotangents(cotangents, g, u, of_blocks, cotangent)
 
+    places = tuple(range(len(slots) + len(blocks)))
+
+    def linearize(size, constants, arguments, states, derivatives, first_slot, rows):
+        n_variants, n_steps, n_sequences, width = arguments.shape
+        state_size, n_slots = states.shape[3], derivatives.shape[3]
+        for row in range(rows[0], rows[1]):
+            before = (row + row // (n_steps * n_sequences) * n_sequences) * state_size
+            a = starts(row * width, slots, size)
+            s = source_starts(before, indices, size, steps_on, n_sequences * state_size)
+            d = starts((row * n_slots + first_slot) * size, places, size)
+            for u in range(size):
+                of_arguments, of_blocks = slopes(load_arguments(arguments, a, u), load_sources(states, s, u), constants)
+                store_derivatives(derivatives, d, u, of_arguments + of_blocks)
+
     digest = code_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
-    for kernel in (forward, backward):
+    for kernel in (forward, backward, linearize):
         # Numba's cache looks for changes in this file alone; the name tells it of the others.
         kernel.__qualname__ = f"{kernel.__name__}_{value.__module__.rpartition('.')[-1]}_{digest}"
-    return njit(**OPTIONS)(forward), njit(**OPTIONS)(backward)
+    return njit(**OPTIONS)(forward), njit(**OPTIONS)(backward), njit(**OPTIONS)(linearize)
 
 
 @cache
@@ -233,6 +250,23 @@ def _(array, starts, u, slopes, cotangent):
     def store_all(array, starts, u, slopes, cotangent):
         store(array, starts[0] + u, slopes[0] * cotangent)
         store_arguments(array, starts[1:], u, slopes[1:], cotangent)
+
+    return store_all
+
+
+def store_derivatives(array, starts, u, numbers):
+    """Store each number at `u` of the blocks that begin at `starts`."""
+
+
+@overload(store_derivatives, jit_options=INLINED)
+def _(array, starts, u, numbers):
+    if len(starts) == 0:
+        return lambda array, starts, u, numbers: None
+    store = STORE[f"cotangent {len(starts)}"]
+
+    def store_all(array, starts, u, numbers):
+        store(array, starts[0] + u, numbers[0])
+        store_derivatives(array, starts[1:], u, numbers[1:])
 
     return store_all
 

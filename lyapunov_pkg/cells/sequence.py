@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from lyapunov_pkg.cells.base import Cell, Params, SlopesFunction, UnitFunction, Units
 from lyapunov_pkg.cells.compiled import compiled_update
+from lyapunov_pkg.linalg.layout import on_threads
 
 COMPILED_PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
 CHUNK = 4
@@ -43,18 +44,33 @@ def run_sequence(
     Returns:
         Hidden units (V, T, B, H), or (V, B, H) where last_only.
     """
-    prepared = cell.prepare(params)
-    weights = cell.argument_weights(prepared)
-    plan = make_plan(cell)
-    recurrent = [product.weight(weights) for product in plan.products]
-    bias = _bias_of_arguments(cell, plan, params, cell.recurrent_biases(prepared))
-    run = _Run(cell, noise, inputs, params["input_weight"], bias, recurrent)
-    differentiated = [tensor for tensor in (inputs, params["input_weight"], bias, *recurrent) if tensor is not None]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):
-        return _Sequence.apply(run, last_only, inputs, params["input_weight"], bias, *recurrent)
+    run = _make_run(cell, params, inputs, noise)
+    differentiated = [inputs, params["input_weight"], run.bias, *run.recurrent.values()]
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in differentiated):
+        return _Sequence.apply(run, last_only, *differentiated)
     hidden = run.forward(last_only)
     run.release()
     return hidden
+
+
+def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a layer over whole sequences on the CPU, with the derivatives of all its updates on the way.
+
+    Args:
+        cell: the layer's cell.
+        params: its parameters, with a leading axis of variants.
+        inputs: (V, T, B, F), float32 or float64.
+        state: (V, B, S), before the first step.
+
+    Returns:
+        Derivatives (V, T, B, slots, H): update after update, the slopes by its arguments and then those by its blocks
+        (`Update.slopes`, without noise). States (V, T + 1, B, S): before each step, and after the last.
+    """
+    run = _make_run(cell, params, inputs, start=state)
+    run.forward(last_only=True)
+    derivatives, states = run.linearize(), run.states.clone()
+    run.release()
+    return derivatives, states
 
 
 @dataclass(frozen=True)
@@ -84,9 +100,9 @@ class Product:
         of_sources = [torch.cat([weights[g] for g in arguments], dim=-2) for arguments in self.arguments]
         return torch.cat(of_sources, dim=-1)
 
-    def is_made(self, update: int, step: int) -> bool:
+    def is_made(self, update: int, step: int, from_zero: bool = True) -> bool:
         """Whether it precedes that update of that step; the state zero, before the first step, adds nothing."""
-        return self.updates_before == update and (self.after or step > 0)
+        return self.updates_before == update and (self.after or step > 0 or not from_zero)
 
 
 @dataclass(frozen=True)
@@ -159,6 +175,17 @@ def _bias_of_arguments(cell: Cell, plan: Plan, params: Params, recurrent: dict[i
     return torch.cat(blocks, dim=-1)
 
 
+def _make_run(
+    cell: Cell, params: Params, inputs: Tensor, noise: Tensor | None = None, start: Tensor | None = None
+) -> _Run:
+    prepared = cell.prepare(params)
+    weights = cell.argument_weights(prepared)
+    plan = make_plan(cell)
+    recurrent = [product.weight(weights) for product in plan.products]
+    bias = _bias_of_arguments(cell, plan, params, cell.recurrent_biases(prepared))
+    return _Run(cell, noise, inputs, params["input_weight"], bias, recurrent, start)
+
+
 class _Sequence(torch.autograd.Function):
     """A run, and the gradient of its hidden units by the tensors that it was made with."""
 
@@ -218,8 +245,9 @@ class _Run:
         input_weight: Tensor,
         bias: Tensor | None,
         recurrent: Sequence[Tensor],
+        start: Tensor | None = None,
     ) -> None:
-        self.cell, self.noise, self.bias = cell, noise, bias
+        self.cell, self.noise, self.bias, self.start = cell, noise, bias, start
         self.plan, self.size = make_plan(cell), cell.hidden_size
         self.inputs, self.input_weight = inputs, input_weight
         self.recurrent = dict(zip(self.plan.products, recurrent, strict=True))
@@ -237,9 +265,9 @@ class _Run:
         for step in range(self.n_steps):
             if step % CHUNK == 0:
                 self._drive(slice(step, step + CHUNK))
-            for index, (forward, _) in enumerate(updates):
+            for index, (forward, *_) in enumerate(updates):
                 for product, arguments, sources, weight in products:
-                    if product.is_made(index, step):
+                    if product.is_made(index, step, self.start is None):
                         arguments[step].baddbmm_(sources[step], weight)
                 forward(step)
         hidden = self.states[:, 1:, :, : self.size]
@@ -276,6 +304,22 @@ class _Run:
         by_bias = None if self.bias is None else self.arguments.sum((1, 2))
         return by_inputs, by_input_weight.mT, by_bias, *(total.mT for total in by_recurrent.values())
 
+    def linearize(self) -> Tensor:
+        """Return the derivatives of all updates at all steps, (V, T, B, slots, H), on the CPU."""
+        counts = [len(update.arguments) + len(update.blocks) for update in self.cell.updates()]
+        derivatives = self.states.new_empty(*self.arguments.shape[:3], sum(counts), self.size)
+        n_rows = derivatives[..., 0, 0].numel()
+        n_parts = min(torch.get_num_threads(), n_rows)
+        parts = [(n_rows * part // n_parts, n_rows * (part + 1) // n_parts) for part in range(n_parts)]
+
+        def work(tasks: range) -> None:
+            for first_slot, (_, _, linearize) in zip(np.cumsum([0, *counts]), self._updates(), strict=False):
+                for task in tasks:
+                    linearize(derivatives.numpy(), int(first_slot), parts[task])
+
+        on_threads(work, n_parts)
+        return derivatives
+
     def release(self) -> None:
         """Give the memory back."""
         MEMORY.give_back(self.arguments, self.states, self.cotangents, self.flat_inputs)
@@ -285,7 +329,7 @@ class _Run:
         n_variants, n_steps, n_sequences, n_features = self.inputs.shape
         self.arguments = MEMORY.take(self.inputs, n_variants, n_steps, n_sequences, self.plan.n_slots * self.size)
         self.states = MEMORY.take(self.inputs, n_variants, n_steps + 1, n_sequences, self.cell.state_size)
-        self.states[:, 0] = 0
+        self.states[:, 0] = 0 if self.start is None else self.start
         self.cotangents = MEMORY.take(self.inputs, n_variants, n_sequences, self.cell.state_size)
         self.flat_inputs = MEMORY.take(self.inputs, n_variants, n_steps, n_sequences, n_features)
         self.flat_inputs.copy_(self.inputs)
@@ -343,8 +387,8 @@ class _Run:
     def _columns(self, first: int, count: int = 1) -> slice:
         return slice(first * self.size, (first + count) * self.size)
 
-    def _updates(self) -> list[tuple[Callable[[int], None], Callable[[int], None]]]:
-        """Return each of the cell's updates, and its way back, as functions of the step."""
+    def _updates(self) -> list[tuple[Callable[..., None], ...]]:
+        """Return each of the cell's updates, and its way back, as functions of the step; compiled, also `linearize`."""
         if self.noise is None:
             draws = self.states.new_empty(0, 0, 0, 0)
         else:
@@ -358,9 +402,10 @@ class _Run:
         for update in self.cell.updates(noisy=self.noise is not None):
             slots = tuple(self.plan.slots[g] for g in update.arguments)
             blocks = tuple((block, block in renewed) for block in update.blocks)
-            forward, backward = make(update.target, slots, blocks, update.draws, update.value, update.slopes)
+            forward, backward, *more = make(update.target, slots, blocks, update.draws, update.value, update.slopes)
             constants = tuple(number(constant) for constant in update.constants)
-            updates.append(tuple(partial(way, self.size, constants, *memory) for way in (forward, backward)))
+            ways = [partial(way, self.size, constants, *memory) for way in (forward, backward)]
+            updates.append((*ways, *(partial(way, self.size, constants, *memory[:2]) for way in more)))
             renewed.add(update.target)
         return updates
 

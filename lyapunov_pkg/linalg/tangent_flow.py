@@ -37,22 +37,24 @@ TARGET, SOURCE, AFTER, ADDS, FIRST_SLOT, N_WEIGHTS, N_SLOTS, WEIGHT_AT, MATRIX_A
 class Block:
     """One block of a Jacobian: the sum over its terms of diag(slopes) W, or of diag(slopes) where W is None.
 
+    A term's slopes are those of one slot, or the product of those of two.
+
     Attributes:
         target: block of rows of the tangent vectors to which it contributes.
         source: block of rows to which it is applied.
         after: whether to that block as it is after this step (an upper layer reads its input, LEM's y its z); such
             blocks must have been targets of earlier blocks.
-        terms: the slot of the slopes, and W (variant, size, size) or None.
+        terms: the slots of the slopes, and W (variant, size, size) or None.
     """
 
     target: int
     source: int
     after: bool
-    terms: tuple[tuple[int, Tensor | None], ...]
+    terms: tuple[tuple[tuple[int, ...], Tensor | None], ...]
 
 
 class _Plan(NamedTuple):
-    """What the kernels know of the Jacobians: `table` (block, column), the slots of all terms, weights as they need them."""
+    """What the kernels know of the Jacobians: `table` (block, column), slots (term, 2), weights as they need them."""
 
     table: NDArray
     slots: NDArray
@@ -80,9 +82,9 @@ def _run_group(
     """
     variant, first = at
     n_rows = shape.n_blocks * shape.padded_block_rows
-    while step < slopes.shape[2]:
+    while step < slopes.shape[1]:
         q, new = frames[step % 2], frames[(step + 1) % 2]
-        _form_group(plan, shape, space, slopes[:, variant, step, first : first + count], variant)
+        _form_group(plan, shape, space, slopes[variant, step, first : first + count], variant)
         for column in range(0, shape.padded_columns, PANEL):
             _multiply_group(plan, shape, space, q, new, column)
             if orthonormalizes[step]:
@@ -107,13 +109,15 @@ def _run_group(
 
 @compiled
 def _form_group(plan, shape, space, slopes, variant):
-    """The blocks of the Jacobians at one step, from slopes (slot, sequence, row): one sequence to a lane."""
+    """The blocks of the Jacobians at one step, from slopes (sequence, slot, row): one sequence to a lane."""
     gathered, matrices, size = space.gathered, space.matrices, shape.padded_block_rows
     width = lanes(gathered)
     for x in range(plan.slots.shape[0]):
-        for lane in range(slopes.shape[1]):
+        slot, times = plan.slots[x]
+        for lane in range(len(slopes)):
             for i in range(shape.block_rows):
-                gathered[(x * size + i) * width + lane] = slopes[plan.slots[x], lane, i]
+                slope = slopes[lane, slot, i] if times < 0 else slopes[lane, slot, i] * slopes[lane, times, i]
+                gathered[(x * size + i) * width + lane] = slope
     for p in range(plan.table.shape[0]):
         block = plan.table[p]
         n_weights, matrix_at = block[N_WEIGHTS], block[MATRIX_AT]
@@ -176,9 +180,9 @@ def _run_one(
     """Carry one trajectory on from `step`; as `_run_group`, with `count` 1."""
     variant, sequence = at
     n_rows = shape.n_blocks * shape.padded_block_rows
-    while step < slopes.shape[2]:
+    while step < slopes.shape[1]:
         new = frames[(step + 1) % 2]
-        _multiply_one(plan, shape, space, slopes[:, variant, step, sequence], variant, frames[step % 2], new)
+        _multiply_one(plan, shape, space, slopes[variant, step, sequence], variant, frames[step % 2], new)
         step += 1
         if orthonormalizes[step - 1]:
             orthonormalize_matrix(
@@ -208,8 +212,9 @@ def _multiply_one(plan, shape, space, slopes, variant, q, new):
     size, stride, formed, gathered = shape.padded_block_rows, shape.stride, space.matrices, space.gathered
     width = lanes(q)
     for x in range(plan.slots.shape[0]):
+        slot, times = plan.slots[x]
         for i in range(shape.block_rows):
-            gathered[x * size + i] = slopes[plan.slots[x], i]
+            gathered[x * size + i] = slopes[slot, i] if times < 0 else slopes[slot, i] * slopes[times, i]
     for p in range(plan.table.shape[0]):
         block = plan.table[p]
         source, target = block[SOURCE] * size, block[TARGET] * size
@@ -274,7 +279,7 @@ class TangentFlow:
         """Move the tangent vectors through steps with these slopes.
 
         Args:
-            slopes: (slot, variant, step, sequence, size), in the dtype of the tangent vectors.
+            slopes: (variant, step, sequence, slot, size), in the dtype of the tangent vectors.
             orthonormalizes: for each step, whether the vectors are orthonormalised after it.
 
         Returns:
@@ -341,19 +346,24 @@ class TangentFlow:
         weight_at = matrix_at = 0
         reached = set()
         for block in blocks:
-            matrices = [(slot, weight) for slot, weight in block.terms if weight is not None]
-            direct = [slot for slot, weight in block.terms if weight is None]
+            matrices = [(pair, weight) for pair, weight in block.terms if weight is not None]
+            direct = [pair for pair, weight in block.terms if weight is None]
             table.append((block.target, block.source, block.after, block.target in reached, len(slots), len(matrices),
                           len(block.terms), weight_at, matrix_at))  # fmt: skip
             reached.add(block.target)
-            slots += [slot for slot, _ in matrices] + direct
+            slots += [pair for pair, _ in matrices] + direct
             if matrices:
                 weights.append(self._weights([weight for _, weight in matrices]))
                 weight_at += weights[-1].size
             matrix_at += size * row_stride if matrices else size * width
         self.matrices_size = matrix_at if self.lanes > 1 else (size + 1) * lanes_of(self.numpy_dtype.itemsize)
         flat = np.concatenate([np.zeros(0, self.numpy_dtype), *weights])
-        return _Plan(np.array(table, np.int64), np.array(slots, np.int64), flat, row_stride)
+        return _Plan(
+            np.array(table, np.int64),
+            np.array([pair if len(pair) == 2 else (*pair, -1) for pair in slots], np.int64),
+            flat,
+            row_stride,
+        )
 
     def _weights(self, weights: Sequence[Tensor]) -> NDArray:
         """Weights of one block as the kernels read them, flat: (variant, row, column, term) or (variant, term, column, row)."""
@@ -395,7 +405,7 @@ class _Worker:
         run = _run_group if self.flow.lanes > 1 else _run_one
         count = min(self.flow.lanes, self.flow.n_sequences - at[1])
         step = interval = 0
-        while step < self.slopes.shape[2]:
+        while step < self.slopes.shape[1]:
             step, interval, needs_care = run(
                 plan, shape, self.space, self.room, self.limits, self.slopes, self.orthonormalizes, at, count, frames,
                 step, interval, self.squares, self.sines,
@@ -413,5 +423,5 @@ class _Worker:
         if self.flow.lanes > 1:
             _take_care_of_group(plan, shape, self.space, self.room, self.care, self.limits, count, q, new, *results)
         else:
-            slopes = self.slopes[:, variant, step, first]
+            slopes = self.slopes[variant, step, first]
             _take_care_of_one(plan, shape, self.space, self.care, slopes, variant, q, new, *results)
