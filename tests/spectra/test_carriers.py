@@ -117,7 +117,7 @@ def test_exponents_in_float32_are_as_good_as_with_lapack(architecture, p, reduce
     """One pass of Gram-Schmidt in float32 costs averages nothing: J ... J Q = Q R ... R telescopes."""
     double = network(architecture, 32, p=p, n_variants=1)
     rows = double.reduced_size if reduced else double.state_size
-    x = inputs(16, 30)
+    x = inputs(16, 10)  # few steps: chaotic networks soon go apart in float32 for other reasons
     expected = lapack_exponents(double, x, rows)
     single = double.to(dtype=torch.float32)
     tangents = torch.eye(rows).expand(1, 16, -1, -1)
