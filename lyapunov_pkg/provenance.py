@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).parent
 PACKAGE = PACKAGE_ROOT.name
-NUMERICAL_LIBRARIES = ("numpy", "torch", "xarray", "zarr", "scikit-learn")
+NUMERICAL_LIBRARIES = ("numba", "numpy", "torch", "xarray", "zarr", "scikit-learn")
 
 
 def stage_provenance(script: str | Path, definitions: Iterable[str] = ()) -> dict[str, str]:

@@ -127,7 +127,7 @@ def compiled_update(
                 of_arguments, of_blocks = slopes(load_arguments(arguments, a, u), load_sources(states, s, u), constants)
                 store_derivatives(derivatives, d, u, of_arguments + of_blocks)
 
-    digest = code_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
+    digest = source_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
     for kernel in (forward, backward, linearize):
         # Numba's cache looks for changes in this file alone; the name tells it of the others.
         kernel.__qualname__ = f"{kernel.__name__}_{value.__module__.rpartition('.')[-1]}_{digest}"
@@ -135,7 +135,7 @@ def compiled_update(
 
 
 @cache
-def code_digest(*modules: ModuleType) -> str:
+def source_digest(*modules: ModuleType) -> str:
     """Return a digest of the source of modules."""
     return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()[:16]
 
@@ -147,11 +147,13 @@ def starts(row: int, blocks: tuple[int, ...], size: int) -> tuple[int, ...]:
     """Return where each of `blocks` of a row begins."""
 
 
-@overload(starts, jit_options=INLINED)
-def _(row, blocks, size):
+def _starts(row, blocks, size):
     if len(blocks) == 0:
         return lambda row, blocks, size: ()
     return lambda row, blocks, size: (row + blocks[0] * size, *starts(row, blocks[1:], size))
+
+
+overload(starts, jit_options=INLINED)(_starts)
 
 
 def source_starts(
@@ -160,8 +162,7 @@ def source_starts(
     """Return where each of `blocks` begins, in the row or in that of the step after."""
 
 
-@overload(source_starts, jit_options=INLINED)
-def _(row, blocks, size, steps_on, stride):
+def _source_starts(row, blocks, size, steps_on, stride):
     if len(blocks) == 0:
         return lambda row, blocks, size, steps_on, stride: ()
     return lambda row, blocks, size, steps_on, stride: (
@@ -170,10 +171,13 @@ def _(row, blocks, size, steps_on, stride):
     )
 
 
+overload(source_starts, jit_options=INLINED)(_source_starts)
+
+
 # Access to memory. What is loaded and stored under different names never overlaps, which the compiler cannot see: it
 # would check all pairs at run time, or give up. Loads and stores say so in LLVM's terms (alias.scope, noalias).
 
-PLACES = ["target"] + [f"{kind} {n}" for kind in ("argument", "source", "draw", "cotangent") for n in range(1, 7)]
+PLACES = ["target"] + [f"{kind} {n}" for kind in ("argument", "source", "draw", "cotangent") for n in range(1, 9)]
 
 
 def _apart(builder: ir.IRBuilder, instruction: ir.Instruction, place: str) -> ir.Instruction:
@@ -241,8 +245,7 @@ def store_arguments(array, starts, u, slopes, cotangent):
     """Store each slope times the cotangent at `u` of the blocks that begin at `starts`."""
 
 
-@overload(store_arguments, jit_options=INLINED)
-def _(array, starts, u, slopes, cotangent):
+def _store_arguments(array, starts, u, slopes, cotangent):
     if len(starts) == 0:
         return lambda array, starts, u, slopes, cotangent: None
     store = STORE[f"argument {len(starts)}"]
@@ -254,12 +257,14 @@ def _(array, starts, u, slopes, cotangent):
     return store_all
 
 
+overload(store_arguments, jit_options=INLINED)(_store_arguments)
+
+
 def store_derivatives(array, starts, u, numbers):
     """Store each number at `u` of the blocks that begin at `starts`."""
 
 
-@overload(store_derivatives, jit_options=INLINED)
-def _(array, starts, u, numbers):
+def _store_derivatives(array, starts, u, numbers):
     if len(starts) == 0:
         return lambda array, starts, u, numbers: None
     store = STORE[f"cotangent {len(starts)}"]
@@ -271,12 +276,14 @@ def _(array, starts, u, numbers):
     return store_all
 
 
+overload(store_derivatives, jit_options=INLINED)(_store_derivatives)
+
+
 def add_to_cotangents(array, starts, u, slopes, cotangent):
     """Add each slope times the cotangent at `u` of the blocks that begin at `starts`."""
 
 
-@overload(add_to_cotangents, jit_options=INLINED)
-def _(array, starts, u, slopes, cotangent):
+def _add_to_cotangents(array, starts, u, slopes, cotangent):
     if len(starts) == 0:
         return lambda array, starts, u, slopes, cotangent: None
     load, store = LOAD[f"cotangent {len(starts)}"], STORE[f"cotangent {len(starts)}"]
@@ -286,6 +293,9 @@ def _(array, starts, u, slopes, cotangent):
         add_to_cotangents(array, starts[1:], u, slopes[1:], cotangent)
 
     return add_all
+
+
+overload(add_to_cotangents, jit_options=INLINED)(_add_to_cotangents)
 
 
 # Functions of numbers. In float32 they are made of arithmetic that LLVM vectorises; in float64, where speed matters
@@ -319,8 +329,7 @@ def exp_parts(x):
     return _float_of_bits((_bits_of_float(shifted) + BIAS) << MANTISSA_BITS), q
 
 
-@overload(base.sigmoid, jit_options=INLINED)
-def _(a):
+def _sigmoid(a):
     def in_float32(a):
         p, q = exp_parts(-abs(a))
         e = p + p * q
@@ -333,8 +342,7 @@ def _(a):
     return in_float32 if a == types.float32 else in_float64
 
 
-@overload(base.sigmoid_slope, jit_options=INLINED)
-def _(a):
+def _sigmoid_slope(a):
     def in_float32(a):
         p, q = exp_parts(-abs(a))
         e = p + p * q
@@ -348,8 +356,7 @@ def _(a):
     return in_float32 if a == types.float32 else in_float64
 
 
-@overload(base.tanh, jit_options=INLINED)
-def _(a):
+def _tanh(a):
     def in_float32(a):
         p, q = exp_parts(-TWO * abs(a))
         e_minus_1 = p * q + (p - ONE)
@@ -362,8 +369,7 @@ def _(a):
     return in_float32 if a == types.float32 else in_float64
 
 
-@overload(base.tanh_slope, jit_options=INLINED)
-def _(a):
+def _tanh_slope(a):
     def in_float32(a):
         p, q = exp_parts(-TWO * abs(a))
         e = p + p * q
@@ -377,13 +383,22 @@ def _(a):
     return in_float32 if a == types.float32 else in_float64
 
 
-@overload(base.relu, jit_options=INLINED)
-def _(a):
+def _relu(a):
     zero = ZERO if a == types.float32 else 0.0
     return lambda a: zero if a < zero else a
 
 
-@overload(base.relu_slope, jit_options=INLINED)
-def _(a):
+def _relu_slope(a):
     zero, one = (ZERO, ONE) if a == types.float32 else (0.0, 1.0)
     return lambda a: one if a >= zero else zero
+
+
+for of_tensors, of_numbers in (
+    (base.sigmoid, _sigmoid),
+    (base.sigmoid_slope, _sigmoid_slope),
+    (base.tanh, _tanh),
+    (base.tanh_slope, _tanh_slope),
+    (base.relu, _relu),
+    (base.relu_slope, _relu_slope),
+):
+    overload(of_tensors, jit_options=INLINED)(of_numbers)

@@ -24,7 +24,7 @@ from lyapunov_pkg.training.variants import Variant, variant_coordinates
 
 # Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
 VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
-EVALUATION_BATCH = 1000  # test samples at once; bounds memory, changes no number beyond rounding
+EVALUATION_BATCH = 250  # test samples at once; bounds memory, changes no number beyond rounding
 
 
 @dataclass(frozen=True)
