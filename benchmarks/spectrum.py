@@ -33,6 +33,8 @@ PEERS = {
 # These need minutes for all exponents of 512 units.
 SHORTENED = ("automatic", "jax", "lyapax", "clvlib")
 SHORT_STEPS = 20
+INTERVALS = "intervals"
+"""Name, among those of the cases, of the table of `orthonormalize_every`."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,8 @@ def available(names: list[str]) -> dict[str, Any]:
     return {name: found[name] for name in names if name in found}
 
 
-def errors(case: Case, results: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return "leading half / all": the largest absolute difference from the float64 reference, in nats per step."""
+def errors(case: Case, results: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Return the largest difference from the float64 reference, nats per step: in the leading half, and in all."""
     import numpy as np
     import peers_torch
     import torch
@@ -179,10 +181,9 @@ def errors(case: Case, results: Mapping[str, np.ndarray]) -> dict[str, str]:
     found = {}
     for name, exponents in results.items():
         reference = -np.sort(-logs[:, : steps_of(case, name)].mean(dim=1).numpy(), axis=-1)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # -inf less -inf, where both find a singular Jacobian
             difference = np.where(exponents == reference, 0.0, np.abs(exponents - reference))
-        leading = difference[:, : math.ceil(case.columns / 2)]
-        found[name] = f"{leading.max():.0e} / {difference.max():.0e}"
+        found[name] = difference[:, : math.ceil(case.columns / 2)].max(), difference.max()
     return found
 
 
@@ -208,13 +209,13 @@ def compare(selected: list[Case], peers: Mapping[str, Any], n_cores: int) -> Non
     speed, agreement, first_calls = [], [], []
     rate = best_product_rate()
     for case in selected:
-        print(f"{case.name}", file=sys.stderr)
+        print(case.name, file=sys.stderr)
         timings = measure.interleaved(contestants(case, peers, n_cores), case.repetitions)
         rate = max(rate, best_product_rate())
         row = [case.label, str(case.columns)]
         found = errors(case, {name: timing.result for name, timing in timings.items()})
-        agreement.append([*row, *(found[name] for name in timings)])
-        first_calls.append([*row, *(f"{timing.first_call - timing.median:.1f}" for timing in timings.values())])
+        agreement.append([*row, *(f"{leading:.0e} / {largest:.0e}" for leading, largest in found.values())])
+        first_calls.append([*row, *(f"{max(0, t.first_call - t.median):.1f}" for t in timings.values())])
         speed.append((case, timings))
     header = ["units × sequences × steps", "exponents"]
     peer_names = [PEERS[name] for name in peers]
@@ -302,17 +303,22 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, help="rounds of each case")
     parser.add_argument("--quick", action="store_true", help="few rounds, and 5 steps of the large networks: a minute")
     parser.add_argument("--threads", type=int, default=2, help="cores for all contestants alike (default 2)")
-    parser.add_argument("--interval", default="auto", help="orthonormalize_every of the last table (default auto)")
+    parser.add_argument(
+        "--interval",
+        default="auto",
+        type=lambda text: int(text) if text.isdigit() else text,
+        help="orthonormalize_every of the last table (default auto)",
+    )
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     arguments = parser.parse_args()
-    selected = [
-        case
-        for case in cases(arguments.quick)
-        if any(fnmatch.fnmatch(case.name, pattern) for pattern in arguments.cases)
-    ]
+    named = {case.name: case for case in cases(arguments.quick)} | {INTERVALS: None}
+    names = [name for name in named if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.cases)]
+    if not names:
+        parser.error(f"--cases: got {' '.join(arguments.cases)}, expected patterns of the names that --list prints")
     if arguments.list:
-        print("\n".join(case.name for case in selected))
+        print("\n".join(names))
         return
+    selected = [named[name] for name in names if name != INTERVALS]
     if arguments.repetitions:
         selected = [replace(case, repetitions=arguments.repetitions) for case in selected]
     measure.use_cores(arguments.threads)
@@ -325,8 +331,8 @@ def main() -> None:
     print(f"## Lyapunov spectra\n\n{measure.machine(arguments.threads, packages)}.\n")
     if selected:
         compare(selected, available(arguments.peers), arguments.threads)
-    interval = int(arguments.interval) if arguments.interval.isdigit() else arguments.interval
-    compare_intervals(interval, arguments.quick)
+    if INTERVALS in names:
+        compare_intervals(arguments.interval, arguments.quick)
     print(f"\nThe whole run took {(time.perf_counter() - start) / 60:.1f} minutes.")
 
 
