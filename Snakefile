@@ -11,6 +11,7 @@ configfile: str(Path(workflow.basedir, "config.yaml"))
 
 
 include: "rules/common.smk"
+include: "rules/cache.smk"
 include: "rules/datasets.smk"
 include: "rules/training.smk"
 include: "rules/spectra.smk"

@@ -5,7 +5,8 @@ rule aelle_smnist:
     input:
         spectra=smnist_shards("spectra"),
     output:
-        directory("results/aelle/smnist_{experiment}.zarr"),
+        "results/aelle/smnist_{experiment}.zarr.zip",
+    cache: "omit-software"
     log:
         "results/logs/aelle/smnist_{experiment}.log",
     wildcard_constraints:

@@ -35,7 +35,7 @@ def shard_indices(shard):
 def smnist_shards(stage):
     """Every shard store of a stage, over architectures and shards."""
     return expand(
-        f"results/{stage}/smnist/{{architecture}}/{{shard}}.zarr",
+        f"results/{stage}/smnist/{{architecture}}/{{shard}}.zarr.zip",
         architecture=SMNIST["architectures"],
         shard=range(n_shards()),
     )

@@ -3,9 +3,10 @@
 
 rule train_smnist:
     input:
-        dataset="results/datasets/smnist.zarr",
+        dataset="results/datasets/smnist.zarr.zip",
     output:
-        directory("results/training/smnist/{architecture}/{shard}.zarr"),
+        "results/training/smnist/{architecture}/{shard}.zarr.zip",
+    cache: "omit-software"
     log:
         "results/logs/training/smnist/{architecture}/{shard}.log",
     threads: 1
