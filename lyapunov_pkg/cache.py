@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -65,13 +66,25 @@ def prepare_cache(directory: str | Path) -> Path:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
                 share(folder)
-        with in_use(path):
-            pass
-        if not os.access(path / "results", os.W_OK):
-            raise PermissionError(f"not writable: {path / 'results'}")
+        check_writable(path / "results")
     except OSError as error:
         raise OSError(f"cache_directory is {directory}, which cannot be used: {error}") from error
     return path
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make a folder if it is missing.
+
+    Raises:
+        OSError: it cannot be made, or nothing can be written in it.
+    """
+    folder = Path(folder).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write in the folder {folder}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -13,8 +13,7 @@ rule aelle_smnist:
         experiment="final|pretrained",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **job_resources("aelle_smnist"),
     conda:
         "../envs/workflow.yaml"
     params:

@@ -6,19 +6,19 @@ import snakemake.workflow
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.local import OutputFileCache
 
-from lyapunov_pkg.cache import in_use, prepare_cache, record_user, take_out_damaged_links, take_out_if_damaged
+from lyapunov_pkg.cache import check_writable, in_use, prepare_cache, record_user, take_out_damaged_links, take_out_if_damaged
 from lyapunov_pkg.locks import lock_for_this_process
 from lyapunov_pkg.store import remove_partial_files
 
 try:
     CACHE = prepare_cache(config["cache_directory"])
+    if workflow.is_main_process:
+        check_writable("results")
+        take_out_damaged_links(CACHE, "results")
 except OSError as error:
     raise WorkflowError(str(error)) from None
 
 os.environ[LOCATION_ENVVAR] = str(CACHE / "results")  # Snakemake looks for it after it has read this
-
-if workflow.is_main_process:
-    take_out_damaged_links(CACHE, "results")
 
 
 class CheckedCache(OutputFileCache):
@@ -31,8 +31,11 @@ class CheckedCache(OutputFileCache):
             await super().fetch(job)
 
     async def store(self, job):
-        with in_use(CACHE):
-            await super().store(job)
+        try:
+            with in_use(CACHE):
+                await super().store(job)
+        except OSError as error:
+            raise WorkflowError(f"cannot keep the result of {job} in the cache {CACHE}: {error}") from None
 
 
 # Snakemake has no setting for it: where it makes its cache, it now makes this one.

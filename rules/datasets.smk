@@ -7,6 +7,9 @@ rule smnist_dataset:
     cache: "omit-software"
     log:
         "results/logs/datasets/smnist.log",
+    threads: 1
+    resources:
+        **job_resources("smnist_dataset"),
     conda:
         "../envs/workflow.yaml"
     params:

@@ -22,12 +22,20 @@ rule draw_figure:
         unpack(lambda wildcards: SMNIST_FIGURES[wildcards.figure]),
     output:
         pdf="results/figures/{figure}.pdf",
-        png=report("results/figures/{figure}.png", category="Chapter 3", subcategory="Figures"),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: chapter(wildcards.figure),
+            subcategory="Figures",
+        ),
         drawn_from="results/figures/{figure}.zarr.zip",
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
         figure="|".join(SMNIST_FIGURES),
+    threads: 1
+    resources:
+        **job_resources("draw_figure"),
     conda:
         "../envs/workflow.yaml"
     params:

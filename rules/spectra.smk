@@ -12,8 +12,7 @@ rule spectra_smnist:
         "results/logs/spectra/smnist/{architecture}/{shard}.log",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        **job_resources("spectra_smnist"),
     conda:
         "../envs/workflow.yaml"
     params:

@@ -11,8 +11,7 @@ rule train_smnist:
         "results/logs/training/smnist/{architecture}/{shard}.log",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        **job_resources("train_smnist"),
     conda:
         "../envs/workflow.yaml"
     params:

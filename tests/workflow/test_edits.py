@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.store import open_store
-from tests.workflow.conftest import SMALL, RunSnakemake, jobs, outputs
+from tests.workflow.conftest import ROOT, SMALL, RunSnakemake, jobs, outputs
 
 FIGURES_AND_TABLES = {"draw_figure": 9, "write_table": 5, "all": 1}
 Plan = Callable[..., tuple[dict[str, int], set[str]]]
@@ -180,3 +182,11 @@ def test_damaged_entries_of_the_cache_are_made_anew(
     result = run_snakemake(folder, target)
     assert result.returncode == 0, result.stderr
     assert (folder / target).read_bytes() == (finished / target).read_bytes()
+
+
+def test_dry_run_at_the_dissertations_scale_is_quick(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    began = time.monotonic()
+    result = run_snakemake(tmp_path, "--dry-run", configuration=paper)
+    assert time.monotonic() - began < 20  # seconds; about 4 on two cores
+    assert jobs(result.stdout + result.stderr)["train_smnist"] == 80
