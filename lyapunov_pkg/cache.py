@@ -104,7 +104,7 @@ def record_user(cache: Path, results: str | Path) -> None:
 
 def take_out_if_damaged(entry: Path) -> bool:
     """Delete a result from the cache if it is damaged, saying so on standard error; else note that it is used now."""
-    if not entry.exists():
+    if not os.access(entry, os.R_OK):  # which whoever takes it will say
         return False
     problem = damage(entry)
     if problem:

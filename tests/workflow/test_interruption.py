@@ -76,7 +76,7 @@ def test_killed_at_random_moments_ends_with_the_same_bits(tmp_path: Path, run_sn
             assert process.wait(120) == 0, (directory / "output.txt").read_text()
             break
         try:
-            process.wait(chance.uniform(0.1, 0.7) * duration)
+            process.wait(chance.uniform(0.1, 0.5) * duration)
         except subprocess.TimeoutExpired:
             kill(process, victims[kills % len(victims)])
             kills += 1
