@@ -1,12 +1,13 @@
 PYTHON ?= python3
 CORES ?= 2
 ARGS ?=
+PROFILE ?=
 BIN := .venv/bin
 
-.PHONY: run test report benchmarks clean lock
+.PHONY: run test report cache benchmarks clean lock
 
-run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml
-	$(BIN)/snakemake --cores $(CORES) $(ARGS)
+run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
+	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
 test: .venv/installed  ## the default test suite
 	$(BIN)/pytest $(ARGS)
@@ -14,11 +15,14 @@ test: .venv/installed  ## the default test suite
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
+cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
+	$(BIN)/python -m lyapunov_pkg.cache $(or $(ARGS),list)
+
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
 
-clean:  ## everything that the workflow made (the downloads stay)
-	rm -rf results/datasets results/training results/spectra results/aelle results/tables results/figures results/logs
+clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
+	rm -rf results/datasets results/training results/spectra results/aelle results/tables results/figures results/logs results/report.html
 
 lock:  ## the lock files anew, from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \

@@ -1,11 +1,11 @@
 # Figures: name of the figure, and the stores that it is drawn from.
 
-FINAL = {"final": "results/aelle/smnist_final.zarr"}
-PRETRAINED = {"pretrained": "results/aelle/smnist_pretrained.zarr"}
+FINAL = {"final": "results/aelle/smnist_final.zarr.zip"}
+PRETRAINED = {"pretrained": "results/aelle/smnist_pretrained.zarr.zip"}
 
 SMNIST_FIGURES = {
     "fig_3_5": {"spectra": smnist_shards("spectra")},
-    "fig_3_9": {**FINAL, "examples": "results/datasets/smnist.zarr"},
+    "fig_3_9": {**FINAL, "examples": "results/datasets/smnist.zarr.zip"},
     "fig_3_10": PRETRAINED,
     "fig_3_11": PRETRAINED,
     "fig_3_12": FINAL,
@@ -22,12 +22,20 @@ rule draw_figure:
         unpack(lambda wildcards: SMNIST_FIGURES[wildcards.figure]),
     output:
         pdf="results/figures/{figure}.pdf",
-        png=report("results/figures/{figure}.png", category="Chapter 3", subcategory="Figures"),
-        drawn_from=directory("results/figures/{figure}.zarr"),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: chapter(wildcards.figure),
+            subcategory="Figures",
+        ),
+        drawn_from="results/figures/{figure}.zarr.zip",
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
         figure="|".join(SMNIST_FIGURES),
+    threads: 1
+    resources:
+        **job_resources("draw_figure"),
     conda:
         "../envs/workflow.yaml"
     params:
