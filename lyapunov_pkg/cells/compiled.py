@@ -116,7 +116,7 @@ def compiled_update(
     places = tuple(range(len(slots) + len(blocks)))
 
     def linearize(size, constants, arguments, states, derivatives, first_slot, rows):
-        n_variants, n_steps, n_sequences, width = arguments.shape
+        _, n_steps, n_sequences, width = arguments.shape
         state_size, n_slots = states.shape[3], derivatives.shape[3]
         for row in range(rows[0], rows[1]):
             before = (row + row // (n_steps * n_sequences) * n_sequences) * state_size

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.vectors import (
     lanes,
     load,

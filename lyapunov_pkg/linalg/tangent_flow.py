@@ -1,4 +1,4 @@
-"""Tangent vectors carried along many trajectories on the CPU: multiplied by Jacobians and orthonormalised, step by step.
+"""Tangent vectors carried along many trajectories on the CPU: multiplied by Jacobians and orthonormalised.
 
 A Jacobian is not formed by the caller, nor kept for longer than a step: it is given by what it is made of, products of
 the network's own weights with slopes that change from step to step (`Block`). Each trajectory, or each group of as many
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_matrix, put_rows, take_rows
 from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.interleaved import (
     PANEL,
     multiply_panel,
@@ -283,8 +283,8 @@ class TangentFlow:
             orthonormalizes: for each step, whether the vectors are orthonormalised after it.
 
         Returns:
-            log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each orthonormalisation;
-                -inf for lost directions, which come last, NaN for what is not finite.
+            log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each
+                orthonormalisation; -inf for lost directions, which come last, NaN for what is not finite.
             sines: (interval, variant, sequence), float64: smallest sine of the angle between a vector and the span of
                 those before it, from which the error of log_r follows (eps / sine).
         """
@@ -366,7 +366,7 @@ class TangentFlow:
         )
 
     def _weights(self, weights: Sequence[Tensor]) -> NDArray:
-        """Weights of one block as the kernels read them, flat: (variant, row, column, term) or (variant, term, column, row)."""
+        """Weights of one block in the order of the kernels: (variant, row, column, term), or (variant, term, column, row)."""
         size = self.shape.padded_block_rows
         padded = np.zeros((len(weights), self.n_variants, size, size), self.numpy_dtype)
         for term, weight in enumerate(weights):

@@ -1,11 +1,11 @@
 """Inner loops of the CPU kernels, written as LLVM vector instructions through Numba.
 
-Plain Numba loops leave most of a core's arithmetic unused here: LLVM neither keeps a tile of sums in registers nor turns
-reductions into vector code by itself. The three intrinsics below do just that, for tiles whose size is known when they
+Plain Numba loops leave most of a core's arithmetic unused here: LLVM neither keeps a tile of sums in registers nor
+turns reductions into vector code by itself. The intrinsics below do just that, for tiles whose size is known when they
 are compiled; everything around them is ordinary Numba.
 
-A *vector* holds `lanes(array)` numbers, as many as a register of this machine does. Arrays are flat, offsets and strides
-count numbers. All intrinsics work in float32 and float64.
+A *vector* holds `lanes(array)` numbers, as many as a register of this machine does. Arrays are flat, offsets and
+strides count numbers. All intrinsics work in float32 and float64.
 """
 
 from __future__ import annotations

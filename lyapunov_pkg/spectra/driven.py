@@ -121,7 +121,7 @@ def driven_system(
 
 
 def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
-    """Refuse a warm-up that leaves nothing to measure, and an interval that is neither positive nor, if allowed, "auto".
+    """Refuse a warm-up that leaves nothing to measure, and an interval that is not positive (nor "auto", if allowed).
 
     Raises:
         ValueError: one of them.

@@ -205,9 +205,9 @@ def lyapunov_spectrum(
             first (LSTM: h, c); default zeros, or what a system itself starts from.
         warmup: number of first time steps that move state and tangent vectors but are not measured.
         orthonormalize_every: steps from one QR decomposition to the next (T_ON of Algorithm 2). Larger is faster;
-            trailing exponents lose accuracy first. "auto" makes intervals as long as rounding errors move no exponent by
-            more than 1e-4 nats per step, which pays where the spectrum is narrow; the attributes `longest_interval`
-            and `n_orthonormalizations` of the result say what it chose.
+            trailing exponents lose accuracy first. "auto" makes intervals as long as rounding errors move no exponent
+            by more than 1e-4 nats per step, which pays where the spectrum is narrow; the attributes
+            `longest_interval` and `n_orthonormalizations` of the result say what it chose.
         dtype: torch.float32 or torch.float64; default that of the network, else of the inputs.
         device: default that of the network, else of the inputs.
         differentiable: return a tensor through which a loss can be back-propagated; see below.

@@ -82,10 +82,9 @@ def test_restoring_takes_the_same_steps_again():
 @pytest.mark.parametrize("n_sequences", [3, 19], ids=["one by one", "in groups"])
 def test_singular_jacobians_and_states_that_are_not_finite_cost_only_themselves(n_sequences):
     """A ReLU network whose units are silent loses directions; one trajectory starts at infinity."""
-    stacked = Network.from_params(
-        "rnn", {"layer_0.input_weight": torch.eye(4)[None, :, :3].double(), "layer_0.recurrent_weight": torch.eye(4)[None].double()},
-        nonlinearity="relu",
-    )  # fmt: skip
+    weights = torch.eye(4, dtype=torch.float64)[None]
+    params = {"layer_0.input_weight": weights[:, :, :3], "layer_0.recurrent_weight": weights}
+    stacked = Network.from_params("rnn", params, nonlinearity="relu")
     x = inputs(n_sequences)
     start = torch.ones(1, n_sequences, 4, dtype=torch.float64)
     start[0, 1] = -torch.inf
