@@ -78,7 +78,7 @@ def one_by_one(n_blocks: int, block_rows: int, n_columns: int, dtype: np.dtype, 
 
 
 def spaced(rows: int) -> int:
-    """Rows from one column of a group to the next: a multiple of 4 KiB apart, columns displace each other in the cache."""
+    """Rows from one column of a group to the next: columns 4 KiB apart displace each other in the cache."""
     return rows + 4 if rows % 8 == 0 else rows
 
 

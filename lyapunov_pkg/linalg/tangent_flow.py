@@ -366,7 +366,7 @@ class TangentFlow:
         )
 
     def _weights(self, weights: Sequence[Tensor]) -> NDArray:
-        """Weights of one block in the order of the kernels: (variant, row, column, term), or (variant, term, column, row)."""
+        """Weights of one block as kernels read them: (variant, row, column, term) or (variant, term, column, row)."""
         size = self.shape.padded_block_rows
         padded = np.zeros((len(weights), self.n_variants, size, size), self.numpy_dtype)
         for term, weight in enumerate(weights):
