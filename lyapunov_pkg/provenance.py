@@ -32,6 +32,12 @@ def stage_provenance(script: str | Path, definitions: Iterable[str] = ()) -> dic
 
 
 @functools.cache
+def package_version() -> str:
+    """Return the version of this package."""
+    return version("lyapunov-pkg")
+
+
+@functools.cache
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that results depend on numerically."""
     return {name: version(name) for name in NUMERICAL_LIBRARIES}

@@ -13,14 +13,13 @@ import sys
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 from zarr.storage import MemoryStore, ZipStore
 
-from lyapunov_pkg.provenance import library_versions
+from lyapunov_pkg.provenance import library_versions, package_version
 
 PARTIAL = ".partial"  # how the name of a file ends while it is being written
 
@@ -47,7 +46,7 @@ def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, A
     if unlabelled:
         raise ValueError(f"variables without units and long_name: {unlabelled}; every stored variable needs both")
     path = Path(path)
-    versions = {"python": sys.version.split()[0], "lyapunov-pkg": version("lyapunov-pkg")} | library_versions()
+    versions = {"python": sys.version.split()[0], "lyapunov-pkg": package_version()} | library_versions()
     dataset = dataset.assign_attrs(
         configuration=json.dumps(configuration, sort_keys=True), software=json.dumps(versions, sort_keys=True)
     )
