@@ -26,11 +26,11 @@ INLINED = {"forceinline": True}  # A loop that calls a function is not vectorise
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 ZERO, ONE, TWO, FOUR = (np.float32(number) for number in range(5) if number != 3)
-LOWEST_EXPONENT = np.float32(-87)  # exp of it is the smallest normal number, about
+LOWEST_EXPONENT = np.float32(-104)  # exp of it is 0
 LOG2_E = np.float32(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 ROUNDER = np.float32(1.5 * 2**23)  # added to a number below 2^22 it leaves the nearest integer in the last bits
-BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
+BIAS, MANTISSA_BITS, HALF = np.int32(127), np.int32(23), np.int32(1)
 # exp(r) = 1 + r + r² P(r) for |r| <= ln(2)/2 to 1e-7 (Cephes, expf).
 P_5, P_4, P_3, P_2, P_1, P_0 = (
     np.float32(c)
@@ -320,19 +320,32 @@ def _bits_of_float(typing_context, number):
 
 @register_jitable(**INLINED)
 def exp_parts(x):
-    """Return (p, q) with exp(x) = p + p q, p a power of 2 and |q| < 1/2, for x <= 0; NaN gives NaN."""
+    """Return (p, q) with exp(x) = p[0] p[1] (1 + q), p powers of 2 and |q| < 1/2, for x <= 0; NaN gives NaN.
+
+    The power is in two factors because it can be below the smallest normal number.
+    """
     x = LOWEST_EXPONENT if x < LOWEST_EXPONENT else x
     shifted = x * LOG2_E + ROUNDER
     exponent = shifted - ROUNDER
     r = x - exponent * LN_2_HIGH - exponent * LN_2_LOW
     q = (((((P_5 * r + P_4) * r + P_3) * r + P_2) * r + P_1) * r + P_0) * (r * r) + r
-    return _float_of_bits((_bits_of_float(shifted) + BIAS) << MANTISSA_BITS), q
+    integer = _bits_of_float(shifted) - _bits_of_float(ROUNDER)
+    half = integer >> HALF
+    first = _float_of_bits((half + BIAS) << MANTISSA_BITS)
+    second = _float_of_bits((integer - half + BIAS) << MANTISSA_BITS)
+    return (first, second), q
+
+
+@register_jitable(**INLINED)
+def exp(x):
+    """Return exp(x), for x <= 0; down to 0."""
+    (first, second), q = exp_parts(x)
+    return (first + first * q) * second
 
 
 def _sigmoid(a):
     def in_float32(a):
-        p, q = exp_parts(-abs(a))
-        e = p + p * q
+        e = exp(-abs(a))
         s = ONE / (ONE + e)
         return s if a >= ZERO else e * s
 
@@ -344,8 +357,7 @@ def _sigmoid(a):
 
 def _sigmoid_slope(a):
     def in_float32(a):
-        p, q = exp_parts(-abs(a))
-        e = p + p * q
+        e = exp(-abs(a))
         s = ONE / (ONE + e)
         return e * s * s
 
@@ -358,7 +370,8 @@ def _sigmoid_slope(a):
 
 def _tanh(a):
     def in_float32(a):
-        p, q = exp_parts(-TWO * abs(a))
+        (first, second), q = exp_parts(-TWO * abs(a))
+        p = first * second
         e_minus_1 = p * q + (p - ONE)
         t = -e_minus_1 / (TWO + e_minus_1)
         return t if a >= ZERO else -t
@@ -371,8 +384,7 @@ def _tanh(a):
 
 def _tanh_slope(a):
     def in_float32(a):
-        p, q = exp_parts(-TWO * abs(a))
-        e = p + p * q
+        e = exp(-TWO * abs(a))
         s = ONE / (ONE + e)
         return FOUR * e * s * s
 
