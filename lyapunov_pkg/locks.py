@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ def file_lock(path: str | Path, *, shared: bool = False, wait: bool = True) -> I
     Args:
         path: the lock file; everyone may lock it, whoever made it.
         shared: many may hold the lock at once, unless somebody wants it alone.
-        wait: wait until the lock is free.
+        wait: wait until the lock is free, saying so on standard error.
 
     Raises:
         BlockingIOError: another process holds it, and `wait` is false.
@@ -26,7 +27,14 @@ def file_lock(path: str | Path, *, shared: bool = False, wait: bool = True) -> I
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         share(path)
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            print(f"waiting for another process, which holds {path}", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, kind)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -14,7 +14,7 @@ import pytest
 from tests.workflow.conftest import ROOT, SMALL, environment, snakemake_command
 from tests.workflow.slurm import Slurm, missing_programs
 
-# The test cluster keeps no accounts of ended jobs (no sacct), and does not mind being asked often.
+# The test cluster keeps no accounts of ended jobs (no sacct).
 OPTIONS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 
 
@@ -35,6 +35,7 @@ def slurm() -> Iterator[Slurm]:
 
 def start(slurm: Slurm, directory: Path, *targets: str, configuration: dict) -> subprocess.Popen[str]:
     command = snakemake_command(directory, *OPTIONS, *targets, configuration=configuration, profile="slurm")
+    command[command.index("snakemake")] = "tests.workflow.asking_often"
     variables = environment() | slurm.environment
     with (directory / "output.txt").open("w") as output:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=variables, text=True)
