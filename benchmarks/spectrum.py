@@ -60,7 +60,7 @@ class Case:
     n_exponents: int | None
     state: str = "hidden"
     gain: float = 1.0
-    repetitions: int = 7
+    repetitions: int = 5
     shortened: bool = False
 
     @property
