@@ -76,14 +76,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine(n_cores: int, packages: Sequence[str]) -> str:
-    """Return one line that says what was measured on: processor, cores, and versions of those packages."""
+    """Return one line that says what was measured on: processor, cores, other work, versions of those packages."""
     versions = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
             versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    return f"{_processor()}, {n_cores} cores; {', '.join(versions)}"
+    load = f"load average {os.getloadavg()[0]:.1f} before; " if hasattr(os, "getloadavg") else ""
+    return f"{_processor()}, {n_cores} core{'s' * (n_cores > 1)}; {load}{', '.join(versions)}"
 
 
 def _processor() -> str:

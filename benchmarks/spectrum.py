@@ -60,7 +60,7 @@ class Case:
     n_exponents: int | None
     state: str = "hidden"
     gain: float = 1.0
-    repetitions: int = 7
+    repetitions: int = 5
     shortened: bool = False
 
     @property
@@ -271,7 +271,7 @@ def compare_intervals(interval: str | int, quick: bool) -> None:
             [
                 f"{architecture}, {state}",
                 f"{reference.max().item():.2f} to {reference.min().item():.2f}",
-                str(timings[interval].result.attrs["orthonormalize_every"]),
+                "{n_orthonormalizations}, {longest_interval}".format(**timings[interval].result.attrs),
                 measure.ratio(timings[1], timings[interval]),
                 *(f"{error:.0e}" for error in found),
             ]
@@ -283,7 +283,7 @@ def compare_intervals(interval: str | int, quick: bool) -> None:
     header = [
         "network, state",
         "exponents, nat/step",
-        "steps chosen",
+        "QRs in 112 steps, longest interval",
         "speed-up",
         "error at 1",
         f"error at {interval!r}",
