@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from lyapunov_pkg.cells.base import Cell, Params, SlopesFunction, UnitFunction, Units
 from lyapunov_pkg.cells.compiled import compiled_update
-from lyapunov_pkg.linalg.layout import on_threads
+from lyapunov_pkg.linalg.layout import on_threads, single_threaded_torch
 
 COMPILED_PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
 CHUNK = 4
@@ -67,8 +67,10 @@ def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor
         (`Update.slopes`, without noise). States (V, T + 1, B, S): before each step, and after the last.
     """
     run = _make_run(cell, params, inputs, start=state)
-    run.forward(last_only=True)
-    derivatives, states = run.linearize(), run.states.clone()
+    with single_threaded_torch():
+        run.forward(last_only=True)
+    derivatives, states = run.linearize(), run.states
+    run.states = None  # not to be given back
     run.release()
     return derivatives, states
 
@@ -322,7 +324,8 @@ class _Run:
 
     def release(self) -> None:
         """Give the memory back."""
-        MEMORY.give_back(self.arguments, self.states, self.cotangents, self.flat_inputs)
+        held = (self.arguments, self.states, self.cotangents, self.flat_inputs)
+        MEMORY.give_back(*(tensor for tensor in held if tensor is not None))
         self.arguments = self.states = self.cotangents = self.flat_inputs = None
 
     def _take_memory(self) -> None:
