@@ -15,7 +15,7 @@ report: .venv/installed  ## results as one HTML page, once `make run` has made t
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
 clean:  ## everything that the workflow made (the downloads stay)
-	rm -rf results/datasets results/training results/spectra results/aelle results/tables results/figures results/logs
+	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs
 
 lock:  ## the lock files anew, from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --constraint .ci/lock-constraints.txt \

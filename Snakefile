@@ -15,6 +15,7 @@ include: "rules/datasets.smk"
 include: "rules/training.smk"
 include: "rules/spectra.smk"
 include: "rules/aelle.smk"
+include: "rules/systems.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 
@@ -28,6 +29,11 @@ rule all:
     default_target: True
     input:
         targets(FIGURES, TABLES),
+
+
+rule chapter_1:
+    input:
+        targets([name for name in FIGURES if name.startswith("fig_1")], []),
 
 
 rule chapter_3:

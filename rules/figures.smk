@@ -14,23 +14,32 @@ SMNIST_FIGURES = {
     "fig_3_15": FINAL,
     "fig_3_b3": FINAL,
 }
-FIGURES.extend(SMNIST_FIGURES)
+LORENZ_FIGURES = {name: {"lorenz": "results/systems/lorenz.zarr"} for name in ("fig_1_1", "fig_1_2")}
+FIGURE_STORES = LORENZ_FIGURES | SMNIST_FIGURES
+FIGURES.extend(FIGURE_STORES)
+
+
+def chapter(name):
+    """The number of the chapter that a figure or table stands in."""
+    return name.split("_")[1]
 
 
 rule draw_figure:
     input:
-        unpack(lambda wildcards: SMNIST_FIGURES[wildcards.figure]),
+        unpack(lambda wildcards: FIGURE_STORES[wildcards.figure]),
     output:
         pdf="results/figures/{figure}.pdf",
-        png=report("results/figures/{figure}.png", category="Chapter 3", subcategory="Figures"),
+        png=report("results/figures/{figure}.png", category=lambda wildcards: f"Chapter {chapter(wildcards.figure)}", subcategory="Figures"),
         drawn_from=directory("results/figures/{figure}.zarr"),
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(SMNIST_FIGURES),
+        figure="|".join(FIGURE_STORES),
     conda:
         "../envs/workflow.yaml"
     params:
-        provenance=lambda wildcards: provenance("draw_figure.py", f"lyapunov_pkg.plotting.chapter_3:{wildcards.figure}"),
+        provenance=lambda wildcards: provenance(
+            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{chapter(wildcards.figure)}:{wildcards.figure}"
+        ),
     script:
         "../workflow_scripts/draw_figure.py"

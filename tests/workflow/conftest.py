@@ -12,6 +12,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 SMALL = {
+    "lorenz": {
+        "short_run": {"step_size": 0.01, "transient": 1.0, "duration": 2.0},
+        "long_run": {"transient": 1.0, "duration": 2.0, "n_trajectories": 2},
+    },
     "smnist": {
         "data": {"n_train": 200, "n_test": 60},
         "hidden_size": 8,
@@ -20,7 +24,7 @@ SMALL = {
         "training": {"epochs": 4},
         "spectra": {"n_sequences": 4},
         "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
-    }
+    },
 }
 
 RunSnakemake = Callable[..., subprocess.CompletedProcess[str]]
