@@ -22,7 +22,7 @@ benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their 
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
 
 clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
-	rm -rf results/datasets results/training results/spectra results/aelle results/tables results/figures results/logs results/report.html
+	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs results/report.html
 
 lock:  ## the lock files anew, from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \

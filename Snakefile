@@ -19,6 +19,7 @@ include: "rules/datasets.smk"
 include: "rules/training.smk"
 include: "rules/spectra.smk"
 include: "rules/aelle.smk"
+include: "rules/systems.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 
@@ -32,6 +33,11 @@ rule all:
     default_target: True
     input:
         targets(FIGURES, TABLES),
+
+
+rule chapter_1:
+    input:
+        targets([name for name in FIGURES if name.startswith("fig_1")], []),
 
 
 rule chapter_3:

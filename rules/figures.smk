@@ -14,12 +14,14 @@ SMNIST_FIGURES = {
     "fig_3_15": FINAL,
     "fig_3_b3": FINAL,
 }
-FIGURES.extend(SMNIST_FIGURES)
+LORENZ_FIGURES = {name: {"lorenz": "results/systems/lorenz.zarr.zip"} for name in ("fig_1_1", "fig_1_2")}
+FIGURE_STORES = LORENZ_FIGURES | SMNIST_FIGURES
+FIGURES.extend(FIGURE_STORES)
 
 
 rule draw_figure:
     input:
-        unpack(lambda wildcards: SMNIST_FIGURES[wildcards.figure]),
+        unpack(lambda wildcards: FIGURE_STORES[wildcards.figure]),
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
@@ -32,13 +34,15 @@ rule draw_figure:
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(SMNIST_FIGURES),
+        figure="|".join(FIGURE_STORES),
     threads: 1
     resources:
         **job_resources("draw_figure"),
     conda:
         "../envs/workflow.yaml"
     params:
-        provenance=lambda wildcards: provenance("draw_figure.py", f"lyapunov_pkg.plotting.chapter_3:{wildcards.figure}"),
+        provenance=lambda wildcards: provenance(
+            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{chapter(wildcards.figure)}:{wildcards.figure}"
+        ),
     script:
         "../workflow_scripts/draw_figure.py"

@@ -61,6 +61,13 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             [0.5, 0.5, 0.5],
             "smnist.aelle.final_fractions is [0.5, 0.5, 0.5], which adds up to 1.5; expected 1",
         ),
+        ("lorenz.short_run.step_size", 0.5, "lorenz.short_run.step_size is 0.5; expected at most 0.05"),
+        (
+            "lorenz.long_run.n_trajectory",
+            5,
+            "unknown key 'n_trajectory' in lorenz.long_run; did you mean n_trajectories?",
+        ),
+        ("lorenz.rho", [], "lorenz.rho is []; expected at least 1 entries"),
         ("smnist.aelle.pretrained_epochs", 12, "expected at most smnist.training.epochs + 1 = 11"),
     ],
 )

@@ -8,6 +8,10 @@ import xarray as xr
 
 EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
 DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
+    "fig_1_1": {"lorenz": ("trajectory", "fixed_point", "fixed_point_exponent")},
+    "fig_1_2": {
+        "lorenz": ("short_run_exponent", "long_run_exponent", "long_run_standard_error", "fixed_point_exponent")
+    },
     "fig_3_5": {"spectra": ("lyapunov_exponent", "validation_loss", "diverged")},
     "fig_3_9": {"final": EMBEDDING, "examples": ("test_input", "test_label")},
     "fig_3_10": {"pretrained": (*EMBEDDING, "f1")},

@@ -3,7 +3,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +10,8 @@ from matplotlib.figure import Figure
 
 from lyapunov_pkg.plotting import chapter_3
 from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS
-from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, save_figure
+from lyapunov_pkg.plotting.style import save_figure
+from tests.plotting.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 
 FIGURES = ["fig_3_5", "fig_3_9", "fig_3_10", "fig_3_11", "fig_3_12", "fig_3_13", "fig_3_14", "fig_3_15", "fig_3_b3"]
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
@@ -20,25 +20,6 @@ NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"
 def draw(name: str, datasets: dict) -> Figure:
     function = getattr(chapter_3, name)
     return function(*[datasets[argument] for argument in inspect.signature(function).parameters])
-
-
-def texts(fig: Figure) -> list[str]:
-    """All text of a figure as drawn, but tick labels."""
-    found = [text for ax in fig.axes for text in (ax.xaxis.label, ax.yaxis.label, ax.title, ax._left_title, *ax.texts)]
-    for legend in [*fig.legends, *(ax.get_legend() for ax in fig.axes if ax.get_legend())]:
-        found += legend.get_texts()
-    return [text.get_text() for text in [*found, *fig.texts]]
-
-
-def assert_complete(fig: Figure) -> None:
-    assert isinstance(fig, Figure)
-    assert fig.get_figwidth() == DOUBLE_WIDTH
-    for ax in fig.axes:
-        assert ax.has_data(), "an empty panel"
-        assert np.isfinite([ax.get_xlim(), ax.get_ylim()]).all()
-    # Panels of a grid may leave a label to their row or column.
-    assert any(ax.get_xlabel() for ax in fig.axes)
-    assert any(ax.get_ylabel() for ax in fig.axes) or fig.get_supylabel()
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -88,15 +69,7 @@ def test_exponents_have_units(name, datasets):
 def test_text_stays_inside_the_figure_and_panels_apart(datasets):
     for name in FIGURES:
         fig = draw(name, datasets())
-        fig.draw_without_rendering()
-        width, height = fig.get_size_inches() * fig.dpi
-        for ax in fig.axes:
-            panel, with_text = ax.get_window_extent(), ax.get_tightbbox()
-            assert panel.width > 0.1 * width and panel.height > 0.08 * height, name
-            assert with_text.x0 > -2 and with_text.y0 > -2, name
-            assert with_text.x1 < width + 2 and with_text.y1 < height + 2, name
-        for first, second in combinations([ax.get_tightbbox().padded(-2) for ax in fig.axes], 2):
-            assert not first.overlaps(second), name
+        assert_text_inside_and_panels_apart(fig, name)
 
 
 def test_far_points_are_counted_and_do_not_set_the_limits(datasets):

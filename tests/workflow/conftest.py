@@ -26,6 +26,10 @@ WORKFLOW = (
 )
 
 SMALL = {
+    "lorenz": {
+        "short_run": {"step_size": 0.01, "transient": 1.0, "duration": 2.0},
+        "long_run": {"transient": 1.0, "duration": 2.0, "n_trajectories": 2},
+    },
     "smnist": {
         "data": {"n_train": 200, "n_test": 60},
         "hidden_size": 8,
@@ -34,7 +38,7 @@ SMALL = {
         "training": {"epochs": 4},
         "spectra": {"n_sequences": 4},
         "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
-    }
+    },
 }
 
 RunSnakemake = Callable[..., subprocess.CompletedProcess[str]]

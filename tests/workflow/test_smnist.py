@@ -11,7 +11,7 @@ import pytest
 from lyapunov_pkg.store import open_shards, open_store
 from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
-FIGURES = ["3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
+FIGURES = ["1_1", "1_2", "3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
 TABLES = ["3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5"]
 
 

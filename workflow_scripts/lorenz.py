@@ -1,0 +1,11 @@
+import torch
+
+from lyapunov_pkg.lorenz import RunSettings, lorenz_experiment
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.store import save_store
+
+with logging_to(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    settings, seed = snakemake.params.settings, snakemake.params.seed
+    runs = {name: RunSettings(**settings[name]) for name in ("short_run", "long_run")}
+    save_store(lorenz_experiment(**settings | runs, seed=seed), snakemake.output[0], {"lorenz": settings, "seed": seed})
