@@ -42,7 +42,7 @@ rule draw_figure:
         "../envs/workflow.yaml"
     params:
         provenance=lambda wildcards: provenance(
-            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{chapter(wildcards.figure)}:{wildcards.figure}"
+            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{wildcards.figure.split('_')[1]}:{wildcards.figure}"
         ),
     script:
         "../workflow_scripts/draw_figure.py"

@@ -28,21 +28,28 @@ SLOPES_AT_ONCE = 16_000_000
 class Carrier(ABC):
     """Trajectories with their tangent vectors.
 
+    A path is laid through some steps of the inputs, and then followed, piece by piece.
+
     Attributes:
-        state: (..., S), as it is now.
-        steps_at_once: for how many steps `advance` is best called.
+        state: (..., S), at the end of what was followed, or of the path.
+        steps_at_once: of how many steps a path is best made.
     """
 
     state: Tensor
     steps_at_once: int
 
     @abstractmethod
-    def advance(self, inputs: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """Take state and tangent vectors through the steps of `inputs` (..., step, feature).
+    def path(self, inputs: Tensor) -> Any:
+        """Return the path through inputs (..., step, feature), which continues the last one."""
+
+    @abstractmethod
+    def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """Take the tangent vectors through some steps of a path.
 
         Args:
-            inputs: as the system takes them, with an axis of steps before that of features.
-            orthonormalizes: for each step, whether the tangent vectors are orthonormalised after it.
+            path: what `path` returned; its steps are followed in their order.
+            steps: which of them.
+            orthonormalizes: for each of these, whether the tangent vectors are orthonormalised after it.
 
         Returns:
             log_r (interval, ..., k): natural logarithm of the diagonal of R at each orthonormalisation.
@@ -51,11 +58,11 @@ class Carrier(ABC):
 
     @abstractmethod
     def snapshot(self) -> Any:
-        """Return what `restore` needs to come back here."""
+        """Return what `restore` needs to come back to where following is now."""
 
     @abstractmethod
     def restore(self, snapshot: Any) -> None:
-        """Come back to where `snapshot` was taken."""
+        """Come back to where `snapshot` was taken, on the same path."""
 
 
 def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
@@ -72,16 +79,20 @@ def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
 class StepCarrier(Carrier):
     """Any system, step by step: its own `push_forward`, and `orthonormalize`."""
 
-    steps_at_once = 1
+    steps_at_once = 256
 
     def __init__(self, system: TangentMap, state: Tensor, tangents: Tensor) -> None:
         self.system, self.state, self.tangents = system, state, tangents
 
-    def advance(self, inputs: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.advance`."""
+    def path(self, inputs: Tensor) -> Tensor:
+        """See `Carrier.path`: nothing is computed ahead."""
+        return inputs
+
+    def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Carrier.follow`."""
         log_rs = [self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1], dtype=torch.float64)]
         sines = [log_rs[0].new_empty(0, *self.tangents.shape[:-2])]
-        for x, ends in zip(inputs.unbind(-2), orthonormalizes, strict=True):
+        for x, ends in zip(path[..., steps, :].unbind(-2), orthonormalizes, strict=True):
             self.state, self.tangents = self.system.push_forward(self.state, x, self.tangents)
             if ends:
                 lengths = torch.linalg.vector_norm(self.tangents, dim=-2)
@@ -111,21 +122,20 @@ class KernelCarrier(Carrier):
         self.flow = TangentFlow(blocks, n_blocks, tangents)
         self.steps_at_once = max(1, SLOPES_AT_ONCE // (n_slots * state[..., 0].numel() * network.cells[0].hidden_size))
 
-    def advance(self, inputs: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.advance`."""
-        return self.flow.advance(self._slopes(inputs), orthonormalizes)
+    def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Carrier.follow`."""
+        return self.flow.advance(path[:, steps], orthonormalizes)
 
-    def snapshot(self) -> tuple[Tensor, Any]:
+    def snapshot(self) -> Any:
         """See `Carrier.snapshot`."""
-        return self.state, self.flow.snapshot()
+        return self.flow.snapshot()
 
-    def restore(self, snapshot: tuple[Tensor, Any]) -> None:
+    def restore(self, snapshot: Any) -> None:
         """See `Carrier.restore`."""
-        self.state = snapshot[0]
-        self.flow.restore(snapshot[1])
+        self.flow.restore(snapshot)
 
-    def _slopes(self, inputs: Tensor) -> Tensor:
-        """Move the state through all steps; return the slopes on the way, (variant, step, sequence, slot, size)."""
+    def path(self, inputs: Tensor) -> Tensor:
+        """See `Carrier.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
         from lyapunov_pkg.cells.sequence import linearize_sequence
 
         cells = self.network.cells
