@@ -144,7 +144,11 @@ def test_more_epochs_and_a_shard_that_grows_go_on_from_what_is_trained(
     assert longer.sizes["variant"] * longer.sizes["epoch"] > shorter.sizes["variant"] * shorter.sizes["epoch"]
 
 
-STORES = ["results/aelle/smnist_final.zarr.zip", "results/aelle/smnist_pretrained.zarr.zip"]
+STORES = [
+    "results/systems/lorenz.zarr.zip",
+    "results/aelle/smnist_final.zarr.zip",
+    "results/aelle/smnist_pretrained.zarr.zip",
+]
 
 
 def test_deleted_results_come_back_from_the_cache(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
