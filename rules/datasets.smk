@@ -15,3 +15,19 @@ rule smnist_dataset:
         provenance=provenance("smnist_dataset.py"),
     script:
         "../workflow_scripts/smnist_dataset.py"
+
+
+rule char_rnn_dataset:
+    output:
+        directory("results/datasets/char_rnn.zarr"),
+    log:
+        "results/logs/datasets/char_rnn.log",
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=config["char_rnn"]["data"],
+        seed=config["seed"],
+        downloads="downloads/war_and_peace",
+        provenance=provenance("char_rnn_dataset.py"),
+    script:
+        "../workflow_scripts/char_rnn_dataset.py"

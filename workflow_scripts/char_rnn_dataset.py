@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.store import save_store
+from lyapunov_pkg.tasks.char_rnn import load_char_rnn
+
+with logging_to(snakemake.log[0]):
+    settings = snakemake.params.settings
+    dataset = load_char_rnn(
+        settings["source"],
+        path=Path(settings["path"]) if settings["path"] else None,
+        mirrors=settings["mirrors"],
+        sequence_length=settings["sequence_length"],
+        n_sequences=settings["n_sequences"],
+        seed=snakemake.params.seed,
+        download_directory=Path(snakemake.params.downloads),
+    )
+    save_store(dataset, snakemake.output[0], {"data": settings, "seed": snakemake.params.seed})
