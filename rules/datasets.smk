@@ -31,3 +31,19 @@ rule char_rnn_dataset:
         provenance=provenance("char_rnn_dataset.py"),
     script:
         "../workflow_scripts/char_rnn_dataset.py"
+
+
+rule mocap_dataset:
+    output:
+        directory("results/datasets/mocap.zarr"),
+    log:
+        "results/logs/datasets/mocap.log",
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=config["mocap"]["data"],
+        seed=config["seed"],
+        downloads="downloads/cmu_mocap",
+        provenance=provenance("mocap_dataset.py"),
+    script:
+        "../workflow_scripts/mocap_dataset.py"

@@ -27,3 +27,11 @@ def test_text_that_is_not_utf_8_is_one_clear_line(tmp_path: Path, run_snakemake:
     assert result.returncode != 0
     assert re.search(r"ValueError: text\.txt is not UTF-8: byte 3 is 0xe9", result.stderr)
     assert not (tmp_path / "results/datasets/char_rnn.zarr").exists()
+
+
+def test_motions_become_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    result = run_snakemake(tmp_path, "results/datasets/mocap.zarr")
+    assert result.returncode == 0, result.stderr
+    dataset = open_store(tmp_path / "results/datasets/mocap.zarr")
+    assert dataset["train_input"].shape == (184, 100, 20)
+    assert dataset["standard_deviation"].attrs["units"] == "degree"
