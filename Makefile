@@ -1,12 +1,13 @@
 PYTHON ?= python3
 CORES ?= 2
 ARGS ?=
+PROFILE ?=
 BIN := .venv/bin
 
-.PHONY: run test report clean lock
+.PHONY: run test report cache benchmarks clean lock
 
-run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml
-	$(BIN)/snakemake --cores $(CORES) $(ARGS)
+run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
+	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
 test: .venv/installed  ## the default test suite
 	$(BIN)/pytest $(ARGS)
@@ -14,12 +15,21 @@ test: .venv/installed  ## the default test suite
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
-clean:  ## everything that the workflow made (the downloads stay)
-	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs
+cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
+	$(BIN)/python -m lyapunov_pkg.cache $(or $(ARGS),list)
+
+benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
+	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
+
+clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
+	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs results/report.html
 
 lock:  ## the lock files anew, from pyproject.toml
-	uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes --constraint .ci/lock-constraints.txt \
+	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \
+	    --constraint .ci/lock-constraints.txt \
 	    --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --extra benchmarks --generate-hashes --constraint requirements.lock \
+	    --custom-compile-command "make lock" --output-file requirements-benchmarks.lock pyproject.toml
 	$(PYTHON) .ci/lock.py
 
 .venv/installed: requirements.lock requirements-cuda.lock pyproject.toml
@@ -32,4 +42,10 @@ lock:  ## the lock files anew, from pyproject.toml
 	if $(BIN)/python -c "import importlib.metadata as m, sys; sys.exit('+cpu' in m.version('torch') or 'nvidia' not in str(m.requires('torch')))"; then \
 	    $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-cuda.lock; fi
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Apart from .venv, so that nothing but the benchmarks ever sees them.
+.benchmark-peers/installed: .venv/installed requirements-benchmarks.lock
+	rm -rf .benchmark-peers
+	$(BIN)/pip install --quiet --no-deps --require-hashes --target .benchmark-peers -r requirements-benchmarks.lock
 	touch $@

@@ -7,10 +7,14 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+report: "report/workflow.rst"
+
+
 configfile: str(Path(workflow.basedir, "config.yaml"))
 
 
 include: "rules/common.smk"
+include: "rules/cache.smk"
 include: "rules/datasets.smk"
 include: "rules/training.smk"
 include: "rules/spectra.smk"

@@ -1,7 +1,8 @@
-"""Finish the lock file that `uv pip compile` wrote: see the `lock` target of the Makefile.
+"""Finish the lock files that `uv pip compile` wrote: see the `lock` target of the Makefile.
 
 Moves the CUDA libraries that PyTorch's Linux build asks for into a lock of their own, installed only beside that build,
-and admits PyTorch's CPU build of the same version (`+cpu`), which a machine's own pip configuration may offer.
+and admits PyTorch's CPU build of the same version (`+cpu`), which a machine's own pip configuration may offer. The
+benchmarks' lock keeps what they need beyond those two.
 """
 
 from pathlib import Path
@@ -25,20 +26,27 @@ def split_requirements(text: str) -> tuple[str, list[str]]:
 
 
 def admit_cpu_build(requirement: str) -> str:
-    """Add the hash of the CPU wheel where there is one."""
+    """Add the hash of the CPU wheel, where there is one that is not there yet."""
     first, rest = requirement.split("\n", 1)
     digest = CPU_BUILDS.get(first.split(" ")[0])
-    return f"{first}\n    --hash=sha256:{digest} \\\n{rest}" if digest else requirement
+    if digest is None or digest in rest:
+        return requirement
+    return f"{first}\n    --hash=sha256:{digest} \\\n{rest}"
 
 
 def main() -> None:
-    """Split requirements.lock in place."""
+    """Split requirements.lock, and strip requirements-benchmarks.lock, in place."""
     lock = Path("requirements.lock")
     header, requirements = split_requirements(lock.read_text())
     cuda = [requirement for requirement in requirements if requirement.startswith(CUDA_LIBRARIES)]
     rest = [admit_cpu_build(requirement) for requirement in requirements if requirement not in cuda]
     lock.write_text(header + "".join(rest))
     Path("requirements-cuda.lock").write_text(header + "".join(cuda))
+
+    peers = Path("requirements-benchmarks.lock")
+    header, wanted = split_requirements(peers.read_text())
+    present = {requirement.split("==")[0] for requirement in requirements}
+    peers.write_text(header + "".join(block for block in wanted if block.split("==")[0] not in present))
 
 
 if __name__ == "__main__":

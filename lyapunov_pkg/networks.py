@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lyapunov_pkg.cells import Cell, cell_class, make_cell
 from lyapunov_pkg.cells.base import Linearization, Params
+from lyapunov_pkg.cells.sequence import run_sequence
 
 TORCH_ARCHITECTURES = {
     "RNN_TANH": ("rnn", {"nonlinearity": "tanh"}),
@@ -180,12 +181,15 @@ class Network:
         """
         if self.noise_shape == 0:
             return None
-        shape = (n_sequences, n_steps, self.noise_shape, self.hidden_size)
-        draws = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        draws = torch.empty(len(generators), n_sequences, n_steps, self.noise_shape, self.hidden_size)
+        for own, generator in zip(draws, generators, strict=True):
+            own.normal_(generator=generator)
         return draws.to(self.params["layer_0.input_weight"])
 
     def forward(self, inputs: Tensor, noise: Tensor | None = None, last_only: bool = False) -> Tensor:
-        """Run whole sequences from the state zero; differentiable by autograd with respect to `params` and `inputs`.
+        """Run whole sequences from the state zero.
+
+        Differentiable, once, by autograd with respect to `params` and `inputs`.
 
         Args:
             inputs: (V, B, T, F), or (B, T, F) for all variants.
@@ -199,14 +203,14 @@ class Network:
             ValueError: inputs of another number of features.
         """
         self._check_features(inputs)
-        hidden = inputs.unbind(dim=-2)
+        hidden = inputs.transpose(-3, -2).expand(self.n_variants, -1, -1, -1)  # time first
         draws = [None] * len(self.cells) if noise is None else noise.split([c.noise_shape for c in self.cells], dim=-2)
-        for layer, draw in enumerate(draws):
-            hidden = self._run_layer(layer, torch.stack(hidden, dim=-3), draw)
+        for layer, (cell, draw) in enumerate(zip(self.cells, draws, strict=True)):
+            last = last_only and layer == len(self.cells) - 1
+            hidden = run_sequence(cell, self.layer_params(layer), hidden, draw, last)
         if last_only:
-            return self._readout(hidden[-1])
-        sequence = torch.stack(hidden, dim=-2)
-        return self._readout(sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1])
+            return self._readout(hidden)
+        return self._readout(hidden.flatten(-3, -2)).unflatten(-2, hidden.shape[-3:-1]).transpose(-3, -2)
 
     def step(self, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state (V, B, state_size) under the input x (V, B, F) or (B, F)."""
@@ -271,20 +275,6 @@ class Network:
         size = self.reduced_size if reduced else self.state_size
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(state, x, identity)[1]
-
-    def _run_layer(self, layer: int, sequence: Tensor, noise: Tensor | None) -> list[Tensor]:
-        """Return the hidden units (V, B, H) of one layer at each step of its inputs (V, T, B, F) or (T, B, F)."""
-        cell, params = self.cells[layer], self.layer_params(layer)
-        prepared = cell.prepare(params)
-        # One product for the inputs of all steps, time first so that the drives of a step lie together.
-        drives = cell.drive(params, sequence.flatten(-3, -2)).unflatten(-2, sequence.shape[-3:-1]).unbind(dim=-3)
-        draws = [None] * len(drives) if noise is None else noise.unbind(dim=-3)
-        state = drives[0].new_zeros(*drives[0].shape[:-1], cell.state_size)
-        hidden = []
-        for drive, draw in zip(drives, draws, strict=True):
-            state = cell.advance(prepared, state, drive, draw)
-            hidden.append(state[..., : cell.hidden_size])
-        return hidden
 
     def _readout(self, hidden: Tensor) -> Tensor:
         """Return the outputs (V, N, output_size) of hidden units (V, N, H)."""

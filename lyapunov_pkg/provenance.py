@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).parent
 PACKAGE = PACKAGE_ROOT.name
-NUMERICAL_LIBRARIES = ("numpy", "torch", "xarray", "zarr", "scikit-learn")
+NUMERICAL_LIBRARIES = ("numba", "numpy", "torch", "xarray", "zarr", "scikit-learn")
 
 
 def stage_provenance(script: str | Path, definitions: Iterable[str] = ()) -> dict[str, str]:
@@ -29,6 +29,12 @@ def stage_provenance(script: str | Path, definitions: Iterable[str] = ()) -> dic
         ModuleNotFoundError: an import or a definition names a module that the package does not have.
     """
     return {"code": code_digest(script, definitions)} | library_versions()
+
+
+@functools.cache
+def package_version() -> str:
+    """Return the version of this package."""
+    return version("lyapunov-pkg")
 
 
 @functools.cache

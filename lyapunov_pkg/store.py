@@ -1,24 +1,27 @@
 """The Zarr schema in one place: what is stored, how it is labelled, and how a store is opened and saved.
 
-A store is a Zarr directory read and written with xarray. It appears whole or not at all, every variable says its unit
-and its meaning, and nothing in it is code.
+A store is a Zarr hierarchy in one zip file, `*.zarr.zip`, read and written with xarray. One file is replaced in one
+step, can be shared by a cache, and holds a checksum of everything in it; the same content is the same bytes. A store
+appears whole or not at all, every variable says its unit and its meaning, and nothing in it is code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 import sys
 import uuid
-import warnings
-from collections.abc import Sequence
-from importlib.metadata import version
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from zarr.storage import MemoryStore, ZipStore
 
-from lyapunov_pkg.provenance import library_versions
+from lyapunov_pkg.provenance import library_versions, package_version
+
+PARTIAL = ".partial"  # how the name of a file ends while it is being written
 
 
 def describe(dataset: xr.Dataset, descriptions: dict[str, tuple[str, str]]) -> xr.Dataset:
@@ -43,42 +46,76 @@ def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, A
     if unlabelled:
         raise ValueError(f"variables without units and long_name: {unlabelled}; every stored variable needs both")
     path = Path(path)
-    versions = {"python": sys.version.split()[0], "lyapunov-pkg": version("lyapunov-pkg")} | library_versions()
+    versions = {"python": sys.version.split()[0], "lyapunov-pkg": package_version()} | library_versions()
     dataset = dataset.assign_attrs(
         configuration=json.dumps(configuration, sort_keys=True), software=json.dumps(versions, sort_keys=True)
     )
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    # Format 2 is the one whose specification has fixed-length strings.
+    contents: dict[str, Any] = {}
+    dataset.drop_encoding().to_zarr(MemoryStore(contents), mode="w", zarr_format=2, consolidated=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Format 2 is the one whose specification has fixed-length strings.
-        dataset.drop_encoding().to_zarr(partial, mode="w", zarr_format=2, consolidated=False)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
+        with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for key in sorted(contents):
+                member = zipfile.ZipInfo(key)  # without the time of writing
+                member.external_attr = 0o644 << 16
+                archive.writestr(member, contents[key].to_bytes())
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise OSError(f"cannot write the store {path}: {error}") from error
 
 
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield the path to write to, so that the file appears at `path` whole or not at all."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def remove_partial_files(directory: str | Path) -> None:
+    """Delete what `whole_file` left below `directory` in processes that were killed; nobody may be writing there."""
+    for partial in Path(directory).rglob(f".*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
+def damage(path: str | Path) -> str | None:
+    """Return what is wrong with the zip file at `path`, or None if all of it has the checksum it was written with.
+
+    Raises:
+        PermissionError: the file may not be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except PermissionError:
+        raise
+    except Exception as error:  # damage can make zipfile stumble in any way
+        return f"{type(error).__name__}: {error}"
+    return f"wrong checksum of {member}" if member else None
+
+
 def open_store(path: str | Path) -> xr.Dataset:
-    """Open the Zarr store at `path`, lazily.
+    """Open the Zarr store at `path`, lazily; all of it is checked first.
 
     Raises:
         FileNotFoundError: there is no store at `path`.
         ValueError: what is there is not a whole store.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise FileNotFoundError(f"no store at {path}: expected a Zarr directory made by the workflow")
+    if not path.is_file():
+        raise FileNotFoundError(f"no store at {path}: expected a zip file made by the workflow")
+    problem = damage(path)
+    if problem:
+        raise ValueError(f"{path} is damaged ({problem}); delete it and run again")
     try:
-        with warnings.catch_warnings():
-            # Snakemake leaves its own timestamp file in the directories that it makes.
-            warnings.filterwarnings("ignore", message="Object at .snakemake_timestamp")
-            dataset = xr.open_zarr(path, consolidated=False, chunks=None)
+        dataset = xr.open_zarr(ZipStore(path, mode="r"), consolidated=False, chunks=None)
     except Exception as error:
-        raise ValueError(
-            f"{path} is not a readable Zarr store ({type(error).__name__}: {error}); delete it and make it again"
-        ) from error
+        raise ValueError(f"{path} is not a Zarr store ({type(error).__name__}: {error})") from error
     if "configuration" not in dataset.attrs:
         raise ValueError(
             f"{path} has no attribute `configuration`: expected a store made by lyapunov_pkg.store.save_store"

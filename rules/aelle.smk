@@ -5,15 +5,15 @@ rule aelle_smnist:
     input:
         spectra=smnist_shards("spectra"),
     output:
-        directory("results/aelle/smnist_{experiment}.zarr"),
+        "results/aelle/smnist_{experiment}.zarr.zip",
+    cache: "omit-software"
     log:
         "results/logs/aelle/smnist_{experiment}.log",
     wildcard_constraints:
         experiment="final|pretrained",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **job_resources("aelle_smnist"),
     conda:
         "../envs/workflow.yaml"
     params:

@@ -1,16 +1,18 @@
 # What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
 
 import math
+import platform
 from pathlib import Path
 
 from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
-from lyapunov_pkg.provenance import stage_provenance
+from lyapunov_pkg.provenance import library_versions, stage_provenance
 
 try:
     validate_configuration(config, Path(workflow.basedir, "schemas/config.schema.yaml"))
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
+config["software"] = {"python": platform.python_version()} | library_versions()  # for the report alone
 SMNIST = config["smnist"]
 FIGURES = []  # names of figures and tables, filled where their rules stand
 TABLES = []
@@ -19,6 +21,20 @@ TABLES = []
 def provenance(script, *modules):
     """Digest of the code that `script` reaches (and of `modules` it loads by name), with the numerical libraries' versions."""
     return stage_provenance(Path(workflow.basedir, "workflow_scripts", script), modules)
+
+
+def job_resources(rule):
+    """What a job of `rule` asks of a cluster; more memory and time each time it is tried again."""
+    asked = config["resources"]["default"] | config["resources"].get(rule, {})
+    resources = {
+        "mem_mb": lambda wildcards, attempt: asked["memory"] * attempt,
+        "runtime": lambda wildcards, attempt: asked["minutes"] * attempt,
+        "cpus_per_task": asked["cpus"],
+        "gpu": asked["gpus"],
+        "slurm_partition": asked["partition"],
+        "slurm_account": asked["account"],
+    }
+    return {name: value for name, value in resources.items() if value}
 
 
 def n_shards():
@@ -35,10 +51,29 @@ def shard_indices(shard):
 def smnist_shards(stage):
     """Every shard store of a stage, over architectures and shards."""
     return expand(
-        f"results/{stage}/smnist/{{architecture}}/{{shard}}.zarr",
+        f"results/{stage}/smnist/{{architecture}}/{{shard}}.zarr.zip",
         architecture=SMNIST["architectures"],
         shard=range(n_shards()),
     )
+
+
+def local_text(settings):
+    """The text file of CharRNN, if that is what it reads and the file is there."""
+    if settings["source"] != "file" or not Path(settings["path"]).is_file():
+        return []
+    return [settings["path"]]
+
+
+def local_motions(settings):
+    """The AMC files in Mocap's folder, if that is what it reads."""
+    if settings["source"] != "cmu" or settings["directory"] is None:
+        return []
+    return sorted(str(path) for path in Path(settings["directory"]).glob("*.amc*"))
+
+
+def chapter(name):
+    """The chapter that a figure or table stands in: that of "fig_3_5" is "Chapter 3"."""
+    return f"Chapter {name.split('_')[1]}"
 
 
 def targets(figures, tables):

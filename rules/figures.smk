@@ -1,11 +1,11 @@
 # Figures: name of the figure, and the stores that it is drawn from.
 
-FINAL = {"final": "results/aelle/smnist_final.zarr"}
-PRETRAINED = {"pretrained": "results/aelle/smnist_pretrained.zarr"}
+FINAL = {"final": "results/aelle/smnist_final.zarr.zip"}
+PRETRAINED = {"pretrained": "results/aelle/smnist_pretrained.zarr.zip"}
 
 SMNIST_FIGURES = {
     "fig_3_5": {"spectra": smnist_shards("spectra")},
-    "fig_3_9": {**FINAL, "examples": "results/datasets/smnist.zarr"},
+    "fig_3_9": {**FINAL, "examples": "results/datasets/smnist.zarr.zip"},
     "fig_3_10": PRETRAINED,
     "fig_3_11": PRETRAINED,
     "fig_3_12": FINAL,
@@ -14,14 +14,9 @@ SMNIST_FIGURES = {
     "fig_3_15": FINAL,
     "fig_3_b3": FINAL,
 }
-LORENZ_FIGURES = {name: {"lorenz": "results/systems/lorenz.zarr"} for name in ("fig_1_1", "fig_1_2")}
+LORENZ_FIGURES = {name: {"lorenz": "results/systems/lorenz.zarr.zip"} for name in ("fig_1_1", "fig_1_2")}
 FIGURE_STORES = LORENZ_FIGURES | SMNIST_FIGURES
 FIGURES.extend(FIGURE_STORES)
-
-
-def chapter(name):
-    """The number of the chapter that a figure or table stands in."""
-    return name.split("_")[1]
 
 
 rule draw_figure:
@@ -29,17 +24,25 @@ rule draw_figure:
         unpack(lambda wildcards: FIGURE_STORES[wildcards.figure]),
     output:
         pdf="results/figures/{figure}.pdf",
-        png=report("results/figures/{figure}.png", category=lambda wildcards: f"Chapter {chapter(wildcards.figure)}", subcategory="Figures"),
-        drawn_from=directory("results/figures/{figure}.zarr"),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: chapter(wildcards.figure),
+            subcategory="Figures",
+        ),
+        drawn_from="results/figures/{figure}.zarr.zip",
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
         figure="|".join(FIGURE_STORES),
+    threads: 1
+    resources:
+        **job_resources("draw_figure"),
     conda:
         "../envs/workflow.yaml"
     params:
         provenance=lambda wildcards: provenance(
-            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{chapter(wildcards.figure)}:{wildcards.figure}"
+            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{wildcards.figure.split('_')[1]}:{wildcards.figure}"
         ),
     script:
         "../workflow_scripts/draw_figure.py"

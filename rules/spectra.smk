@@ -3,16 +3,16 @@
 
 rule spectra_smnist:
     input:
-        training="results/training/smnist/{architecture}/{shard}.zarr",
-        dataset="results/datasets/smnist.zarr",
+        training="results/training/smnist/{architecture}/{shard}.zarr.zip",
+        dataset="results/datasets/smnist.zarr.zip",
     output:
-        directory("results/spectra/smnist/{architecture}/{shard}.zarr"),
+        "results/spectra/smnist/{architecture}/{shard}.zarr.zip",
+    cache: "omit-software"
     log:
         "results/logs/spectra/smnist/{architecture}/{shard}.log",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        **job_resources("spectra_smnist"),
     conda:
         "../envs/workflow.yaml"
     params:

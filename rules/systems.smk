@@ -3,13 +3,13 @@
 
 rule lorenz:
     output:
-        directory("results/systems/lorenz.zarr"),
+        "results/systems/lorenz.zarr.zip",
     log:
         "results/logs/systems/lorenz.log",
+    cache: "omit-software"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **job_resources("lorenz"),
     conda:
         "../envs/workflow.yaml"
     params:

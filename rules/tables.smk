@@ -14,12 +14,20 @@ rule write_table:
     input:
         unpack(lambda wildcards: SMNIST_TABLES[wildcards.table]),
     output:
-        csv=report("results/tables/{table}.csv", category="Chapter 3", subcategory="Tables"),
+        csv=report(
+            "results/tables/{table}.csv",
+            caption="../report/table.rst",
+            category=lambda wildcards: chapter(wildcards.table),
+            subcategory="Tables",
+        ),
         markdown="results/tables/{table}.md",
     log:
         "results/logs/tables/{table}.log",
     wildcard_constraints:
         table="|".join(SMNIST_TABLES),
+    threads: 1
+    resources:
+        **job_resources("write_table"),
     conda:
         "../envs/workflow.yaml"
     params:
@@ -30,10 +38,18 @@ rule write_table:
 
 rule write_table_3_a1:
     output:
-        csv=report("results/tables/table_3_a1.csv", category="Chapter 3", subcategory="Tables"),
+        csv=report(
+            "results/tables/table_3_a1.csv",
+            caption="../report/table.rst",
+            category=chapter("table_3_a1"),
+            subcategory="Tables",
+        ),
         markdown="results/tables/table_3_a1.md",
     log:
         "results/logs/tables/table_3_a1.log",
+    threads: 1
+    resources:
+        **job_resources("write_table_3_a1"),
     conda:
         "../envs/workflow.yaml"
     params:

@@ -3,15 +3,15 @@
 
 rule train_smnist:
     input:
-        dataset="results/datasets/smnist.zarr",
+        dataset="results/datasets/smnist.zarr.zip",
     output:
-        directory("results/training/smnist/{architecture}/{shard}.zarr"),
+        "results/training/smnist/{architecture}/{shard}.zarr.zip",
+    cache: "omit-software"
     log:
         "results/logs/training/smnist/{architecture}/{shard}.log",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        **job_resources("train_smnist"),
     conda:
         "../envs/workflow.yaml"
     params:

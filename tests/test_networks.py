@@ -215,6 +215,31 @@ def test_gradient_through_forward_is_the_numerical_one(architecture):
     assert torch.autograd.gradcheck(loss, values, fast_mode=True)
 
 
+@pytest.mark.parametrize("architecture", CELLS)
+@pytest.mark.parametrize("last_only", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_gradient_through_layers_is_that_of_autograd_through_steps(architecture, last_only, shared):
+    network = make_network(architecture, n_layers=3)
+    params = {name: value.requires_grad_() for name, value in network.params.items()}
+    inputs = torch.randn(N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)
+    inputs = (inputs[0] if shared else inputs).requires_grad_()
+    state, outputs = network.initial_state(N_SEQUENCES), []
+    for t in range(N_STEPS):
+        state = network.step(state, inputs[..., t, :])
+        hidden = state[..., hidden_rows(network)[-HIDDEN_SIZE:]]
+        outputs.append(hidden @ params["readout.weight"].mT + params["readout.bias"][:, None])
+    expected = outputs[-1] if last_only else torch.stack(outputs, dim=-2)
+
+    actual = network.forward(inputs, last_only=last_only)
+
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.randn_like(expected)
+    differentiated = [*params.values(), inputs]
+    by_hand = torch.autograd.grad((weights * actual).sum(), differentiated)
+    by_autograd = torch.autograd.grad((weights * expected).sum(), differentiated)
+    torch.testing.assert_close(by_hand, by_autograd, rtol=1e-10, atol=1e-10)
+
+
 def test_noise_of_a_variant_is_its_own_and_moves_the_outputs():
     network = make_network("noisy", n_layers=2)
     inputs = torch.randn(N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)

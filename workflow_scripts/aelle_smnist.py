@@ -15,4 +15,5 @@ with logging_to(snakemake.log[0]):
         exponent_floor=params.exponent_floor,
         **params.protocol,
     )
-    save_store(result, snakemake.output[0], {name: value for name, value in params.items() if name != "provenance"})
+    settings = {name: value for name, value in params.items() if name != "provenance"}
+    save_store(result, snakemake.output[0], {"job": " ".join([snakemake.rule, *snakemake.wildcards])} | settings)

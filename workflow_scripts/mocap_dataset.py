@@ -6,13 +6,14 @@ from lyapunov_pkg.tasks.mocap import load_mocap
 
 with logging_to(snakemake.log[0]):
     settings = snakemake.params.settings
+    place = snakemake.config["mocap"]["data"]
     dataset = load_mocap(
         settings["source"],
-        directory=Path(settings["directory"]) if settings["directory"] else None,
+        directory=Path(place["directory"]) if place["directory"] else None,
         trials=settings["trials"],
-        mirrors=settings["mirrors"],
+        mirrors=place["mirrors"],
         sequence_length=settings["sequence_length"],
         seed=snakemake.params.seed,
-        download_directory=Path(snakemake.params.downloads),
+        download_directory=Path("downloads/cmu_mocap"),
     )
-    save_store(dataset, snakemake.output[0], {"data": settings, "seed": snakemake.params.seed})
+    save_store(dataset, snakemake.output[0], {"job": snakemake.rule, "data": settings, "seed": snakemake.params.seed})

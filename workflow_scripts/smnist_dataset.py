@@ -6,13 +6,14 @@ from lyapunov_pkg.tasks.smnist import load_smnist
 
 with logging_to(snakemake.log[0]):
     settings = snakemake.params.settings
+    place = snakemake.config["smnist"]["data"]
     dataset = load_smnist(
         settings["source"],
-        directory=Path(settings["directory"]) if settings["directory"] else None,
-        mirrors=settings["mirrors"],
+        directory=Path(place["directory"]) if place["directory"] else None,
+        mirrors=place["mirrors"],
         n_train=settings["n_train"],
         n_test=settings["n_test"],
         seed=snakemake.params.seed,
-        download_directory=Path(snakemake.params.downloads),
+        download_directory=Path("downloads/mnist"),
     )
-    save_store(dataset, snakemake.output[0], {"data": settings, "seed": snakemake.params.seed})
+    save_store(dataset, snakemake.output[0], {"job": snakemake.rule, "data": settings, "seed": snakemake.params.seed})

@@ -17,4 +17,5 @@ with logging_to(snakemake.log[0]):
         settings,
         choose_device(params.device),
     )
-    save_store(spectra, snakemake.output[0], {"spectra": asdict(settings)})
+    job = " ".join([snakemake.rule, *snakemake.wildcards])
+    save_store(spectra, snakemake.output[0], {"job": job, "spectra": asdict(settings)})

@@ -1,4 +1,6 @@
+import hashlib
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -6,14 +8,28 @@ from lyapunov_pkg.devices import choose_device
 from lyapunov_pkg.progress import logging_to
 from lyapunov_pkg.store import open_store, save_store
 from lyapunov_pkg.training.bptt import TrainingSettings, train_variants
+from lyapunov_pkg.training.checkpoints import Checkpoints
 from lyapunov_pkg.training.variants import design_variants
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params = snakemake.params
+    architecture = snakemake.wildcards.architecture
+    device = choose_device(params.device)
     variants = design_variants(
-        "smnist", snakemake.wildcards.architecture, params.hidden_size, params.init_param, params.indices, params.seed
+        "smnist", architecture, params.hidden_size, params.init_param, params.indices, params.seed
     )
     settings = TrainingSettings(**params.training, n_layers=params.n_layers, hyperparameters=params.hyperparameters)
-    training = train_variants(variants, open_store(snakemake.input.dataset), settings, choose_device(params.device))
-    save_store(training, snakemake.output[0], {"training": asdict(settings), "seed": params.seed})
+    # All that a variant depends on but how many there are, and for how long they train: so both can grow.
+    way_of_training = {
+        "job": f"{snakemake.rule} {architecture}",
+        "settings": {name: value for name, value in asdict(settings).items() if name != "epochs"},
+        "design": [params.hidden_size, params.init_param, params.seed],
+        "data": hashlib.sha256(Path(snakemake.input.dataset).read_bytes()).hexdigest(),
+        "device": device.type,
+        "provenance": params.provenance,
+    }
+    checkpoints = Checkpoints(Path(snakemake.config["cache_directory"]).expanduser() / "checkpoints", way_of_training)
+    training = train_variants(variants, open_store(snakemake.input.dataset), settings, device, checkpoints=checkpoints)
+    job = " ".join([snakemake.rule, *snakemake.wildcards])
+    save_store(training, snakemake.output[0], {"job": job, "training": asdict(settings), "seed": params.seed})

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,23 @@ class ASRNN(Cell):
         identity = torch.eye(self.hidden_size, dtype=weight.dtype, device=weight.device)
         return {"recurrent_weight": weight - weight.mT - self.gamma * identity}
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`."""
-        return torch.add(state, torch.tanh(affine(drive, state, prepared["recurrent_weight"])), alpha=self.eps)
-
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""
         return (prepared["recurrent_weight"],)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`."""
-        a = affine(drive, state, prepared["recurrent_weight"])
-        next_state = torch.add(state, torch.tanh(a), alpha=self.eps)
-        return next_state, Linearization({(0, 0): self.eps * tanh_slope(a)}, {(0, 0): 1.0})
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        return (Update(0, arguments=(0,), blocks=(0,), value=_next_h, slopes=_next_h_slopes, constants=(self.eps,)),)
+
+
+def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = arguments
+    (h,) = blocks
+    (eps,) = constants
+    return h + eps * tanh(a)
+
+
+def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = arguments
+    (eps,) = constants
+    return (eps * tanh_slope(a),), (1.0,)

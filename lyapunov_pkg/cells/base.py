@@ -1,4 +1,4 @@
-"""The recurrent map: what every cell provides, and forward and reverse mode from its linearization.
+"""The recurrent map: what every cell provides, and what follows from it for one step and its derivative.
 
 Symbols: B sequences, H hidden units, S state size, F input features, k tangent vectors, G blocks of the drive. Every
 tensor may carry the same leading axes (*lead), usually one axis of variants.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import ClassVar
@@ -16,6 +17,11 @@ import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
+Unit = Tensor | float
+"""What an `Update` computes with: tensors (*lead, B, H) here, numbers in compiled kernels."""
+Units = tuple[Unit, ...]
+UnitFunction = Callable[[Units, Units, Units], Unit]
+SlopesFunction = Callable[[Units, Units, Units], tuple[Units, Units]]
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,44 @@ class Argument:
     Attributes:
         source: the block of the state that W acts on; None: the drive alone.
         drive: the block of the drive that is added; None: none.
-        after: W acts on the block as it is after this step, not before. Only the block just before
-            `source` may depend on it.
+        after: W acts on the block as it is after this step, not before.
+        joins: the argument, earlier and of another source, that this one is added to before any nonlinearity; None:
+            it stands for itself.
     """
 
     source: int | None
     drive: int | None
     after: bool = False
+    joins: int | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """How a step renews one block of the state, unit by unit, and the derivative of that.
+
+    Blocks are renewed in the order of `Cell.updates`, so that an update reads earlier ones as they are after the step.
+
+    `value` and `slopes` take (arguments, blocks and then draws, constants), each a tuple, and do nothing but arithmetic
+    and the functions of this module: they run on tensors and, compiled, on single numbers. They may hold no other
+    number than 1.0, since in a compiled kernel a literal would raise the precision.
+
+    Attributes:
+        target: the block that is renewed.
+        arguments: the arguments that it takes, those that join another left out.
+        blocks: the blocks of the state that it takes; the target, if among them, first.
+        value: returns the new value.
+        slopes: returns its derivatives by each of `arguments` and by each of `blocks`.
+        constants: numbers that follow from the hyperparameters.
+        draws: which standard normal draws it takes.
+    """
+
+    target: int
+    arguments: tuple[int, ...]
+    blocks: tuple[int, ...]
+    value: UnitFunction
+    slopes: SlopesFunction
+    constants: tuple[float, ...] = ()
+    draws: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,8 +95,8 @@ class Cell(ABC):
 
     A subclass states its `name`, how many blocks of H rows the input weight has (`gates`), of how many blocks of H
     units the state consists (`states`; hidden units first: LSTM (h, c), coRNN and LEM (y, z)) and the `arguments` of
-    its nonlinearities, and writes `advance`, `argument_weights` and `linearize`. All derivatives follow from those. Its
-    own dataclass fields are its hyperparameters.
+    its nonlinearities, and writes `argument_weights` and `updates`. The step, its derivative and training follow from
+    those. Its own dataclass fields are its hyperparameters.
 
     Parameters are a dictionary: "input_weight" (*lead, G*H, F), "recurrent_weight" (*lead, rows, columns) and, where
     there are biases, "bias" (*lead, G*H). The dissertation's networks have none.
@@ -73,7 +110,7 @@ class Cell(ABC):
     states: ClassVar[int] = 1
     arguments: ClassVar[tuple[Argument, ...]]
     noise_shape: ClassVar[int] = 0
-    """Standard normal draws per hidden unit and step that `advance` takes as `noise`."""
+    """Standard normal draws per hidden unit and step in training."""
 
     input_size: int
     hidden_size: int
@@ -119,7 +156,7 @@ class Cell(ABC):
         }
 
     def prepare(self, params: Params) -> Params:
-        """Return the weights as `advance` takes them; once per sequence, where they are derived from trained ones."""
+        """Return the weights as a step takes them; once per sequence, where they are derived from trained ones."""
         return params
 
     def drive(self, params: Params, x: Tensor) -> Tensor:
@@ -128,6 +165,17 @@ class Cell(ABC):
         return drive + params["bias"].unsqueeze(-2) if "bias" in params else drive
 
     @abstractmethod
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """Return W of each of the `arguments`, (*lead, H, H) views of what `prepare` returned; None: drive alone."""
+
+    @abstractmethod
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """Return how the blocks of the state are renewed, in this order; `noisy` as in training with noise."""
+
+    def recurrent_biases(self, prepared: Params) -> dict[int, Tensor]:
+        """Return biases (*lead, H) that are added to arguments besides those in the drive; most cells have none."""
+        return {}
+
     def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return the next state (*lead, B, S).
 
@@ -137,16 +185,40 @@ class Cell(ABC):
             drive: what `drive` returned, (*lead, B, G*H).
             noise: standard normal draws (*lead, B, noise_shape, H) of a cell that is noisy in training; None: no noise.
         """
+        blocks = list(state.chunk(self.states, dim=-1))
+        for update, arguments, values in self._run(prepared, blocks, drive, noise):
+            blocks[update.target] = update.value(arguments, values, update.constants)
+        return torch.cat(blocks, dim=-1)
 
-    @abstractmethod
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """Return W of each of the `arguments`, (*lead, H, H) views of what `prepare` returned; None: drive alone."""
-
-    @abstractmethod
     def linearize(
         self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Linearization]:
         """Return the next state (*lead, B, S) and the derivative there; arguments as in `advance`."""
+        blocks = list(state.chunk(self.states, dim=-1))
+        slopes: dict[int, dict[int, Unit]] = {}
+        direct: dict[int, dict[int, Unit]] = {}
+        for update, arguments, values in self._run(prepared, blocks, drive, noise):
+            of_arguments, of_blocks = update.slopes(arguments, values, update.constants)
+            blocks[update.target] = update.value(arguments, values, update.constants)
+            own_slopes: dict[int, Unit] = {}
+            for g, slope in zip(update.arguments, of_arguments, strict=True):
+                own_slopes |= {h: slope for h, a in enumerate(self.arguments) if h == g or a.joins == g}
+            own_direct: dict[int, Unit] = {}
+            for j, coefficient in zip(update.blocks, of_blocks, strict=True):
+                if j not in direct:
+                    _accumulate(own_direct, j, coefficient)
+                    continue
+                # The chain rule: a block that was renewed before moves with what it was renewed from.
+                for g, slope in slopes[j].items():
+                    _accumulate(own_slopes, g, coefficient * slope)
+                for i, value in direct[j].items():
+                    _accumulate(own_direct, i, coefficient * value)
+            slopes[update.target], direct[update.target] = own_slopes, own_direct
+        for of_arguments in slopes.values():
+            for g, slope in of_arguments.items():
+                if not isinstance(slope, Tensor):
+                    of_arguments[g] = torch.full_like(blocks[0], slope)
+        return torch.cat(blocks, dim=-1), Linearization(_by_pairs(slopes), _by_pairs(direct))
 
     def step(self, params: Params, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state (*lead, B, S) under the input x (*lead, B, F)."""
@@ -185,12 +257,12 @@ class Cell(ABC):
 
         def act(source: int, block: Tensor, after: bool) -> None:
             """Add what a block's tangents do to the arguments, all in one product."""
-            acting = [g for g, a in enumerate(self.arguments) if (a.source, a.after) == (source, after)]
+            acting = self.acting_on(source, after)
             if not acting:
                 return
             pushed = push(torch.cat([weights[g] for g in acting], dim=-2), block).chunk(len(acting), dim=-2)
             for g, value in zip(acting, pushed, strict=True):
-                moved_arguments[g] = moved_arguments[g] + value if g in moved_arguments else value
+                _accumulate(moved_arguments, g, value)
 
         before = tangents.split(self.hidden_size, dim=-2)
         for source, block in enumerate(before):
@@ -213,44 +285,46 @@ class Cell(ABC):
             act(target, after[target], after=True)
         return after[0] if len(before) == 1 else torch.cat([after[i] for i in range(self.states)], dim=-2)
 
-    def pull_back(
-        self, prepared: Params, linearization: Linearization, cotangents: Tensor
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Return the transposed derivative of a step applied to a covector (reverse mode).
-
-        Args:
-            prepared: what `prepare` returned.
-            linearization: of the step.
-            cotangents: (*lead, B, S), the gradient of something by the state after the step.
-
-        Returns:
-            Its gradient by the state before the step, (*lead, B, S), and by each of the `arguments`, (*lead, B, H).
-        """
-        weights = self.argument_weights(prepared)
-        after = list(cotangents.split(self.hidden_size, dim=-1))
-        before: list[Tensor | float] = [0.0] * self.states
-        by_argument: dict[int, Tensor] = {}
-        for target in range(self.states):
-            for (i, g), slope in linearization.slopes.items():
-                if i == target:
-                    term = slope * after[target]
-                    by_argument[g] = by_argument[g] + term if g in by_argument else term
-            for (i, j), coefficient in linearization.direct.items():
-                if i == target:
-                    before[j] = before[j] + coefficient * after[target]
-            for g, argument in enumerate(self.arguments):
-                if argument.after and argument.source == target + 1:
-                    after[target + 1] = after[target + 1] + by_argument[g] @ weights[g]
-        for g, argument in enumerate(self.arguments):
-            if argument.source is not None and not argument.after:
-                before[argument.source] = before[argument.source] + by_argument[g] @ weights[g]
-        return torch.cat(before, dim=-1), by_argument
-
     def jacobian(self, params: Params, state: Tensor, x: Tensor, reduced: bool = False) -> Tensor:
         """Return d state_t / d state_{t-1} (*lead, B, S, S), or its leading block (*lead, B, H, H) where `reduced`."""
         size = self.hidden_size if reduced else self.state_size
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(params, state, x, identity)[1]
+
+    def acting_on(self, source: int, after: bool) -> list[int]:
+        """Return the arguments whose weight acts on that block of the state, as it is before or after the step."""
+        return [g for g, a in enumerate(self.arguments) if (a.source, a.after) == (source, after)]
+
+    def _run(
+        self, prepared: Params, blocks: list[Tensor], drive: Tensor, noise: Tensor | None
+    ) -> Iterator[tuple[Update, Units, Units]]:
+        """Yield each update with its arguments, and blocks and draws, while the caller renews `blocks`."""
+        weights = self.argument_weights(prepared)
+        drives = drive.chunk(self.gates, dim=-1)
+        arguments = {g: drives[a.drive] for g, a in enumerate(self.arguments) if a.drive is not None}
+        for g, bias in self.recurrent_biases(prepared).items():
+            _accumulate(arguments, g, bias.unsqueeze(-2))
+
+        def act(source: int, after: bool) -> None:
+            """Add what a block of the state does to the arguments, all in one product."""
+            acting = self.acting_on(source, after)
+            if not acting:
+                return
+            products = blocks[source] @ torch.cat([weights[g] for g in acting], dim=-2).mT
+            for g, value in zip(acting, products.chunk(len(acting), dim=-1), strict=True):
+                joined = self.arguments[g].joins
+                _accumulate(arguments, g if joined is None else joined, value)
+
+        for source in range(self.states):
+            act(source, after=False)
+        for update in self.updates(noisy=noise is not None):
+            draws = tuple(noise[..., draw, :] for draw in update.draws)
+            yield (
+                update,
+                tuple(arguments[g] for g in update.arguments),
+                tuple(blocks[j] for j in update.blocks) + draws,
+            )
+            act(update.target, after=True)
 
     def blocks_to_move(self, n_blocks: int) -> list[int]:
         """Return the blocks of the state that have to be moved where `n_blocks` of them, 1 or all, are asked for."""
@@ -258,11 +332,12 @@ class Cell(ABC):
         return [i for i in range(self.states) if i < n_blocks or i in on_the_way]
 
 
-def affine(drive: Tensor, vectors: Tensor, weight: Tensor) -> Tensor:
-    """Return drive (*lead, B, rows) + weight (*lead, rows, columns) @ vectors (*lead, B, columns)."""
-    if drive.dim() == vectors.dim() == weight.dim() == 3:
-        return torch.baddbmm(drive, vectors, weight.mT)
-    return drive + vectors @ weight.mT
+def _accumulate(totals: dict[int, Unit], key: int, term: Unit) -> None:
+    totals[key] = totals[key] + term if key in totals else term
+
+
+def _by_pairs(rows: dict[int, dict[int, Unit]]) -> dict[tuple[int, int], Unit]:
+    return {(i, j): value for i, row in rows.items() for j, value in row.items()}
 
 
 def push(weight: Tensor, tangents: Tensor) -> Tensor:
@@ -280,11 +355,31 @@ def scale(slope: Tensor | float, tangents: Tensor) -> Tensor:
     return (slope.unsqueeze(-1) if isinstance(slope, Tensor) else slope) * tangents
 
 
+def sigmoid(a: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-a))."""
+    return torch.sigmoid(a)
+
+
 def sigmoid_slope(a: Tensor) -> Tensor:
     """Return sigmoid'(a) = sigmoid(a) sigmoid(-a), accurate also where it is tiny, unlike s (1 - s)."""
     return torch.sigmoid(a) * torch.sigmoid(-a)
 
 
+def tanh(a: Tensor) -> Tensor:
+    """Return tanh(a)."""
+    return torch.tanh(a)
+
+
 def tanh_slope(a: Tensor) -> Tensor:
     """Return tanh'(a) = sech²(a) = 4 sigmoid(2a) sigmoid(-2a), accurate also where it is tiny, unlike 1 - tanh²(a)."""
     return 4 * sigmoid_slope(2 * a)
+
+
+def relu(a: Tensor) -> Tensor:
+    """Return max(a, 0)."""
+    return torch.relu(a)
+
+
+def relu_slope(a: Tensor) -> Tensor:
+    """Return 1 where a >= 0, else 0; at 0 as in the dissertation's eq. 2.4."""
+    return (a >= 0).to(a.dtype)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class CoRNN(Cell):
 
     name: ClassVar[str] = "cornn"
     states: ClassVar[int] = 2
-    # Both terms of the one argument of tanh, W_y y with the drive and W_z z.
-    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0), Argument(source=1, drive=None))
+    # W_y y with the drive, and W_z z.
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0), Argument(source=1, drive=None, joins=0))
 
     dt: float = 0.042
     """Time step."""
@@ -39,29 +38,38 @@ class CoRNN(Cell):
         size = self.hidden_size
         return {"input_weight": (size, self.input_size), "recurrent_weight": (size, 2 * size)}
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`."""
-        return self._integrate(state, affine(drive, state, prepared["recurrent_weight"]))
-
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""
         return prepared["recurrent_weight"].chunk(2, dim=-1)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`."""
-        a = affine(drive, state, prepared["recurrent_weight"])
-        of_z = self.dt * tanh_slope(a)
-        of_y = self.dt * of_z
-        slopes = {(1, 0): of_z, (1, 1): of_z, (0, 0): of_y, (0, 1): of_y}
-        z_by_y, z_by_z = -self.dt * self.gamma, 1 - self.dt * self.epsilon
-        direct = {(1, 0): z_by_y, (1, 1): z_by_z, (0, 0): 1 + self.dt * z_by_y, (0, 1): self.dt * z_by_z}
-        return self._integrate(state, a), Linearization(slopes, direct)
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        of_z = (self.dt, -self.dt * self.gamma, 1 - self.dt * self.epsilon)
+        return (
+            Update(target=1, arguments=(0,), blocks=(1, 0), value=_next_z, slopes=_next_z_slopes, constants=of_z),
+            Update(target=0, arguments=(), blocks=(0, 1), value=_next_y, slopes=_next_y_slopes, constants=(self.dt,)),
+        )
 
-    def _integrate(self, state: Tensor, a: Tensor) -> Tensor:
-        """Return the state one time step on, with `a` the argument of tanh."""
-        y, z = state.chunk(2, dim=-1)
-        force = torch.tanh(a) - self.gamma * y - self.epsilon * z
-        z = torch.add(z, force, alpha=self.dt)
-        return torch.cat([torch.add(y, z, alpha=self.dt), z], dim=-1)
+
+def _next_z(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = arguments
+    z, y = blocks
+    dt, by_y, by_z = constants
+    return by_z * z + by_y * y + dt * tanh(a)
+
+
+def _next_z_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = arguments
+    dt, by_y, by_z = constants
+    return (dt * tanh_slope(a),), (by_z, by_y)
+
+
+def _next_y(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    y, z = blocks
+    (dt,) = constants
+    return y + dt * z
+
+
+def _next_y_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (dt,) = constants
+    return (), (1.0, dt)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.base import (
+    Argument,
+    Cell,
+    Params,
+    Unit,
+    Units,
+    Update,
+    sigmoid,
+    sigmoid_slope,
+    tanh,
+    tanh_slope,
+)
 
 
 @dataclass(frozen=True)
@@ -33,38 +43,33 @@ class GRU(Cell):
         Argument(source=None, drive=2),
     )
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`."""
-        x_gates, x_n, h_gates, h_n = self._arguments(prepared, state, drive)
-        r, z = torch.sigmoid(x_gates + h_gates).chunk(2, dim=-1)
-        return torch.lerp(torch.tanh(x_n + r * h_n), state, z)
-
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""
         return (*prepared["recurrent_weight"].chunk(3, dim=-2), None)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`."""
-        x_gates, x_n, h_gates, h_n = self._arguments(prepared, state, drive)
-        y_r, y_z = (x_gates + h_gates).chunk(2, dim=-1)
-        r, z = torch.sigmoid(y_r), torch.sigmoid(y_z)
-        y_n = x_n + r * h_n
-        n = torch.tanh(y_n)
-        by_y_n = torch.sigmoid(-y_z) * tanh_slope(y_n)  # sigmoid(-y_z) = 1 - z, without cancellation
-        slopes = {
-            (0, 0): by_y_n * h_n * sigmoid_slope(y_r),
-            (0, 1): sigmoid_slope(y_z) * (state - n),
-            (0, 2): by_y_n * r,
-            (0, 3): by_y_n,
-        }
-        return torch.lerp(n, state, z), Linearization(slopes, {(0, 0): z})
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        return (Update(0, arguments=(0, 1, 2, 3), blocks=(0,), value=_next_h, slopes=_next_h_slopes),)
 
-    def _arguments(self, prepared: Params, state: Tensor, drive: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what x_t and h_{t-1} contribute to the gates r, z (*lead, B, 2H) and to n (*lead, B, H), apart."""
-        recurrent = state @ prepared["recurrent_weight"].mT
-        if "recurrent_bias" in prepared:
-            recurrent = recurrent + prepared["recurrent_bias"].unsqueeze(-2)
-        sizes = [2 * self.hidden_size, self.hidden_size]
-        return *drive.split(sizes, dim=-1), *recurrent.split(sizes, dim=-1)
+    def recurrent_biases(self, prepared: Params) -> dict[int, Tensor]:
+        """See `Cell.recurrent_biases`."""
+        if "recurrent_bias" not in prepared:
+            return {}
+        return dict(enumerate(prepared["recurrent_bias"].chunk(3, dim=-1)))
+
+
+def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    y_r, y_z, h_n, x_n = arguments
+    (h,) = blocks
+    n = tanh(x_n + sigmoid(y_r) * h_n)
+    return n + sigmoid(y_z) * (h - n)
+
+
+def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    y_r, y_z, h_n, x_n = arguments
+    (h,) = blocks
+    r = sigmoid(y_r)
+    y_n = x_n + r * h_n
+    by_y_n = sigmoid(-y_z) * tanh_slope(y_n)  # sigmoid(-y_z) = 1 - z, without cancellation
+    by_y_z = sigmoid_slope(y_z) * (h - tanh(y_n))
+    return (by_y_n * h_n * sigmoid_slope(y_r), by_y_z, by_y_n * r, by_y_n), (sigmoid(y_z),)

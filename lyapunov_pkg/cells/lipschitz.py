@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,26 @@ class LipschitzRNN(Cell):
         a = symmetric_skew(m_a, self.beta_A, self.gamma_A)
         return {"recurrent_weight": torch.cat([self.alpha * a, symmetric_skew(m_w, self.beta_W, self.gamma_W)], dim=-2)}
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`."""
-        return torch.add(state, self._rate(prepared, state, drive)[0], alpha=self.dt)
-
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""
         return prepared["recurrent_weight"].chunk(2, dim=-2)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`."""
-        rate, a = self._rate(prepared, state, drive)
-        slopes = {(0, 0): torch.full_like(a, self.dt), (0, 1): self.dt * tanh_slope(a)}
-        return torch.add(state, rate, alpha=self.dt), Linearization(slopes, {(0, 0): 1.0})
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        return (Update(0, arguments=(0, 1), blocks=(0,), value=_next_h, slopes=_next_h_slopes, constants=(self.dt,)),)
 
-    def _rate(self, prepared: Params, state: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
-        """Return alpha A h + tanh(a) and the argument a = W h + U x + b, both (*lead, B, H)."""
-        linear, recurrent = (state @ prepared["recurrent_weight"].mT).chunk(2, dim=-1)
-        a = recurrent + drive
-        return linear + torch.tanh(a), a
+
+def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    linear, a = arguments
+    (h,) = blocks
+    (dt,) = constants
+    return h + dt * (linear + tanh(a))
+
+
+def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    _, a = arguments
+    (dt,) = constants
+    return (dt, dt * tanh_slope(a)), (1.0,)
 
 
 def symmetric_skew(m: Tensor, beta: float, gamma: float) -> Tensor:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.base import (
+    Argument,
+    Cell,
+    Params,
+    Unit,
+    Units,
+    Update,
+    sigmoid,
+    sigmoid_slope,
+    tanh,
+    tanh_slope,
+)
 
 
 @dataclass(frozen=True)
@@ -28,30 +38,37 @@ class LSTM(Cell):
     states: ClassVar[int] = 2
     arguments: ClassVar[tuple[Argument, ...]] = tuple(Argument(source=0, drive=gate) for gate in range(4))
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`."""
-        h, c = state.chunk(2, dim=-1)
-        y_i, y_f, y_c, y_o = affine(drive, h, prepared["recurrent_weight"]).chunk(4, dim=-1)
-        c = torch.sigmoid(y_f) * c + torch.sigmoid(y_i) * torch.tanh(y_c)
-        return torch.cat([torch.sigmoid(y_o) * torch.tanh(c), c], dim=-1)
-
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""
         return prepared["recurrent_weight"].chunk(4, dim=-2)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`."""
-        h, c = state.chunk(2, dim=-1)
-        y_i, y_f, y_c, y_o = affine(drive, h, prepared["recurrent_weight"]).chunk(4, dim=-1)
-        i, f, o, candidate = torch.sigmoid(y_i), torch.sigmoid(y_f), torch.sigmoid(y_o), torch.tanh(y_c)
-        c_next = f * c + i * candidate
-        tanh_c = torch.tanh(c_next)
-        # How c_t moves with the arguments of i, f, c; h_t moves with c_t, and with the argument of o.
-        of_c = [sigmoid_slope(y_i) * candidate, sigmoid_slope(y_f) * c, i * tanh_slope(y_c)]
-        by_c = o * tanh_slope(c_next)
-        slopes = {(1, gate): slope for gate, slope in enumerate(of_c)}
-        slopes |= {(0, gate): by_c * slope for gate, slope in enumerate(of_c)}
-        slopes[0, 3] = sigmoid_slope(y_o) * tanh_c
-        return torch.cat([o * tanh_c, c_next], dim=-1), Linearization(slopes, {(1, 1): f, (0, 1): by_c * f})
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        return (
+            Update(target=1, arguments=(0, 1, 2), blocks=(1,), value=_next_c, slopes=_next_c_slopes),
+            Update(target=0, arguments=(3,), blocks=(1,), value=_next_h, slopes=_next_h_slopes),
+        )
+
+
+def _next_c(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    y_i, y_f, y_c = arguments
+    (c,) = blocks
+    return sigmoid(y_f) * c + sigmoid(y_i) * tanh(y_c)
+
+
+def _next_c_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    y_i, y_f, y_c = arguments
+    (c,) = blocks
+    return (sigmoid_slope(y_i) * tanh(y_c), sigmoid_slope(y_f) * c, sigmoid(y_i) * tanh_slope(y_c)), (sigmoid(y_f),)
+
+
+def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (y_o,) = arguments
+    (c,) = blocks
+    return sigmoid(y_o) * tanh(c)
+
+
+def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (y_o,) = arguments
+    (c,) = blocks
+    return (sigmoid_slope(y_o) * tanh(c),), (sigmoid(y_o) * tanh_slope(c),)

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from lyapunov_pkg.cells.base import Linearization, Params, tanh_slope
+from lyapunov_pkg.cells.base import Unit, Units, Update, tanh, tanh_slope
 from lyapunov_pkg.cells.lipschitz import LipschitzRNN
 
 
@@ -33,30 +30,25 @@ class NoisyRNN(LipschitzRNN):
     additive_noise: float = 0.02
     """Standard deviation of the additive noise of a step."""
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`; noise (*lead, B, 2, H): the multiplicative draw, the additive draw."""
-        if noise is None:
-            return super().advance(prepared, state, drive)
-        rate, _ = self._rate(prepared, state, drive)
-        return self._add_noisy(state, rate, noise)
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`; the draws are η, of the multiplicative noise, and ξ, of the additive noise."""
+        if not noisy:
+            return super().updates()
+        mean = self.dt * (1 - self.multiplicative_noise)
+        constants = (mean, self.dt * self.multiplicative_noise, self.additive_noise)
+        return (Update(0, (0, 1), (0,), _next_h, _next_h_slopes, constants, draws=(0, 1)),)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`; noise as in `advance`."""
-        if noise is None:
-            return super().linearize(prepared, state, drive)
-        rate, a = self._rate(prepared, state, drive)
-        step = self._step_size(noise)
-        slopes = {(0, 0): step, (0, 1): step * tanh_slope(a)}
-        return self._add_noisy(state, rate, noise), Linearization(slopes, {(0, 0): 1.0})
 
-    def _add_noisy(self, state: Tensor, rate: Tensor, noise: Tensor) -> Tensor:
-        """Return h + dt m ∘ rate + additive_noise ξ."""
-        return torch.add(
-            torch.addcmul(state, self._step_size(noise), rate), noise[..., 1, :], alpha=self.additive_noise
-        )
+def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    linear, a = arguments
+    h, eta, xi = blocks
+    mean, deviation, additive = constants
+    return h + (mean + deviation * eta) * (linear + tanh(a)) + additive * xi
 
-    def _step_size(self, noise: Tensor) -> Tensor:
-        """Return dt m of each unit, (*lead, B, H)."""
-        return self.dt * (self.multiplicative_noise * noise[..., 0, :] + (1 - self.multiplicative_noise))
+
+def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    _, a = arguments
+    _, eta, _ = blocks
+    mean, deviation, _ = constants
+    step = mean + deviation * eta
+    return (step, step * tanh_slope(a)), (1.0,)

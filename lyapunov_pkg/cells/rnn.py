@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Linearization, Params, affine, tanh_slope
+from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, relu, relu_slope, tanh, tanh_slope
 
 NONLINEARITIES = ("tanh", "relu")
 
@@ -33,23 +32,32 @@ class RNN(Cell):
         if self.nonlinearity not in NONLINEARITIES:
             raise ValueError(f"nonlinearity of rnn is {self.nonlinearity!r}; expected one of {NONLINEARITIES}")
 
-    def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
-        """See `Cell.advance`."""
-        return self._activation(affine(drive, state, prepared["recurrent_weight"]))
-
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""
         return (prepared["recurrent_weight"],)
 
-    def linearize(
-        self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
-    ) -> tuple[Tensor, Linearization]:
-        """See `Cell.linearize`."""
-        a = affine(drive, state, prepared["recurrent_weight"])
-        return self._activation(a), Linearization({(0, 0): self._slope(a)}, {})
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        if self.nonlinearity == "tanh":
+            return (Update(target=0, arguments=(0,), blocks=(), value=_tanh, slopes=_tanh_slopes),)
+        return (Update(target=0, arguments=(0,), blocks=(), value=_relu, slopes=_relu_slopes),)
 
-    def _activation(self, a: Tensor) -> Tensor:
-        return torch.tanh(a) if self.nonlinearity == "tanh" else torch.relu(a)
 
-    def _slope(self, a: Tensor) -> Tensor:
-        return tanh_slope(a) if self.nonlinearity == "tanh" else (a >= 0).to(a.dtype)
+def _tanh(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = arguments
+    return tanh(a)
+
+
+def _tanh_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = arguments
+    return (tanh_slope(a),), ()
+
+
+def _relu(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = arguments
+    return relu(a)
+
+
+def _relu_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = arguments
+    return (relu_slope(a),), ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.vectors import (
     lanes,
     load,
@@ -19,6 +19,7 @@ from lyapunov_pkg.linalg.vectors import (
     spread,
     store,
     sum_of_lanes,
+    transpose_tile,
 )
 
 ROWS = 4
@@ -55,9 +56,7 @@ def orthonormalize_matrix(a, n_columns, n_rows, stride, lost_below, work, square
         _orthonormalize_panel(
             work, count, n_rows, scratch, of_panel, lost_below * lost_below, squares[first:], ratios[first:], tiny
         )
-        for i in range(count):
-            for r in range(n_rows):
-                a[(first + i) * stride + r] = work[panel + r * width + i]
+        _transpose_back(work, first, count, n_rows, stride, a)
         if first + width >= n_columns:
             break
         _order_projections(a, first, n_rows, stride, work, overlaps)
@@ -134,12 +133,27 @@ def put_rows(a, shape, matrix, matrix_stride):
 @compiled
 def _transpose(a, first, count, n_rows, stride, panel):
     width = lanes(a)
+    if count == width:
+        for r in range(0, n_rows, width):
+            transpose_tile(a, first * stride + r, stride, panel, r * width, width)
+        return
+    for x in range(n_rows * width):
+        panel[x] = 0
     for i in range(count):
         for r in range(n_rows):
             panel[r * width + i] = a[(first + i) * stride + r]
-    for i in range(count, width):
+
+
+@compiled
+def _transpose_back(panel, first, count, n_rows, stride, a):
+    width = lanes(a)
+    if count == width:
+        for r in range(0, n_rows, width):
+            transpose_tile(panel, r * width, width, a, first * stride + r, stride)
+        return
+    for i in range(count):
         for r in range(n_rows):
-            panel[r * width + i] = 0
+            a[(first + i) * stride + r] = panel[r * width + i]
 
 
 @compiled

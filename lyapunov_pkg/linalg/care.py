@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_carefully
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.interleaved import PANEL
 from lyapunov_pkg.linalg.layout import Layout, Shape, aligned_zeros, one_by_one, round_up
 from lyapunov_pkg.linalg.resolution import RESOLUTION, SMALLEST_SINE

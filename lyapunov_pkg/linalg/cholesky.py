@@ -16,7 +16,8 @@ def orthonormalize_by_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k), finite, on any device. Returned in float64.
 
     With G = AᵀA = RᵀR, Q = A R^{-1} is orthogonal to about the rounding error over the square of the smallest sine of
-    the angle between a column and the span of those before it; the second pass removes what is left (Fukaya et al. 2014).
+    the angle between a column and the span of those before it; the second pass removes what is left (Fukaya et al.,
+    2014).
     """
     columns = matrices.double()
     lengths = torch.linalg.vector_norm(columns, dim=-2)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lyapunov_pkg.linalg.blocked import orthonormalize_matrix, orthonormalize_matrix_again
 from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.interleaved import (
     orthonormalize_group,
     orthonormalize_group_again,

@@ -7,7 +7,7 @@ columns are orthonormalised four at a time: block modified Gram-Schmidt, each pa
 
 from __future__ import annotations
 
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.vectors import (
     MANY_REGISTERS,
     lane_products,

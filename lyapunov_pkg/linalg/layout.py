@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def one_by_one(n_blocks: int, block_rows: int, n_columns: int, dtype: np.dtype, 
 
 
 def spaced(rows: int) -> int:
-    """Rows from one column of a group to the next: columns a multiple of 4 KiB apart displace each other in the cache."""
+    """Rows from one column of a group to the next: columns 4 KiB apart displace each other in the cache."""
     return rows + 4 if rows % 8 == 0 else rows
 
 
@@ -94,11 +95,26 @@ def aligned_zeros(size: int, dtype: np.dtype) -> NDArray:
     return numbers[start : start + size]
 
 
+@contextlib.contextmanager
+def single_threaded_torch() -> Iterator[None]:
+    """Keep PyTorch to one thread: after an operation its others wait busily, on the cores that kernels are to have."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def on_threads(work: Callable[[range], None], n_tasks: int) -> None:
     """Share tasks 0 to n_tasks - 1 among as many threads as PyTorch uses; the kernels hold no lock."""
     n_threads = min(torch.get_num_threads(), n_tasks)
     if n_threads <= 1:
         work(range(n_tasks))
         return
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(work, [range(start, n_tasks, n_threads) for start in range(n_threads)]))
+    own, *others = (range(start, n_tasks, n_threads) for start in range(n_threads))
+    with ThreadPoolExecutor(len(others)) as pool:
+        running = [pool.submit(work, tasks) for tasks in others]
+        work(own)
+        for future in running:
+            future.result()

@@ -10,5 +10,5 @@ float64 leaves rounding errors of 1e-16 to 1e-14, and a matrix of condition numb
 
 SMALLEST_SINE = {torch.float32: 1e-5, torch.float64: 1e-8}
 """One pass of Gram-Schmidt is trusted with averages while the sine of the angle between a column and the span of those
-before it is larger than this. log r is then in error by about eps / sine, no more than products of Jacobians in the same
-dtype already leave, and columns are orthogonal to about the same: a well-conditioned basis."""
+before it is larger than this. log r is then in error by about eps / sine, no more than products of Jacobians in the
+same dtype already leave, and columns are orthogonal to about the same: a well-conditioned basis."""

@@ -1,4 +1,4 @@
-"""Tangent vectors carried along many trajectories on the CPU: multiplied by Jacobians and orthonormalised, step by step.
+"""Tangent vectors carried along many trajectories on the CPU: multiplied by Jacobians and orthonormalised.
 
 A Jacobian is not formed by the caller, nor kept for longer than a step: it is given by what it is made of, products of
 the network's own weights with slopes that change from step to step (`Block`). Each trajectory, or each group of as many
@@ -18,11 +18,11 @@ from torch import Tensor
 
 from lyapunov_pkg.linalg.blocked import ROWS, orthonormalize_matrix, put_rows, take_rows
 from lyapunov_pkg.linalg.care import LIMITS, care_room, needs_care, orthonormalization_room, take_care
-from lyapunov_pkg.linalg.compiled import compiled
+from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.interleaved import (
     PANEL,
     multiply_panel,
-    orthonormalize_panel,
+    orthonormalize_group,
     put_matrix,
     take_matrix,
 )
@@ -30,29 +30,31 @@ from lyapunov_pkg.linalg.layout import aligned_zeros, choose_layout, on_threads,
 from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, row_products, spread, store
 
 # Columns of the table that describes blocks to the kernels.
-TARGET, SOURCE, AFTER, ADDS, FIRST_SLOT, N_WEIGHTS, N_SLOTS, WEIGHT_AT, MATRIX_AT = range(9)
+TARGET, SOURCE, AFTER, ADDS, FIRST_SLOT, N_WEIGHTS, N_SLOTS, WEIGHT_AT = range(8)
 
 
 @dataclass(frozen=True)
 class Block:
     """One block of a Jacobian: the sum over its terms of diag(slopes) W, or of diag(slopes) where W is None.
 
+    A term's slopes are those of one slot, or the product of those of two.
+
     Attributes:
         target: block of rows of the tangent vectors to which it contributes.
         source: block of rows to which it is applied.
         after: whether to that block as it is after this step (an upper layer reads its input, LEM's y its z); such
             blocks must have been targets of earlier blocks.
-        terms: the slot of the slopes, and W (variant, size, size) or None.
+        terms: the slots of the slopes, and W (variant, size, size) or None.
     """
 
     target: int
     source: int
     after: bool
-    terms: tuple[tuple[int, Tensor | None], ...]
+    terms: tuple[tuple[tuple[int, ...], Tensor | None], ...]
 
 
 class _Plan(NamedTuple):
-    """What the kernels know of the Jacobians: `table` (block, column), the slots of all terms, weights as they need them."""
+    """What the kernels know of the Jacobians: `table` (block, column), slots (term, 2), weights as they need them."""
 
     table: NDArray
     slots: NDArray
@@ -62,7 +64,7 @@ class _Plan(NamedTuple):
 
 
 class _Space(NamedTuple):
-    """What a thread forms Jacobians in: slopes by lane, blocks, and another frame for what needs care."""
+    """What a thread forms Jacobians in: slopes by lane, some rows of a block, and another frame for what needs care."""
 
     gathered: NDArray
     matrices: NDArray
@@ -80,15 +82,13 @@ def _run_group(
     """
     variant, first = at
     n_rows = shape.n_blocks * shape.padded_block_rows
-    while step < slopes.shape[2]:
+    while step < slopes.shape[1]:
         q, new = frames[step % 2], frames[(step + 1) % 2]
-        _form_group(plan, shape, space, slopes[:, variant, step, first : first + count], variant)
-        for column in range(0, shape.padded_columns, PANEL):
-            _multiply_group(plan, shape, space, q, new, column)
-            if orthonormalizes[step]:
-                orthonormalize_panel(
-                    new, column, n_rows, shape.stride, room.work, room.squares, room.ratios, limits.tiny
-                )
+        _multiply_group(plan, shape, space, slopes[variant, step, first : first + count], variant, q, new)
+        if orthonormalizes[step]:
+            orthonormalize_group(
+                new, shape.padded_columns, n_rows, shape.stride, room.work, room.squares, room.ratios, limits.tiny
+            )
         step += 1
         if orthonormalizes[step - 1]:
             care = False
@@ -106,63 +106,65 @@ def _run_group(
 
 
 @compiled
-def _form_group(plan, shape, space, slopes, variant):
-    """The blocks of the Jacobians at one step, from slopes (slot, sequence, row): one sequence to a lane."""
-    gathered, matrices, size = space.gathered, space.matrices, shape.padded_block_rows
-    width = lanes(gathered)
+def _multiply_group(plan, shape, space, slopes, variant, q, new):
+    """new = Jacobians times q for a group, slopes (sequence, slot, row), one sequence to a lane.
+
+    A few rows of a block are formed and applied at a time, so that q and `new` are all that has to stay in the cache.
+    """
+    gathered, matrices, size, stride = space.gathered, space.matrices, shape.padded_block_rows, shape.stride
+    width = lanes(q)
     for x in range(plan.slots.shape[0]):
-        for lane in range(slopes.shape[1]):
+        slot, times = plan.slots[x]
+        for lane in range(len(slopes)):
             for i in range(shape.block_rows):
-                gathered[(x * size + i) * width + lane] = slopes[plan.slots[x], lane, i]
+                slope = slopes[lane, slot, i] if times < 0 else slopes[lane, slot, i] * slopes[lane, times, i]
+                gathered[(x * size + i) * width + lane] = slope
     for p in range(plan.table.shape[0]):
         block = plan.table[p]
-        n_weights, matrix_at = block[N_WEIGHTS], block[MATRIX_AT]
-        slot = block[FIRST_SLOT] * size * width
+        source, target = block[SOURCE] * size * width, block[TARGET] * size * width
+        origin = new if block[AFTER] else q
+        n_weights, slot = block[N_WEIGHTS], block[FIRST_SLOT] * size * width
+        if n_weights == 0:
+            _scale_group(block, shape, gathered, slot, origin, source, new, target)
+            continue
         weight_at = block[WEIGHT_AT] + variant * size * size * n_weights
-        if n_weights:
-            for i in range(size):
+        for i in range(0, size, PANEL):
+            for row in range(i, i + PANEL):
+                to = (row - i) * plan.row_stride
                 for j in range(0, size, ROWS):
                     row_products(
-                        plan.weights, weight_at + (i * size + j) * n_weights, n_weights,
-                        gathered, slot + i * width, size * width, n_weights,
-                        matrices, matrix_at + i * plan.row_stride + j * width, width, 0, ROWS, 1,
+                        plan.weights, weight_at + (row * size + j) * n_weights, n_weights,
+                        gathered, slot + row * width, size * width, n_weights,
+                        matrices, to + j * width, width, 0, ROWS, 1,
                     )  # fmt: skip
-        for d in range(n_weights, block[N_SLOTS]):
-            for i in range(size):
-                slope = load(gathered, slot + (d * size + i) * width)
-                place = matrix_at + i * width + (i * plan.row_stride if n_weights else 0)
-                store(matrices, place, load(matrices, place) + slope if d else slope)
+                for d in range(n_weights, block[N_SLOTS]):
+                    slope = load(gathered, slot + (d * size + row) * width)
+                    store(matrices, to + row * width, load(matrices, to + row * width) + slope)
+            for at in range(0, shape.padded_columns * stride, PANEL * stride):
+                multiply_panel(
+                    matrices, 0, plan.row_stride, origin, at + source, stride, size, PANEL,
+                    new, at + target + i * width, stride, block[ADDS],
+                )  # fmt: skip
 
 
 @compiled
-def _multiply_group(plan, shape, space, q, new, column):
-    """Columns `column` to `column + PANEL` of `new`: the Jacobians of a group times those of q."""
-    width = lanes(q)
-    size, stride, matrices = shape.padded_block_rows, shape.stride, space.matrices
-    at = column * stride
-    for p in range(plan.table.shape[0]):
-        block = plan.table[p]
-        source, target = at + block[SOURCE] * size * width, at + block[TARGET] * size * width
-        origin = new if block[AFTER] else q
-        if block[N_WEIGHTS]:
-            multiply_panel(
-                matrices, block[MATRIX_AT], plan.row_stride, origin, source, stride, size, size, new, target, stride,
-                block[ADDS],
-            )  # fmt: skip
-            continue
-        for j in range(PANEL):
-            for x in range(0, size * width, width):
-                product = load(matrices, block[MATRIX_AT] + x) * load(origin, source + j * stride + x)
-                place = target + j * stride + x
-                store(new, place, load(new, place) + product if block[ADDS] else product)
+def _scale_group(block, shape, gathered, slot, origin, source, new, target):
+    """Apply a block without weights to all columns of a group."""
+    size, width = shape.padded_block_rows, lanes(new)
+    for x in range(0, size * width, width):
+        slope = load(gathered, slot + x)
+        for d in range(1, block[N_SLOTS]):
+            slope = slope + load(gathered, slot + d * size * width + x)
+        for at in range(0, shape.padded_columns * shape.stride, shape.stride):
+            product, place = slope * load(origin, at + source + x), at + target + x
+            store(new, place, load(new, place) + product if block[ADDS] else product)
 
 
 @compiled
-def _take_care_of_group(plan, shape, space, room, care, limits, count, q, new, squares, sines):
+def _take_care_of_group(plan, shape, space, room, care, limits, slopes, variant, q, new, squares, sines):
     """Take up again the matrices of a group, just moved from q to `new`, that one pass cannot be trusted with."""
-    for column in range(0, shape.padded_columns, PANEL):
-        _multiply_group(plan, shape, space, q, space.spare, column)
-    for lane in range(count):
+    _multiply_group(plan, shape, space, slopes, variant, q, space.spare)
+    for lane in range(len(slopes)):
         if needs_care(room.squares, room.ratios, lane, lanes(q), shape.n_columns, limits):
             take_matrix(space.spare, lane, shape, care.matrix, care.stride)
             sines[lane] = take_care(care, shape, False, squares[lane])
@@ -176,9 +178,9 @@ def _run_one(
     """Carry one trajectory on from `step`; as `_run_group`, with `count` 1."""
     variant, sequence = at
     n_rows = shape.n_blocks * shape.padded_block_rows
-    while step < slopes.shape[2]:
+    while step < slopes.shape[1]:
         new = frames[(step + 1) % 2]
-        _multiply_one(plan, shape, space, slopes[:, variant, step, sequence], variant, frames[step % 2], new)
+        _multiply_one(plan, shape, space, slopes[variant, step, sequence], variant, frames[step % 2], new)
         step += 1
         if orthonormalizes[step - 1]:
             orthonormalize_matrix(
@@ -208,8 +210,9 @@ def _multiply_one(plan, shape, space, slopes, variant, q, new):
     size, stride, formed, gathered = shape.padded_block_rows, shape.stride, space.matrices, space.gathered
     width = lanes(q)
     for x in range(plan.slots.shape[0]):
+        slot, times = plan.slots[x]
         for i in range(shape.block_rows):
-            gathered[x * size + i] = slopes[plan.slots[x], i]
+            gathered[x * size + i] = slopes[slot, i] if times < 0 else slopes[slot, i] * slopes[times, i]
     for p in range(plan.table.shape[0]):
         block = plan.table[p]
         source, target = block[SOURCE] * size, block[TARGET] * size
@@ -274,12 +277,12 @@ class TangentFlow:
         """Move the tangent vectors through steps with these slopes.
 
         Args:
-            slopes: (slot, variant, step, sequence, size), in the dtype of the tangent vectors.
+            slopes: (variant, step, sequence, slot, size), in the dtype of the tangent vectors.
             orthonormalizes: for each step, whether the vectors are orthonormalised after it.
 
         Returns:
-            log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each orthonormalisation;
-                -inf for lost directions, which come last, NaN for what is not finite.
+            log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each
+                orthonormalisation; -inf for lost directions, which come last, NaN for what is not finite.
             sines: (interval, variant, sequence), float64: smallest sine of the angle between a vector and the span of
                 those before it, from which the error of log_r follows (eps / sine).
         """
@@ -338,25 +341,28 @@ class TangentFlow:
         size, width = self.shape.padded_block_rows, self.lanes
         row_stride = spaced(size) * width
         table, slots, weights = [], [], []
-        weight_at = matrix_at = 0
+        weight_at = 0
         reached = set()
         for block in blocks:
-            matrices = [(slot, weight) for slot, weight in block.terms if weight is not None]
-            direct = [slot for slot, weight in block.terms if weight is None]
+            matrices = [(pair, weight) for pair, weight in block.terms if weight is not None]
+            direct = [pair for pair, weight in block.terms if weight is None]
             table.append((block.target, block.source, block.after, block.target in reached, len(slots), len(matrices),
-                          len(block.terms), weight_at, matrix_at))  # fmt: skip
+                          len(block.terms), weight_at))  # fmt: skip
             reached.add(block.target)
-            slots += [slot for slot, _ in matrices] + direct
+            slots += [pair for pair, _ in matrices] + direct
             if matrices:
                 weights.append(self._weights([weight for _, weight in matrices]))
                 weight_at += weights[-1].size
-            matrix_at += size * row_stride if matrices else size * width
-        self.matrices_size = matrix_at if self.lanes > 1 else (size + 1) * lanes_of(self.numpy_dtype.itemsize)
         flat = np.concatenate([np.zeros(0, self.numpy_dtype), *weights])
-        return _Plan(np.array(table, np.int64), np.array(slots, np.int64), flat, row_stride)
+        return _Plan(
+            np.array(table, np.int64),
+            np.array([pair if len(pair) == 2 else (*pair, -1) for pair in slots], np.int64),
+            flat,
+            row_stride,
+        )
 
     def _weights(self, weights: Sequence[Tensor]) -> NDArray:
-        """Weights of one block as the kernels read them, flat: (variant, row, column, term) or (variant, term, column, row)."""
+        """Weights of one block as kernels read them: (variant, row, column, term) or (variant, term, column, row)."""
         size = self.shape.padded_block_rows
         padded = np.zeros((len(weights), self.n_variants, size, size), self.numpy_dtype)
         for term, weight in enumerate(weights):
@@ -368,7 +374,9 @@ class TangentFlow:
     def space(self) -> _Space:
         """Return what one thread forms Jacobians in."""
         slopes = len(self.plan.slots) * self.shape.padded_block_rows * self.lanes
-        sizes = slopes, self.matrices_size, self.layout.frame_size
+        width = lanes_of(self.numpy_dtype.itemsize)
+        matrices = PANEL * self.plan.row_stride if self.lanes > 1 else (self.shape.padded_block_rows + 1) * width
+        sizes = slopes, matrices, self.layout.frame_size
         return _Space(*(aligned_zeros(max(size, 1), self.numpy_dtype) for size in sizes))
 
 
@@ -395,7 +403,7 @@ class _Worker:
         run = _run_group if self.flow.lanes > 1 else _run_one
         count = min(self.flow.lanes, self.flow.n_sequences - at[1])
         step = interval = 0
-        while step < self.slopes.shape[2]:
+        while step < self.slopes.shape[1]:
             step, interval, needs_care = run(
                 plan, shape, self.space, self.room, self.limits, self.slopes, self.orthonormalizes, at, count, frames,
                 step, interval, self.squares, self.sines,
@@ -410,8 +418,10 @@ class _Worker:
         q, new = frames[step % 2], frames[(step + 1) % 2]
         plan, shape, found = self.flow.plan, self.flow.shape, slice(first, first + count)
         results = self.squares[interval, variant, found], self.sines[interval, variant, found]
+        slopes = self.slopes[variant, step, found]
         if self.flow.lanes > 1:
-            _take_care_of_group(plan, shape, self.space, self.room, self.care, self.limits, count, q, new, *results)
+            _take_care_of_group(
+                plan, shape, self.space, self.room, self.care, self.limits, slopes, variant, q, new, *results
+            )
         else:
-            slopes = self.slopes[:, variant, step, first]
-            _take_care_of_one(plan, shape, self.space, self.care, slopes, variant, q, new, *results)
+            _take_care_of_one(plan, shape, self.space, self.care, slopes[0], variant, q, new, *results)

@@ -1,11 +1,11 @@
 """Inner loops of the CPU kernels, written as LLVM vector instructions through Numba.
 
-Plain Numba loops leave most of a core's arithmetic unused here: LLVM neither keeps a tile of sums in registers nor turns
-reductions into vector code by itself. The three intrinsics below do just that, for tiles whose size is known when they
+Plain Numba loops leave most of a core's arithmetic unused here: LLVM neither keeps a tile of sums in registers nor
+turns reductions into vector code by itself. The intrinsics below do just that, for tiles whose size is known when they
 are compiled; everything around them is ordinary Numba.
 
-A *vector* holds `lanes(array)` numbers, as many as a register of this machine does. Arrays are flat, offsets and strides
-count numbers. All intrinsics work in float32 and float64.
+A *vector* holds `lanes(array)` numbers, as many as a register of this machine does. Arrays are flat, offsets and
+strides count numbers. All intrinsics work in float32 and float64.
 """
 
 from __future__ import annotations
@@ -174,6 +174,34 @@ def sum_of_lanes(typingctx: Any, vector: Vector) -> Any:
         return numbers[0]
 
     return vector.dtype(vector), codegen
+
+
+@intrinsic
+def transpose_tile(typingctx, a, a_at, a_stride, out, out_at, out_stride):
+    """out[j, i] = a[i, j] for a square of numbers as wide as a vector; rows are `stride` numbers apart."""
+    vector = _vector_type(a.dtype)
+    count = vector.count
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        emit = _Emitter(context, builder, signature, args, vector)
+        rows = [emit.load(0, emit.offset(args[1], args[2], i)) for i in range(count)]
+        half = count // 2
+        while half:  # Swap the off-diagonal quarters of all squares of side 2 * half.
+            lanes_of_upper = [lane if not lane & half else count + lane - half for lane in range(count)]
+            lanes_of_lower = [lane + half if not lane & half else count + lane for lane in range(count)]
+            masks = [
+                ir.Constant(ir.VectorType(ir.IntType(32), count), lanes) for lanes in (lanes_of_upper, lanes_of_lower)
+            ]
+            for i in (i for i in range(count) if not i & half):
+                x, y = rows[i], rows[i + half]
+                rows[i], rows[i + half] = (builder.shuffle_vector(x, y, mask) for mask in masks)
+            half //= 2
+        for j, row in enumerate(rows):
+            emit.store(row, 3, emit.offset(args[4], args[5], j))
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(a, index, index, out, index, index), codegen
 
 
 @intrinsic

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Cell, Linearization, Params
+from lyapunov_pkg.cells.base import Cell, Params
 from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
@@ -28,21 +28,28 @@ SLOPES_AT_ONCE = 16_000_000
 class Carrier(ABC):
     """Trajectories with their tangent vectors.
 
+    A path is laid through some steps of the inputs, and then followed, piece by piece.
+
     Attributes:
-        state: (..., S), as it is now.
-        steps_at_once: for how many steps `advance` is best called.
+        state: (..., S), at the end of what was followed, or of the path.
+        steps_at_once: of how many steps a path is best made.
     """
 
     state: Tensor
     steps_at_once: int
 
     @abstractmethod
-    def advance(self, inputs: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """Take state and tangent vectors through the steps of `inputs` (..., step, feature).
+    def path(self, inputs: Tensor) -> Any:
+        """Return the path through inputs (..., step, feature), which continues the last one."""
+
+    @abstractmethod
+    def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """Take the tangent vectors through some steps of a path.
 
         Args:
-            inputs: as the system takes them, with an axis of steps before that of features.
-            orthonormalizes: for each step, whether the tangent vectors are orthonormalised after it.
+            path: what `path` returned; its steps are followed in their order.
+            steps: which of them.
+            orthonormalizes: for each of these, whether the tangent vectors are orthonormalised after it.
 
         Returns:
             log_r (interval, ..., k): natural logarithm of the diagonal of R at each orthonormalisation.
@@ -51,11 +58,11 @@ class Carrier(ABC):
 
     @abstractmethod
     def snapshot(self) -> Any:
-        """Return what `restore` needs to come back here."""
+        """Return what `restore` needs to come back to where following is now."""
 
     @abstractmethod
     def restore(self, snapshot: Any) -> None:
-        """Come back to where `snapshot` was taken."""
+        """Come back to where `snapshot` was taken, on the same path."""
 
 
 def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
@@ -72,16 +79,20 @@ def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
 class StepCarrier(Carrier):
     """Any system, step by step: its own `push_forward`, and `orthonormalize`."""
 
-    steps_at_once = 1
+    steps_at_once = 256
 
     def __init__(self, system: TangentMap, state: Tensor, tangents: Tensor) -> None:
         self.system, self.state, self.tangents = system, state, tangents
 
-    def advance(self, inputs: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.advance`."""
+    def path(self, inputs: Tensor) -> Tensor:
+        """See `Carrier.path`: nothing is computed ahead."""
+        return inputs
+
+    def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Carrier.follow`."""
         log_rs = [self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1], dtype=torch.float64)]
         sines = [log_rs[0].new_empty(0, *self.tangents.shape[:-2])]
-        for x, ends in zip(inputs.unbind(-2), orthonormalizes, strict=True):
+        for x, ends in zip(path[..., steps, :].unbind(-2), orthonormalizes, strict=True):
             self.state, self.tangents = self.system.push_forward(self.state, x, self.tangents)
             if ends:
                 lengths = torch.linalg.vector_norm(self.tangents, dim=-2)
@@ -107,105 +118,108 @@ class KernelCarrier(Carrier):
         from lyapunov_pkg.linalg.tangent_flow import TangentFlow
 
         self.network, self.state = network, state
-        self.size = network.cells[0].hidden_size
-        self.prepared = [cell.prepare(network.layer_params(layer)) for layer, cell in enumerate(network.cells)]
-        blocks, n_blocks, self.slots = jacobian_blocks(
-            network, self.prepared, reduced=tangents.shape[-2] < network.state_size
-        )
+        blocks, n_blocks, n_slots = jacobian_blocks(network, reduced=tangents.shape[-2] < network.state_size)
         self.flow = TangentFlow(blocks, n_blocks, tangents)
-        per_step = max(1, len(self.slots) * state[..., 0].numel() * self.size)
-        self.steps_at_once = max(1, SLOPES_AT_ONCE // per_step)
+        self.steps_at_once = max(1, SLOPES_AT_ONCE // (n_slots * state[..., 0].numel() * network.cells[0].hidden_size))
 
-    def advance(self, inputs: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.advance`."""
-        return self.flow.advance(self._slopes(inputs), orthonormalizes)
+    def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Carrier.follow`."""
+        return self.flow.advance(path[:, steps], orthonormalizes)
 
-    def snapshot(self) -> tuple[Tensor, Any]:
+    def snapshot(self) -> Any:
         """See `Carrier.snapshot`."""
-        return self.state, self.flow.snapshot()
+        return self.flow.snapshot()
 
-    def restore(self, snapshot: tuple[Tensor, Any]) -> None:
+    def restore(self, snapshot: Any) -> None:
         """See `Carrier.restore`."""
-        self.state = snapshot[0]
-        self.flow.restore(snapshot[1])
+        self.flow.restore(snapshot)
 
-    def _slopes(self, inputs: Tensor) -> Tensor:
-        """Move the state through all steps; return the slopes on the way, (slot, variant, step, sequence, size)."""
-        lead, n_steps = self.state.shape[:2], inputs.shape[-2]
-        slopes = self.state.new_empty(len(self.slots), lead[0], n_steps, lead[1], self.size)
-        steps_first = inputs.transpose(-3, -2).flatten(-3, -2)  # (..., step * sequence, feature)
-        states = []
-        parts = zip(self.network.cells, self.prepared, self.state.split([c.state_size for c in self.network.cells], -1))
-        for layer, (cell, prepared, state) in enumerate(parts):
-            drive = cell.drive(self.network.layer_params(layer), steps_first)
-            before, state = trajectory(cell, prepared, state, drive.unflatten(-2, (n_steps, -1)))
-            after, linearization = cell.linearize(prepared, before.flatten(1, 2), drive)
-            steps_first = after[..., : cell.hidden_size]
-            states.append(state)
-            for slot, (of_layer, kind, key) in enumerate(self.slots):
-                if of_layer == layer:
-                    value = getattr(linearization, kind)[key]
-                    slopes[slot] = value.unflatten(-2, (n_steps, -1)) if isinstance(value, Tensor) else value
+    def path(self, inputs: Tensor) -> Tensor:
+        """See `Carrier.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
+        from lyapunov_pkg.cells.sequence import linearize_sequence
+
+        cells = self.network.cells
+        layer_inputs = inputs.transpose(-3, -2).expand(self.network.n_variants, -1, -1, -1)
+        slopes, states = [], []
+        for layer, (cell, state) in enumerate(
+            zip(cells, self.state.split([cell.state_size for cell in cells], dim=-1), strict=True)
+        ):
+            of_layer, along = linearize_sequence(cell, self.network.layer_params(layer), layer_inputs, state)
+            layer_inputs = along[:, 1:, :, : cell.hidden_size]
+            slopes.append(of_layer)
+            states.append(along[:, -1])
         self.state = torch.cat(states, dim=-1)
-        return slopes
+        return slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-2)
 
 
-def trajectory(cell: Cell, prepared: dict[str, Tensor], state: Tensor, drives: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the states before each step, (V, step, B, S), and the state after the last; drives (V, step, B, G*H)."""
-    before = state.new_empty(state.shape[0], drives.shape[1], *state.shape[1:])
-    for step, drive in enumerate(drives.unbind(1)):
-        before[:, step] = state
-        state = cell.advance(prepared, state, drive)
-    return before, state
+Terms = dict[tuple[int, bool], list[tuple[tuple[int, ...], Tensor | None]]]
+"""Terms of `Block`s with one target, by source and whether that is taken after the step."""
 
 
-def _linearization_at_zero(cell: Cell, prepared: Params) -> Linearization:
-    """A linearization like any other of that cell, to see of what it consists."""
-    weight = next(weight for weight in cell.argument_weights(prepared) if weight is not None)
-    zeros = weight.new_zeros(*weight.shape[:-2], 1, 1)
-    state, drive = (zeros.expand(*zeros.shape[:-1], size) for size in (cell.state_size, cell.gates * cell.hidden_size))
-    return cell.linearize(prepared, state, drive)[1]
-
-
-Slot = tuple[int, str, tuple[int, int]]
-"""What fills a slot of slopes: layer, "slopes" or "direct", and the key in that dictionary of its `Linearization`."""
-
-
-def jacobian_blocks(network: Network, prepared: Sequence[Params], reduced: bool) -> tuple[list[Block], int, list[Slot]]:
+def jacobian_blocks(network: Network, reduced: bool) -> tuple[list[Block], int, int]:
     """Return what the Jacobian of a network is made of (dissertation, eq. 2.6), in the order of its computation.
 
     The blocks of rows are those of the layers in order, of each its state or, where `reduced`, its hidden units. What a
     cell needs on the way beyond them (LEM's z) comes behind all of them.
 
     Returns:
-        The blocks, how many blocks of rows the tangent vectors have, and what the slots of slopes are.
+        The blocks, how many blocks of rows the tangent vectors have, and how many slots of slopes there are: layer
+        after layer those of `cells.sequence.linearize_sequence`.
     """
-    kept = [1 if reduced else cell.states for cell in network.cells]
     from lyapunov_pkg.linalg.tangent_flow import Block
 
+    kept = [1 if reduced else cell.states for cell in network.cells]
     blocks: list[Block] = []
-    slots: list[Slot] = []
-    first, auxiliary, below = 0, sum(kept), None
-    for layer, (cell, own) in enumerate(zip(network.cells, prepared, strict=True)):
+    first, next_auxiliary, below, n_slots = 0, sum(kept), None, 0
+    for layer, cell in enumerate(network.cells):
         places = {i: first + i for i in range(kept[layer])}
-        for i in range(kept[layer], cell.states):
-            places[i], auxiliary = auxiliary, auxiliary + 1
-        weights = cell.argument_weights(own)
-        input_weights = network.layer_params(layer)["input_weight"].chunk(cell.gates, dim=-2)
-        linearization = _linearization_at_zero(cell, own)
-        for target in reversed(cell.blocks_to_move(kept[layer])):
-            terms: dict[tuple[int, bool], list[tuple[int, Tensor | None]]] = {}
-            for _, g in (key for key in linearization.slopes if key[0] == target):
-                argument = cell.arguments[g]
-                slot = len(slots)
-                slots.append((layer, "slopes", (target, g)))
-                if argument.source is not None and (argument.after or argument.source < kept[layer]):
-                    terms.setdefault((places[argument.source], argument.after), []).append((slot, weights[g]))
-                if argument.drive is not None and below is not None:
-                    terms.setdefault((below, True), []).append((slot, input_weights[argument.drive]))
-            for _, j in (key for key in linearization.direct if key[0] == target and key[1] < kept[layer]):
-                terms.setdefault((places[j], False), []).append((len(slots), None))
-                slots.append((layer, "direct", (target, j)))
-            blocks += [Block(places[target], source, after, tuple(of)) for (source, after), of in terms.items()]
+        for i in set(cell.blocks_to_move(kept[layer])) - set(places):
+            places[i], next_auxiliary = next_auxiliary, next_auxiliary + 1
+        moved, n_slots = _layer_terms(cell, network.layer_params(layer), kept[layer], places, below, n_slots)
+        for target, terms in moved.items():
+            if target in places:
+                blocks += [Block(places[target], *source, tuple(of_source)) for source, of_source in terms.items()]
         first, below = first + kept[layer], places[0]
-    return blocks, sum(kept), slots
+    return blocks, sum(kept), n_slots
+
+
+def _layer_terms(
+    cell: Cell, params: Params, n_kept: int, places: dict[int, int], below: int | None, n_slots: int
+) -> tuple[dict[int, Terms], int]:
+    """Return the terms of each block that a layer renews, in this order, and how many slots there are with its own.
+
+    Args:
+        cell: the layer's cell.
+        params: its parameters.
+        n_kept: blocks of its state that move before the step; the rest is held.
+        places: where blocks of its state stand among the rows.
+        below: where the hidden units stand that are its input; None: the input is fixed.
+        n_slots: slots of the layers before.
+    """
+    weights = cell.argument_weights(cell.prepare(params))
+    input_weights = params["input_weight"].chunk(cell.gates, dim=-2)
+    moved: dict[int, Terms] = {}
+    for update in cell.updates():
+        terms: Terms = {}
+        for g in update.arguments:
+            for h, argument in enumerate(cell.arguments):
+                if h != g and argument.joins != g:
+                    continue
+                if argument.source is not None and (argument.after or argument.source < n_kept):
+                    source = places[argument.source], argument.after
+                    terms.setdefault(source, []).append(((n_slots,), weights[h]))
+                if argument.drive is not None and below is not None:
+                    terms.setdefault((below, True), []).append(((n_slots,), input_weights[argument.drive]))
+            n_slots += 1
+        for j in update.blocks:
+            if j in moved and j in places:
+                terms.setdefault((places[j], True), []).append(((n_slots,), None))
+            elif j in moved:  # A block that is not among the rows moves with what it was renewed from.
+                for source, of_source in moved[j].items():
+                    folded = [((*slots, n_slots), weight) for slots, weight in of_source]
+                    terms.setdefault(source, []).extend(folded)
+            elif j < n_kept:
+                terms.setdefault((places[j], False), []).append(((n_slots,), None))
+            n_slots += 1
+        moved[update.target] = terms
+    return moved, n_slots

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from numbers import Integral
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network, from_torch
+from lyapunov_pkg.provenance import package_version
 from lyapunov_pkg.store import describe
 
 
@@ -81,7 +81,7 @@ class DrivenSystem:
         coordinates = {"exponent": np.arange(1, self.initial_tangents.shape[-1] + 1)} | coordinates
         descriptions = {"exponent": ("1", "index of the exponent, the largest first")} | descriptions
         attributes = {"dtype": str(self.inputs.dtype).removeprefix("torch."), "state": self.state} | settings
-        attributes["lyapunov_pkg_version"] = version("lyapunov-pkg")
+        attributes["lyapunov_pkg_version"] = package_version()
         return describe(xr.Dataset(labelled, coordinates, attributes), descriptions)
 
 
@@ -121,7 +121,7 @@ def driven_system(
 
 
 def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
-    """Refuse a warm-up that leaves nothing to measure, and an interval that is neither positive nor, if allowed, "auto".
+    """Refuse a warm-up that leaves nothing to measure, and an interval that is not positive (nor "auto", if allowed).
 
     Raises:
         ValueError: one of them.

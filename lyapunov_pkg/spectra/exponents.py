@@ -111,35 +111,37 @@ def _equal_intervals(carried: Carrier, inputs: Tensor, warmup: int, length: int)
         ends = [(step - warmup) % length == 0 or step == stop for step in range(first + 1, stop + 1)]
         for at in range(first, stop, carried.steps_at_once):
             steps = slice(at, min(at + carried.steps_at_once, stop))
-            log_r, _ = carried.advance(inputs[..., steps, :], ends[at - first : steps.stop - first])
+            path = carried.path(inputs[..., steps, :])
+            log_r, _ = carried.follow(path, slice(None), ends[at - first : steps.stop - first])
             yield steps.stop, min(length, stop - first), log_r
 
 
 def _adaptive_intervals(carried: Carrier, inputs: Tensor, warmup: int) -> Iterator[tuple[int, int, Tensor]]:
     """As `_equal_intervals`, with intervals as long as `AUTO_TOLERANCE` allows; see `average_exponents`."""
     needed = max(torch.finfo(inputs.dtype).eps / AUTO_TOLERANCE, 10 * SMALLEST_SINE[inputs.dtype])
-    n_steps = inputs.shape[-2]
-    at, length, longest, settled = 0, 1, n_steps, False
-    while at < n_steps:
-        stop = warmup if at < warmup else n_steps
-        count = max(1, carried.steps_at_once // length) if settled else max(1, PROBED_STEPS // length)
-        last = min(at + length * count, stop)
-        ends = [(step - at) % length == 0 or step == last for step in range(at + 1, last + 1)]
-        before = carried.snapshot()
-        log_r, sines = carried.advance(inputs[..., at:last, :], ends)
-        # A trajectory that diverged has no angles, and is NaN whatever the interval.
-        smallest = sines.nan_to_num(nan=1.0).min().item()
-        if smallest < needed and length > 1:
-            carried.restore(before)
-            length = longest = length // 2
-            settled = False
-            continue
-        yield last, min(length, last - at), log_r
-        at = last
-        alignment = -math.log(max(smallest, 1e-300)) / length  # of tangent vectors, per step
-        allowed = int(-math.log(needed) / alignment) if alignment > 0 else n_steps
-        settled = allowed <= length or length == longest
-        length = min(max(allowed, length), 2 * length, longest)
+    length, longest, settled = 1, inputs.shape[-2], False
+    for first, stop in ((0, warmup), (warmup, inputs.shape[-2])):
+        for begin in range(first, stop, carried.steps_at_once):
+            end = min(begin + carried.steps_at_once, stop)
+            path, at = carried.path(inputs[..., begin:end, :]), begin
+            while at < end:
+                last = min(at + (length * max(1, (end - at) // length) if settled else max(length, PROBED_STEPS)), end)
+                ends = [(step - at) % length == 0 or step == last for step in range(at + 1, last + 1)]
+                before = carried.snapshot()
+                log_r, sines = carried.follow(path, slice(at - begin, last - begin), ends)
+                # A trajectory that diverged has no angles, and is NaN whatever the interval.
+                smallest = sines.nan_to_num(nan=1.0).min().item()
+                if smallest < needed and length > 1:
+                    carried.restore(before)
+                    length = longest = length // 2
+                    settled = False
+                    continue
+                yield last, min(length, last - at), log_r
+                at = last
+                alignment = -math.log(max(smallest, 1e-300)) / length  # of tangent vectors, per step
+                allowed = int(-math.log(needed) / alignment) if alignment > 0 else longest
+                settled = allowed <= length or length == longest
+                length = min(max(allowed, length), 2 * length, longest)
 
 
 @overload
@@ -205,9 +207,9 @@ def lyapunov_spectrum(
             first (LSTM: h, c); default zeros, or what a system itself starts from.
         warmup: number of first time steps that move state and tangent vectors but are not measured.
         orthonormalize_every: steps from one QR decomposition to the next (T_ON of Algorithm 2). Larger is faster;
-            trailing exponents lose accuracy first. "auto" makes intervals as long as rounding errors move no exponent by
-            more than 1e-4 nats per step, which pays where the spectrum is narrow; the attributes `longest_interval`
-            and `n_orthonormalizations` of the result say what it chose.
+            trailing exponents lose accuracy first. "auto" makes intervals as long as rounding errors move no exponent
+            by more than 1e-4 nats per step, which pays where the spectrum is narrow; the attributes
+            `longest_interval` and `n_orthonormalizations` of the result say what it chose.
         dtype: torch.float32 or torch.float64; default that of the network, else of the inputs.
         device: default that of the network, else of the inputs.
         differentiable: return a tensor through which a loss can be back-propagated; see below.

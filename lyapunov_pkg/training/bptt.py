@@ -7,7 +7,9 @@ and Adam moments, so the numbers do not depend on how many are stacked.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +22,12 @@ from torch.nn.functional import cross_entropy
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.store import describe
+from lyapunov_pkg.training.checkpoints import Checkpoints, StackCheckpoints, consecutive
 from lyapunov_pkg.training.variants import Variant, variant_coordinates
 
-# Measured on two cores: stacks larger than this leave the cache and get slower. A GPU wants as many as fit.
-VARIANTS_TOGETHER = {"cpu": 4, "cuda": 256}
-EVALUATION_BATCH = 1000  # test samples at once; bounds memory, changes no number beyond rounding
+# Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
+VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
+EVALUATION_BATCH = 250  # test samples at once; bounds memory, changes no number beyond rounding
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def train_epoch(
     noise_generators = [variant.generator("noise", epoch) for variant in variants]
     total = torch.zeros(len(variants), dtype=torch.float64, device=device)
     for batch in order.split(batch_size, dim=1):
-        inputs, labels = data.train_input[batch], data.train_label[batch]
+        inputs = data.train_input.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        labels = data.train_label[batch]
         noise = network.draw_noise(batch.shape[1], inputs.shape[2], noise_generators)
         batch_losses = losses(network.forward(inputs, noise=noise, last_only=True), labels)
         optimizer.zero_grad()
@@ -123,56 +127,83 @@ def train_epoch(
     return total / order.shape[1]
 
 
-def train_stack(variants: Sequence[Variant], data: ClassificationData, settings: TrainingSettings) -> xr.Dataset:
-    """Train variants of one architecture and size together; see `train_variants`."""
+def train_stack(
+    variants: Sequence[Variant],
+    data: ClassificationData,
+    settings: TrainingSettings,
+    checkpoints: StackCheckpoints | None = None,
+) -> xr.Dataset:
+    """Train variants of one architecture and size together, on from their last checkpoint; see `train_variants`."""
     network = initialise_network(variants, data, settings)
     params = {name: value.requires_grad_() for name, value in network.params.items()}
     network = network.with_params(params)
     optimizer = torch.optim.Adam(params.values(), lr=settings.learning_rate, fused=True)
+    described = f"{variants[0].architecture} {variants[0].index}-{variants[-1].index}"
 
-    train_losses = [torch.full((len(variants),), torch.nan, dtype=torch.float64)]
-    evaluations = [evaluate(network, data)]
-    snapshots = [{name: value.detach().cpu().numpy().copy() for name, value in params.items()}]
-    architecture = variants[0].architecture
-    for epoch in progress(
-        range(1, settings.epochs + 1), f"{architecture} {variants[0].index}-{variants[-1].index}, epoch"
-    ):
-        train_losses.append(train_epoch(network, optimizer, variants, data, settings.batch_size, epoch))
-        evaluations.append(evaluate(network, data))
-        snapshots.append({name: value.detach().cpu().numpy().copy() for name, value in params.items()})
+    history, optimizer_state = checkpoints.load(settings.epochs) if checkpoints else ([], {})
+    if history:
+        print(f"{described}: epochs 0-{len(history) - 1} taken from checkpoints", file=sys.stderr)
+        restore(params, optimizer, history[-1], optimizer_state)
+    for epoch in progress(range(len(history), settings.epochs + 1), f"{described}, epoch"):
+        train_loss = torch.full((len(variants),), torch.nan, dtype=torch.float64)
+        if epoch > 0:
+            train_loss = train_epoch(network, optimizer, variants, data, settings.batch_size, epoch)
+        validation_loss, accuracy = evaluate(network, data)
+        history.append(
+            {
+                "train_loss": to_numpy(train_loss),
+                "validation_loss": to_numpy(validation_loss),
+                "validation_accuracy": to_numpy(accuracy),
+            }
+            | {name: to_numpy(value) for name, value in params.items()}
+        )
+        if checkpoints:
+            checkpoints.save(epoch, history[-1], optimizer_arrays(optimizer))
+    return training_dataset(variants, history)
 
-    validation_losses, accuracies = (torch.stack(values, 1).cpu().numpy() for values in zip(*evaluations, strict=True))
-    return training_dataset(
-        variants,
-        torch.stack([loss.cpu() for loss in train_losses], 1).numpy(),
-        validation_losses,
-        accuracies,
-        snapshots,
-    )
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Return a copy of a tensor's values."""
+    return tensor.detach().cpu().numpy().copy()
 
 
-def training_dataset(
-    variants: Sequence[Variant],
-    train_loss: np.ndarray,
-    validation_loss: np.ndarray,
-    accuracy: np.ndarray,
-    snapshots: Sequence[Mapping[str, np.ndarray]],
-) -> xr.Dataset:
-    """Assemble the training store of `variants`; arrays are (variant, epoch), snapshots hold (variant, ...) per epoch.
+def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+    """Return the state of an optimiser, as {"{parameter}/{quantity}": values}."""
+    states = optimizer.state_dict()["state"]
+    return {f"{index}/{name}": to_numpy(value) for index, state in states.items() for name, value in state.items()}
+
+
+def restore(
+    params: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    result: Mapping[str, np.ndarray],
+    optimizer_state: Mapping[str, np.ndarray],
+) -> None:
+    """Set parameters and the optimiser to what they were after an epoch, from its results and `optimizer_arrays`."""
+    with torch.no_grad():
+        for name, value in params.items():
+            value.copy_(torch.from_numpy(result[name]))
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, values in optimizer_state.items():
+        index, name = key.split("/")
+        states.setdefault(int(index), {})[name] = torch.from_numpy(values)
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def training_dataset(variants: Sequence[Variant], history: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
+    """Assemble the training store of `variants` from the results of every epoch, arrays (variant, ...).
 
     A variant has diverged if its validation loss or a parameter stops being finite at any epoch.
     """
-    finite = np.isfinite(validation_loss).all(1)
-    dataset = variant_coordinates(variants).assign_coords(epoch=np.arange(len(snapshots)))
-    for name in snapshots[0]:
-        values = np.stack([snapshot[name] for snapshot in snapshots], 1)
-        finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
+    dataset = variant_coordinates(variants).assign_coords(epoch=np.arange(len(history)))
+    finite = np.full(len(variants), True)
+    for name in history[0]:
+        values = np.stack([result[name] for result in history], 1)
+        if name != "train_loss":  # which is NaN before training
+            finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
         axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
         dataset[name] = (("variant", "epoch", *axes), values)
         describe(dataset, {name: ("1", f"parameter {name} after each epoch")})
-    dataset["train_loss"] = (("variant", "epoch"), train_loss)
-    dataset["validation_loss"] = (("variant", "epoch"), validation_loss)
-    dataset["validation_accuracy"] = (("variant", "epoch"), accuracy)
     dataset["diverged"] = ("variant", ~finite)
     return describe(
         dataset,
@@ -192,6 +223,7 @@ def train_variants(
     settings: TrainingSettings,
     device: torch.device,
     variants_together: int | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> xr.Dataset:
     """Train variants of one architecture and size, by back-propagation through time with Adam.
 
@@ -201,6 +233,7 @@ def train_variants(
         settings: epochs, batch size, learning rate, layers and the cell's hyperparameters.
         device: where to train.
         variants_together: how many are stacked; default: what suits the device. Changes no number beyond rounding.
+        checkpoints: where the state after every epoch is kept; training goes on from what is there.
 
     Returns:
         The training store: losses (nats), accuracies and parameters by (variant, epoch), epoch 0 being before training.
@@ -208,6 +241,7 @@ def train_variants(
 
     Raises:
         ValueError: variants of several architectures or sizes.
+        OSError: a checkpoint could not be written.
     """
     kinds = {(variant.architecture, variant.hidden_size) for variant in variants}
     if len(kinds) != 1:
@@ -216,5 +250,8 @@ def train_variants(
         )
     width = variants_together or VARIANTS_TOGETHER[device.type]
     data = ClassificationData.from_dataset(dataset, device)
-    stacks = [train_stack(variants[start : start + width], data, settings) for start in range(0, len(variants), width)]
-    return xr.concat(stacks, "variant", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    trained = []
+    for stack in checkpoints.stacks(variants, width) if checkpoints else consecutive(variants, width):
+        with checkpoints.of(stack) if checkpoints else nullcontext() as own:
+            trained.append(train_stack(stack, data, settings, own))
+    return xr.concat(trained, "variant", data_vars="minimal", coords="minimal", compat="override", join="exact")

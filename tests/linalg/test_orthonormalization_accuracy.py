@@ -59,7 +59,7 @@ def moved_frames(network: Network, inputs: Tensor) -> list[Tensor]:
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Network]:
-    """Of each architecture two networks of 24 units, one with small and one with large weights, before and after training."""
+    """Of each architecture two networks of 24 units, of small and of large weights, before and after training."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 64)
     samples = (rng.uniform(0, 0.5, (64, 6, 3)) + 0.5 * np.eye(3)[labels][:, None]).astype(np.float32)

@@ -272,7 +272,7 @@ class TestInterface:
         assert dataset["exponent"].values.tolist() == [1, 2, 3, 4, 5]
         expected = {"dtype": "float32", "state": "hidden", "warmup": 2, "orthonormalize_every": 3}
         assert expected.items() <= dataset.attrs.items() and "lyapunov_pkg_version" in dataset.attrs
-        save_store(dataset, tmp_path / "spectrum.zarr", {})
+        save_store(dataset, tmp_path / "spectrum.zarr.zip", {})
 
     def test_arrays_and_other_dtypes_are_taken_in_the_networks_dtype(self):
         rnn, inputs = module("rnn"), random(2, 9, 3)

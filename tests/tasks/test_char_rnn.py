@@ -95,8 +95,8 @@ def test_gzip_is_read_like_plain_text(text_file, tmp_path):
 
 def test_store_keeps_every_character(text_file, tmp_path):
     dataset = load_char_rnn("file", text_file, sequence_length=20)
-    save_store(dataset, tmp_path / "char_rnn.zarr", {})
-    text = in_order_of_text(open_store(tmp_path / "char_rnn.zarr").load())
+    save_store(dataset, tmp_path / "char_rnn.zarr.zip", {})
+    text = in_order_of_text(open_store(tmp_path / "char_rnn.zarr.zip").load())
     assert text == TEXT[: len(text)]
 
 

@@ -92,8 +92,8 @@ def test_order_depends_on_the_seed_alone(folder):
 
 def test_store_keeps_the_dataset(folder, tmp_path):
     dataset = load_mocap("cmu", folder, sequence_length=10)
-    save_store(dataset, tmp_path / "mocap.zarr", {})
-    xr.testing.assert_equal(open_store(tmp_path / "mocap.zarr").load(), dataset)
+    save_store(dataset, tmp_path / "mocap.zarr.zip", {})
+    xr.testing.assert_equal(open_store(tmp_path / "mocap.zarr.zip").load(), dataset)
 
 
 def test_malformed_file_is_named_with_frame_and_joint(folder):

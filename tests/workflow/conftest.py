@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +12,18 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+WORKFLOW = (
+    "Snakefile",
+    "config.yaml",
+    "config",
+    "envs",
+    "lyapunov_pkg",
+    "profiles",
+    "report",
+    "rules",
+    "schemas",
+    "workflow_scripts",
+)
 
 SMALL = {
     "lorenz": {
@@ -30,19 +44,72 @@ SMALL = {
 RunSnakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def snakemake_command(
+    directory: Path,
+    *arguments: str,
+    configuration: dict | None = None,
+    cache: Path | None = None,
+    repository: Path = ROOT,
+    profile: str | None = None,
+) -> list[str]:
+    """The command that runs a repository's workflow in a folder, at a small scale (or that of `configuration`), with a
+    cache of its own (or `cache`)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    overlay = directory / "overlay.yaml"
+    settings = {"cache_directory": str(cache or directory / "cache")}
+    overlay.write_text(yaml.safe_dump(settings | (SMALL if configuration is None else configuration)))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile")]
+    command += ["--profile", str(repository / "profiles" / profile)] if profile else ["--cores", "2"]
+    return [*command, "--directory", str(directory), *arguments, "--configfile", str(overlay)]
+
+
+def environment(repository: Path = ROOT) -> dict[str, str]:
+    """The environment in which the package is that of `repository`."""
+    return os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(repository)}
+
+
 @pytest.fixture(scope="session")
 def run_snakemake() -> RunSnakemake:
-    """Run the real Snakemake with the repository's workflow in a folder, at a small scale (or that of
-    `configuration`)."""
+    """Run the real Snakemake; takes what `snakemake_command` takes."""
 
-    def run(directory: Path, *arguments: str, configuration: dict | None = None) -> subprocess.CompletedProcess[str]:
-        directory.mkdir(parents=True, exist_ok=True)
-        overlay = directory / "overlay.yaml"
-        overlay.write_text(yaml.safe_dump(SMALL if configuration is None else configuration))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--directory", str(directory), *arguments, "--configfile", str(overlay)]
+    def run(directory: Path, *arguments: str, repository: Path = ROOT, **options) -> subprocess.CompletedProcess[str]:
+        command = snakemake_command(directory, *arguments, repository=repository, **options)
         return subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"}, check=False
+            command, capture_output=True, text=True, cwd=repository, env=environment(repository), check=False
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all targets were made, once for all tests; its cache is `cache` in it. Not to be written to."""
+    directory = tmp_path_factory.mktemp("run")
+    result = run_snakemake(directory)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of the workflow, to edit."""
+    copy = tmp_path / "repository"
+    copy.mkdir()
+    for name in WORKFLOW:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy2(source, copy / name)
+    return copy
+
+
+def jobs(output: str) -> dict[str, int]:
+    """Return how many jobs of each rule a dry run announces."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", output, flags=re.M) if name != "total"}
+
+
+def outputs(dry_run: str) -> set[str]:
+    """Return the files that a dry run announces, without `results/`."""
+    lines = re.findall(r"^    output: (.*)$", dry_run, flags=re.M)
+    return {name.removeprefix("results/") for line in lines for name in line.split(", ")}

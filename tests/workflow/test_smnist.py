@@ -9,38 +9,24 @@ import pandas as pd
 import pytest
 
 from lyapunov_pkg.store import open_shards, open_store
-from tests.workflow.conftest import SMALL, RunSnakemake
+from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
 FIGURES = ["1_1", "1_2", "3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
 TABLES = ["3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5"]
-
-
-@pytest.fixture(scope="session")
-def finished(run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all targets were made, once for all tests of this module."""
-    directory = tmp_path_factory.mktemp("run")
-    result = run_snakemake(directory)
-    assert result.returncode == 0, result.stderr
-    return directory
-
-
-def jobs(output: str) -> dict[str, int]:
-    """Return how many jobs of each rule a dry run announces."""
-    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", output, flags=re.M) if name != "total"}
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
     for name in FIGURES:
         for kind in ("pdf", "png"):
             assert (finished / f"results/figures/fig_{name}.{kind}").stat().st_size > 5_000
-        assert open_store(finished / f"results/figures/fig_{name}.zarr").data_vars
+        assert open_store(finished / f"results/figures/fig_{name}.zarr.zip").data_vars
     for name in TABLES:
         assert len(pd.read_csv(finished / f"results/tables/table_{name}.csv"))
         assert (finished / f"results/tables/table_{name}.md").read_text().startswith("|")
 
 
 def test_stores_hold_every_variant_epoch_and_exponent(finished: Path) -> None:
-    spectra = open_shards(sorted((finished / "results/spectra/smnist").glob("*/*.zarr")))
+    spectra = open_shards(sorted((finished / "results/spectra/smnist").glob("*/*.zarr.zip")))
     assert spectra.sizes == {"variant": 64, "epoch": 5, "exponent": 8}
     assert spectra["lyapunov_exponent"].attrs["units"] == "nat/step"
     assert not np.isnan(spectra["lyapunov_exponent"].values[~spectra["diverged"].values]).any()
@@ -66,11 +52,12 @@ def test_a_table_makes_just_what_it_needs(tmp_path: Path, run_snakemake: RunSnak
 def test_shard_size_changes_no_result(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     other = copy.deepcopy(SMALL)
     other["smnist"]["shard_size"] = 3
-    targets = [f"results/training/smnist/gru/{shard}.zarr" for shard in range(3)]
+    targets = [f"results/training/smnist/gru/{shard}.zarr.zip" for shard in range(3)]
     result = run_snakemake(tmp_path, *targets, configuration=other)
     assert result.returncode == 0, result.stderr
     ours, theirs = (
-        open_shards(sorted((folder / "results/training/smnist/gru").glob("*.zarr"))) for folder in (finished, tmp_path)
+        open_shards(sorted((folder / "results/training/smnist/gru").glob("*.zarr.zip")))
+        for folder in (finished, tmp_path)
     )
     np.testing.assert_array_equal(ours["seed"], theirs["seed"])
     np.testing.assert_allclose(ours["validation_loss"], theirs["validation_loss"], rtol=1e-5)
@@ -98,7 +85,7 @@ def test_wrong_configuration_stops_before_any_job(
 def test_missing_data_directory_is_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     wrong = copy.deepcopy(SMALL)
     wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
-    result = run_snakemake(tmp_path, "results/datasets/smnist.zarr", configuration=wrong)
+    result = run_snakemake(tmp_path, "results/datasets/smnist.zarr.zip", configuration=wrong)
     assert result.returncode != 0
     assert re.search(r"FileNotFoundError: .*nowhere", result.stderr)
-    assert not (tmp_path / "results/datasets/smnist.zarr").exists()
+    assert not (tmp_path / "results/datasets/smnist.zarr.zip").exists()

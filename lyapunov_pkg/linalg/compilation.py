@@ -1,4 +1,4 @@
-"""Numba's compiler as the kernels use it: without the interpreter's lock, and cached on disk until any kernel changes."""
+"""Numba's compiler as the kernels use it: without the interpreter's lock, cached on disk until any kernel changes."""
 
 from __future__ import annotations
 

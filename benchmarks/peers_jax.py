@@ -1,0 +1,139 @@
+"""Peers on JAX: (c) a jitted scan of `jax.jvp` and `jnp.linalg.qr`, and (d) lyapax. In float32, as every contestant.
+
+Symbols as in `peers_torch`, from which the weights come. What JAX needs of them is put on its device beforehand; the
+projection of the inputs is part of what is timed, as for the others.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg  # noqa: F401 - loads the OpenBLAS whose LAPACK JAX calls
+import torch
+from jax import Array, lax
+from threadpoolctl import ThreadpoolController
+
+Call = Callable[[], np.ndarray]
+Arrays = dict[str, Array]
+
+
+def step(architecture: str, weights: Arrays, h: Array, c: Array, drive: Array) -> tuple[Array, Array]:
+    """Return the next hidden and cell state (H,) of one sequence; the latter is empty but for LSTM."""
+    recurrent = weights["w_hh"] @ h
+    if architecture == "RNN_TANH":
+        return jnp.tanh(drive + recurrent), c
+    if architecture == "LSTM":
+        i, f, g, o = jnp.split(drive + recurrent, 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = jnp.split(drive, 3), jnp.split(recurrent + weights["b_hh"], 3)
+    r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
+    return (1 - z) * jnp.tanh(x_n + r * h_n) + z * h, c
+
+
+def jitted_scan(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
+    """(c) `lax.scan` over steps, `vmap` over sequences; the step is linearised once and pushed along all columns."""
+    size = module.hidden_size
+
+    def exponents(weights: Arrays, drives: Array) -> Array:
+        def body(carry: tuple[Array, Array, Array], drive: Array) -> tuple[tuple[Array, Array, Array], Array]:
+            h, c, q = carry
+
+            def leading(part: Array) -> tuple[Array, tuple[Array, Array]]:
+                following = step(module.mode, weights, part[:size], part[size:] if rows > size else c, drive)
+                return jnp.concatenate(following)[:rows], following
+
+            _, push, (h, c) = jax.linearize(leading, jnp.concatenate([h, c])[:rows], has_aux=True)
+            q, r = jnp.linalg.qr(jax.vmap(push, in_axes=-1, out_axes=-1)(q))
+            return (h, c, q), jnp.log(jnp.abs(jnp.diagonal(r)))
+
+        start = (jnp.zeros(size), jnp.zeros(_cell_size(module)), jnp.eye(rows, n_exponents))
+        return lax.scan(body, start, drives)[1].mean(axis=0)
+
+    return _call(module, inputs, exponents)
+
+
+def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
+    """(d) lyapax: `lyapunov_spectrum` of a step function, under `vmap` over sequences and `jit`.
+
+    lyapax iterates a map of the state alone, so the step's number is one more state variable, from which the step looks
+    up its drive. It is handed its first tangent vectors, as all contestants have them, through `resume`, its own way to
+    continue; they have no component along that variable, and none arises. For state="hidden" the cell states are found
+    beforehand and looked up likewise. Its warning that float64 is advisable is silenced: all run in float32.
+    """
+    from lyapax import LyapunovCheckpoint, lyapunov_spectrum
+
+    size = module.hidden_size
+
+    def exponents(weights: Arrays, drives: Array) -> Array:
+        cells = _cell_states(module, weights, drives) if rows == size else None
+
+        def numbered_step(state: Array) -> Array:
+            number = state[-1].astype(int)
+            c = state[size:-1] if cells is None else cells[number]
+            following = jnp.concatenate(step(module.mode, weights, state[:size], c, drives[number]))
+            return jnp.append(following[:rows], state[-1] + 1)
+
+        start = LyapunovCheckpoint(
+            state=jnp.zeros(rows + 1),
+            Y=jnp.eye(rows + 1, n_exponents),
+            cum_log_growth=jnp.zeros(n_exponents),
+            elapsed_time=jnp.zeros(()),
+            dt=1.0,
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="lyapax: jax_enable_x64")
+            return lyapunov_spectrum(
+                numbered_step, start.state, dt=1.0, n_steps=len(drives), k=n_exponents, resume=start
+            ).exponents
+
+    return _call(module, inputs, exponents)
+
+
+def _cell_states(module: torch.nn.RNNBase, weights: Arrays, drives: Array) -> Array:
+    """Return the cell state (T, H) before each step."""
+
+    def body(state: tuple[Array, Array], drive: Array) -> tuple[tuple[Array, Array], Array]:
+        return step(module.mode, weights, *state, drive), state[1]
+
+    return lax.scan(body, (jnp.zeros(module.hidden_size), jnp.zeros(_cell_size(module))), drives)[1]
+
+
+def _cell_size(module: torch.nn.RNNBase) -> int:
+    return module.hidden_size if module.mode == "LSTM" else 0
+
+
+def _call(module: torch.nn.RNNBase, inputs: torch.Tensor, exponents: Callable[[Arrays, Array], Array]) -> Call:
+    """Return the jitted computation of all sequences."""
+    names = ("w_ih", "w_hh", "b_ih", "b_hh")
+    weights = {
+        name: jnp.asarray(value.detach().numpy()) for name, value in zip(names, module._flat_weights, strict=True)
+    }
+    sequences = jnp.asarray(inputs.numpy())
+
+    @jax.jit
+    def compiled(weights: Arrays, sequences: Array) -> Array:
+        bias = weights["b_ih"] if module.mode == "GRU" else weights["b_ih"] + weights["b_hh"]
+        found = jax.vmap(partial(exponents, weights))(sequences @ weights["w_ih"].T + bias)
+        return jnp.sort(found, axis=-1, descending=True)
+
+    one_thread = _openblas_on_one_thread()
+
+    def call() -> np.ndarray:
+        with one_thread():
+            return np.asarray(compiled(weights, sequences))
+
+    return call
+
+
+def _openblas_on_one_thread() -> Callable[[], AbstractContextManager[Any]]:
+    """JAX's QR is LAPACK of SciPy's OpenBLAS, called from XLA's own pool of threads: its own only get in their way."""
+    openblas = ThreadpoolController().select(internal_api="openblas")
+    return partial(openblas.limit, limits=1)
