@@ -75,6 +75,9 @@ def cross_checks(configuration: Mapping[str, Any]) -> list[str]:
             problems.append(
                 f"smnist.architectures.{architecture}.init_param is [{low}, {high}]; expected lowest <= highest"
             )
+    text = configuration["char_rnn"]["data"]
+    if text["source"] == "file" and text["path"] is None:
+        problems.append("char_rnn.data.path is None; expected a text file, since char_rnn.data.source is 'file'")
     aelle = smnist["aelle"]
     for key in ("final_fractions", "pretrained_fractions"):
         if abs(sum(aelle[key]) - 1) > 1e-9:

@@ -57,6 +57,20 @@ def smnist_shards(stage):
     )
 
 
+def local_text(settings):
+    """The text file of CharRNN, if that is what it reads and the file is there."""
+    if settings["source"] != "file" or not Path(settings["path"]).is_file():
+        return []
+    return [settings["path"]]
+
+
+def local_motions(settings):
+    """The AMC files in Mocap's folder, if that is what it reads."""
+    if settings["source"] != "cmu" or settings["directory"] is None:
+        return []
+    return sorted(str(path) for path in Path(settings["directory"]).glob("*.amc*"))
+
+
 def chapter(name):
     """The chapter that a figure or table stands in: that of "fig_3_5" is "Chapter 3"."""
     return f"Chapter {name.split('_')[1]}"

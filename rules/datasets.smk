@@ -19,3 +19,48 @@ rule smnist_dataset:
         provenance=provenance("smnist_dataset.py"),
     script:
         "../workflow_scripts/smnist_dataset.py"
+
+
+# Local files whose content is not verified are inputs, so that a dataset follows their edits. Missing ones are left to
+# the script, which says what it expected. Neither dataset is cached: both take seconds.
+
+
+rule char_rnn_dataset:
+    input:
+        local_text(config["char_rnn"]["data"]),
+    output:
+        "results/datasets/char_rnn.zarr.zip",
+    log:
+        "results/logs/datasets/char_rnn.log",
+    threads: 1
+    resources:
+        **job_resources("char_rnn_dataset"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings={key: config["char_rnn"]["data"][key] for key in ("source", "sequence_length", "n_sequences")},
+        seed=config["seed"],
+        python=platform.python_version(),  # whose help texts are the embedded text
+        provenance=provenance("char_rnn_dataset.py"),
+    script:
+        "../workflow_scripts/char_rnn_dataset.py"
+
+
+rule mocap_dataset:
+    input:
+        local_motions(config["mocap"]["data"]),
+    output:
+        "results/datasets/mocap.zarr.zip",
+    log:
+        "results/logs/datasets/mocap.log",
+    threads: 1
+    resources:
+        **job_resources("mocap_dataset"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length")},
+        seed=config["seed"],
+        provenance=provenance("mocap_dataset.py"),
+    script:
+        "../workflow_scripts/mocap_dataset.py"

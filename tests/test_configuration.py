@@ -68,6 +68,10 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             "unknown key 'n_trajectory' in lorenz.long_run; did you mean n_trajectories?",
         ),
         ("lorenz.rho", [], "lorenz.rho is []; expected at least 1 entries"),
+        ("char_rnn.data.source", "file", "char_rnn.data.path is None; expected a text file"),
+        ("char_rnn.data.sequence_length", 1, "char_rnn.data.sequence_length is 1; expected at least 2"),
+        ("mocap.data.trials", ["13-29"], "mocap.data.trials.0 is '13-29'; expected text that matches ^[0-9]+_[0-9]+$"),
+        ("mocap.data.source", "amc", "mocap.data.source is 'amc'; expected one of synthetic, cmu"),
         ("smnist.aelle.pretrained_epochs", 12, "expected at most smnist.training.epochs + 1 = 11"),
     ],
 )

@@ -1,0 +1,138 @@
+"""Reader of AMC files, the motions of Acclaim's ASF/AMC format for motion capture.
+
+After a header, an AMC file holds one block per frame: its number, then a line per joint with the joint's name and the
+values of its degrees of freedom. Which joints there are, and how many values each has, is said by the skeleton (ASF);
+here by a table, `CMU_JOINTS` for the files of the CMU Graphics Lab.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+CMU_JOINTS: dict[str, int] = {
+    "root": 6,  # position x y z, then rotations
+    "lowerback": 3,
+    "upperback": 3,
+    "thorax": 3,
+    "lowerneck": 3,
+    "upperneck": 3,
+    "head": 3,
+    "rclavicle": 2,
+    "rhumerus": 3,
+    "rradius": 1,
+    "rwrist": 1,
+    "rhand": 2,
+    "rfingers": 1,
+    "rthumb": 2,
+    "lclavicle": 2,
+    "lhumerus": 3,
+    "lradius": 1,
+    "lwrist": 1,
+    "lhand": 2,
+    "lfingers": 1,
+    "lthumb": 2,
+    "rfemur": 3,
+    "rtibia": 1,
+    "rfoot": 2,
+    "rtoes": 1,
+    "lfemur": 3,
+    "ltibia": 1,
+    "lfoot": 2,
+    "ltoes": 1,
+}
+"""Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
+
+REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
+
+
+def parse_amc(content: bytes, path: Path, joints: Mapping[str, int] = CMU_JOINTS) -> np.ndarray:
+    """Read the frames of an AMC file.
+
+    Args:
+        content: the file's bytes.
+        path: named in errors.
+        joints: {name: number of values} in the order of the result. A frame may list its joints in any order.
+
+    Returns:
+        (frame, channel), float64: the values of all joints, one joint after the other.
+
+    Raises:
+        ValueError: the header lacks a keyword, there are no frames, frames are not numbered one after the other, or a
+            joint is missing, unknown, given twice, has the wrong number of values or one that is no finite number.
+            The message names the file, the frame and the joint.
+    """
+    rows = [words for line in content.decode(errors="replace").splitlines() if (words := _words(line))]
+    _check_header(path, rows)
+    frames, expected = [], None
+    for number, lines in _frames(path, rows):
+        if expected is not None and number != expected:
+            raise ValueError(f"{path}: found frame {number} after frame {expected - 1}, expected frame {expected}")
+        expected = number + 1
+        frames.append(_frame(f"{path}, frame {number}", lines, joints))
+    if not frames:
+        raise ValueError(f"{path}: found no frames, expected at least one")
+    return np.array(frames)
+
+
+def _words(line: str) -> list[str]:
+    return line.partition("#")[0].split()
+
+
+def _check_header(path: Path, rows: list[list[str]]) -> None:
+    keywords = {words[0].upper() for words in rows if words[0].startswith(":")}
+    missing = [keyword for keyword in REQUIRED_KEYWORDS if keyword not in keywords]
+    if missing:
+        raise ValueError(
+            f"{path}: the header has {', '.join(sorted(keywords)) or 'no keywords'}, expected also "
+            f"{' and '.join(missing)}: is this a fully specified AMC file in degrees?"
+        )
+
+
+def _frames(path: Path, rows: list[list[str]]) -> Iterator[tuple[int, list[list[str]]]]:
+    """Yield the number of each frame and the lines of its joints."""
+    number: int | None = None
+    lines: list[list[str]] = []
+    for words in rows:
+        if words[0].startswith(":"):
+            continue
+        if len(words) == 1 and words[0].isdecimal():
+            if number is not None:
+                yield number, lines
+            number, lines = int(words[0]), []
+        elif number is None:
+            raise ValueError(f"{path}: found joint {words[0]} before any frame, expected the number of a frame")
+        else:
+            lines.append(words)
+    if number is not None:
+        yield number, lines
+
+
+def _frame(place: str, lines: list[list[str]], joints: Mapping[str, int]) -> list[float]:
+    """The values of one frame in the order of `joints`."""
+    found: dict[str, list[float]] = {}
+    for joint, *words in lines:
+        if joint not in joints:
+            raise ValueError(f"{place}: found joint {joint}, expected one of {', '.join(joints)}")
+        if joint in found:
+            raise ValueError(f"{place}: joint {joint} is given twice, expected once")
+        if len(words) != joints[joint]:
+            raise ValueError(f"{place}: joint {joint} has {len(words)} values, expected {joints[joint]}")
+        found[joint] = [_number(place, joint, word) for word in words]
+    missing = [joint for joint in joints if joint not in found]
+    if missing:
+        raise ValueError(f"{place}: joint {', '.join(missing)} missing, expected all {len(joints)} joints")
+    return [value for joint in joints for value in found[joint]]
+
+
+def _number(place: str, joint: str, word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{place}: joint {joint} has the value {word!r}, expected a finite number")
+    return value
