@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 
@@ -18,3 +21,18 @@ def choose_device(name: str = "auto") -> torch.device:
     if name not in ("cpu", "cuda"):
         raise ValueError(f"device is {name!r}; expected 'auto', 'cpu' or 'cuda'")
     return torch.device(name)
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Keep PyTorch's operations to one thread.
+
+    Small ones are not worth sharing, far slower on a busy machine, and leave the other threads waiting busily on cores
+    that compiled kernels are to have.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

@@ -8,8 +8,7 @@ dropout masks come from its own seed, so that its numbers do not depend on who i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -17,6 +16,8 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+
+from lyapunov_pkg.devices import one_torch_thread
 
 ArrayLike = np.ndarray | Tensor
 
@@ -125,18 +126,7 @@ class SpectrumAutoencoder:
         return values.expand(len(weight), *values.shape[-2:])
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run on one thread: these operations are too small to share, and sharing them on a busy machine is far slower."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-@_one_thread()
+@one_torch_thread()
 def train_autoencoder(
     train_spectra: ArrayLike,
     train_loss: ArrayLike,

@@ -21,7 +21,8 @@ from torch.autograd.function import once_differentiable
 
 from lyapunov_pkg.cells.base import Cell, Params, SlopesFunction, UnitFunction, Units
 from lyapunov_pkg.cells.compiled import compiled_update
-from lyapunov_pkg.linalg.layout import on_threads, single_threaded_torch
+from lyapunov_pkg.devices import one_torch_thread
+from lyapunov_pkg.linalg.layout import on_threads
 
 COMPILED_PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
 CHUNK = 4
@@ -67,7 +68,7 @@ def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor
         (`Update.slopes`, without noise). States (V, T + 1, B, S): before each step, and after the last.
     """
     run = _make_run(cell, params, inputs, start=state)
-    with single_threaded_torch():
+    with one_torch_thread():
         run.forward(last_only=True)
     derivatives, states = run.linearize(), run.states
     run.states = None  # not to be given back

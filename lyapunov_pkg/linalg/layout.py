@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -93,17 +92,6 @@ def aligned_zeros(size: int, dtype: np.dtype) -> NDArray:
     numbers = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
     start = (-numbers.ctypes.data % VECTOR_BYTES) // dtype.itemsize
     return numbers[start : start + size]
-
-
-@contextlib.contextmanager
-def single_threaded_torch() -> Iterator[None]:
-    """Keep PyTorch to one thread: after an operation its others wait busily, on the cores that kernels are to have."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def on_threads(work: Callable[[range], None], n_tasks: int) -> None:
