@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -113,6 +114,16 @@ class Slurm:
         self.daemon("slurmctld", "-D")
         for node in ("node1", "node2"):
             self.daemon("slurmd", "-D", "-N", node)
+        self.wait_for_nodes()
+
+    def start_node(self, node: str) -> None:
+        """Start a node that died again, and wait until it is back."""
+        self.daemons[node].wait()
+        self.daemon("slurmd", "-D", "-N", node)
+        self.wait_for_nodes()
+
+    def wait_for_nodes(self) -> None:
+        """Wait until both nodes are idle."""
         self.wait_for(
             lambda: self.run("sinfo", "-h", "-N", "-p", "short", "-o", "%T").split() == ["idle", "idle"], "the nodes"
         )
@@ -153,13 +164,26 @@ class Slurm:
                 continue
         return list(dict.fromkeys(found))
 
+    def hold(self, node: str) -> None:
+        """Stop what runs on a node where it stands, so that no job there ends."""
+        for process in self.processes(node):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def release(self, node: str) -> None:
+        """Let what was held on a node go on."""
+        for process in self.processes(node):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
     def kill_node(self, node: str) -> None:
         """Let a node die, with all that runs on it."""
         processes = self.processes(node)
         self.daemons[node].send_signal(signal.SIGKILL)
         # SLURM's steps first: they would report the end of their job.
         for process in sorted(processes, key=lambda process: not process.name().startswith("slurmstepd")):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def stop(self) -> None:
         """End everything."""

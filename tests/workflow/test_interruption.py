@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.workflow.conftest import ROOT, SMALL, RunSnakemake, environment, snakemake_command
 
-KILLS = 20
 TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # the cell that draws most random numbers
 
 CONFIGURATION = copy.deepcopy(SMALL)
@@ -59,7 +59,10 @@ def end_leftover_jobs(directory: Path) -> None:
             process.wait(60)
 
 
-def test_killed_at_random_moments_ends_with_the_same_bits(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+@pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_ends_with_the_same_bits(
+    tmp_path: Path, run_snakemake: RunSnakemake, n_kills: int
+) -> None:
     began = time.monotonic()
     result = run_snakemake(tmp_path / "reference", *TARGETS, configuration=CONFIGURATION)
     duration = time.monotonic() - began
@@ -72,7 +75,7 @@ def test_killed_at_random_moments_ends_with_the_same_bits(tmp_path: Path, run_sn
     while True:
         directory.mkdir(exist_ok=True)
         process = start(directory)
-        if kills == KILLS:
+        if kills == n_kills:
             assert process.wait(120) == 0, (directory / "output.txt").read_text()
             break
         try:
