@@ -9,7 +9,7 @@ BIN := .venv/bin
 run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
-test: .venv/installed  ## the default test suite
+test: .venv/installed  ## the default test suite; ARGS="-m slow" runs the slow tests instead
 	$(BIN)/pytest $(ARGS)
 
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
