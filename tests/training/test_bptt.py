@@ -7,11 +7,12 @@ import xarray as xr
 
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.training.bptt import ClassificationData, TrainingSettings, initialise_network, train_variants
-from lyapunov_pkg.training.variants import design_variants
+from lyapunov_pkg.tasks.supervised import Task
+from lyapunov_pkg.training.bptt import TrainingSettings, initialise_network, train_variants
+from lyapunov_pkg.training.variants import Variant, design_variants
 
 CPU = torch.device("cpu")
-SETTINGS = TrainingSettings(epochs=2, batch_size=16, learning_rate=0.01)
+SETTINGS = TrainingSettings(epochs=2, batch_size=16, loss_on="last")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,8 +39,9 @@ def dataset() -> xr.Dataset:
     )
 
 
-def variants(architecture: str, indices: range, high: float = 1.0):
-    return design_variants("test", architecture, 8, (0.1, high), indices, seed=3)
+def variants(architecture: str, indices: range, **hyperparameters: object) -> list[Variant]:
+    settings = {"hidden_size": 8, "init_param": {"uniform": [0.1, 1.0]}, "learning_rate": 0.01} | hyperparameters
+    return design_variants("test", architecture, {"architecture": architecture} | settings, indices, seed=3)
 
 
 @pytest.mark.parametrize("architecture", CELLS)
@@ -61,32 +63,33 @@ def test_training_again_gives_the_same_numbers(dataset: xr.Dataset) -> None:
 def test_training_equals_a_plain_loop_over_one_torch_module(dataset: xr.Dataset) -> None:
     """The whole program against torch.nn.LSTM, torch.nn.Linear and torch.optim.Adam, written out."""
     variant = variants("lstm", range(1))[0]
-    data = ClassificationData.from_dataset(dataset, CPU)
-    start = initialise_network([variant], data, SETTINGS)
+    task = Task.from_dataset(dataset, "last", CPU)
+    start = initialise_network([variant], task)
     lstm, readout = torch.nn.LSTM(3, 8, bias=False, batch_first=True), torch.nn.Linear(8, 3)
     with torch.no_grad():
         lstm.weight_ih_l0.copy_(start.params["layer_0.input_weight"][0])
         lstm.weight_hh_l0.copy_(start.params["layer_0.recurrent_weight"][0])
         readout.weight.copy_(start.params["readout.weight"][0])
         readout.bias.copy_(start.params["readout.bias"][0])
-    optimizer = torch.optim.Adam([*lstm.parameters(), *readout.parameters()], lr=SETTINGS.learning_rate)
+    optimizer = torch.optim.Adam([*lstm.parameters(), *readout.parameters()], lr=variant.learning_rate)
     cross_entropy = torch.nn.CrossEntropyLoss()
     validation = []
     for epoch in range(1, SETTINGS.epochs + 1):
         order = torch.randperm(90, generator=variant.generator("order", epoch))
         for batch in order.split(SETTINGS.batch_size):
             optimizer.zero_grad()
-            cross_entropy(readout(lstm(data.train_input[batch])[0][:, -1]), data.train_label[batch]).backward()
+            cross_entropy(readout(lstm(task.train.inputs[batch])[0][:, -1]), task.train.targets[batch]).backward()
             optimizer.step()
         with torch.no_grad():
-            logits = readout(lstm(data.test_input)[0][:, -1])
-            validation.append(cross_entropy(logits, data.test_label).item())
+            logits = readout(lstm(task.validation.inputs)[0][:, -1])
+            validation.append(cross_entropy(logits, task.validation.targets).item())
     ours = train_variants([variant], dataset, SETTINGS, CPU)
     np.testing.assert_allclose(ours["validation_loss"].values[0, 1:], validation, rtol=1e-4)
 
 
 def test_networks_learn_and_epoch_zero_is_before_training(dataset: xr.Dataset) -> None:
-    trained = train_variants(variants("gru", range(2)), dataset, TrainingSettings(8, 16, 0.02), CPU)
+    everyone = variants("gru", range(2), learning_rate=0.02)
+    trained = train_variants(everyone, dataset, TrainingSettings(8, 16, "last"), CPU)
     assert (trained["validation_accuracy"].values[:, -1] > 0.9).all()
     assert (trained["validation_loss"].values[:, -1] < 0.5 * trained["validation_loss"].values[:, 0]).all()
     assert np.isnan(trained["train_loss"].values[:, 0]).all()
@@ -109,10 +112,9 @@ def test_stored_parameters_give_the_stored_loss(dataset: xr.Dataset) -> None:
 
 def test_divergence_is_recorded_and_leaves_the_others_alone(dataset: xr.Dataset) -> None:
     """A ReLU network with huge weights overflows; the one beside it trains on."""
-    settings = TrainingSettings(2, 16, 0.01, hyperparameters={"nonlinearity": "relu"})
-    calm, wild = variants("rnn", range(1), 0.2)[0], design_variants("test", "rnn", 8, (1e12, 1e12), [1], 3)[0]
-    together = train_variants([calm, wild], dataset, settings, CPU)
-    alone = train_variants([calm], dataset, settings, CPU)
+    calm, wild = variants("rnn", range(2), nonlinearity="relu", init_param={"grid": [0.1, 1e12]})
+    together = train_variants([calm, wild], dataset, SETTINGS, CPU)
+    alone = train_variants([calm], dataset, SETTINGS, CPU)
     assert together["diverged"].values.tolist() == [False, True]
     np.testing.assert_allclose(together["validation_loss"][0], alone["validation_loss"][0], rtol=1e-5)
 
