@@ -106,7 +106,9 @@ def test_problems_name_the_place_what_was_found_and_what_is_allowed(entry: dict[
 
 def test_an_entry_called_as_no_architecture_has_to_name_one() -> None:
     (problem,) = problems({}, label="lstm_small")
-    assert problem == "studies.s.design.lstm_small names no architecture, so it is 'lstm_small'; allowed are asrnn, lstm"
+    assert (
+        problem == "studies.s.design.lstm_small names no architecture, so it is 'lstm_small'; allowed are asrnn, lstm"
+    )
     assert not problems({"architecture": "lstm"}, label="lstm_small")
 
 

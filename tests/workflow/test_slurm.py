@@ -53,7 +53,7 @@ def test_default_targets_survive_the_death_of_a_node(slurm: Slurm, finished: Pat
 
     def node_trains() -> bool:
         assert process.poll() is None, (tmp_path / "output.txt").read_text()
-        return any("train_smnist" in comment and node == "node2" for comment, node in jobs(slurm, "%k|%N"))
+        return any("train" in comment and node == "node2" for comment, node in jobs(slurm, "%k|%N"))
 
     slurm.wait_for(node_trains, "a training job on node2", 120)
     slurm.kill_node("node2")
@@ -72,7 +72,7 @@ def test_short_jobs_share_one_submission(slurm: Slurm) -> None:
     submitted = Counter(comment for (comment,) in jobs(slurm, "%k"))
     assert submitted["rule_smnist_dataset"] == 1
     assert submitted["rule_aelle_smnist_wildcards_final"] == submitted["rule_aelle_smnist_wildcards_pretrained"] == 1
-    assert 8 <= submitted["rule_shard_spectra_smnist_train_smnist"] <= 10
+    assert 8 <= submitted["rule_shard_spectra_train"] <= 10
     (drawing,) = [comment for comment in submitted if comment.startswith("rule_presentation")]
     assert submitted[drawing] == 1
 
