@@ -54,10 +54,10 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Update every parameter by its gradient."""
         self.n_steps += 1
+        sizes = torch.from_numpy(self.step_sizes()).to(next(iter(self.params.values())))
         for name, value in self.params.items():
             state = [self.state[f"{name}/{quantity}"] for quantity in self.quantities]
-            rates = torch.from_numpy(self.step_sizes()).to(value)
-            self.update(value, value.grad, rates.view(-1, *[1] * (value.ndim - 1)), *state)
+            self.update(value, value.grad, sizes.view(-1, *[1] * (value.ndim - 1)), *state)
 
     def step_sizes(self) -> np.ndarray:
         """Return what the direction of this step is multiplied with, (V,)."""

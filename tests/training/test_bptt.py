@@ -110,7 +110,7 @@ def sequence_task(kind: str, loss_on: str) -> Task:
 def test_options_equal_a_plain_loop_over_torch_modules_in_float64(kind: str, loss_on: str) -> None:
     """Two layers with dropout, learning-rate decay and clipped gradients, variants of different rates in one stack."""
     options = {"n_layers": 2, "learning_rate": {"grid": [0.01, 0.03]}, "dropout": {"grid": [0.0, 0.4]}}
-    settings = TrainingSettings(3, 8, loss_on, learning_rate_decay={"factor": 0.5, "after_epoch": 1}, gradient_clip=0.1)
+    settings = TrainingSettings(3, 8, loss_on, learning_rate_decay={"factor": 0.5, "after_epoch": 1}, gradient_clip=0.2)
     everyone, task = variants("lstm", range(4), **options), sequence_task(kind, loss_on)
     network = initialise_network(everyone, task).to(dtype=torch.float64)
     params = {name: value.clone().requires_grad_() for name, value in network.params.items()}
@@ -155,11 +155,11 @@ def test_options_equal_a_plain_loop_over_torch_modules_in_float64(kind: str, los
                     outputs, targets = outputs.flatten(0, -2), targets.flatten()
                 loss = criterion(outputs, targets)
                 loss.backward()
-                norms.append(torch.nn.utils.clip_grad_norm_(trained, 0.1).item())
+                norms.append(torch.nn.utils.clip_grad_norm_(trained, 0.2).item())
                 theirs.step()
                 total += loss.item() * len(batch) / 30
             assert ours[epoch - 1][index].item() == pytest.approx(total, rel=1e-6)
-    assert min(norms) < 0.1 < max(norms)
+    assert min(norms) < 0.2 < max(norms)
 
 
 def test_dropout_masks_are_scaled_and_of_their_rates() -> None:
