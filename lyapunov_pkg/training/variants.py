@@ -75,6 +75,7 @@ def design_variants(
         quantiles = dict(zip(STACKABLE, np.random.default_rng(own_seed).random(len(STACKABLE)), strict=True))
         row = {name: value for name, value in settings.items() if name in columns} | levels[index % len(levels)]
         row |= {name: value_at(name, level, quantiles[name]) for name, level in row.items() if is_random(level)}
+        row |= {name: float(row[name]) for name in STACKABLE if name in row}
         variants.append(Variant(index=index, seed=own_seed, hyperparameters=own, **row))
     return variants
 
