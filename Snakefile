@@ -25,7 +25,8 @@ include: "rules/tables.smk"
 
 
 wildcard_constraints:
-    architecture="|".join(config["smnist"]["architectures"]),
+    study="|".join(STUDIES),
+    group="|".join(re.escape(label) for groups in GROUPS.values() for label in groups),
     shard=r"\d+",
 
 

@@ -29,14 +29,15 @@ from torch.nn.functional import cross_entropy
 
 from lyapunov_pkg.cells import CELLS, Cell
 from lyapunov_pkg.networks import Network
+from lyapunov_pkg.tasks.supervised import Part, Task
 from lyapunov_pkg.training.bptt import (
     VARIANTS_TOGETHER,
-    ClassificationData,
     TrainingSettings,
     initialise_network,
     sample_order,
     train_epoch,
 )
+from lyapunov_pkg.training.optimizers import Adam
 from lyapunov_pkg.training.variants import Variant, design_variants
 
 SIZES = {"smnist": (28, 28, 64), "digits": (8, 8, 32)}  # steps, features, hidden units
@@ -162,15 +163,13 @@ class Peer:
         parameters = [*self.recurrent.parameters(), *self.readout.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE)
 
-    def train_epoch(
-        self, data: ClassificationData, order: Tensor, noise: Callable[[int], Tensor | None] | None = None
-    ) -> float:
+    def train_epoch(self, task: Task, order: Tensor, noise: Callable[[int], Tensor | None] | None = None) -> float:
         """Train on each sample once; return the mean loss (nats)."""
         losses = []
         for batch in order.split(BATCH_SIZE):
             self.optimizer.zero_grad()
-            hidden = self.recurrent(data.train_input[batch], noise and noise(len(batch)))
-            loss = cross_entropy(self.readout(hidden), data.train_label[batch])
+            hidden = self.recurrent(task.train.inputs[batch], noise and noise(len(batch)))
+            loss = cross_entropy(self.readout(hidden), task.train.targets[batch])
             loss.backward()
             self.optimizer.step()
             losses.append(loss.item())
@@ -185,27 +184,28 @@ class Bench:
         generator = torch.Generator().manual_seed(0)
         inputs = torch.rand(N_BATCHES * BATCH_SIZE, n_steps, n_features, generator=generator)
         labels = torch.randint(0, N_CLASSES, (len(inputs),), generator=generator)
-        labels[0] = N_CLASSES - 1
-        self.data = ClassificationData(inputs, labels, inputs, labels)
-        self.variants: Sequence[Variant] = design_variants(
-            "benchmark", architecture, hidden_size, (0.05, 0.2), range(width), seed=0
-        )
-        settings = TrainingSettings(epochs=1, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE)
-        network = initialise_network(self.variants, self.data, settings)
+        part = Part(inputs, labels)
+        self.task = Task(part, part, n_features, N_CLASSES, last_only=True)
+        self.samples = torch.arange(len(inputs))
+        settings = {"architecture": architecture, "hidden_size": hidden_size, "learning_rate": LEARNING_RATE}
+        settings["init_param"] = {"uniform": [0.05, 0.2]}
+        self.variants: Sequence[Variant] = design_variants("benchmark", architecture, settings, range(width), seed=0)
+        self.settings = TrainingSettings(epochs=1, batch_size=BATCH_SIZE, loss_on="last")
+        network = initialise_network(self.variants, self.task)
         self.peers = [Peer(network, variant) for variant in range(width)]
         params = {name: value.requires_grad_() for name, value in network.params.items()}
         self.network = network.with_params(params)
-        self.optimizer = torch.optim.Adam(params.values(), lr=LEARNING_RATE, fused=True)
+        self.optimizer = Adam(params, [LEARNING_RATE] * width)
 
     def ours(self, epoch: int) -> Tensor:
         """Train the stack for one epoch; return the loss of each variant."""
-        return train_epoch(self.network, self.optimizer, self.variants, self.data, BATCH_SIZE, epoch)
+        return train_epoch(self.network, self.optimizer, self.variants, self.task, self.samples, self.settings, epoch)
 
     def theirs(self, epoch: int) -> None:
         """Train one network after another for one epoch."""
-        orders = sample_order(self.variants, epoch, len(self.data.train_label))
+        orders = sample_order(self.variants, epoch, self.samples)
         for peer, order in zip(self.peers, orders, strict=True):
-            peer.train_epoch(self.data, order)
+            peer.train_epoch(self.task, order)
 
     def check(self) -> None:
         """Train both for one epoch on the same batches with the same noise.
@@ -213,17 +213,17 @@ class Bench:
         Raises:
             AssertionError: their losses differ by more than rounding.
         """
-        orders = sample_order(self.variants, 0, len(self.data.train_label))
+        orders = sample_order(self.variants, 0, self.samples)
         expected = []
         for index, variant in enumerate(self.variants):
             generator = variant.generator("noise", 0)
             own = self.network.select([index])
 
             def noise(n: int, own: Network = own, generator: torch.Generator = generator) -> Tensor | None:
-                draws = own.draw_noise(n, self.data.train_input.shape[1], [generator])
+                draws = own.draw_noise(n, self.task.train.inputs.shape[1], [generator])
                 return None if draws is None else draws[0].detach()
 
-            expected.append(self.peers[index].train_epoch(self.data, orders[index], noise))
+            expected.append(self.peers[index].train_epoch(self.task, orders[index], noise))
         torch.testing.assert_close(self.ours(0).float(), torch.tensor(expected), rtol=1e-3, atol=1e-3)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+
+from lyapunov_pkg.training.design import study_problems, suggestion
 
 
 class ConfigurationError(ValueError):
@@ -25,7 +26,8 @@ def validate_configuration(configuration: Mapping[str, Any], schema_path: str | 
     errors = sorted(
         Draft202012Validator(schema).iter_errors(configuration), key=lambda error: list(map(str, error.path))
     )
-    problems = [line for error in errors for line in explain(error)] or cross_checks(configuration)
+    problems = [line for error in errors for line in explain(error)]
+    problems = problems or cross_checks(configuration, cells=schema["$defs"]["cells"])
     if problems:
         raise ConfigurationError(
             "the configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems)
@@ -38,8 +40,10 @@ def explain(error: ValidationError) -> list[str]:
     if error.validator == "additionalProperties":
         known = error.schema["properties"]
         return [misspelt(key, name, known) for name in error.instance if name not in known]
-    if "propertyNames" in error.schema_path:
+    if "propertyNames" in error.schema_path and error.validator == "enum":
         return [misspelt(key, error.instance, error.validator_value)]
+    if "propertyNames" in error.schema_path:
+        return [f"{key} has the key {error.instance!r}; expected text that matches {error.validator_value}"]
     if error.validator == "required":
         return [f"{key} lacks {name}" for name in error.validator_value if name not in error.instance]
     allowed = {
@@ -60,31 +64,31 @@ def explain(error: ValidationError) -> list[str]:
 
 def misspelt(parent: str, name: str, known: Iterable[str]) -> str:
     """Return the line for an unknown key, with the closest known one."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "allowed are " + ", ".join(sorted(known))
-    return f"unknown key {name!r} in {parent}; {hint}"
+    return f"unknown key {name!r} in {parent}; {suggestion(name, known)}"
 
 
-def cross_checks(configuration: Mapping[str, Any]) -> list[str]:
-    """Return the problems that need more than one key to be seen."""
+def cross_checks(configuration: Mapping[str, Any], cells: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the problems that need more than one key to be seen; `cells` has each architecture's hyperparameters."""
     problems = []
-    smnist = configuration["smnist"]
-    for architecture, settings in smnist["architectures"].items():
-        low, high = settings["init_param"]
-        if low > high:
-            problems.append(
-                f"smnist.architectures.{architecture}.init_param is [{low}, {high}]; expected lowest <= highest"
-            )
+    for name, study in configuration["studies"].items():
+        path, epochs = f"studies.{name}", study["training"]["epochs"]
+        problems += study_problems(path, study, cells)
+        later = [epoch for epoch in study["spectra"].get("epochs") or [] if epoch > epochs]
+        if later:
+            problems.append(f"{path}.spectra.epochs has {later[0]}; expected at most {path}.training.epochs = {epochs}")
     text = configuration["char_rnn"]["data"]
     if text["source"] == "file" and text["path"] is None:
         problems.append("char_rnn.data.path is None; expected a text file, since char_rnn.data.source is 'file'")
-    aelle = smnist["aelle"]
+    smnist = configuration["studies"]["smnist"]
+    aelle, epochs = smnist["aelle"], smnist["training"]["epochs"]
     for key in ("final_fractions", "pretrained_fractions"):
         if abs(sum(aelle[key]) - 1) > 1e-9:
-            problems.append(f"smnist.aelle.{key} is {aelle[key]}, which adds up to {sum(aelle[key]):g}; expected 1")
-    if aelle["pretrained_epochs"] > smnist["training"]["epochs"] + 1:
+            problems.append(
+                f"studies.smnist.aelle.{key} is {aelle[key]}, which adds up to {sum(aelle[key]):g}; expected 1"
+            )
+    if aelle["pretrained_epochs"] > epochs + 1:
         problems.append(
-            f"smnist.aelle.pretrained_epochs is {aelle['pretrained_epochs']}; expected at most "
-            f"smnist.training.epochs + 1 = {smnist['training']['epochs'] + 1}"
+            f"studies.smnist.aelle.pretrained_epochs is {aelle['pretrained_epochs']}; expected at most "
+            f"studies.smnist.training.epochs + 1 = {epochs + 1}"
         )
     return problems

@@ -186,7 +186,45 @@ class Network:
             own.normal_(generator=generator)
         return draws.to(self.params["layer_0.input_weight"])
 
-    def forward(self, inputs: Tensor, noise: Tensor | None = None, last_only: bool = False) -> Tensor:
+    def draw_dropout(
+        self,
+        n_sequences: int,
+        n_steps: int,
+        rates: Sequence[float],
+        generators: Sequence[torch.Generator],
+        last_only: bool = False,
+    ) -> list[Tensor] | None:
+        """Return the masks that `forward` takes as `dropout` in training, each variant's from its own generator.
+
+        Args:
+            n_sequences: B.
+            n_steps: T.
+            rates: share of the hidden units of each variant that is dropped, below 1.
+            generators: random stream of each variant, on the CPU.
+            last_only: as for `forward`.
+
+        Returns:
+            For each layer (V, T, B, H), or (V, B, H) for the last one where last_only: 0 where a unit is dropped, else
+            1 / (1 - rate). None where nothing is dropped.
+        """
+        if not any(rates):
+            return None
+        masks = []
+        for layer, cell in enumerate(self.cells):
+            steps = () if last_only and layer == len(self.cells) - 1 else (n_steps,)
+            mask = torch.empty(len(rates), *steps, n_sequences, cell.hidden_size)
+            for own, rate, generator in zip(mask, rates, generators, strict=True):
+                own.bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+            masks.append(mask.to(self.params["layer_0.input_weight"]))
+        return masks
+
+    def forward(
+        self,
+        inputs: Tensor,
+        noise: Tensor | None = None,
+        dropout: Sequence[Tensor] | None = None,
+        last_only: bool = False,
+    ) -> Tensor:
         """Run whole sequences from the state zero.
 
         Differentiable, once, by autograd with respect to `params` and `inputs`.
@@ -194,6 +232,8 @@ class Network:
         Args:
             inputs: (V, B, T, F), or (B, T, F) for all variants.
             noise: standard normal draws (V, B, T, noise_shape, H) of a noisy cell in training; None: no noise.
+            dropout: what the hidden units of each layer are multiplied with on their way to the next layer or the
+                readout, not to the next step (`draw_dropout`); None: nothing.
             last_only: only the outputs of the last step.
 
         Returns:
@@ -208,6 +248,8 @@ class Network:
         for layer, (cell, draw) in enumerate(zip(self.cells, draws, strict=True)):
             last = last_only and layer == len(self.cells) - 1
             hidden = run_sequence(cell, self.layer_params(layer), hidden, draw, last)
+            if dropout is not None:
+                hidden = hidden * dropout[layer]
         if last_only:
             return self._readout(hidden)
         return self._readout(hidden.flatten(-3, -2)).unflatten(-2, hidden.shape[-3:-1]).transpose(-3, -2)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from zarr.storage import MemoryStore, ZipStore
 
@@ -126,9 +127,24 @@ def open_store(path: str | Path) -> xr.Dataset:
 def open_shards(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
     """Open one store, or several that hold variants of one stage, joined along `variant`.
 
-    Spectra of different lengths are filled with NaN behind the shorter ones. Raises as `open_store` does.
+    Spectra of different lengths are filled with NaN behind the shorter ones, and hyperparameters that only some of the
+    variants have with NaN, or "" where they are text. Raises as `open_store` does.
     """
     if isinstance(paths, str | Path):
         return open_store(paths)
-    stores = [open_store(path) for path in paths]
+    stores = with_all_coordinates([open_store(path) for path in paths])
     return xr.concat(stores, "variant", data_vars="minimal", coords="minimal", compat="override", join="outer")
+
+
+def with_all_coordinates(stores: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Give every store the coordinates on `variant` that any of them has, empty ones where they are new."""
+    known = {name: values for store in stores for name, values in store.coords.items() if values.dims == ("variant",)}
+    filled = []
+    for store in stores:
+        missing = {
+            name: ("variant", np.full(store.sizes["variant"], "" if values.dtype.kind == "U" else np.nan), values.attrs)
+            for name, values in known.items()
+            if name not in store.coords
+        }
+        filled.append(store.assign_coords(missing))
+    return filled

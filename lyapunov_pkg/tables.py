@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, CLASSIFIER_LABELS, in_display_order, shown_epochs
+from lyapunov_pkg.training.design import level_ends
 
 SCORES = ("recall", "precision", "f1")
 
@@ -134,13 +135,17 @@ def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
     return _with_note(rows, pretrained)
 
 
-def table_3_a1(configuration: Mapping[str, Any]) -> pd.DataFrame:
-    """Who is trained on sequential MNIST, from `configuration["smnist"]`, beside the dissertation's networks."""
-    smnist = configuration["smnist"]
+def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Who is trained on sequential MNIST, beside the dissertation's networks.
+
+    `groups` has the settings of each group (`lyapunov_pkg.training.design.Group`), with the number of its `networks`.
+    """
     columns = ("hidden_size", "init_param_low", "init_param_high", "networks")
+    order = in_display_order([group["architecture"] for group in groups], ARCHITECTURE_LABELS)
     rows = []
-    for name in in_display_order(smnist["architectures"], ARCHITECTURE_LABELS):
-        ours = (smnist["hidden_size"], *smnist["architectures"][name]["init_param"], smnist["variants"])
+    for group in sorted(groups, key=lambda group: order.index(group["architecture"])):
+        name = group["architecture"]
+        ours = (group["hidden_size"], *level_ends(group["init_param"]), group["networks"])
         printed = DISSERTATION_A1.get(name, (np.nan,) * len(columns))
         row = {"task": "SMNIST", "architecture": ARCHITECTURE_LABELS.get(name, name), "loss": "cross entropy"}
         row |= dict(zip(columns, ours, strict=True))

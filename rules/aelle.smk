@@ -3,7 +3,7 @@
 
 rule aelle_smnist:
     input:
-        spectra=smnist_shards("spectra"),
+        spectra=shards("spectra", "smnist"),
     output:
         "results/aelle/smnist_{experiment}.zarr.zip",
     cache: "omit-software"
@@ -17,9 +17,9 @@ rule aelle_smnist:
     conda:
         "../envs/workflow.yaml"
     params:
-        autoencoder=SMNIST["aelle"]["autoencoder"],
-        seeds=[config["seed"] + index for index in range(SMNIST["aelle"]["n_seeds"])],
-        exponent_floor=SMNIST["aelle"]["exponent_floor"],
+        autoencoder=STUDIES["smnist"]["aelle"]["autoencoder"],
+        seeds=[config["seed"] + index for index in range(STUDIES["smnist"]["aelle"]["n_seeds"])],
+        exponent_floor=STUDIES["smnist"]["aelle"]["exponent_floor"],
         protocol=lambda wildcards: aelle_protocol(wildcards.experiment),
         provenance=provenance("aelle_smnist.py"),
     script:

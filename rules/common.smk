@@ -1,11 +1,14 @@
 # What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
 
+import functools
 import math
 import platform
+import re
 from pathlib import Path
 
 from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
 from lyapunov_pkg.provenance import library_versions, stage_provenance
+from lyapunov_pkg.training.design import study_groups
 
 try:
     validate_configuration(config, Path(workflow.basedir, "schemas/config.schema.yaml"))
@@ -13,11 +16,13 @@ except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
 config["software"] = {"python": platform.python_version()} | library_versions()  # for the report alone
-SMNIST = config["smnist"]
+STUDIES = config["studies"]
+GROUPS = {name: study_groups(name, study, config["seed"]) for name, study in STUDIES.items()}
 FIGURES = []  # names of figures and tables, filled where their rules stand
 TABLES = []
 
 
+@functools.cache
 def provenance(script, *modules):
     """Digest of the code that `script` reaches (and of `modules` it loads by name), with the numerical libraries' versions."""
     return stage_provenance(Path(workflow.basedir, "workflow_scripts", script), modules)
@@ -37,24 +42,30 @@ def job_resources(rule):
     return {name: value for name, value in resources.items() if value}
 
 
-def n_shards():
-    """Number of shards of each SMNIST architecture."""
-    return math.ceil(SMNIST["variants"] / SMNIST["shard_size"])
+def dataset_of(study):
+    """The data of a study's task."""
+    return f"results/datasets/{STUDIES[study]['task']}.zarr.zip"
 
 
-def shard_indices(shard):
+def cell_module(study, group):
+    """The module of the cell of a group's networks."""
+    return f"lyapunov_pkg.cells.{GROUPS[study][group].settings['architecture']}"
+
+
+def shard_indices(study, group, shard):
     """Indices of the variants in one shard."""
-    start = int(shard) * SMNIST["shard_size"]
-    return list(range(start, min(start + SMNIST["shard_size"], SMNIST["variants"])))
+    size, n_variants = STUDIES[study]["shard_size"], GROUPS[study][group].n_variants
+    return list(range(int(shard) * size, min((int(shard) + 1) * size, n_variants)))
 
 
-def smnist_shards(stage):
-    """Every shard store of a stage, over architectures and shards."""
-    return expand(
-        f"results/{stage}/smnist/{{architecture}}/{{shard}}.zarr.zip",
-        architecture=SMNIST["architectures"],
-        shard=range(n_shards()),
-    )
+def shards(stage, study):
+    """Every shard store of a study at a stage ("training" or "spectra"), over groups and shards."""
+    size = STUDIES[study]["shard_size"]
+    return [
+        f"results/{stage}/{study}/{group.label}/{shard}.zarr.zip"
+        for group in GROUPS[study].values()
+        for shard in range(math.ceil(group.n_variants / size))
+    ]
 
 
 def local_text(settings):
@@ -83,14 +94,9 @@ def targets(figures, tables):
     ]
 
 
-def hyperparameters(architecture):
-    """The settings of an architecture's cell; its own defaults hold for the rest."""
-    return SMNIST["architectures"][architecture].get("hyperparameters", {})
-
-
 def aelle_protocol(experiment):
     """The settings of one experiment: its split, and the epochs whose spectra it takes."""
-    settings = SMNIST["aelle"]
+    settings = STUDIES["smnist"]["aelle"]
     if experiment == "final":
         return {"fractions": settings["final_fractions"]}
     return {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}

@@ -14,7 +14,7 @@ rule smnist_dataset:
         "../envs/workflow.yaml"
     params:
         # Not where the files come from: their content is verified.
-        settings={key: SMNIST["data"][key] for key in ("source", "n_train", "n_test")},
+        settings={key: config["smnist"]["data"][key] for key in ("source", "n_train", "n_test")},
         seed=config["seed"],
         provenance=provenance("smnist_dataset.py"),
     script:

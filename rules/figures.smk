@@ -4,7 +4,7 @@ FINAL = {"final": "results/aelle/smnist_final.zarr.zip"}
 PRETRAINED = {"pretrained": "results/aelle/smnist_pretrained.zarr.zip"}
 
 SMNIST_FIGURES = {
-    "fig_3_5": {"spectra": smnist_shards("spectra")},
+    "fig_3_5": {"spectra": shards("spectra", "smnist")},
     "fig_3_9": {**FINAL, "examples": "results/datasets/smnist.zarr.zip"},
     "fig_3_10": PRETRAINED,
     "fig_3_11": PRETRAINED,

@@ -1,24 +1,23 @@
 # Lyapunov spectra of trained networks, epoch by epoch.
 
 
-rule spectra_smnist:
+rule spectra:
     input:
-        training="results/training/smnist/{architecture}/{shard}.zarr.zip",
-        dataset="results/datasets/smnist.zarr.zip",
+        training="results/training/{study}/{group}/{shard}.zarr.zip",
+        dataset=lambda wildcards: dataset_of(wildcards.study),
     output:
-        "results/spectra/smnist/{architecture}/{shard}.zarr.zip",
+        "results/spectra/{study}/{group}/{shard}.zarr.zip",
     cache: "omit-software"
     log:
-        "results/logs/spectra/smnist/{architecture}/{shard}.log",
+        "results/logs/spectra/{study}/{group}/{shard}.log",
     threads: 1
     resources:
-        **job_resources("spectra_smnist"),
+        **job_resources("spectra"),
     conda:
         "../envs/workflow.yaml"
     params:
         device=config["device"],
-        hyperparameters=lambda wildcards: hyperparameters(wildcards.architecture),
-        spectra=SMNIST["spectra"],
-        provenance=lambda wildcards: provenance("spectra_smnist.py", f"lyapunov_pkg.cells.{wildcards.architecture}"),
+        spectra=lambda wildcards: STUDIES[wildcards.study]["spectra"],
+        provenance=lambda wildcards: provenance("spectra.py", cell_module(wildcards.study, wildcards.group)),
     script:
-        "../workflow_scripts/spectra_smnist.py"
+        "../workflow_scripts/spectra.py"

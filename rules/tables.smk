@@ -53,7 +53,7 @@ rule write_table_3_a1:
     conda:
         "../envs/workflow.yaml"
     params:
-        configuration={"smnist": {key: SMNIST[key] for key in ("hidden_size", "variants", "architectures")}},
+        groups=[dict(group.settings) | {"networks": group.n_variants} for group in GROUPS["smnist"].values()],
         provenance=provenance("write_table_3_a1.py"),
     script:
         "../workflow_scripts/write_table_3_a1.py"

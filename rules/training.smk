@@ -1,28 +1,25 @@
-# Training, sharded by architecture. One thread a job: shards run side by side, and results do not depend on the cores.
+# Training, sharded by study and group. One thread a job: shards run side by side, and results do not depend on the cores.
 
 
-rule train_smnist:
+rule train:
     input:
-        dataset="results/datasets/smnist.zarr.zip",
+        dataset=lambda wildcards: dataset_of(wildcards.study),
     output:
-        "results/training/smnist/{architecture}/{shard}.zarr.zip",
+        "results/training/{study}/{group}/{shard}.zarr.zip",
     cache: "omit-software"
     log:
-        "results/logs/training/smnist/{architecture}/{shard}.log",
+        "results/logs/training/{study}/{group}/{shard}.log",
     threads: 1
     resources:
-        **job_resources("train_smnist"),
+        **job_resources("train"),
     conda:
         "../envs/workflow.yaml"
     params:
         seed=config["seed"],
         device=config["device"],
-        hidden_size=SMNIST["hidden_size"],
-        indices=lambda wildcards: shard_indices(wildcards.shard),
-        init_param=lambda wildcards: SMNIST["architectures"][wildcards.architecture]["init_param"],
-        n_layers=SMNIST["n_layers"],
-        hyperparameters=lambda wildcards: hyperparameters(wildcards.architecture),
-        training=SMNIST["training"],
-        provenance=lambda wildcards: provenance("train_smnist.py", f"lyapunov_pkg.cells.{wildcards.architecture}"),
+        design=lambda wildcards: dict(GROUPS[wildcards.study][wildcards.group].settings),
+        indices=lambda wildcards: shard_indices(**wildcards),
+        training=lambda wildcards: STUDIES[wildcards.study]["training"],
+        provenance=lambda wildcards: provenance("train.py", cell_module(wildcards.study, wildcards.group)),
     script:
-        "../workflow_scripts/train_smnist.py"
+        "../workflow_scripts/train.py"

@@ -33,7 +33,7 @@ def add_result(cache: Path, name: str, days_ago: float = 0.0, n: int = 10) -> Pa
         xr.Dataset({"loss": ("variant", np.random.default_rng(0).normal(size=n))}), {"loss": ("nat", "loss")}
     )
     path = cache / "results" / f"{name}.zip"
-    save_store(dataset, path, {"job": f"train_smnist {name}"})
+    save_store(dataset, path, {"job": f"train smnist {name} 0"})
     used = time.time() - days_ago * DAY
     os.utime(path, (used, used))
     return path
@@ -42,7 +42,7 @@ def add_result(cache: Path, name: str, days_ago: float = 0.0, n: int = 10) -> Pa
 def add_checkpoints(cache: Path, name: str, days_ago: float = 0.0) -> Path:
     folder = cache / "checkpoints" / name
     (folder / "0-3").mkdir(parents=True)
-    (folder / "about.json").write_text('{"job": "train_smnist gru"}')
+    (folder / "about.json").write_text('{"job": "train smnist gru 0"}')
     (folder / "0-3" / "epoch_0.npz").write_bytes(b"x" * 1000)
     (folder / "0-3" / "lock").touch()
     used = time.time() - days_ago * DAY
@@ -65,16 +65,16 @@ def test_listing_says_what_how_large_how_old_and_whether_in_use(cache: Path, tmp
     add_checkpoints(cache, "abc", days_ago=1)
     found = entries(cache)
     assert [entry.description for entry in found] == [
-        "train_smnist lstm",
-        "train_smnist gru",
-        "checkpoints train_smnist gru",
+        "train smnist lstm 0",
+        "train smnist gru 0",
+        "checkpoints train smnist gru 0",
     ]
     assert [entry.in_use for entry in found] == [False, True, False]
     assert found[1].size == used.stat().st_size
     assert found[2].size >= 1000
     main(["list", "--directory", str(cache)])
     lines = capsys.readouterr().out.splitlines()
-    assert "3.0 days" in lines[1] and "train_smnist lstm" in lines[1] and "in use" not in lines[1]
+    assert "3.0 days" in lines[1] and "train smnist lstm 0" in lines[1] and "in use" not in lines[1]
     assert "in use" in lines[2]
 
 

@@ -40,26 +40,25 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("smnist.varients", 3, "unknown key 'varients' in smnist; did you mean variants?"),
-        ("smnist.variants", -3, "smnist.variants is -3; expected at least 1"),
-        ("smnist.variants", "many", "smnist.variants is 'many'; expected integer"),
+        ("studies.smnist.varients", 3, "unknown key 'varients' in studies.smnist; did you mean variants?"),
+        ("studies.smnist.variants", -3, "studies.smnist.variants is -3; expected at least 1"),
+        ("studies.smnist.variants", "many", "studies.smnist.variants is 'many'; expected integer"),
         ("smnist.data.n_train", -5, "smnist.data.n_train is -5; expected at least 10"),
-        ("smnist.spectra.state", "all", "smnist.spectra.state is 'all'; expected one of hidden, full"),
-        ("smnist.training.learning_rate", 0, "smnist.training.learning_rate is 0; expected more than 0"),
+        ("studies.smnist.spectra.state", "all", "studies.smnist.spectra.state is 'all'; expected one of hidden, full"),
+        ("studies.smnist.training.subsample", 0, "studies.smnist.training.subsample is 0; expected more than 0"),
+        ("studies.mocap.training.optimizer", "sgd", "studies.mocap.training.optimizer is 'sgd'; expected one of adam"),
+        ("studies.mocap.training.loss", "all", "unknown key 'loss' in studies.mocap.training; did you mean loss_on?"),
+        ("studies.mocap.training.learning_rate_decay", {"factor": 0.9}, "learning_rate_decay lacks after_epoch"),
+        ("studies.mocap.spectra.epochs", [0, 99], "studies.mocap.spectra.epochs has 99; expected at most"),
+        ("studies.mocap.task", "mocup", "studies.mocap.task is 'mocup'; expected one of smnist, char_rnn, mocap"),
+        ("studies.Mine", {}, "studies has the key 'Mine'; expected text that matches ^[a-z][a-z0-9_]*$"),
+        ("studies.mine", {"task": "mocap"}, "studies.mine lacks variants"),
+        ("studies.smnist.design.lstmm", {}, "studies.smnist.design.lstmm names no architecture, so it is 'lstmm'; did"),
+        ("studies.smnist.design.lstm.init_param", {"uniform": [3, 1]}, "studies.smnist.design.lstm.init_param is {'un"),
         (
-            "smnist.architectures.lstmm",
-            {"init_param": [0, 1]},
-            "unknown key 'lstmm' in smnist.architectures; did you mean lstm?",
-        ),
-        (
-            "smnist.architectures.lstm.init_param",
-            [3, 1],
-            "smnist.architectures.lstm.init_param is [3, 1]; expected lowest <= highest",
-        ),
-        (
-            "smnist.aelle.final_fractions",
+            "studies.smnist.aelle.final_fractions",
             [0.5, 0.5, 0.5],
-            "smnist.aelle.final_fractions is [0.5, 0.5, 0.5], which adds up to 1.5; expected 1",
+            "studies.smnist.aelle.final_fractions is [0.5, 0.5, 0.5], which adds up to 1.5; expected 1",
         ),
         ("lorenz.short_run.step_size", 0.5, "lorenz.short_run.step_size is 0.5; expected at most 0.05"),
         (
@@ -72,7 +71,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("char_rnn.data.sequence_length", 1, "char_rnn.data.sequence_length is 1; expected at least 2"),
         ("mocap.data.trials", ["13-29"], "mocap.data.trials.0 is '13-29'; expected text that matches ^[0-9]+_[0-9]+$"),
         ("mocap.data.source", "amc", "mocap.data.source is 'amc'; expected one of synthetic, cmu"),
-        ("smnist.aelle.pretrained_epochs", 12, "expected at most smnist.training.epochs + 1 = 11"),
+        ("studies.smnist.aelle.pretrained_epochs", 12, "expected at most studies.smnist.training.epochs + 1 = 11"),
     ],
 )
 def test_problem_names_key_value_and_what_is_allowed(
@@ -86,8 +85,8 @@ def test_problem_names_key_value_and_what_is_allowed(
 
 def test_all_problems_are_named_at_once(configuration: dict[str, Any]) -> None:
     del configuration["device"]
-    configuration["smnist"]["shard_size"] = 0
+    configuration["studies"]["smnist"]["shard_size"] = 0
     with pytest.raises(ConfigurationError) as error:
         validate_configuration(configuration, SCHEMA)
     assert "lacks device" in str(error.value)
-    assert "smnist.shard_size is 0; expected at least 1" in str(error.value)
+    assert "studies.smnist.shard_size is 0; expected at least 1" in str(error.value)

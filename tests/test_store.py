@@ -77,3 +77,15 @@ def test_shards_are_joined_along_variant_and_shorter_spectra_filled(tmp_path: Pa
     joined = open_shards([tmp_path / "0.zarr.zip", tmp_path / "1.zarr.zip"])
     assert joined["variant"].values.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(joined["lyapunov_exponent"][2], [0, 0, np.nan])
+
+
+def test_hyperparameters_that_some_variants_lack_are_empty_there(tmp_path: Path) -> None:
+    for name, hyperparameters in {"plain": {}, "stepped": {"eps": 0.1, "nonlinearity": "relu"}}.items():
+        coordinates = {
+            key: ("variant", [value] * 2, {"units": "1", "long_name": key}) for key, value in hyperparameters.items()
+        }
+        save_store(labelled(np.ones((2, 3))).assign_coords(coordinates), tmp_path / f"{name}.zarr.zip", {})
+    joined = open_shards([tmp_path / "plain.zarr.zip", tmp_path / "stepped.zarr.zip"])
+    np.testing.assert_array_equal(joined["eps"], [np.nan, np.nan, 0.1, 0.1])
+    assert joined["nonlinearity"].values.tolist() == ["", "", "relu", "relu"]
+    assert joined["eps"].attrs == {"units": "1", "long_name": "eps"}

@@ -96,17 +96,18 @@ def test_seeds_without_a_score_do_not_count():
 
 
 def test_table_3_a1_is_the_configuration_beside_the_dissertations():
-    architectures = {
-        "lem": {"init_param": [0.1, 9.0]},
-        "rnn": {"init_param": [0.2, 3.0]},
-        "mine": {"init_param": [1, 2]},
-    }
-    frame = tables.table_3_a1({"smnist": {"architectures": architectures, "hidden_size": 32, "variants": 24}})
+    levels = {"lem": {"uniform": [0.1, 9.0]}, "rnn": {"grid": [0.5, 0.2, 3.0]}, "mine": 1.0}
+    groups = [
+        {"architecture": architecture, "hidden_size": 32, "init_param": level, "networks": 24}
+        for architecture, level in levels.items()
+    ]
+    frame = tables.table_3_a1(groups)
     assert frame["architecture"].tolist() == ["RNN", "LEM", "mine"]
     lem = row(frame, architecture="LEM")
     assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, 32, 24)
     assert (lem["init_param_high_dissertation"], lem["networks_dissertation"]) == (10.0, 200)
     mine = row(frame, architecture="mine")
+    assert mine["init_param_low"] == mine["init_param_high"] == 1
     assert mine.filter(like="_dissertation").isna().all()
 
 
@@ -153,10 +154,10 @@ def test_markdown_of_one_seed_has_no_spread_and_of_percentages_one_decimal():
 
 
 def test_every_table_can_be_written(tmp_path):
-    configuration = {"smnist": {"architectures": {"rnn": {"init_param": [0.1, 3]}}, "hidden_size": 8, "variants": 2}}
+    groups = [{"architecture": "rnn", "hidden_size": 8, "init_param": {"uniform": [0.1, 3]}, "networks": 2}]
     experiment = pretrained([0.2, 0.4])
     frames = [tables.table_3_1(experiment), tables.table_3_2(experiment), tables.table_3_3(experiment)]
-    frames += [tables.table_3_a1(configuration), tables.table_3_b4(final()), tables.table_3_d5(final())]
+    frames += [tables.table_3_a1(groups), tables.table_3_b4(final()), tables.table_3_d5(final())]
     for number, frame in enumerate(frames):
         csv, markdown = tmp_path / f"{number}.csv", tmp_path / f"{number}.md"
         tables.write_table(frame, csv, markdown)

@@ -20,7 +20,7 @@ CELLS = {
 }
 """Architecture, which is also the name of its module here, and its class."""
 
-__all__ = ["CELLS", "Cell", "cell_class", "make_cell"]
+__all__ = ["CELLS", "Cell", "cell_class", "hyperparameter_names", "make_cell"]
 
 
 def cell_class(architecture: str) -> type[Cell]:
@@ -32,6 +32,11 @@ def cell_class(architecture: str) -> type[Cell]:
     if architecture not in CELLS:
         raise ValueError(f"architecture is {architecture!r}; expected one of {', '.join(CELLS)}")
     return getattr(import_module(f"{__name__}.{architecture}"), CELLS[architecture])
+
+
+def hyperparameter_names(architecture: str) -> list[str]:
+    """Return the names of the hyperparameters that the cell of that name has; raises as `cell_class` does."""
+    return [field.name for field in fields(cell_class(architecture))[2:]]
 
 
 def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparameters: float | str) -> Cell:
@@ -46,10 +51,9 @@ def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparam
     Raises:
         ValueError: an unknown architecture, a hyperparameter that it does not have, or a value out of range.
     """
-    cell = cell_class(architecture)
-    known = [field.name for field in fields(cell)[2:]]
+    known = hyperparameter_names(architecture)
     unknown = [name for name in hyperparameters if name not in known]
     if unknown:
         expected = f"one of {', '.join(known)}" if known else "none, it has no hyperparameters"
         raise ValueError(f"{architecture} has no hyperparameter {unknown[0]!r}; expected {expected}")
-    return cell(input_size, hidden_size, **hyperparameters)
+    return cell_class(architecture)(input_size, hidden_size, **hyperparameters)

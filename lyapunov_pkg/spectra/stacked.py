@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
+from lyapunov_pkg.cells import hyperparameter_names
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.spectra.exponents import average_exponents
 from lyapunov_pkg.store import describe
 
-CARRIED_ALONG = ("validation_loss", "validation_accuracy", "diverged")
+CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_epoch", "diverged")  # where they are
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class SpectraSettings:
     """How spectra are taken.
 
     Attributes:
-        n_sequences: driving sequences, the first ones of the test samples.
+        n_sequences: driving sequences, the first ones of the validation samples.
         warmup_passes: passes over each sequence before exponents are measured.
         orthonormalize_every: T_ON of algorithm 2, steps.
         state: "hidden" (the dissertation's reduced Jacobian) or "full".
         dtype: "float32" or "float64".
-        hyperparameters: the cell's own.
+        epochs: those whose networks are analysed; None: all that are stored.
     """
 
     n_sequences: int
@@ -37,41 +37,33 @@ class SpectraSettings:
     orthonormalize_every: int = 1
     state: str = "hidden"
     dtype: str = "float32"
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Sequence[int] | None = None
 
 
-def driving_sequences(dataset: xr.Dataset, settings: SpectraSettings) -> Tensor:
-    """Return the first test sequences, each repeated `warmup_passes` + 1 times in time: (sequence, time, feature).
-
-    Raises:
-        ValueError: there are fewer test samples than `n_sequences`.
-    """
-    available = dataset.sizes["test_sample"]
-    if settings.n_sequences > available:
-        raise ValueError(f"spectra.n_sequences is {settings.n_sequences}, but there are {available} test samples")
-    sequences = torch.from_numpy(dataset["test_input"].values[: settings.n_sequences])
-    return sequences.repeat(1, settings.warmup_passes + 1, 1)
-
-
-def stored_network(training: xr.Dataset, variant: int, epoch: int, settings: SpectraSettings) -> Network:
-    """Return one variant of a training store as it was after `epoch`, by position."""
+def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
+    """Return one variant of a training store as it was after an epoch, both by position."""
     params = {
         name: torch.from_numpy(variable.values[variant : variant + 1, epoch])
         for name, variable in training.data_vars.items()
         if name.startswith(("layer_", "readout."))
     }
     architecture = str(training["architecture"].values[variant])
-    return Network.from_params(architecture, params, **settings.hyperparameters)
+    hyperparameters = {
+        name: training[name].values[variant].item()
+        for name in hyperparameter_names(architecture)
+        if name in training.coords
+    }
+    return Network.from_params(architecture, params, **hyperparameters)
 
 
 def spectra_of_training(
-    training: xr.Dataset, dataset: xr.Dataset, settings: SpectraSettings, device: torch.device
+    training: xr.Dataset, sequences: Tensor, settings: SpectraSettings, device: torch.device
 ) -> xr.Dataset:
-    """Return the Lyapunov spectra of every variant of a training store after every epoch.
+    """Return the Lyapunov spectra of every variant of a training store after its epochs.
 
     Args:
         training: a training store (`lyapunov_pkg.training.bptt`).
-        dataset: the task's data; its first test sequences drive the networks.
+        sequences: what drives the networks, (sequence, time, feature); in time each is repeated for the warm-up.
         settings: how spectra are taken.
         device: where to compute.
 
@@ -80,17 +72,17 @@ def spectra_of_training(
         (variant, epoch, exponent) in nats per time step; NaN for variants that diverged, -inf for a singular Jacobian.
 
     Raises:
-        ValueError: more sequences are asked for than there are.
+        ValueError: an epoch is asked for that is not stored.
     """
-    training = training.load()
+    training = chosen_epochs(training.load(), settings.epochs)
     dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
-    inputs = driving_sequences(dataset, settings).to(device, dtype)
-    warmup = inputs.shape[1] // (settings.warmup_passes + 1) * settings.warmup_passes
+    inputs = sequences.repeat(1, settings.warmup_passes + 1, 1).to(device, dtype)
+    warmup = sequences.shape[1] * settings.warmup_passes
     n_variants, n_epochs = training.sizes["variant"], training.sizes["epoch"]
     means, deviations = [], []
     for variant in progress(range(n_variants), f"{training['architecture'].values[0]}, spectra of variant"):
         for epoch in range(n_epochs):
-            network = stored_network(training, variant, epoch, settings).to(device, dtype)
+            network = stored_network(training, variant, epoch).to(device, dtype)
             rows = network.state_size if settings.state == "full" else network.reduced_size
             average = average_exponents(
                 network,
@@ -110,11 +102,23 @@ def spectra_of_training(
     return spectra_dataset(training, mean, deviation, settings)
 
 
+def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Dataset:
+    """Return the part of a training store that is of some epochs; None: of all."""
+    if epochs is None:
+        return training
+    stored = training["epoch"].values
+    for epoch in epochs:
+        if epoch not in stored:
+            raise ValueError(f"spectra are to be of epoch {epoch}, which is not stored; expected 0 to {stored[-1]}")
+    return training.sel(epoch=list(epochs))
+
+
 def spectra_dataset(
     training: xr.Dataset, mean: np.ndarray, deviation: np.ndarray, settings: SpectraSettings
 ) -> xr.Dataset:
     """Assemble the spectra store: arrays (variant, epoch, exponent) beside what is carried along from training."""
-    dataset = training[list(CARRIED_ALONG)].assign_coords(exponent=np.arange(1, mean.shape[-1] + 1))
+    dataset = training[[name for name in CARRIED_ALONG if name in training]]
+    dataset = dataset.assign_coords(exponent=np.arange(1, mean.shape[-1] + 1))
     dataset["lyapunov_exponent"] = (("variant", "epoch", "exponent"), mean)
     dataset["lyapunov_exponent_std"] = (("variant", "epoch", "exponent"), deviation)
     dataset.attrs = {"dtype": settings.dtype, "state": settings.state, "n_sequences": settings.n_sequences}

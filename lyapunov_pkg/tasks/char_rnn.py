@@ -96,29 +96,6 @@ def load_char_rnn(
     return dataset.set_coords(["alphabet", *(f"{part}_index" for part in PARTS)])
 
 
-def subsample(dataset: xr.Dataset, fraction: float, seed: int) -> xr.Dataset:
-    """Return the dataset with a random part of its training and of its validation sequences; test sequences all stay.
-
-    So each variant of chapter 3 sees 30% of its own.
-
-    Args:
-        dataset: of `load_char_rnn`.
-        fraction: share of the sequences that is kept, at least one of each part.
-        seed: of the variant; the two parts are drawn independently.
-
-    Raises:
-        ValueError: `fraction` is not above 0 and at most 1.
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction}; expected more than 0 and at most 1")
-    kept = {}
-    for number, part in enumerate(("train", "validation")):
-        available = dataset.sizes[f"{part}_sample"]
-        order = np.random.default_rng([seed, number]).permutation(available)
-        kept[f"{part}_sample"] = np.sort(order[: max(1, round(fraction * available))])
-    return dataset.isel(kept)
-
-
 def decode(dataset: xr.Dataset, characters: np.ndarray) -> str:
     """Return the text of a row of indices (n,) into the dataset's alphabet."""
     return "".join(dataset["alphabet"].values[characters])

@@ -1,8 +1,7 @@
 """Back-propagation through time for many variants at once.
 
-Variants are stacked on a leading axis and trained by one program. Each keeps its own initialisation, sample order,
-noise
-and Adam moments, so the numbers do not depend on how many are stacked.
+Variants are stacked on a leading axis and trained by one program. Each keeps its own initialisation, samples and their
+order, noise, dropout, learning rate and moments, so the numbers do not depend on how many are stacked.
 """
 
 from __future__ import annotations
@@ -10,118 +9,137 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.store import describe
+from lyapunov_pkg.tasks.supervised import Task
 from lyapunov_pkg.training.checkpoints import Checkpoints, StackCheckpoints, consecutive
+from lyapunov_pkg.training.optimizers import OPTIMIZERS, Optimizer
 from lyapunov_pkg.training.variants import Variant, variant_coordinates
 
 # Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
 VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
-EVALUATION_BATCH = 250  # test samples at once; bounds memory, changes no number beyond rounding
+EVALUATION_STEPS = 7000  # of validation sequences at once; bounds memory, changes no number beyond rounding
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How variants are trained: epochs, batch size, Adam's learning rate, and the cell's own hyperparameters."""
+    """How all variants of a study are trained.
+
+    Attributes:
+        epochs: passes over the training samples.
+        batch_size: sequences.
+        loss_on: "all" steps or the "last" one.
+        optimizer: a key of `lyapunov_pkg.training.optimizers.OPTIMIZERS`.
+        learning_rate_decay: {"factor": f, "after_epoch": n}: in epoch n + k the learning rate is multiplied by f^k.
+        gradient_clip: the largest norm of a variant's gradient over all its parameters; None: any.
+        subsample: share of the training and of the validation sequences that a variant sees, its own; None: all.
+    """
 
     epochs: int
     batch_size: int
-    learning_rate: float
-    n_layers: int = 1
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    loss_on: str
+    optimizer: str = "adam"
+    learning_rate_decay: Mapping[str, float] | None = None
+    gradient_clip: float | None = None
+    subsample: float | None = None
+
+    def learning_rate_factor(self, epoch: int) -> float:
+        """Return by what learning rates are multiplied in an epoch, counted from 1."""
+        if self.learning_rate_decay is None:
+            return 1.0
+        return self.learning_rate_decay["factor"] ** max(0, epoch - self.learning_rate_decay["after_epoch"])
 
 
-@dataclass(frozen=True)
-class ClassificationData:
-    """Labelled sequences on one device: inputs (sample, time, feature), labels (sample,)."""
-
-    train_input: Tensor
-    train_label: Tensor
-    test_input: Tensor
-    test_label: Tensor
-
-    @classmethod
-    def from_dataset(cls, dataset: xr.Dataset, device: torch.device) -> ClassificationData:
-        """Read the four arrays of a data store."""
-        names = ("train_input", "train_label", "test_input", "test_label")
-        return cls(*(torch.from_numpy(dataset[name].values).to(device) for name in names))
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes: the largest label plus one."""
-        return int(self.train_label.max()) + 1
-
-
-def initialise_network(variants: Sequence[Variant], data: ClassificationData, settings: TrainingSettings) -> Network:
-    """Return the untrained networks of `variants`, stacked, on the data's device."""
+def initialise_network(variants: Sequence[Variant], task: Task) -> Network:
+    """Return the untrained networks of `variants`, stacked, on the task's device."""
     network = Network.initialise(
         variants[0].architecture,
-        input_size=data.train_input.shape[-1],
+        input_size=task.input_size,
         hidden_size=variants[0].hidden_size,
-        output_size=data.n_classes,
+        output_size=task.output_size,
         init_params=[variant.init_param for variant in variants],
         generators=[variant.generator("initialisation") for variant in variants],
-        n_layers=settings.n_layers,
-        **settings.hyperparameters,
+        n_layers=variants[0].n_layers,
+        **variants[0].hyperparameters,
     )
-    return network.to(device=data.train_input.device)
+    return network.to(device=task.device)
 
 
-def sample_order(variants: Sequence[Variant], epoch: int, n_samples: int) -> Tensor:
-    """Return each variant's own order of the training samples in one epoch, (variant, sample)."""
-    return torch.stack([torch.randperm(n_samples, generator=variant.generator("order", epoch)) for variant in variants])
+def own_samples(variants: Sequence[Variant], part: str, n_samples: int, share: float | None) -> Tensor:
+    """Return the samples of a part that variants see: (sample,) all of them, or (variant, sample) a share of each.
+
+    Raises:
+        ValueError: `share` is not above 0 and at most 1.
+    """
+    if share is None:
+        return torch.arange(n_samples)
+    if not 0 < share <= 1:
+        raise ValueError(f"subsample is {share}; expected more than 0 and at most 1")
+    orders = [torch.randperm(n_samples, generator=variant.generator("subsample", part)) for variant in variants]
+    return torch.stack(orders)[:, : max(1, round(share * n_samples))].sort(dim=1).values
 
 
-def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each variant's mean cross entropy in nats; logits (variant, sample, class), labels (variant, sample)."""
-    each = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return each.view(labels.shape).mean(1)
+def sample_order(variants: Sequence[Variant], epoch: int, samples: Tensor) -> Tensor:
+    """Return each variant's own order of the samples that it sees (`own_samples`) in one epoch, (variant, sample)."""
+    n_samples = samples.shape[-1]
+    orders = [torch.randperm(n_samples, generator=variant.generator("order", epoch)) for variant in variants]
+    return samples.expand(len(variants), -1).gather(1, torch.stack(orders))
 
 
 @torch.no_grad()
-def evaluate(network: Network, data: ClassificationData) -> tuple[Tensor, Tensor]:
-    """Return mean cross entropy (nats) and accuracy on the test samples, each (variant,)."""
-    total_loss = total_correct = torch.zeros(network.n_variants, dtype=torch.float64, device=data.test_label.device)
-    for inputs, labels in zip(
-        data.test_input.split(EVALUATION_BATCH), data.test_label.split(EVALUATION_BATCH), strict=True
-    ):
-        logits = network.forward(inputs, last_only=True)
-        each = labels.expand(network.n_variants, -1)
-        total_loss = total_loss + losses(logits, each).double() * len(labels)
-        total_correct = total_correct + (logits.argmax(-1) == each).sum(1)
-    return total_loss / len(data.test_label), total_correct / len(data.test_label)
+def evaluate(network: Network, task: Task, samples: Tensor) -> dict[str, Tensor]:
+    """Return each variant's mean loss, and accuracy where there are classes, on validation samples.
+
+    `samples` are (sample,), those of all variants, or (variant, sample).
+    """
+    totals: dict[str, Tensor] = {}
+    for batch in samples.split(max(1, EVALUATION_STEPS // task.validation.inputs.shape[1]), dim=-1):
+        inputs, targets = task.take(task.validation, batch)
+        outputs = network.forward(inputs, last_only=task.last_only)
+        found = {"validation_loss": task.losses(outputs, targets).double()}
+        if task.classifies:
+            found["validation_accuracy"] = task.accuracies(outputs, targets)
+        for name, value in found.items():
+            totals[name] = totals.get(name, 0) + value * batch.shape[-1]
+    return {name: total / samples.shape[-1] for name, total in totals.items()}
 
 
 def train_epoch(
     network: Network,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     variants: Sequence[Variant],
-    data: ClassificationData,
-    batch_size: int,
+    task: Task,
+    samples: Tensor,
+    settings: TrainingSettings,
     epoch: int,
 ) -> Tensor:
-    """Train every variant on each sample once, in its own order; return the mean training loss of each (nats)."""
-    device = data.train_label.device
-    order = sample_order(variants, epoch, len(data.train_label)).to(device)
-    noise_generators = [variant.generator("noise", epoch) for variant in variants]
+    """Train every variant on each of its samples (`own_samples`) once, in its own order; return its mean loss."""
+    device = task.device
+    optimizer.factor = settings.learning_rate_factor(epoch)
+    order = sample_order(variants, epoch, samples).to(device)
+    noise_generators, dropout_generators = (
+        [variant.generator(purpose, epoch) for variant in variants] for purpose in ("noise", "dropout")
+    )
+    rates = [variant.dropout for variant in variants]
     total = torch.zeros(len(variants), dtype=torch.float64, device=device)
-    for batch in order.split(batch_size, dim=1):
-        inputs = data.train_input.index_select(0, batch.flatten()).unflatten(0, batch.shape)
-        labels = data.train_label[batch]
-        noise = network.draw_noise(batch.shape[1], inputs.shape[2], noise_generators)
-        batch_losses = losses(network.forward(inputs, noise=noise, last_only=True), labels)
+    for batch in order.split(settings.batch_size, dim=1):
+        inputs, targets = task.take(task.train, batch)
+        shape = inputs.shape[1:3]
+        noise = network.draw_noise(*shape, noise_generators)
+        dropout = network.draw_dropout(*shape, rates, dropout_generators, task.last_only)
+        batch_losses = task.losses(network.forward(inputs, noise, dropout, task.last_only), targets)
         optimizer.zero_grad()
         batch_losses.sum().backward()
+        if settings.gradient_clip is not None:
+            optimizer.clip_gradients(settings.gradient_clip)
         optimizer.step()
         total += batch_losses.detach().double() * batch.shape[1]
     return total / order.shape[1]
@@ -129,15 +147,20 @@ def train_epoch(
 
 def train_stack(
     variants: Sequence[Variant],
-    data: ClassificationData,
+    task: Task,
     settings: TrainingSettings,
     checkpoints: StackCheckpoints | None = None,
 ) -> xr.Dataset:
-    """Train variants of one architecture and size together, on from their last checkpoint; see `train_variants`."""
-    network = initialise_network(variants, data, settings)
+    """Train variants that can be stacked, on from their last checkpoint; see `train_variants`."""
+    network = initialise_network(variants, task)
     params = {name: value.requires_grad_() for name, value in network.params.items()}
     network = network.with_params(params)
-    optimizer = torch.optim.Adam(params.values(), lr=settings.learning_rate, fused=True)
+    optimizer = OPTIMIZERS[settings.optimizer](params, [variant.learning_rate for variant in variants])
+    train_samples, validation_samples = (
+        own_samples(variants, name, len(part.inputs), settings.subsample)
+        for name, part in (("train", task.train), ("validation", task.validation))
+    )
+    validation_samples = validation_samples.to(task.device)
     described = f"{variants[0].architecture} {variants[0].index}-{variants[-1].index}"
 
     history, optimizer_state = checkpoints.load(settings.epochs) if checkpoints else ([], {})
@@ -147,19 +170,12 @@ def train_stack(
     for epoch in progress(range(len(history), settings.epochs + 1), f"{described}, epoch"):
         train_loss = torch.full((len(variants),), torch.nan, dtype=torch.float64)
         if epoch > 0:
-            train_loss = train_epoch(network, optimizer, variants, data, settings.batch_size, epoch)
-        validation_loss, accuracy = evaluate(network, data)
-        history.append(
-            {
-                "train_loss": to_numpy(train_loss),
-                "validation_loss": to_numpy(validation_loss),
-                "validation_accuracy": to_numpy(accuracy),
-            }
-            | {name: to_numpy(value) for name, value in params.items()}
-        )
+            train_loss = train_epoch(network, optimizer, variants, task, train_samples, settings, epoch)
+        results = {"train_loss": train_loss} | evaluate(network, task, validation_samples) | params
+        history.append({name: to_numpy(value) for name, value in results.items()})
         if checkpoints:
-            checkpoints.save(epoch, history[-1], optimizer_arrays(optimizer))
-    return training_dataset(variants, history)
+            checkpoints.save(epoch, history[-1], optimizer.arrays())
+    return training_dataset(variants, history, task)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
@@ -167,30 +183,23 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().copy()
 
 
-def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
-    """Return the state of an optimiser, as {"{parameter}/{quantity}": values}."""
-    states = optimizer.state_dict()["state"]
-    return {f"{index}/{name}": to_numpy(value) for index, state in states.items() for name, value in state.items()}
-
-
 def restore(
     params: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     result: Mapping[str, np.ndarray],
     optimizer_state: Mapping[str, np.ndarray],
 ) -> None:
-    """Set parameters and the optimiser to what they were after an epoch, from its results and `optimizer_arrays`."""
+    """Set parameters and the optimiser to what they were after an epoch; nothing is left to train without its state."""
     with torch.no_grad():
         for name, value in params.items():
             value.copy_(torch.from_numpy(result[name]))
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, values in optimizer_state.items():
-        index, name = key.split("/")
-        states.setdefault(int(index), {})[name] = torch.from_numpy(values)
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    if optimizer_state:
+        optimizer.restore(optimizer_state)
 
 
-def training_dataset(variants: Sequence[Variant], history: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
+def training_dataset(
+    variants: Sequence[Variant], history: Sequence[Mapping[str, np.ndarray]], task: Task
+) -> xr.Dataset:
     """Assemble the training store of `variants` from the results of every epoch, arrays (variant, ...).
 
     A variant has diverged if its validation loss or a parameter stops being finite at any epoch.
@@ -204,17 +213,20 @@ def training_dataset(variants: Sequence[Variant], history: Sequence[Mapping[str,
         axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
         dataset[name] = (("variant", "epoch", *axes), values)
         describe(dataset, {name: ("1", f"parameter {name} after each epoch")})
+    losses = dataset["validation_loss"].values
+    dataset["best_epoch"] = ("variant", np.where(np.isnan(losses), np.inf, losses).argmin(1))
     dataset["diverged"] = ("variant", ~finite)
-    return describe(
-        dataset,
-        {
-            "epoch": ("epoch", "passes over the training samples; 0 is before training"),
-            "train_loss": ("nat", "mean cross entropy over the epoch's batches, NaN before training"),
-            "validation_loss": ("nat", "mean cross entropy on the test samples"),
-            "validation_accuracy": ("1", "share of the test samples classified correctly"),
-            "diverged": ("1", "a loss or a parameter stopped being finite"),
-        },
-    )
+    unit, loss = task.loss_description
+    descriptions = {
+        "epoch": ("epoch", "passes over the training samples; 0 is before training"),
+        "train_loss": (unit, f"{loss} over the epoch's batches, NaN before training"),
+        "validation_loss": (unit, f"{loss} on the validation samples"),
+        "best_epoch": ("epoch", "epoch of the lowest validation loss"),
+        "diverged": ("1", "a loss or a parameter stopped being finite"),
+    }
+    if task.classifies:
+        descriptions["validation_accuracy"] = ("1", "share of the validation targets classified correctly")
+    return describe(dataset, descriptions)
 
 
 def train_variants(
@@ -225,33 +237,35 @@ def train_variants(
     variants_together: int | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> xr.Dataset:
-    """Train variants of one architecture and size, by back-propagation through time with Adam.
+    """Train variants that can be stacked, by back-propagation through time.
 
     Args:
-        variants: who is trained; all of one architecture and hidden size.
-        dataset: labelled sequences, as made by `lyapunov_pkg.tasks.smnist.load_smnist`.
-        settings: epochs, batch size, learning rate, layers and the cell's hyperparameters.
+        variants: who is trained; all of one architecture, with the same sizes and hyperparameters of the cell.
+        dataset: sequences with targets, as made by `lyapunov_pkg.tasks.smnist`, `char_rnn` or `mocap`.
+        settings: epochs, batch size, loss, optimiser and what else all variants share.
         device: where to train.
         variants_together: how many are stacked; default: what suits the device. Changes no number beyond rounding.
         checkpoints: where the state after every epoch is kept; training goes on from what is there.
 
     Returns:
-        The training store: losses (nats), accuracies and parameters by (variant, epoch), epoch 0 being before training.
-        A variant that diverges is kept, with `diverged` set.
+        The training store: losses, accuracies where targets are classes, and parameters by (variant, epoch), epoch 0
+        being before training. A variant that diverges is kept, with `diverged` set.
 
     Raises:
-        ValueError: variants of several architectures or sizes.
+        ValueError: variants of several architectures, sizes or hyperparameters of the cell; a loss that the task does
+            not have.
         OSError: a checkpoint could not be written.
     """
-    kinds = {(variant.architecture, variant.hidden_size) for variant in variants}
+    kinds = {variant.kind for variant in variants}
     if len(kinds) != 1:
         raise ValueError(
-            f"variants to train together are of {sorted(kinds)}; expected one architecture and one hidden size"
+            f"variants to train together are of {sorted(kinds)}; expected one architecture with the same sizes and "
+            "hyperparameters of the cell"
         )
     width = variants_together or VARIANTS_TOGETHER[device.type]
-    data = ClassificationData.from_dataset(dataset, device)
+    task = Task.from_dataset(dataset, settings.loss_on, device)
     trained = []
     for stack in checkpoints.stacks(variants, width) if checkpoints else consecutive(variants, width):
         with checkpoints.of(stack) if checkpoints else nullcontext() as own:
-            trained.append(train_stack(stack, data, settings, own))
+            trained.append(train_stack(stack, task, settings, own))
     return xr.concat(trained, "variant", data_vars="minimal", coords="minimal", compat="override", join="exact")

@@ -16,7 +16,6 @@ from lyapunov_pkg.tasks.char_rnn import (
     WAR_AND_PEACE_SHA256,
     decode,
     load_char_rnn,
-    subsample,
 )
 
 TEXT = "".join(f"Line {number}: «ein schöner Tag» – 一日.\n" for number in range(60))
@@ -107,26 +106,6 @@ def test_embedded_text_is_pythons_help():
     assert len(text) > 300_000
     assert text.startswith(topics[min(topics)][:500])
     assert 60 < dataset.sizes["character"] < 256
-
-
-def test_each_variant_draws_its_own_part(text_file):
-    dataset = load_char_rnn("file", text_file, sequence_length=20)
-    one, again, other = (subsample(dataset, 0.3, seed) for seed in (5, 5, 6))
-    xr.testing.assert_identical(one, again)
-    for part in ("train", "validation"):
-        index = one[f"{part}_index"].values
-        assert len(index) == round(0.3 * dataset.sizes[f"{part}_sample"])
-        assert len(set(index)) == len(index) and set(index) <= set(dataset[f"{part}_index"].values)
-    assert set(one["train_index"].values) != set(other["train_index"].values)
-    xr.testing.assert_identical(one["test_input"], dataset["test_input"])
-    xr.testing.assert_identical(subsample(dataset, 1.0, 5), dataset)
-
-
-@pytest.mark.parametrize("fraction", [0, -0.3, 1.2, float("nan")])
-def test_subsample_refuses_what_is_no_share(text_file, fraction):
-    dataset = load_char_rnn("file", text_file, sequence_length=20)
-    with pytest.raises(ValueError, match=r"fraction is .*; expected more than 0 and at most 1"):
-        subsample(dataset, fraction, 0)
 
 
 @pytest.mark.parametrize(

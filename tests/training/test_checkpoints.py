@@ -11,7 +11,8 @@ import xarray as xr
 from lyapunov_pkg.training import bptt
 from lyapunov_pkg.training.bptt import TrainingSettings, train_variants
 from lyapunov_pkg.training.checkpoints import Checkpoints
-from lyapunov_pkg.training.variants import design_variants
+from lyapunov_pkg.training.optimizers import OPTIMIZERS
+from lyapunov_pkg.training.variants import Variant, design_variants
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,27 +39,37 @@ def trained_epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     calls: list[tuple[int, ...]] = []
     train_epoch = bptt.train_epoch
 
-    def recorded(network, optimizer, variants, data, batch_size, epoch):
+    def recorded(network, optimizer, variants, task, samples, settings, epoch):
         calls.append((epoch, *(variant.index for variant in variants)))
-        return train_epoch(network, optimizer, variants, data, batch_size, epoch)
+        return train_epoch(network, optimizer, variants, task, samples, settings, epoch)
 
     monkeypatch.setattr(bptt, "train_epoch", recorded)
     return calls
 
 
-def train(dataset: xr.Dataset, n_variants: int, epochs: int, kept: Checkpoints | None = None) -> xr.Dataset:
-    """Noisy networks: they draw random numbers in every step of training."""
-    variants = design_variants("test", "noisy", 6, (0.1, 1.0), range(n_variants), seed=3)
-    return train_variants(variants, dataset, TrainingSettings(epochs, 16, 0.01), CPU, 2, kept)
+def noisy_variants(n_variants: int, seed: int = 3) -> list[Variant]:
+    """Noisy networks with dropout: they draw random numbers in every step of training."""
+    settings = {"architecture": "noisy", "hidden_size": 6, "init_param": {"uniform": [0.1, 1.0]}}
+    settings |= {"learning_rate": {"log_uniform": [0.003, 0.03]}, "dropout": 0.2}
+    return design_variants("test", "noisy", settings, range(n_variants), seed)
 
 
+def train(
+    dataset: xr.Dataset, n_variants: int, epochs: int, kept: Checkpoints | None = None, **settings: object
+) -> xr.Dataset:
+    settings = TrainingSettings(epochs, 16, "last", **{"subsample": 0.9} | settings)
+    return train_variants(noisy_variants(n_variants), dataset, settings, CPU, 2, kept).drop_vars("best_epoch")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_more_epochs_continue_to_the_same_bits(
-    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]], optimizer: str
 ) -> None:
-    at_once = train(dataset, 2, 5)
+    settings = {"optimizer": optimizer, "learning_rate_decay": {"factor": 0.5, "after_epoch": 2}}
+    at_once = train(dataset, 2, 5, **settings)
     trained_epochs.clear()
-    train(dataset, 2, 3, Checkpoints(tmp_path, {}))
-    continued = train(dataset, 2, 5, Checkpoints(tmp_path, {}))
+    train(dataset, 2, 3, Checkpoints(tmp_path, {}), **settings)
+    continued = train(dataset, 2, 5, Checkpoints(tmp_path, {}), **settings)
     assert [epoch for epoch, *_ in trained_epochs] == [1, 2, 3, 4, 5]
     xr.testing.assert_identical(continued, at_once)
 
@@ -121,10 +132,8 @@ def test_other_ways_of_training_and_other_variants_share_nothing(
     train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.01}))
     train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.02}))
     assert len(trained_epochs) == 2
-    others = design_variants("test", "noisy", 6, (0.1, 1.0), range(2), seed=4)
-    found = train_variants(
-        others, dataset, TrainingSettings(1, 16, 0.01), CPU, 2, Checkpoints(tmp_path, {"learning_rate": 0.01})
-    )
+    others, kept = noisy_variants(2, seed=4), Checkpoints(tmp_path, {"learning_rate": 0.01})
+    found = train_variants(others, dataset, TrainingSettings(1, 16, "last"), CPU, 2, kept)
     assert len(trained_epochs) == 3
     assert found["seed"].values.tolist() == [variant.seed for variant in others]
 

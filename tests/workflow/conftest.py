@@ -25,19 +25,27 @@ WORKFLOW = (
     "workflow_scripts",
 )
 
+TINY = {"hyperparameters": {"hidden_size": 4}, "training": {"epochs": 2}, "spectra": {"n_sequences": 2}}
 SMALL = {
     "lorenz": {
         "short_run": {"step_size": 0.01, "transient": 1.0, "duration": 2.0},
         "long_run": {"transient": 1.0, "duration": 2.0, "n_trajectories": 2},
     },
-    "smnist": {
-        "data": {"n_train": 200, "n_test": 60},
-        "hidden_size": 8,
-        "variants": 8,
-        "shard_size": 8,
-        "training": {"epochs": 4},
-        "spectra": {"n_sequences": 4},
-        "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
+    "smnist": {"data": {"n_train": 200, "n_test": 60}},
+    "char_rnn": {"data": {"sequence_length": 31, "n_sequences": 60}},
+    "studies": {
+        "smnist": {
+            "hyperparameters": {"hidden_size": 8},
+            "variants": 8,
+            "shard_size": 8,
+            "training": {"epochs": 4},
+            "spectra": {"n_sequences": 4},
+            "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
+        },
+        "char_rnn_initialisation": TINY,
+        "char_rnn_regularisation": TINY | {"variants": 4},
+        "mocap": TINY | {"variants": 4},
+        "char_rnn_sizes": TINY | {"variants": 4, "design": {"lstm": {"hidden_size": {"grid": [3, 4]}}}},
     },
 }
 

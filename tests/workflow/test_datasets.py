@@ -10,7 +10,9 @@ from tests.workflow.conftest import SMALL, RunSnakemake
 
 def test_text_becomes_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     configuration = copy.deepcopy(SMALL)
-    configuration["char_rnn"] = {"data": {"source": "file", "path": "text.txt", "sequence_length": 20}}
+    configuration["char_rnn"] = {
+        "data": {"source": "file", "path": "text.txt", "sequence_length": 20, "n_sequences": None}
+    }
     (tmp_path / "text.txt").write_text("All happy families are alike. " * 20)
     result = run_snakemake(tmp_path, "results/datasets/char_rnn.zarr.zip", configuration=configuration)
     assert result.returncode == 0, result.stderr

@@ -36,10 +36,10 @@ def plan(finished: Path, run_snakemake: RunSnakemake) -> Plan:
 
 
 def changed(path: str, value: object) -> dict:
-    """The small configuration with one setting changed; `path` starts below smnist."""
+    """The small configuration with one setting changed; `path` starts below studies.smnist."""
     configuration = copy.deepcopy(SMALL)
     *parents, last = path.split(".")
-    section = configuration["smnist"]
+    section = configuration["studies"]["smnist"]
     for parent in parents:
         section = section.setdefault(parent, {})
     section[last] = value
@@ -87,7 +87,7 @@ def test_spectrum_setting_redoes_spectra_and_what_follows(
     repository: Path, plan: Plan, setting: str, value: int
 ) -> None:
     rules, _ = plan(repository, changed(f"spectra.{setting}", value))
-    assert rules == FIGURES_AND_TABLES | {"spectra_smnist": 8, "aelle_smnist": 2}
+    assert rules == FIGURES_AND_TABLES | {"spectra": 8, "aelle_smnist": 2}
 
 
 def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) -> None:
@@ -95,15 +95,15 @@ def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) 
     rules, files = plan(repository)
     assert {name for name in files if name.startswith("training")} == {"training/smnist/lstm/0.zarr.zip"}
     assert {name for name in files if name.startswith("spectra")} == {"spectra/smnist/lstm/0.zarr.zip"}
-    assert rules == FIGURES_AND_TABLES | {"train_smnist": 1, "spectra_smnist": 1, "aelle_smnist": 2}
+    assert rules == FIGURES_AND_TABLES | {"train": 1, "spectra": 1, "aelle_smnist": 2}
 
 
 def test_range_of_one_architecture_redoes_that_architecture(repository: Path, plan: Plan) -> None:
-    rules, files = plan(repository, changed("architectures.gru.init_param", [0.1, 2.0]))
+    rules, files = plan(repository, changed("design.gru.init_param", {"uniform": [0.1, 2.0]}))
     assert {name for name in files if name.startswith("training")} == {"training/smnist/gru/0.zarr.zip"}
     assert rules == FIGURES_AND_TABLES | {
-        "train_smnist": 1,
-        "spectra_smnist": 1,
+        "train": 1,
+        "spectra": 1,
         "aelle_smnist": 2,
         "write_table_3_a1": 1,
     }
@@ -127,7 +127,7 @@ def test_more_epochs_and_a_shard_that_grows_go_on_from_what_is_trained(
     finished: Path, tmp_path: Path, run_snakemake: RunSnakemake, setting: str, value: int
 ) -> None:
     configuration = changed(setting, value)
-    configuration["smnist"]["shard_size"] = 24
+    configuration["studies"]["smnist"]["shard_size"] = 24
     cache = shutil.copytree(finished / "cache", tmp_path / "cache")
     result = run_snakemake(
         tmp_path, "results/training/smnist/lstm/0.zarr.zip", configuration=configuration, cache=cache
@@ -138,10 +138,42 @@ def test_more_epochs_and_a_shard_that_grows_go_on_from_what_is_trained(
     stacks = [(first, min(first + width, 8) - 1) for first in range(0, 8, width)]
     taken = [f"lstm {first}-{last}: epochs 0-4 taken from checkpoints" for first, last in stacks]
     assert [line for line in log.splitlines() if "taken" in line] == taken
-    shorter = open_store(finished / "results/training/smnist/lstm/0.zarr.zip").drop_attrs()
-    longer = open_store(tmp_path / "results/training/smnist/lstm/0.zarr.zip").drop_attrs()
+    shorter, longer = (
+        open_store(folder / "results/training/smnist/lstm/0.zarr.zip").drop_attrs().drop_vars("best_epoch")
+        for folder in (finished, tmp_path)
+    )
     assert longer.isel(variant=slice(0, 8), epoch=slice(0, 5)).equals(shorter)
     assert longer.sizes["variant"] * longer.sizes["epoch"] > shorter.sizes["variant"] * shorter.sizes["epoch"]
+
+
+def test_a_design_redoes_its_study_alone(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    mocap = "results/training/mocap/lstm/0.zarr.zip"
+    initialisation = "results/spectra/char_rnn_initialisation/lstm/0.zarr.zip"
+    result = run_snakemake(tmp_path, mocap, initialisation)
+    assert result.returncode == 0, result.stderr
+    losses = open_store(tmp_path / mocap)["validation_loss"].values
+    assert (losses[:, -1] < losses[:, 0]).all()
+    assert open_store(tmp_path / initialisation)["init_param"].values.tolist() == [0.04, 0.08, 0.12, 0.16, 0.2, 0.5]
+    changes = [
+        {"char_rnn_initialisation": {"design": {"lstm": {"dropout": 0.1}}}},
+        {
+            "mocap": {"training": {"epochs": 2, "gradient_clip": 1.0}},
+            "char_rnn_initialisation": {"spectra": {"epochs": [1]}},
+        },
+    ]
+    redone = [
+        {
+            name.format("char_rnn_initialisation")
+            for name in ("training/{}/lstm/0.zarr.zip", "spectra/{}/lstm/0.zarr.zip")
+        },
+        {mocap.removeprefix("results/"), initialisation.removeprefix("results/")},
+    ]
+    for change, expected in zip(changes, redone, strict=True):
+        configuration = copy.deepcopy(SMALL)
+        for study, settings in change.items():
+            configuration["studies"][study] |= settings
+        result = run_snakemake(tmp_path, "--dry-run", mocap, initialisation, configuration=configuration)
+        assert outputs(result.stdout + result.stderr) == expected
 
 
 STORES = [
@@ -198,4 +230,4 @@ def test_dry_run_at_the_dissertations_scale_is_quick(tmp_path: Path, run_snakema
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Seconds of a core, which a busy machine does not stretch; about 4.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
-    assert jobs(result.stdout + result.stderr)["train_smnist"] == 80
+    assert jobs(result.stdout + result.stderr)["train"] == 80

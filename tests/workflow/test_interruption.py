@@ -19,7 +19,7 @@ from tests.workflow.conftest import ROOT, SMALL, RunSnakemake, environment, snak
 TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # the cell that draws most random numbers
 
 CONFIGURATION = copy.deepcopy(SMALL)
-CONFIGURATION["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
+CONFIGURATION["studies"]["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
 
 
 def content(directory: Path) -> dict[str, bytes]:

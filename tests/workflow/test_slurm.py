@@ -88,7 +88,7 @@ def test_jobs_of_a_node_that_dies_run_again(slurm: Slurm, finished: Path, tmp_pa
         assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
     assert submitted["rule_smnist_dataset"] == 1
     # At most two jobs ran on the node that died.
-    assert 4 <= submitted["rule_shard_spectra_smnist_train_smnist"] <= 6
+    assert 4 <= submitted["rule_shard_spectra_train"] <= 6
 
 
 @pytest.mark.slow

@@ -42,16 +42,16 @@ def test_a_table_makes_just_what_it_needs(tmp_path: Path, run_snakemake: RunSnak
     assert planned == {
         "aelle_smnist": 1,
         "smnist_dataset": 1,
-        "spectra_smnist": 8,
+        "spectra": 8,
         "table_3_2": 1,
-        "train_smnist": 8,
+        "train": 8,
         "write_table": 1,
     }
 
 
 def test_shard_size_changes_no_result(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     other = copy.deepcopy(SMALL)
-    other["smnist"]["shard_size"] = 3
+    other["studies"]["smnist"]["shard_size"] = 3
     targets = [f"results/training/smnist/gru/{shard}.zarr.zip" for shard in range(3)]
     result = run_snakemake(tmp_path, *targets, configuration=other)
     assert result.returncode == 0, result.stderr
@@ -66,15 +66,15 @@ def test_shard_size_changes_no_result(finished: Path, tmp_path: Path, run_snakem
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("varients", 3, "unknown key 'varients' in smnist; did you mean variants?"),
-        ("variants", -3, "smnist.variants is -3; expected at least 1"),
+        ("varients", 3, "unknown key 'varients' in studies.smnist; did you mean variants?"),
+        ("variants", -3, "studies.smnist.variants is -3; expected at least 1"),
     ],
 )
 def test_wrong_configuration_stops_before_any_job(
     tmp_path: Path, run_snakemake: RunSnakemake, key: str, value: int, message: str
 ) -> None:
     wrong = copy.deepcopy(SMALL)
-    wrong["smnist"][key] = value
+    wrong["studies"]["smnist"][key] = value
     result = run_snakemake(tmp_path, configuration=wrong)
     assert result.returncode != 0
     assert message in result.stderr

@@ -13,18 +13,16 @@ from lyapunov_pkg.training.variants import design_variants
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
-    params = snakemake.params
-    architecture = snakemake.wildcards.architecture
+    params, study, group = snakemake.params, snakemake.wildcards.study, snakemake.wildcards.group
     device = choose_device(params.device)
-    variants = design_variants(
-        "smnist", architecture, params.hidden_size, params.init_param, params.indices, params.seed
-    )
-    settings = TrainingSettings(**params.training, n_layers=params.n_layers, hyperparameters=params.hyperparameters)
+    variants = design_variants(study, group, params.design, params.indices, params.seed)
+    settings = TrainingSettings(**params.training)
     # All that a variant depends on but how many there are, and for how long they train: so both can grow.
     way_of_training = {
-        "job": f"{snakemake.rule} {architecture}",
+        "job": f"{snakemake.rule} {study} {group}",
         "settings": {name: value for name, value in asdict(settings).items() if name != "epochs"},
-        "design": [params.hidden_size, params.init_param, params.seed],
+        "design": params.design,
+        "seed": params.seed,
         "data": hashlib.sha256(Path(snakemake.input.dataset).read_bytes()).hexdigest(),
         "device": device.type,
         "provenance": params.provenance,
@@ -32,4 +30,5 @@ with logging_to(snakemake.log[0]):
     checkpoints = Checkpoints(Path(snakemake.config["cache_directory"]).expanduser() / "checkpoints", way_of_training)
     training = train_variants(variants, open_store(snakemake.input.dataset), settings, device, checkpoints=checkpoints)
     job = " ".join([snakemake.rule, *snakemake.wildcards])
-    save_store(training, snakemake.output[0], {"job": job, "training": asdict(settings), "seed": params.seed})
+    configuration = {"job": job, "design": params.design, "training": asdict(settings), "seed": params.seed}
+    save_store(training, snakemake.output[0], configuration)

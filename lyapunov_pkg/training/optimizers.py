@@ -1,0 +1,117 @@
+"""Optimisers of stacked parameters, with a learning rate for each variant.
+
+The same updates as PyTorch's (`torch.optim`), whose optimisers have one learning rate for a whole stack.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Optimizer(ABC):
+    """An update rule with its state, for parameters (V, ...) and learning rates (V,).
+
+    Attributes:
+        factor: by which all learning rates are multiplied (decay).
+    """
+
+    quantities: ClassVar[tuple[str, ...]]
+    """Names of what is kept for every parameter, shaped as it is, zero at first."""
+
+    def __init__(self, params: Mapping[str, Tensor], learning_rates: Sequence[float]) -> None:
+        """Begin with the state of an optimiser that has made no step."""
+        self.params = dict(params)
+        self.learning_rates = np.array(learning_rates)
+        self.factor = 1.0
+        self.n_steps = 0
+        self.state = {
+            f"{name}/{quantity}": torch.zeros_like(value, requires_grad=False)
+            for name, value in params.items()
+            for quantity in self.quantities
+        }
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for value in self.params.values():
+            value.grad = None
+
+    def clip_gradients(self, norm: float) -> None:
+        """Scale down the gradient of every variant whose norm over all its parameters is above `norm`."""
+        gradients = [value.grad for value in self.params.values()]
+        squares = sum(gradient.flatten(1).square().sum(1) for gradient in gradients)
+        scale = (norm / squares.sqrt()).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every parameter by its gradient."""
+        self.n_steps += 1
+        sizes = torch.from_numpy(self.step_sizes()).to(next(iter(self.params.values())))
+        for name, value in self.params.items():
+            state = [self.state[f"{name}/{quantity}"] for quantity in self.quantities]
+            self.update(value, value.grad, sizes.view(-1, *[1] * (value.ndim - 1)), *state)
+
+    def step_sizes(self) -> np.ndarray:
+        """Return what the direction of this step is multiplied with, (V,)."""
+        return self.learning_rates * self.factor
+
+    @abstractmethod
+    def update(self, value: Tensor, gradient: Tensor, step_size: Tensor, *state: Tensor) -> None:
+        """Update one parameter and its state, in place; `step_size` is shaped to be multiplied with them."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return a copy of the state: "{parameter}/{quantity}", and "n_steps"."""
+        return {name: value.cpu().numpy().copy() for name, value in self.state.items()} | {
+            "n_steps": np.array(self.n_steps)
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set the state to what `arrays` returned."""
+        self.n_steps = int(arrays["n_steps"])
+        for name, value in self.state.items():
+            value.copy_(torch.from_numpy(arrays[name]))
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1), with the constants that they recommend."""
+
+    quantities = ("first_moment", "second_moment")
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    epsilon: ClassVar[float] = 1e-8
+
+    def step_sizes(self) -> np.ndarray:
+        """See `Optimizer.step_sizes`."""
+        return super().step_sizes() / (1 - self.betas[0] ** self.n_steps)
+
+    def update(self, value: Tensor, gradient: Tensor, step_size: Tensor, *state: Tensor) -> None:
+        """See `Optimizer.update`."""
+        first, second = state
+        beta_1, beta_2 = self.betas
+        first.lerp_(gradient, 1 - beta_1)
+        second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+        root = second.sqrt().div_(math.sqrt(1 - beta_2**self.n_steps)).add_(self.epsilon)
+        value.sub_(first.mul(step_size).div_(root))
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi et al. 2011), with diagonal matrices."""
+
+    quantities = ("sum_of_squares",)
+    epsilon: ClassVar[float] = 1e-10
+
+    def update(self, value: Tensor, gradient: Tensor, step_size: Tensor, *state: Tensor) -> None:
+        """See `Optimizer.update`."""
+        (squares,) = state
+        squares.addcmul_(gradient, gradient)
+        value.sub_(gradient.mul(step_size).div_(squares.sqrt().add_(self.epsilon)))
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adagrad": Adagrad}
