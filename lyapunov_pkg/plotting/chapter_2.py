@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from lyapunov_pkg.plotting.panels import (
     EXPONENT_LABEL,
     LOSS_LABEL,
-    NOTE_SIZE,
     POINT_SIZE,
     label_spectrum_axes,
     legend_below,
@@ -82,7 +81,7 @@ def fig_2_2(estimator: xr.Dataset) -> Figure:
     running.set(ylabel=EXPONENT_LABEL, title=f"(a) {n_shown} of {study.sizes['exponent']} exponents")
     mean, spread = study["lyapunov_exponent"].values, study["lyapunov_exponent_std"].values
     spectrum.errorbar(
-        study["exponent"], mean, spread, color="black", ecolor="#D55E00", elinewidth=0.8, label="mean ± std"
+        study["exponent"], mean, spread, color="black", ecolor="#D55E00", linewidth=0.6, elinewidth=1.2, capsize=1.5
     )
     _zero_line(spectrum)
     spectrum.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL)
@@ -162,8 +161,8 @@ def _regime_spectra(ax: Axes, exponents: xr.DataArray, colors: tuple[str, str], 
 def fig_2_4(estimator: xr.Dataset) -> Figure:
     """Running exponents over the same steps after warm-ups of different lengths.
 
-    `estimator` is the Dataset of `lyapunov_pkg.spectra.estimator`. Titles say how far the estimate of an early step is
-    from the last one, on average over exponents.
+    `estimator` is the Dataset of `lyapunov_pkg.spectra.estimator`. Titles say how far estimates in the first steps are
+    from the last ones (change), and from those of the longest warm-up (bias), on average over steps and exponents.
     """
     warmups = estimator["warmup"].values
     fig = Figure(figsize=(DOUBLE_WIDTH, 2.9), layout="constrained")
@@ -172,8 +171,9 @@ def fig_2_4(estimator: xr.Dataset) -> Figure:
         study = estimator.sel(warmup=warmup)
         _running_exponents(ax, study["running_exponent"])
         name = f"warm-up of {warmup} steps" if warmup else "no warm-up"
-        early = f"after {study.attrs['early_step']} steps {float(study['early_error']):.2g} off the last"
-        ax.set_title(f"({letter}) {name}:\n{early}")
+        change, bias = float(study["early_change"]), float(study["early_bias"])
+        early = f"change {change:.2g}" + (f", bias {bias:.1g}" if warmup != warmups.max() else "")
+        ax.set_title(f"({letter}) {name}:\nearly {early}")
     axes[0].set_ylim(robust_limits(estimator["running_exponent"].values, include=(0.0,)))
     axes[0].set_ylabel(EXPONENT_LABEL)
     fig.suptitle(_network_name(estimator), fontsize=8)
@@ -297,7 +297,7 @@ def _scatter_highlighted(
     """
     ax.scatter(x, y, s=POINT_SIZE, color=OTHERS_COLOR, linewidths=0)
     for color, marker, network in zip(COLORS, SERIES_MARKERS, highlighted, strict=False):
-        ax.plot(x[network], y[network], color=color, marker=marker, markeredgecolor="white", markeredgewidth=0.3)
+        ax.plot(x[network], y[network], color=color, marker=marker, markersize=5)
     x_limits = (-0.5, np.nanmax(x) + 0.5) if counted else robust_limits(x)
     ax.set(xlim=x_limits, ylim=robust_limits(y))
     note_outside(ax, x, y)
@@ -361,7 +361,7 @@ def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
     Both are Datasets of `lyapunov_pkg.spectra.correlations`, all at the epoch of lowest validation loss.
     """
     statistics = [name for name in STATISTIC_LABELS if name in char_rnn["statistic"].values]
-    fig = Figure(figsize=(DOUBLE_WIDTH, 1.25 * len(statistics)), layout="constrained")
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.3 * len(statistics)), layout="constrained")
     axes = fig.subplots(len(statistics), 2, squeeze=False)
     tasks = (("CharRNN", char_rnn, "loss [nats]"), ("Mocap", mocap, "loss [MSE]"))
     for column, (task, networks, loss_label) in zip(axes.T, tasks, strict=True):
@@ -370,13 +370,14 @@ def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
             x, y = at_best["spectrum_statistic"].sel(statistic=statistic).values, at_best["validation_loss"].values
             counted = statistic in COUNTED
             _scatter_highlighted(ax, x, y, networks["highlighted_network"].values, counted)
-            ax.set_xlabel(_statistic_label(statistic), labelpad=1)
             ax.set_ylabel(loss_label)
-            ax.set_title(f"{task}: {_coefficients(networks, statistic, 'validation_loss')}")
+            coefficients = _coefficients(networks, statistic, "validation_loss")
+            ax.set_title(f"{_statistic_label(statistic)}: {coefficients}", pad=3)
             ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=counted))
             ax.yaxis.set_major_locator(MaxNLocator(nbins=3))
+        column[-1].set_xlabel(f"statistic of the spectrum, {task}")
     tolerance = char_rnn.attrs["near_zero"]
-    fig.suptitle(f"near zero: within {tolerance:g} nats/step of it", fontsize=NOTE_SIZE)
+    fig.suptitle(f"CharRNN (left) and Mocap (right); near zero: within {tolerance:g} nats/step of it", fontsize=8)
     return fig
 
 

@@ -17,7 +17,7 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_2_1": {"layers": ("jacobian", "layer", "previous_layer")},
     "fig_2_2": {"estimator": ("running_exponent", "lyapunov_exponent", "lyapunov_exponent_std")},
     "fig_2_3": {"regimes": ("lyapunov_exponent", "activation", "gain")},
-    "fig_2_4": {"estimator": ("running_exponent", "early_error")},
+    "fig_2_4": {"estimator": ("running_exponent", "early_change", "early_bias")},
     "fig_2_5": {"estimator": ("interval_exponent", "largest_change")},
     "fig_2_6": {
         "evolution": ("lyapunov_exponent", "mean_squared_change", "mean_difference", "decay_power", "init_param")

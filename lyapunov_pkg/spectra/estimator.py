@@ -17,8 +17,8 @@ from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_expo
 from lyapunov_pkg.spectra.stacked import stored_network
 from lyapunov_pkg.store import describe
 
-EARLY_STEP = 10
-"""At which it is asked how far an estimate still is from its last value."""
+EARLY_STEPS = 10
+"""In which estimates are early, if as many are measured."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def estimator_study(
     Returns:
         Dataset of means over sequences, in nats per step: `running_exponent(warmup, time, exponent)` after `time`
         measured steps; `lyapunov_exponent` and `lyapunov_exponent_std` (warmup, exponent) after all of them, with the
-        standard deviation over sequences; `early_error(warmup)`, how far exponents are after the attribute `early_step`
-        from their last value, the mean of absolute differences; `interval_exponent(interval, exponent)`.
+        standard deviation over sequences; `interval_exponent(interval, exponent)`. `early_change(warmup)` is how far
+        running exponents are from their last values in the first steps (attribute `early_steps`), `early_bias(warmup)`
+        how far from those of the longest warm-up at the same steps, both the mean of absolute differences.
         `change(interval, half)` is by how much the exponents of either half of the spectrum moved from those of the
         shortest T_ON, the mean of absolute differences, and `largest_change` the largest of them.
 
@@ -122,15 +123,16 @@ def estimator_study(
 
 def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], intervals: Sequence[int]) -> xr.Dataset:
     """Label running exponents (warmup, sequence, time, exponent) and the spectra of T_ON (interval, exponent)."""
-    early_step = min(EARLY_STEP, running.shape[2])
     means = running.mean(axis=1)
+    early = means[:, :EARLY_STEPS]
     final = -np.sort(-running[:, :, -1], axis=-1)
     moved = np.abs(spectra - spectra[np.argmin(intervals)])
     halves = np.split(moved, [moved.shape[1] // 2], axis=1)
     dataset = xr.Dataset(
         {
             "running_exponent": (("warmup", "time", "exponent"), means),
-            "early_error": ("warmup", np.abs(means[:, early_step - 1] - means[:, -1]).mean(axis=-1)),
+            "early_change": ("warmup", np.abs(early - means[:, -1:]).mean(axis=(1, 2))),
+            "early_bias": ("warmup", np.abs(early - early[np.argmax(warmups)]).mean(axis=(1, 2))),
             "lyapunov_exponent": (("warmup", "exponent"), final.mean(axis=1)),
             "lyapunov_exponent_std": (("warmup", "exponent"), final.std(axis=1)),
             "interval_exponent": (("interval", "exponent"), spectra),
@@ -144,7 +146,7 @@ def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], i
             "exponent": np.arange(1, running.shape[3] + 1),
             "half": ["first", "second"],
         },
-        attrs={"n_sequences": running.shape[1], "early_step": early_step},
+        attrs={"n_sequences": running.shape[1], "early_steps": early.shape[1]},
     )
     return describe(dataset, DESCRIPTIONS)
 
@@ -153,7 +155,11 @@ DESCRIPTIONS = {
     "running_exponent": ("nat/step", "Lyapunov exponent as estimated up to this time, mean over sequences"),
     "lyapunov_exponent": ("nat/step", "Lyapunov exponent, mean over sequences"),
     "lyapunov_exponent_std": ("nat/step", "standard deviation of the Lyapunov exponent over sequences"),
-    "early_error": ("nat/step", "mean absolute difference of the estimates after a few steps from the last ones"),
+    "early_change": ("nat/step", "mean absolute difference of the estimates in the first steps from the last ones"),
+    "early_bias": (
+        "nat/step",
+        "mean absolute difference of the estimates in the first steps from the longest warm-up's",
+    ),
     "interval_exponent": ("nat/step", "Lyapunov exponent in float32 with this T_ON, mean over sequences"),
     "change": ("nat/step", "mean absolute difference of the exponents of this half from those of the shortest T_ON"),
     "largest_change": (

@@ -39,11 +39,13 @@ def test_all_warm_ups_measure_the_same_last_steps(study, inputs):
         np.testing.assert_allclose(found["lyapunov_exponent_std"], spectrum.std("sequence"), atol=1e-10)
 
 
-def test_early_error_is_that_of_the_running_exponents(study):
+def test_early_steps_are_compared_with_the_last_and_with_the_longest_warm_up(study):
     running = study["running_exponent"]
-    assert study.attrs["early_step"] == 10
-    expected = np.abs(running.sel(time=10) - running.isel(time=-1)).mean("exponent")
-    np.testing.assert_allclose(study["early_error"], expected)
+    early = running.sel(time=slice(1, 10))
+    assert study.attrs["early_steps"] == 10
+    np.testing.assert_allclose(study["early_change"], np.abs(early - running.isel(time=-1)).mean(("time", "exponent")))
+    np.testing.assert_allclose(study["early_bias"], np.abs(early - early.sel(warmup=30)).mean(("time", "exponent")))
+    assert study["early_bias"].sel(warmup=0) > study["early_bias"].sel(warmup=10) > 0
 
 
 def test_a_long_interval_moves_the_tail_alone(study):
