@@ -25,7 +25,7 @@ from lyapunov_pkg.plotting.presentation import STATISTIC_LABELS
 from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, PAPER_STYLE, SERIES_COLORS, SERIES_MARKERS
 
 COLORS = tuple(SERIES_COLORS.values())
-MOCAP_LOSS_LABEL = "validation loss (mean squared error)"
+MOCAP_LOSS_LABEL = "validation loss [MSE]"
 ACCURACY_LABEL = "validation accuracy"
 OTHERS_COLOR = "0.75"
 COUNTED = ("number_near_zero", "number_above_zero", "kaplan_yorke_dimension")
@@ -172,7 +172,7 @@ def fig_2_4(estimator: xr.Dataset) -> Figure:
         _running_exponents(ax, study["running_exponent"])
         name = f"warm-up of {warmup} steps" if warmup else "no warm-up"
         change, bias = float(study["early_change"]), float(study["early_bias"])
-        early = f"change {change:.2g}" + (f", bias {bias:.1g}" if warmup != warmups.max() else "")
+        early = f"change {change:.2g}" + (f", bias {bias:.2g}" if warmup != warmups.max() else "")
         ax.set_title(f"({letter}) {name}:\nearly {early}")
     axes[0].set_ylim(robust_limits(estimator["running_exponent"].values, include=(0.0,)))
     axes[0].set_ylabel(EXPONENT_LABEL)
@@ -298,7 +298,7 @@ def _scatter_highlighted(
     ax.scatter(x, y, s=POINT_SIZE, color=OTHERS_COLOR, linewidths=0)
     for color, marker, network in zip(COLORS, SERIES_MARKERS, highlighted, strict=False):
         ax.plot(x[network], y[network], color=color, marker=marker, markersize=5)
-    x_limits = (-0.5, np.nanmax(x) + 0.5) if counted else robust_limits(x)
+    x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x)
     ax.set(xlim=x_limits, ylim=robust_limits(y))
     note_outside(ax, x, y)
 
