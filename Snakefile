@@ -20,6 +20,8 @@ include: "rules/training.smk"
 include: "rules/spectra.smk"
 include: "rules/aelle.smk"
 include: "rules/systems.smk"
+include: "rules/single_networks.smk"
+include: "rules/populations.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 
@@ -39,6 +41,14 @@ rule all:
 rule chapter_1:
     input:
         targets([name for name in FIGURES if name.startswith("fig_1")], []),
+
+
+rule chapter_2:
+    input:
+        targets(
+            [name for name in FIGURES if name.startswith("fig_2")],
+            [name for name in TABLES if name.startswith("table_2")],
+        ),
 
 
 rule chapter_3:

@@ -26,7 +26,7 @@ def validate_configuration(configuration: Mapping[str, Any], schema_path: str | 
     errors = sorted(
         Draft202012Validator(schema).iter_errors(configuration), key=lambda error: list(map(str, error.path))
     )
-    problems = [line for error in errors for line in explain(error)]
+    problems = list(dict.fromkeys(line for error in errors for line in explain(error)))
     problems = problems or cross_checks(configuration, cells=schema["$defs"]["cells"])
     if problems:
         raise ConfigurationError(
@@ -55,6 +55,7 @@ def explain(error: ValidationError) -> list[str]:
         "exclusiveMaximum": lambda value: f"less than {value}",
         "minItems": lambda value: f"at least {value} entries",
         "maxItems": lambda value: f"at most {value} entries",
+        "uniqueItems": lambda value: "every entry once",
         "minProperties": lambda value: f"at least {value} entries",
         "minLength": lambda value: f"at least {value} characters",
         "pattern": lambda value: f"text that matches {value}",

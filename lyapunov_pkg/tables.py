@@ -1,7 +1,8 @@
-"""The dissertation's tables of chapter 3, from ours: a function takes a Dataset and returns a pandas DataFrame.
+"""The dissertation's tables, from ours: a function takes a Dataset and returns a pandas DataFrame.
 
-Scores are fractions of 1, given as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (sample
-standard deviation; empty for one seed). `<score>_dissertation` is the dissertation's single run, where it gives one.
+`<quantity>_dissertation` is the dissertation's number, where it gives one. Scores of chapter 3 are fractions of 1,
+given as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (sample standard deviation; empty for
+one seed); the dissertation's are of a single run.
 """
 
 from __future__ import annotations
@@ -14,12 +15,36 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, CLASSIFIER_LABELS, in_display_order, shown_epochs
+from lyapunov_pkg.plotting.presentation import (
+    ARCHITECTURE_LABELS,
+    CLASSIFIER_LABELS,
+    SERIES_NAMES,
+    STATISTIC_LABELS,
+    in_display_order,
+    shown_epochs,
+)
 from lyapunov_pkg.training.design import level_ends
 
 SCORES = ("recall", "precision", "f1")
 
-# The dissertation's numbers as printed. (recall, precision, F1), as fractions, by (training [%], classifier).
+# The dissertation's numbers as printed. (dropout, learning rate, initialisation parameter) by colour.
+DISSERTATION_2_A1 = {
+    "blue": (0.034, 0.00301, 0.08),
+    "orange": (0.000, 0.00319, 0.08),
+    "green": (0.039, 0.00574, 0.08),
+    "red": (0.028, 0.00055, 0.08),
+    "purple": (0.014, 0.00153, 0.08),
+    "brown": (0.106, 0.00485, 0.08),
+}
+DISSERTATION_2_A2 = {
+    "blue": (0.0, 0.05, 0.476),
+    "orange": (0.0, 0.05, 0.305),
+    "green": (0.0, 0.05, 0.196),
+    "red": (0.0, 0.05, 0.309),
+    "purple": (0.0, 0.05, 0.059),
+    "brown": (0.0, 0.05, 0.439),
+}
+# (recall, precision, F1), as fractions, by (training [%], classifier).
 DISSERTATION_3_1_AND_3_2 = {
     (0, "lyapunov_mean"): (0.991, 0.556, 0.71),
     (0, "lyapunov_max"): (0.653, 0.903, 0.72),
@@ -82,6 +107,20 @@ DISSERTATION_D5 = {
 }
 
 COLUMN_LABELS = {
+    "quantity": "quantity",
+    "performance": "correlated with",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's ρ",
+    "n_used": "networks",
+    "n_diverged": "diverged",
+    "color": "colour",
+    "dropout": "dropout",
+    "learning_rate": "learning rate",
+    "init_param": "init. parameter",
+    "best_epoch": "best epoch",
+    "validation_loss": "validation loss",
+    "maximum_exponent": "LE max [nats/step]",
+    "mean_exponent": "LE mean [nats/step]",
     "training_percent": "training [%]",
     "classifier": "classifier",
     "n_components": "principal components",
@@ -98,6 +137,63 @@ COLUMN_LABELS = {
     "right_of_median": "right of median of PC1 [%]",
     "right_of_mean": "right of mean of PC1 [%]",
 }
+
+
+def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
+    """Hyperparameters of the CharRNN networks highlighted in figures 2.7 and 2.8, beside the dissertation's."""
+    return _highlighted_networks(char_rnn, DISSERTATION_2_A1)
+
+
+def table_2_a2(mocap: xr.Dataset) -> pd.DataFrame:
+    """Hyperparameters of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
+    return _highlighted_networks(mocap, DISSERTATION_2_A2)
+
+
+def _highlighted_networks(
+    correlations: xr.Dataset, dissertation: Mapping[str, tuple[float, float, float]]
+) -> pd.DataFrame:
+    """A row for each colour: hyperparameters, and the network's loss and spectrum at its best epoch."""
+    highlighted = correlations.isel(network=correlations["highlighted_network"].values)
+    at_best = highlighted.sel(epoch=highlighted["best_epoch"])
+    hyperparameters = ("dropout", "learning_rate", "init_param")
+    rows = []
+    for position, color in enumerate(SERIES_NAMES[: at_best.sizes["network"]]):
+        network = at_best.isel(network=position)
+        row = {"color": color} | {name: network[name].item() for name in (*hyperparameters, "best_epoch")}
+        row["validation_loss"] = network["validation_loss"].item()
+        for statistic in ("maximum_exponent", "mean_exponent"):
+            row[statistic] = network["spectrum_statistic"].sel(statistic=statistic).item()
+        printed = zip(hyperparameters, dissertation[color], strict=True)
+        rows.append(row | {f"{name}_dissertation": number for name, number in printed})
+    frame = pd.DataFrame(rows)
+    statistic = STATISTIC_LABELS[correlations.attrs["highlighted_by"]][0]
+    frame.attrs["note"] = (
+        f"Ours stand at evenly spaced ranks of {statistic}, from the smallest to the largest, of "
+        f"{correlations.attrs['n_networks']} networks; the dissertation's were chosen by eye, so that networks of the "
+        "same colour have nothing but their colour in common."
+    )
+    return frame
+
+
+def table_2_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
+    """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
+    names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}
+    names |= {name: name.replace("_", " ") for name in ("validation_loss", "validation_accuracy")}
+    rows = []
+    for task, correlations in (("CharRNN", char_rnn), ("Mocap", mocap)):
+        for pair in range(correlations.sizes["pair"]):
+            found = correlations.isel(pair=pair)
+            row = {"task": task} | {name: names[found[name].item()] for name in ("quantity", "performance")}
+            for coefficient in ("pearson", "spearman"):
+                row |= {name: found[name].item() for name in (coefficient, f"{coefficient}_low", f"{coefficient}_high")}
+            rows.append(row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]})
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = (
+        "At the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
+        "transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or fewer "
+        f"than four networks. Near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it."
+    )
+    return frame
 
 
 def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
@@ -212,13 +308,18 @@ def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path |
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` as text: `x_mean` and `x_std` become one column "mean ± standard deviation", missing numbers a dash."""
+    """`frame` as text, missing numbers as a dash.
+
+    `x_mean` and `x_std` become one column "mean ± standard deviation"; `x`, `x_low` and `x_high` one "x [low, high]".
+    """
     columns = {}
     for name in frame.columns:
         if name.endswith("_mean"):
             stem = name.removesuffix("_mean")
             columns[_heading(stem)] = _mean_and_std(frame[name], frame[f"{stem}_std"])
-        elif not name.endswith("_std"):
+        elif f"{name}_low" in frame:
+            columns[_heading(name)] = _with_interval(frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
+        elif not name.endswith("_std") and not _is_end_of_interval(name, frame):
             columns[_heading(name)] = _as_printed(frame[name])
     return pd.DataFrame(columns)
 
@@ -228,11 +329,24 @@ def _heading(name: str) -> str:
     return COLUMN_LABELS[stem] + (" (dissertation)" if stem != name else "")
 
 
+def _is_end_of_interval(name: str, frame: pd.DataFrame) -> bool:
+    stem = name.removesuffix("_low").removesuffix("_high")
+    return stem != name and stem in frame
+
+
+def _with_interval(values: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
+    return [
+        "–" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        for value, low, high in zip(values, lows, highs, strict=True)
+    ]
+
+
 def _as_printed(column: pd.Series) -> list[str]:
-    """Text as it is; numbers with as many decimals as any in the column needs."""
+    """Text as it is; numbers with as many decimals as any in the column needs for four significant digits."""
     if not pd.api.types.is_numeric_dtype(column):
         return [str(value) for value in column]
-    decimals = max((len(f"{value:g}".partition(".")[2]) for value in column.dropna()), default=0)
+    shortest = [np.format_float_positional(value, precision=4, fractional=False, trim="-") for value in column.dropna()]
+    decimals = max((len(number.partition(".")[2]) for number in shortest), default=0)
     return ["–" if pd.isna(value) else f"{value:.{decimals}f}" for value in column]
 
 

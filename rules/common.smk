@@ -52,6 +52,11 @@ def cell_module(study, group):
     return f"lyapunov_pkg.cells.{GROUPS[study][group].settings['architecture']}"
 
 
+def cell_modules(study):
+    """The modules of the cells of all networks of a study."""
+    return sorted({cell_module(study, group) for group in GROUPS[study]})
+
+
 def shard_indices(study, group, shard):
     """Indices of the variants in one shard."""
     size, n_variants = STUDIES[study]["shard_size"], GROUPS[study][group].n_variants

@@ -15,7 +15,22 @@ SMNIST_FIGURES = {
     "fig_3_b3": FINAL,
 }
 LORENZ_FIGURES = {name: {"lorenz": "results/systems/lorenz.zarr.zip"} for name in ("fig_1_1", "fig_1_2")}
-FIGURE_STORES = LORENZ_FIGURES | SMNIST_FIGURES
+ESTIMATOR = {"estimator": "results/networks/estimator.zarr.zip"}
+CHAR_RNN = {"char_rnn": "results/populations/char_rnn_regularisation.zarr.zip"}
+MOCAP = {"mocap": "results/populations/mocap.zarr.zip"}
+CHAPTER_2_FIGURES = {
+    "fig_2_1": {"layers": "results/networks/layered_jacobian.zarr.zip"},
+    "fig_2_2": ESTIMATOR,
+    "fig_2_3": {"regimes": "results/networks/stability_regimes.zarr.zip"},
+    "fig_2_4": ESTIMATOR,
+    "fig_2_5": ESTIMATOR,
+    "fig_2_6": {"evolution": "results/populations/char_rnn_initialisation.zarr.zip"},
+    "fig_2_7": CHAR_RNN | MOCAP,
+    "fig_2_8": CHAR_RNN,
+    "fig_2_b1": CHAR_RNN | MOCAP,
+    "fig_2_b2": CHAR_RNN,
+}
+FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES
 FIGURES.extend(FIGURE_STORES)
 
 

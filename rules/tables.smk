@@ -7,12 +7,14 @@ SMNIST_TABLES = {
     "table_3_b4": FINAL,
     "table_3_d5": FINAL,
 }
-TABLES.extend([*SMNIST_TABLES, "table_3_a1"])
+CHAPTER_2_TABLES = {"table_2_a1": CHAR_RNN, "table_2_a2": MOCAP, "table_2_correlations": CHAR_RNN | MOCAP}
+TABLE_STORES = CHAPTER_2_TABLES | SMNIST_TABLES
+TABLES.extend([*TABLE_STORES, "table_3_a1"])
 
 
 rule write_table:
     input:
-        unpack(lambda wildcards: SMNIST_TABLES[wildcards.table]),
+        unpack(lambda wildcards: TABLE_STORES[wildcards.table]),
     output:
         csv=report(
             "results/tables/{table}.csv",
@@ -24,7 +26,7 @@ rule write_table:
     log:
         "results/logs/tables/{table}.log",
     wildcard_constraints:
-        table="|".join(SMNIST_TABLES),
+        table="|".join(TABLE_STORES),
     threads: 1
     resources:
         **job_resources("write_table"),

@@ -67,6 +67,17 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             "unknown key 'n_trajectory' in lorenz.long_run; did you mean n_trajectories?",
         ),
         ("lorenz.rho", [], "lorenz.rho is []; expected at least 1 entries"),
+        (
+            "stability_regimes.gains",
+            {"stable": 1.0},
+            "stability_regimes.gains lacks marginal\n  - stability_regimes.gains lacks chaotic",
+        ),
+        ("estimator.warmups", [100, 100], "estimator.warmups is [100, 100]; expected every entry once"),
+        (
+            "correlations.highlighted_by.mocap",
+            "mean",
+            "correlations.highlighted_by.mocap is 'mean'; expected one of max",
+        ),
         ("char_rnn.data.source", "file", "char_rnn.data.path is None; expected a text file"),
         ("char_rnn.data.sequence_length", 1, "char_rnn.data.sequence_length is 1; expected at least 2"),
         ("mocap.data.trials", ["13-29"], "mocap.data.trials.0 is '13-29'; expected text that matches ^[0-9]+_[0-9]+$"),

@@ -11,56 +11,56 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lyapunov_pkg.plotting.panels import legend_below
-from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, PAPER_STYLE
+from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, PAPER_STYLE, SERIES_COLORS, SERIES_MARKERS
 
 EXPONENT_LABEL = "Lyapunov exponent [nats/time unit]"
 TRANSIENT_COLOR = "0.65"
-# In the order of the text's colours, from the palette of `style`: blue, orange, green, red; then what it adds.
-RHO_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E")
-RHO_MARKERS = ("o", "s", "D", "^", "v", "P")
+RHO_COLORS = tuple(SERIES_COLORS.values())  # in the order of the text's: blue, orange, green, red
 
 
 @rc_context(PAPER_STYLE)
 def fig_1_1(lorenz: xr.Dataset) -> Figure:
-    """Trajectories of Lorenz systems, one column for each rho: z against x above, x against time below.
+    """Trajectories of Lorenz systems, one row for each rho: z against x on the left, x against time on the right.
 
-    `lorenz` is the Dataset of `lyapunov_pkg.lorenz`. The transient is grey; crosses are the stable fixed points.
+    `lorenz` is the Dataset of `lyapunov_pkg.lorenz`. The transient is grey; circles are the stable fixed points. Each
+    panel has its own scale, since motion that is damped is small beside chaos.
     """
     transient = lorenz.attrs["transient"]
     times = lorenz["time"].values
     after = times >= transient
+    n_rho = lorenz.sizes["rho"]
 
-    fig = Figure(figsize=(DOUBLE_WIDTH, 3.8), layout="constrained")
-    axes = fig.subplots(2, lorenz.sizes["rho"], sharex="row", sharey="row", squeeze=False)
-    for column, rho in enumerate(lorenz["rho"].values):
-        of_rho = lorenz.isel(rho=column)
+    fig = Figure(figsize=(DOUBLE_WIDTH, 0.6 + 1.5 * n_rho), layout="constrained")
+    axes = fig.subplots(n_rho, 2, width_ratios=(1, 2), squeeze=False)
+    for row, rho in enumerate(lorenz["rho"].values):
+        of_rho = lorenz.isel(rho=row)
         x, _, z = of_rho["trajectory"].transpose("axis", "time").values
-        portrait, course = axes[:, column]
-        portrait.set_title(f"({ascii_lowercase[column]}) ρ = {rho:g}")
+        portrait, course = axes[row]
+        portrait.set_title(f"({ascii_lowercase[row]}) ρ = {rho:g}")
         for ax, horizontal, vertical in ((portrait, x, z), (course, times, x)):
             ax.plot(horizontal[~after], vertical[~after], color=TRANSIENT_COLOR, linewidth=0.6, label="transient")
             ax.plot(
                 horizontal[after],
                 vertical[after],
-                color=RHO_COLORS[column],
+                color=RHO_COLORS[row],
                 linewidth=0.5 if ax is portrait else 0.7,
-                label="after it (coloured)" if column == 0 else None,
+                label="after it (coloured)" if row == 0 else None,
             )
         _mark_fixed_points(portrait, of_rho)
-        portrait.set_xlabel("x")
-        course.set_xlabel("time [time units]")
-    axes[0, 0].set_ylabel("z")
-    axes[1, 0].set_ylabel("x")
+        portrait.set(xlabel="x", ylabel="z")
+        course.set(ylabel="x")
+    axes[-1, 1].set_xlabel("time [time units]")
     legend_below(fig, axes.flat, columns=3)
     return fig
 
 
 def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
-    """Crosses at both stable fixed points of one rho, or at the one; none where they are unstable."""
+    """Circles around both stable fixed points of one rho, or the one; none where they are unstable."""
     if np.isnan(of_rho["fixed_point_exponent"].values[0]):
         return
     x, _, z = of_rho["fixed_point"].values
-    ax.plot([-x, x], [z, z], "kx", markersize=5, markeredgewidth=0.8, label="stable fixed point", zorder=3)
+    look = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8, "zorder": 3, "clip_on": False}
+    ax.plot([-x, x], [z, z], "ko", label="stable fixed point", **look)
 
 
 @rc_context(PAPER_STYLE)
@@ -96,7 +96,7 @@ def _estimates(
 ) -> None:
     """Short run (left), converged (right) and fixed point (line) of one rho at `positions` (exponent,)."""
     positions = np.asarray(positions, dtype=float)
-    look = {"marker": RHO_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
+    look = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
     ax.plot(positions - width / 2, of_rho["short_run_exponent"].values, markerfacecolor="white", **look)
     ax.errorbar(
         positions + width / 2,

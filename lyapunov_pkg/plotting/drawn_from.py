@@ -7,11 +7,25 @@ from collections.abc import Mapping
 import xarray as xr
 
 EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
+OVER_TRAINING = ("spectrum_statistic", "validation_loss", "highlighted_network", "best_epoch")
+AT_BEST_EPOCH = (*OVER_TRAINING, "lyapunov_exponent", "pearson", "spearman")
 DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_1_1": {"lorenz": ("trajectory", "fixed_point", "fixed_point_exponent")},
     "fig_1_2": {
         "lorenz": ("short_run_exponent", "long_run_exponent", "long_run_standard_error", "fixed_point_exponent")
     },
+    "fig_2_1": {"layers": ("jacobian", "layer", "previous_layer")},
+    "fig_2_2": {"estimator": ("running_exponent", "lyapunov_exponent", "lyapunov_exponent_std")},
+    "fig_2_3": {"regimes": ("lyapunov_exponent", "activation", "gain")},
+    "fig_2_4": {"estimator": ("running_exponent", "early_change", "early_bias")},
+    "fig_2_5": {"estimator": ("interval_exponent", "largest_change")},
+    "fig_2_6": {
+        "evolution": ("lyapunov_exponent", "mean_squared_change", "mean_difference", "decay_power", "init_param")
+    },
+    "fig_2_7": {"char_rnn": AT_BEST_EPOCH, "mocap": AT_BEST_EPOCH},
+    "fig_2_8": {"char_rnn": OVER_TRAINING},
+    "fig_2_b1": {"char_rnn": AT_BEST_EPOCH, "mocap": AT_BEST_EPOCH},
+    "fig_2_b2": {"char_rnn": (*OVER_TRAINING, "validation_accuracy", "pearson", "spearman")},
     "fig_3_5": {"spectra": ("lyapunov_exponent", "validation_loss", "diverged")},
     "fig_3_9": {"final": EMBEDDING, "examples": ("test_input", "test_label")},
     "fig_3_10": {"pretrained": (*EMBEDDING, "f1")},
@@ -34,3 +48,14 @@ def figure_data(figure: str, stores: Mapping[str, xr.Dataset]) -> dict[str, xr.D
     if "examples" in data:
         data["examples"] = data["examples"].isel(test_sample=slice(0, 1))
     return {name: dataset.load() for name, dataset in data.items()}
+
+
+def joined(data: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Return all that a figure is drawn from; of several stores, the names begin with that of the store."""
+    if len(data) == 1:
+        return next(iter(data.values()))
+    renamed = [
+        dataset.rename({name: f"{store}_{name}" for name in {*dataset.variables, *dataset.dims}})
+        for store, dataset in data.items()
+    ]
+    return xr.merge(renamed, combine_attrs="drop_conflicts")

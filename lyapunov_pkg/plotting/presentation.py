@@ -29,6 +29,21 @@ CLASSIFIER_LABELS = {
     "gradient_boosting_spectrum": "gradient boosting on the spectrum",
 }
 
+# Statistics of spectra: name and unit.
+STATISTIC_LABELS = {
+    "maximum_exponent": ("LE max", "nats/step"),
+    "mean_exponent": ("LE mean", "nats/step"),
+    "exponent_variance": ("LE variance", "nats²/step²"),
+    "number_near_zero": ("LE near zero", "number"),
+    "number_above_zero": ("LE above zero", "number"),
+    "kaplan_yorke_dimension": ("Kaplan-Yorke dimension", ""),
+    "initial_slope": ("initial slope", "nats/step/index"),
+    "final_slope": ("final slope", "nats/step/index"),
+}
+
+# By which figures and tables of chapter 2 name the networks that are highlighted.
+SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
+
 SHOWN_PERCENT = (0, 10, 20, 50)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS
+from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, SERIES_NAMES
 
 DOUBLE_WIDTH = 7.2  # inches, both columns
 
@@ -62,6 +62,10 @@ _LOOKS: dict[str, tuple[str, str, float, str | tuple[int, tuple[float, ...]]]] =
     "noisy": ("#CC79A7", "<", 1.1, ":"),
     "lem": ("#6B3E1E", "*", 1.5, (0, (5, 1, 1, 1, 1, 1))),
 }
+
+# For series without a look of their own: colours from that palette by the names, and in the order, of the text.
+SERIES_COLORS = dict(zip(SERIES_NAMES, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E"), strict=True))
+SERIES_MARKERS = ("o", "s", "D", "^", "v", "P")
 
 LOW_ERROR_COLOR = "#2B5C9E"
 HIGH_ERROR_COLOR = "#F2A15F"

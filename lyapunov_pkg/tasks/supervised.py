@@ -8,6 +8,7 @@ loss; or vectors, with the mean squared error. There is one for every step (`PAR
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -111,12 +112,13 @@ class Task:
         return (outputs.argmax(-1) == targets).flatten(1).double().mean(1)
 
 
-def driving_sequences(dataset: xr.Dataset, n_sequences: int) -> Tensor:
+def driving_sequences(dataset: xr.Dataset, n_sequences: int, n_steps: int | None = None) -> Tensor:
     """Return the inputs of the first validation sequences, which drive networks when spectra are taken.
 
     Args:
         dataset: of a module of `lyapunov_pkg.tasks`.
         n_sequences: how many.
+        n_steps: their length; longer ones than there are follow one another in as many as it takes. None: as they are.
 
     Returns:
         (n_sequences, time, feature), float32.
@@ -125,11 +127,14 @@ def driving_sequences(dataset: xr.Dataset, n_sequences: int) -> Tensor:
         ValueError: there are fewer validation sequences.
     """
     part = validation_part(dataset)
-    available = dataset.sizes[f"{part}_sample"]
-    if n_sequences > available:
-        raise ValueError(f"n_sequences of the spectra is {n_sequences}; expected at most {available} {part} samples")
-    inputs = torch.from_numpy(dataset[f"{part}_input"].values[:n_sequences])
-    return as_features(inputs, n_features(dataset))
+    available, length = dataset.sizes[f"{part}_sample"], dataset[f"{part}_input"].sizes["time"]
+    pieces = 1 if n_steps is None else math.ceil(n_steps / length)
+    if n_sequences * pieces > available:
+        joined = "" if n_steps is None else f" of {n_steps} steps, {pieces} samples each"
+        raise ValueError(f"n_sequences is {n_sequences}{joined}; expected no more than {available} {part} samples hold")
+    inputs = torch.from_numpy(dataset[f"{part}_input"].values[: n_sequences * pieces])
+    sequences = as_features(inputs, n_features(dataset))
+    return sequences.unflatten(0, (n_sequences, pieces)).flatten(1, 2)[:, :n_steps]
 
 
 def validation_part(dataset: xr.Dataset) -> str:

@@ -116,5 +116,15 @@ def test_validation_sequences_drive_networks() -> None:
         sequences = driving_sequences(dataset, 2)
         task = Task.from_dataset(dataset, "last", CPU)
         torch.testing.assert_close(sequences, task.take(task.validation, torch.arange(2))[0])
-        with pytest.raises(ValueError, match=f"n_sequences of the spectra is 4; expected at most 3 {part} samples"):
+        with pytest.raises(ValueError, match=f"n_sequences is 4; expected no more than 3 {part} samples hold"):
             driving_sequences(dataset, 4)
+
+
+def test_long_driving_sequences_are_samples_that_follow_one_another() -> None:
+    dataset = motion()
+    samples = torch.from_numpy(dataset["validation_input"].values)  # of 7 steps
+    (sequence,) = driving_sequences(dataset, 1, 16)
+    torch.testing.assert_close(sequence, torch.cat([samples[0], samples[1], samples[2, :2]]))
+    torch.testing.assert_close(driving_sequences(dataset, 3, 5), samples[:, :5])
+    with pytest.raises(ValueError, match="is 2 of 16 steps, 3 samples each; expected no more than 3 validation"):
+        driving_sequences(dataset, 2, 16)

@@ -31,6 +31,9 @@ SMALL = {
         "short_run": {"step_size": 0.01, "transient": 1.0, "duration": 2.0},
         "long_run": {"transient": 1.0, "duration": 2.0, "n_trajectories": 2},
     },
+    "stability_regimes": {"hidden_size": 24, "n_initial_states": 3, "warmup": 5, "n_steps": 20},
+    "estimator": {"n_sequences": 2, "n_steps": 20, "warmups": [0, 20], "intervals": [1, 4]},
+    "correlations": {"n_resamples": 100},
     "smnist": {"data": {"n_train": 200, "n_test": 60}},
     "char_rnn": {"data": {"sequence_length": 31, "n_sequences": 60}},
     "studies": {

@@ -91,10 +91,10 @@ def test_spectrum_setting_redoes_spectra_and_what_follows(
 
 
 def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) -> None:
-    replace(repository / "lyapunov_pkg/cells/lstm.py", "gates: ClassVar[int] = 4", "gates: ClassVar[int] = 2 + 2")
+    replace(repository / "lyapunov_pkg/cells/gru.py", "gates: ClassVar[int] = 3", "gates: ClassVar[int] = 2 + 1")
     rules, files = plan(repository)
-    assert {name for name in files if name.startswith("training")} == {"training/smnist/lstm/0.zarr.zip"}
-    assert {name for name in files if name.startswith("spectra")} == {"spectra/smnist/lstm/0.zarr.zip"}
+    assert {name for name in files if name.startswith("training")} == {"training/smnist/gru/0.zarr.zip"}
+    assert {name for name in files if name.startswith("spectra")} == {"spectra/smnist/gru/0.zarr.zip"}
     assert rules == FIGURES_AND_TABLES | {"train": 1, "spectra": 1, "aelle_smnist": 2}
 
 
@@ -178,6 +178,12 @@ def test_a_design_redoes_its_study_alone(tmp_path: Path, run_snakemake: RunSnake
 
 STORES = [
     "results/systems/lorenz.zarr.zip",
+    "results/networks/layered_jacobian.zarr.zip",
+    "results/networks/stability_regimes.zarr.zip",
+    "results/networks/estimator.zarr.zip",
+    "results/populations/char_rnn_initialisation.zarr.zip",
+    "results/populations/char_rnn_regularisation.zarr.zip",
+    "results/populations/mocap.zarr.zip",
     "results/aelle/smnist_final.zarr.zip",
     "results/aelle/smnist_pretrained.zarr.zip",
 ]

@@ -11,8 +11,9 @@ import pytest
 from lyapunov_pkg.store import open_shards, open_store
 from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
-FIGURES = ["1_1", "1_2", "3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
-TABLES = ["3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5"]
+CHAPTER_2 = ["2_1", "2_2", "2_3", "2_4", "2_5", "2_6", "2_7", "2_8", "2_b1", "2_b2"]
+FIGURES = ["1_1", "1_2", *CHAPTER_2, "3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
+TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5"]
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:

@@ -1,0 +1,44 @@
+# What the spectra of all networks of a study have in common: how they settle, and what goes with performance.
+
+
+rule evolution:
+    input:
+        spectra=shards("spectra", "char_rnn_initialisation"),
+    output:
+        "results/populations/char_rnn_initialisation.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/populations/char_rnn_initialisation.log",
+    threads: 1
+    resources:
+        **job_resources("evolution"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        provenance=provenance("evolution.py"),
+    script:
+        "../workflow_scripts/evolution.py"
+
+
+rule correlations:
+    input:
+        spectra=lambda wildcards: shards("spectra", wildcards.study),
+    output:
+        "results/populations/{study}.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/populations/{study}.log",
+    wildcard_constraints:
+        study="|".join(config["correlations"]["highlighted_by"]),
+    threads: 1
+    resources:
+        **job_resources("correlations"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"][wildcards.study],
+        settings={key: config["correlations"][key] for key in ("n_highlighted", "near_zero", "n_resamples")},
+        seed=config["seed"],
+        provenance=provenance("correlations.py"),
+    script:
+        "../workflow_scripts/correlations.py"

@@ -1,0 +1,62 @@
+# Single networks of chapter 2, untrained and trained.
+
+
+rule layered_jacobian:
+    output:
+        "results/networks/layered_jacobian.zarr.zip",
+    log:
+        "results/logs/networks/layered_jacobian.log",
+    threads: 1
+    resources:
+        **job_resources("layered_jacobian"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=config["layered_jacobian"],
+        seed=config["seed"],
+        provenance=provenance(
+            "layered_jacobian.py", f"lyapunov_pkg.cells.{config['layered_jacobian']['architecture']}"
+        ),
+    script:
+        "../workflow_scripts/layered_jacobian.py"
+
+
+rule stability_regimes:
+    output:
+        "results/networks/stability_regimes.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/networks/stability_regimes.log",
+    threads: 1
+    resources:
+        **job_resources("stability_regimes"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=config["stability_regimes"],
+        seed=config["seed"],
+        provenance=provenance("stability_regimes.py", "lyapunov_pkg.cells.rnn"),
+    script:
+        "../workflow_scripts/stability_regimes.py"
+
+
+rule estimator:
+    input:
+        training=shards("training", "char_rnn_initialisation"),
+        dataset=dataset_of("char_rnn_initialisation"),
+    output:
+        "results/networks/estimator.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/networks/estimator.log",
+    threads: 1
+    resources:
+        **job_resources("estimator"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        device=config["device"],
+        settings=config["estimator"],
+        provenance=provenance("estimator.py", *cell_modules("char_rnn_initialisation")),
+    script:
+        "../workflow_scripts/estimator.py"

@@ -1,0 +1,7 @@
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.spectra.evolution import spectrum_evolution
+from lyapunov_pkg.store import open_shards, save_store
+
+with logging_to(snakemake.log[0]):
+    evolution = spectrum_evolution(open_shards(snakemake.input.spectra))
+    save_store(evolution, snakemake.output[0], {"job": snakemake.rule})

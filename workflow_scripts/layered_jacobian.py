@@ -1,0 +1,10 @@
+import torch
+
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.store import save_store
+from lyapunov_pkg.untrained import layered_jacobian
+
+with logging_to(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    settings, seed = snakemake.params.settings, snakemake.params.seed
+    save_store(layered_jacobian(**settings, seed=seed), snakemake.output[0], {"network": settings, "seed": seed})
