@@ -13,9 +13,9 @@ from lyapunov_pkg.networks import Network
 def recurrent_gradients(
     network: Network, inputs: Tensor, labels: Tensor, initial_state: Tensor | None = None
 ) -> Tensor:
-    """Gradient of the cross entropy by the recurrent weights, of each sequence alone and for each step it could end at.
+    """Gradient of the cross entropy by the recurrent weights, of each sequence alone, for each step it could end at.
 
-    With L_s the cross entropy of the outputs o_s = W h_s + b after step s alone (dissertation, eqs. 4.6 and 4.7, T = s),
+    With L_s the cross entropy of the outputs o_s = W h_s + b after step s alone (dissertation, eqs. 4.6, 4.7, T = s),
 
         ΔV_s = sum_{t <= s} diag(φ'(a_t)) δ_t h_{t-1}ᵀ,    δ_s = Wᵀ ∇_{o_s} L_s,    δ_{t-1} = J_tᵀ δ_t,
 
@@ -57,9 +57,9 @@ def recurrent_gradients(
 
 
 def participation_ratio(singular_values: Tensor) -> Tensor:
-    """sum s² / (sum s)² along the last axis (chapter 4, appendix B): 1 for one mode, 1/n for n equal ones, NaN for none.
+    """Return sum s² / (sum s)² along the last axis (chapter 4, appendix B).
 
-    Its inverse is an effective number of modes.
+    1 for one mode, 1/n for n equal ones, NaN for none: the inverse of an effective number of modes.
     """
     return singular_values.square().sum(-1) / singular_values.sum(-1).square()
 
@@ -78,6 +78,6 @@ def _linearize_along(network: Network, inputs: Tensor, initial_state: Tensor | N
 
 
 def _output_gradients(network: Network, hidden: Tensor, labels: Tensor) -> Tensor:
-    """∇_o L of the cross entropy, softmax(o) minus one at the label, (V, B, T, classes), of hidden units (V, B, T, H)."""
+    """∇_o L of the cross entropy at hidden units (V, B, T, H): softmax(o) minus 1 at the label, (V, B, T, classes)."""
     outputs = network.read_out(hidden.flatten(1, 2)).unflatten(1, hidden.shape[1:3])
     return outputs.softmax(-1) - torch.nn.functional.one_hot(labels, outputs.shape[-1])[:, None].to(outputs)
