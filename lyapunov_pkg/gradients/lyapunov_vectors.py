@@ -7,6 +7,7 @@ import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg.networks import Network
+from lyapunov_pkg.spectra.covariant import covariant_vectors
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents
 
 
@@ -45,3 +46,31 @@ def q_vectors(network: Network, inputs: Tensor, initial_state: Tensor, conventio
     """
     system = {"tangent": network, "dissertation": TransposedJacobian(network)}[convention]
     return finite_time_exponents(system, inputs, initial_state=initial_state, return_q=True)
+
+
+def settled_vectors(network: Network, inputs: Tensor, initial_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Vectors without the transient of Q from the identity: those of the second of three passes over each sequence.
+
+    The first pass is the warm-up of Q, and with it of the state; the third one that of the covariant vectors on their
+    way back (`lyapunov_pkg.covariant_vectors`).
+
+    Args:
+        network: one variant.
+        inputs: (B, T, F).
+        initial_state: (B, H), before the first pass.
+
+    Returns:
+        The state before the second pass (B, H), and the vectors after each of its steps (B, T, H, H), in the columns
+        of the last two axes: Q_t with Q_t R_t = J_t Q_{t-1}, and the covariant vectors.
+    """
+    n_steps = inputs.shape[1]
+    state = initial_state[None]
+    for x in inputs.unbind(1):
+        state = network.step(state, x)
+    q = finite_time_exponents(
+        network, inputs.repeat(1, 2, 1), initial_state=initial_state, warmup=n_steps, return_q=True
+    )["q"]
+    covariant = covariant_vectors(
+        network, inputs.repeat(1, 3, 1), initial_state=initial_state, warmup=n_steps, backward_warmup=n_steps
+    )["covariant_vector"]
+    return state[0], torch.from_numpy(q.values[0]), torch.from_numpy(covariant.values[0])
