@@ -64,8 +64,8 @@ def alignment_experiment(
         Dataset over variant (those that did not diverge), epoch, `vectors`, `side` (left or right singular vectors),
         `modes` (first or last ones) and `group` (first, last or random Lyapunov vectors): `alignment_std`,
         `alignment_std_resolved`, `alignment_density(..., alignment)`; without group `alignment_std_by_index(..., time,
-        exponent)`; `gradient_rank(variant, epoch, vectors, time)`; `random_index(vector)`. Attribute `null_std`: 1/sqrt(H), the
-        standard deviation for frames without any relation.
+        exponent)`, without side and modes `gradient_rank(..., time)`; `random_index(vector)`. Attribute `null_std`:
+        1/sqrt(H), the standard deviation for frames without any relation.
 
     Raises:
         ValueError: more states, modes, vectors or epochs are asked for than there are, or every variant diverged.

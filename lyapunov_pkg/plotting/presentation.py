@@ -29,6 +29,14 @@ CLASSIFIER_LABELS = {
     "gradient_boosting_spectrum": "gradient boosting on the spectrum",
 }
 
+# By what pixels are chosen (chapter 4).
+RANKING_LABELS = {
+    "expansion": "largest R value",
+    "gradient": "largest gradient",
+    "intensity": "brightest",
+    "random": "random",
+}
+
 SHOWN_PERCENT = (0, 10, 20, 50)
 
 
