@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -41,3 +43,27 @@ def loss_at(network: Network, inputs: Tensor, label: Tensor, state: Tensor, end:
     for x in inputs[:, :end].unbind(1):
         state = network.step(state, x)
     return cross_entropy(network.read_out(state)[0], label)
+
+
+def training_store(networks: list[Network], validation_loss: np.ndarray | None = None) -> xr.Dataset:
+    """A training store of the variants that `networks` hold, one network for each epoch, with made-up losses."""
+    n_variants, n_epochs = networks[0].n_variants, len(networks)
+    losses = np.linspace(2, 1, n_variants * n_epochs).reshape(n_variants, n_epochs)
+    store = xr.Dataset(
+        {
+            "validation_loss": (("variant", "epoch"), losses if validation_loss is None else validation_loss),
+            "validation_accuracy": (("variant", "epoch"), 1 - losses / 2.5),
+            "diverged": ("variant", np.zeros(n_variants, bool)),
+        },
+        coords={
+            "variant": np.arange(n_variants),
+            "epoch": np.arange(n_epochs),
+            "architecture": ("variant", ["rnn"] * n_variants),
+            "hidden_size": ("variant", [networks[0].hidden_size] * n_variants),
+        },
+    )
+    for name in networks[0].params:
+        values = torch.stack([network.params[name] for network in networks], dim=1).numpy()
+        axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
+        store[name] = (("variant", "epoch", *axes), values)
+    return store

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from scipy.stats import norm, ttest_rel
 
-from lyapunov_pkg.gradients.input_flips import descending, flip, flip_statistics, holm, input_gradients
-from tests.gradients.networks import loss_at, tanh_network, task
+from lyapunov_pkg import finite_time_exponents
+from lyapunov_pkg.gradients.input_flips import (
+    FlipSettings,
+    descending,
+    flip,
+    flip_experiment,
+    flip_statistics,
+    holm,
+    input_gradients,
+)
+from lyapunov_pkg.store import save_store
+from tests.gradients.networks import loss_at, tanh_network, task, training_store
 
 
 def test_flips_are_those_of_algorithm_3():
@@ -85,3 +97,76 @@ def test_printed_p_values_are_those_of_a_pooled_test_with_the_printed_variance_a
 def test_holm_corrects_for_the_number_of_tests():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm(np.array([0.9, 0.6])), [1.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    """A network that never trained on two variants of two epochs, of which (1, 0) is called the best."""
+    networks = [tanh_network(2, hidden_size=8, input_size=1, init_param=p) for p in (0.9, 0.5)]
+    training = training_store(networks, validation_loss=np.array([[2.0, 0.1], [1.0, 3.0]]))
+    training["diverged"][0] = True
+    rng = np.random.default_rng(0)
+    pixels = np.where(rng.random((20, 12)) < 0.5, 0, rng.random((20, 12))).astype(np.float32)
+    dataset = xr.Dataset(
+        {
+            "test_input": (("test_sample", "time", "feature"), pixels[..., None]),
+            "test_label": ("test_sample", rng.integers(0, 4, 20)),
+            "pixel": ("time", rng.permutation(12)),
+        },
+        attrs={"image_shape": [3, 4]},
+    )
+    settings = FlipSettings(
+        n_images=6, n_draws=5, n_flips=(1, 4, 12), n_averaged=(1, 3), n_flips_shown=4, n_draws_shown=2
+    )
+    return networks[0].select([1]), dataset, settings, flip_experiment(training, dataset, settings, seed=2)
+
+
+def test_losses_are_those_of_images_flipped_one_by_one(experiment):
+    network, dataset, _, result = experiment
+    inputs = dataset["test_input"].values[:6].astype(float)
+    r = finite_time_exponents(network, inputs, n_exponents=1)["finite_time_exponent"].values[0, :, :, 0]
+    np.testing.assert_allclose(result["log_expansion"], r)
+    for image in range(6):
+        flipped = inputs[image].copy()
+        for step in np.argsort(-r[image])[:4]:
+            flipped[step] = 1.0 if flipped[step] == 0 else 0.0
+        np.testing.assert_array_equal(result["shown_input"][image], flipped[:, 0])
+        label = torch.tensor(dataset["test_label"].values[image, None])
+        for values, found in (
+            (inputs[image], result["loss"][image]),
+            (flipped, result["loss_ranked"].sel(n_flips=4, ranking="expansion")[image]),
+        ):
+            expected = loss_at(network, torch.from_numpy(values)[None], label, network.initial_state(1), 12)
+            assert found.item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_when_all_pixels_flip_the_ranking_does_not_matter(experiment):
+    result = experiment[-1]
+    everything = result.sel(n_flips=12)
+    once = everything["loss_random"].isel(draw=0)
+    for name in ("loss_random", "loss_ranked"):
+        np.testing.assert_allclose(*xr.broadcast(everything[name], once))
+
+
+def test_best_network_is_chosen_among_those_that_did_not_diverge(experiment):
+    _, _, _, result = experiment
+    assert (result.attrs["variant"], result.attrs["epoch"]) == (1, 0)
+
+
+def test_brightest_pixels_are_all_flipped_down_and_outputs_are_kept(experiment, tmp_path):
+    network, _, _, result = experiment
+    assert result["up_share"].sel(ranking="intensity", n_flips=1) == 0
+    np.testing.assert_allclose(result["up_share"].sel(n_flips=12), (result["input"] == 0).mean())
+    np.testing.assert_allclose(
+        result["logits"].sel(choice="expansion"),
+        network.forward(torch.from_numpy(result["shown_input"].values)[..., None], last_only=True)[0],
+    )
+    assert result["running_exponent"][-1] == pytest.approx(result["mean_log_r"].sel(n_averaged=1).mean().item())
+    save_store(result, tmp_path / "flips.zarr.zip", {})
+
+
+@pytest.mark.parametrize(("setting", "value"), [("n_images", 21), ("n_flips", (1, 13)), ("n_averaged", (9,))])
+def test_settings_that_ask_for_more_than_there_is_are_named(experiment, setting, value):
+    network, dataset, settings, _ = experiment
+    with pytest.raises(ValueError, match=rf"{setting} of the flips is \d+; expected at most"):
+        flip_experiment(training_store([network]), dataset, replace(settings, **{setting: value}), 0)
