@@ -9,7 +9,6 @@ from string import ascii_lowercase
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps, rc_context
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
@@ -83,7 +82,7 @@ def _distributions(
             ax.text(0.02, 0.98, _deviations(shown["alignment_std"]), transform=ax.transAxes, va="top", fontsize=6)
             if row == 0:
                 note = "\ndissertation (128 units): {:.3f}, {:.3f}".format(*printed[group]) if group in printed else ""
-                ax.set_title(f"{group} {alignment.attrs['n_vectors']} vectors{note}")
+                ax.set_title(f"{group} {alignment.attrs['n_vectors']} vectors{note}", fontsize=7)
         axes[row, 0].set_ylim(0, 1.4 * max(ax.get_ylim()[1] for ax in axes[row]))  # room for the numbers
         axes[row, 0].set_ylabel(f"{VECTOR_LABELS[name]}\n{side} singular vectors\ndensity", fontsize=7)
     reach = min(1, 8 * null)
@@ -128,10 +127,9 @@ def fig_4_2(alignment: xr.Dataset) -> Figure:
     for row, (name, side) in enumerate(rows):
         for column, (modes, epoch) in enumerate(columns):
             ax = axes[row, column]
-            for step in steps:
-                values = stds.sel(vectors=name, side=side, modes=modes, epoch=epoch, time=step)
-                look = {"marker": ".", "markersize": 2, "linestyle": "none"}
-                ax.plot(values["exponent"], values, color=STEP_COLORS(scale(step)), **look)
+            values = stds.sel(vectors=name, side=side, modes=modes, epoch=epoch).transpose("time", "exponent")
+            index, step = np.meshgrid(values["exponent"], values["time"])
+            ax.scatter(index, values, s=2, c=STEP_COLORS(scale(step.ravel())), linewidths=0)
             ax.axhline(alignment.attrs["null_std"], color="#009E73", linewidth=1, label="random frames, 1/√H")
             if row == 0:
                 ax.set_title(f"{modes} {alignment.attrs['n_modes']} singular\nvectors, epoch {epoch}")
@@ -139,8 +137,9 @@ def fig_4_2(alignment: xr.Dataset) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel("index of Q vector")
     axes[0, 0].set_ylim(bottom=0)
-    fig.colorbar(ScalarMappable(scale, STEP_COLORS), ax=axes, label="step", shrink=0.5, aspect=40)
-    legend_below(fig, axes.flat, columns=1)
+    for step in (steps[0], steps[len(steps) // 2], steps[-1]):
+        axes[0, 0].scatter([], [], s=8, color=STEP_COLORS(scale(step)), label=f"step {step}")
+    legend_below(fig, axes.flat, columns=4)
     return fig
 
 
@@ -270,7 +269,7 @@ def _examples(flips: xr.Dataset) -> list[int]:
 def _outputs(flips: xr.Dataset, images: Sequence[int]) -> Figure:
     """One row for each image: as it is, flipped where states expand most, and the outputs of the network."""
     fig = Figure(figsize=(DOUBLE_WIDTH, 1.7 * len(images) + 0.6), layout="constrained")
-    axes = fig.subplots(len(images), 3, squeeze=False, width_ratios=(1, 1, 3.2))
+    axes = fig.subplots(len(images), 3, squeeze=False, width_ratios=(1, 1, 3.8))
     colors = {"none": "black", "expansion": "#0072B2"}
     colors |= dict(zip(flips["choice"].values[2:], RANDOM_COLORS * flips.sizes["choice"], strict=False))
     for row, image in enumerate(images):
