@@ -73,7 +73,7 @@ def cross_checks(configuration: Mapping[str, Any], cells: Mapping[str, Iterable[
     for name, study in configuration["studies"].items():
         path, epochs = f"studies.{name}", study["training"]["epochs"]
         problems += study_problems(path, study, cells)
-        later = [epoch for epoch in study["spectra"].get("epochs") or [] if epoch > epochs]
+        later = [epoch for epoch in study.get("spectra", {}).get("epochs") or [] if epoch > epochs]
         if later:
             problems.append(f"{path}.spectra.epochs has {later[0]}; expected at most {path}.training.epochs = {epochs}")
     text = configuration["char_rnn"]["data"]

@@ -7,12 +7,13 @@ SMNIST_TABLES = {
     "table_3_b4": FINAL,
     "table_3_d5": FINAL,
 }
-TABLES.extend([*SMNIST_TABLES, "table_3_a1"])
+TABLE_STORES = SMNIST_TABLES | {"table_4_1": FLIPS}
+TABLES.extend([*TABLE_STORES, "table_3_a1"])
 
 
 rule write_table:
     input:
-        unpack(lambda wildcards: SMNIST_TABLES[wildcards.table]),
+        unpack(lambda wildcards: TABLE_STORES[wildcards.table]),
     output:
         csv=report(
             "results/tables/{table}.csv",
@@ -24,7 +25,7 @@ rule write_table:
     log:
         "results/logs/tables/{table}.log",
     wildcard_constraints:
-        table="|".join(SMNIST_TABLES),
+        table="|".join(TABLE_STORES),
     threads: 1
     resources:
         **job_resources("write_table"),
