@@ -63,7 +63,9 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
         `flip_statistics` makes of them; `up_share(n_flips, ranking)` and `up_share_random(n_flips)`, the share of flips
         from 0 to 1; `log_expansion(image, time)`, log r_t^1; of the first image `mean_log_r(n_averaged, time)` and
         `running_exponent(time)`; for `n_flips_shown` flips `shown_input(image, time)`, and the outputs
-        `logits(image, choice, class)` for no flips, the pixels of largest expansion and random ones.
+        `logits(image, choice, class)` for no flips, the pixels of largest expansion and random ones. Attribute `early_share`: of these `n_flips_shown`
+        pixels of largest expansion, the share that is among as many first steps, since r_t^1 also tells how far the
+        state has come from zero.
 
     Raises:
         ValueError: more images, flips or exponents are asked for than there are, or every variant diverged.
@@ -131,6 +133,7 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
             "epoch": epoch,
             "validation_accuracy": float(training["validation_accuracy"].values[variant, epoch]),
             "n_flips_shown": settings.n_flips_shown,
+            "early_share": share_among_first(orders["expansion"], settings.n_flips_shown),
             "image_shape": list(dataset.attrs["image_shape"]),
             "n_diverged": int(training["diverged"].sum()),
         },
@@ -214,6 +217,11 @@ def descending(scores: Tensor, generator: torch.Generator) -> Tensor:
     shuffled = torch.rand(scores.shape, generator=generator).argsort(-1)
     order = scores.gather(-1, shuffled).argsort(dim=-1, descending=True, stable=True)
     return shuffled.gather(-1, order)
+
+
+def share_among_first(order: Tensor, count: int) -> float:
+    """Return which share of the first `count` places of orders (B, T) are among the first `count` steps."""
+    return (order[:, :count] < count).double().mean().item()
 
 
 def input_gradients(network: Network, inputs: Tensor, labels: Tensor) -> Tensor:

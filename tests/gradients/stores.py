@@ -75,7 +75,7 @@ def make_flips(n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: b
             "n_averaged": [1, 3],
             "time": np.arange(1, n_pixels + 1),
         },
-        attrs={"validation_accuracy": 0.9, "n_flips_shown": 4, "image_shape": list(shape)},
+        attrs={"validation_accuracy": 0.9, "n_flips_shown": 4, "early_share": 0.75, "image_shape": list(shape)},
     )
     return result.merge(flip_statistics(result["loss_ranked"] - result["loss"], result["loss_random"] - result["loss"]))
 

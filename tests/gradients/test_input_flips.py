@@ -17,6 +17,7 @@ from lyapunov_pkg.gradients.input_flips import (
     flip_statistics,
     holm,
     input_gradients,
+    share_among_first,
 )
 from lyapunov_pkg.store import save_store
 from tests.gradients.networks import loss_at, tanh_network, task, training_store
@@ -37,6 +38,10 @@ def test_order_is_descending_with_ties_at_random():
     assert (order.sort().values == torch.arange(6)).all()
     third = order[:, 2].bincount(minlength=6)
     assert (third[[0, 2, 4, 5]] > 30).all()
+
+
+def test_share_among_the_first_steps():
+    assert share_among_first(torch.tensor([[1, 0, 2, 3], [3, 1, 0, 2]]), 2) == 0.75
 
 
 def test_input_gradients_are_those_of_repeated_steps():
@@ -126,6 +131,8 @@ def test_losses_are_those_of_images_flipped_one_by_one(experiment):
     inputs = dataset["test_input"].values[:6].astype(float)
     r = finite_time_exponents(network, inputs, n_exponents=1)["finite_time_exponent"].values[0, :, :, 0]
     np.testing.assert_allclose(result["log_expansion"], r)
+    early = [np.isin(np.argsort(-r[image])[:4], range(4)).mean() for image in range(6)]
+    assert result.attrs["early_share"] == pytest.approx(np.mean(early))
     for image in range(6):
         flipped = inputs[image].copy()
         for step in np.argsort(-r[image])[:4]:
