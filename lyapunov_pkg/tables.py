@@ -219,12 +219,13 @@ def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
             rows.append(row | {name: found[name].item() for name in ("p_paired", "p_holm", "effect_size", "up_share")})
     frame = pd.DataFrame(rows).round(4)
     shown = flips.attrs["n_flips_shown"]
+    early = 100 * flips.attrs["early_share"]
     sizes, random_share = flips.sizes, flips["up_share_random"].mean().item()
     frame.attrs["note"] = (
         f"{sizes['image']} images of {sizes['time']} pixels, {sizes['draw']} random choices of pixels for each; the "
         f"network's validation accuracy is {flips.attrs['validation_accuracy']:.3f}. Tests are one-sided; Holm's "
         f"correction is for the {sizes['n_flips']} numbers of flips. Up flips: share of flips from 0 to 1, of random "
-        f"ones {random_share:.2f}. Of the {shown} pixels of largest R value {100 * flips.attrs['early_share']:.0f}% are "
+        f"ones {random_share:.2f}. Of the {shown} pixels of largest R value {early:.0f}% are "
         f"among the first {shown} steps. The dissertation, of {DISSERTATION_PIXELS} pixels, calls its standard errors "
         "variances (docs/differences.md)."
     )

@@ -63,9 +63,9 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
         `flip_statistics` makes of them; `up_share(n_flips, ranking)` and `up_share_random(n_flips)`, the share of flips
         from 0 to 1; `log_expansion(image, time)`, log r_t^1; of the first image `mean_log_r(n_averaged, time)` and
         `running_exponent(time)`; for `n_flips_shown` flips `shown_input(image, time)`, and the outputs
-        `logits(image, choice, class)` for no flips, the pixels of largest expansion and random ones. Attribute `early_share`: of these `n_flips_shown`
-        pixels of largest expansion, the share that is among as many first steps, since r_t^1 also tells how far the
-        state has come from zero.
+        `logits(image, choice, class)` for no flips, the pixels of largest expansion and random ones. Attribute
+        `early_share`: of these `n_flips_shown` pixels of largest expansion, the share that is among as many first
+        steps, since r_t^1 also tells how far the state has come from zero.
 
     Raises:
         ValueError: more images, flips or exponents are asked for than there are, or every variant diverged.
