@@ -22,6 +22,7 @@ include: "rules/aelle.smk"
 include: "rules/systems.smk"
 include: "rules/single_networks.smk"
 include: "rules/populations.smk"
+include: "rules/gradients.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 
@@ -56,6 +57,14 @@ rule chapter_3:
         targets(
             [name for name in FIGURES if name.startswith("fig_3")],
             [name for name in TABLES if name.startswith("table_3")],
+        ),
+
+
+rule chapter_4:
+    input:
+        targets(
+            [name for name in FIGURES if chapter_of(name) == 4],
+            [name for name in TABLES if chapter_of(name) == 4],
         ),
 
 

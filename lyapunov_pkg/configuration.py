@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from lyapunov_pkg.training.design import study_problems, suggestion
+from lyapunov_pkg.training.design import entry_settings, study_problems, suggestion
 
 
 class ConfigurationError(ValueError):
@@ -57,6 +57,7 @@ def explain(error: ValidationError) -> list[str]:
         "maxItems": lambda value: f"at most {value} entries",
         "uniqueItems": lambda value: "every entry once",
         "minProperties": lambda value: f"at least {value} entries",
+        "maxProperties": lambda value: f"at most {value} entries",
         "minLength": lambda value: f"at least {value} characters",
         "pattern": lambda value: f"text that matches {value}",
     }[error.validator](error.validator_value)
@@ -74,9 +75,10 @@ def cross_checks(configuration: Mapping[str, Any], cells: Mapping[str, Iterable[
     for name, study in configuration["studies"].items():
         path, epochs = f"studies.{name}", study["training"]["epochs"]
         problems += study_problems(path, study, cells)
-        later = [epoch for epoch in study["spectra"].get("epochs") or [] if epoch > epochs]
+        later = [epoch for epoch in study.get("spectra", {}).get("epochs") or [] if epoch > epochs]
         if later:
             problems.append(f"{path}.spectra.epochs has {later[0]}; expected at most {path}.training.epochs = {epochs}")
+    problems = problems or gradient_problems(configuration["studies"])
     text = configuration["char_rnn"]["data"]
     if text["source"] == "file" and text["path"] is None:
         problems.append("char_rnn.data.path is None; expected a text file, since char_rnn.data.source is 'file'")
@@ -93,3 +95,20 @@ def cross_checks(configuration: Mapping[str, Any], cells: Mapping[str, Iterable[
             f"studies.smnist.training.epochs + 1 = {epochs + 1}"
         )
     return problems
+
+
+def gradient_problems(studies: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the settings of chapter 4: more epochs, vectors or exponents than there are."""
+    row_rnn, pixel_rnn = studies["row_rnn"], studies["pixel_rnn"]
+    alignment, epochs = row_rnn["alignment"], row_rnn["training"]["epochs"]
+    n_rows, n_pixel = (entry_settings(study, "rnn").get("hidden_size") for study in (row_rnn, pixel_rnn))
+    return [
+        f"studies.{key} is {value}; expected at most {available}, {of_what}"
+        for key, value, available, of_what in (
+            ("row_rnn.alignment.epochs", max(alignment["epochs"]), epochs, "studies.row_rnn.training.epochs"),
+            ("row_rnn.alignment.n_vectors", alignment["n_vectors"], n_rows // 3, "a third of the hidden units"),
+            ("row_rnn.alignment.n_modes", alignment["n_modes"], n_rows // 2, "half the hidden units"),
+            ("pixel_rnn.flips.n_averaged", max(pixel_rnn["flips"]["n_averaged"]), n_pixel, "the hidden units"),
+        )
+        if value > available
+    ]

@@ -251,8 +251,8 @@ class Network:
             if dropout is not None:
                 hidden = hidden * dropout[layer]
         if last_only:
-            return self._readout(hidden)
-        return self._readout(hidden.flatten(-3, -2)).unflatten(-2, hidden.shape[-3:-1]).transpose(-3, -2)
+            return self.read_out(hidden)
+        return self.read_out(hidden.flatten(-3, -2)).unflatten(-2, hidden.shape[-3:-1]).transpose(-3, -2)
 
     def step(self, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state (V, B, state_size) under the input x (V, B, F) or (B, F)."""
@@ -318,8 +318,8 @@ class Network:
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(state, x, identity)[1]
 
-    def _readout(self, hidden: Tensor) -> Tensor:
-        """Return the outputs (V, N, output_size) of hidden units (V, N, H)."""
+    def read_out(self, hidden: Tensor) -> Tensor:
+        """Return the outputs (V, N, output_size) of hidden units (V, N, H) of the last layer."""
         if self.output_size == 0:
             return hidden
         return hidden @ self.params["readout.weight"].mT + self.params["readout.bias"].unsqueeze(-2)

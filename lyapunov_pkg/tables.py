@@ -18,6 +18,7 @@ import xarray as xr
 from lyapunov_pkg.plotting.presentation import (
     ARCHITECTURE_LABELS,
     CLASSIFIER_LABELS,
+    RANKING_LABELS,
     SERIES_NAMES,
     STATISTIC_LABELS,
     in_display_order,
@@ -105,6 +106,19 @@ DISSERTATION_D5 = {
     "noisy": (20.7, 16.1),
     "lem": (11.1, 8.2),
 }
+DISSERTATION_PIXELS = 784
+# (difference of mean loss [nats], what is printed as its variance, p) by number of flipped pixels.
+DISSERTATION_4_1 = {
+    1: (-0.028, 0.009, 0.998),
+    5: (-0.008, 0.084, 0.540),
+    10: (0.025, 0.303, 0.468),
+    20: (0.313, 0.341, 0.179),
+    30: (0.260, 0.359, 0.234),
+    50: (0.794, 0.523, 0.065),
+    75: (0.814, 0.475, 0.043),
+    100: (1.050, 0.530, 0.024),
+    200: (1.363, 0.824, 0.049),
+}
 
 COLUMN_LABELS = {
     "quantity": "quantity",
@@ -121,6 +135,15 @@ COLUMN_LABELS = {
     "validation_loss": "validation loss",
     "maximum_exponent": "LE max [nats/step]",
     "mean_exponent": "LE mean [nats/step]",
+    "ranking": "flipped",
+    "n_flips": "k",
+    "mean_excess": "μ - μ rand [nats]",
+    "standard_error": "standard error [nats]",
+    "p_pooled": "p, images independent",
+    "p_paired": "p, paired by image",
+    "p_holm": "p, paired, Holm",
+    "effect_size": "effect size d",
+    "up_share": "up flips",
     "training_percent": "training [%]",
     "classifier": "classifier",
     "n_components": "principal components",
@@ -267,6 +290,37 @@ def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
         mean = _over_seeds("right_of_mean", shares["share_above_mean"].values, printed[1])
         rows.append({"architecture": ARCHITECTURE_LABELS.get(name, name)} | median | mean)
     return _with_note(rows, final)
+
+
+def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
+    """Rise of the loss by flips of ranked pixels over that by random flips, with one-sided tests, by ranking and k.
+
+    The dissertation's numbers stand beside those of sequences as long as its own.
+    """
+    columns = ("mean_excess", "standard_error", "p_pooled")
+    rows = []
+    for ranking in in_display_order(flips["ranking"].values, RANKING_LABELS):
+        is_printed = ranking == "expansion" and flips.sizes["time"] == DISSERTATION_PIXELS
+        for count in flips["n_flips"].values:
+            found = flips.sel(ranking=ranking, n_flips=count)
+            printed = DISSERTATION_4_1.get(int(count)) if is_printed else None
+            row = {"ranking": RANKING_LABELS[ranking], "n_flips": count}
+            for name, number in zip(columns, printed or (np.nan,) * len(columns), strict=True):
+                row |= {name: found[name].item(), f"{name}_dissertation": number}
+            rows.append(row | {name: found[name].item() for name in ("p_paired", "p_holm", "effect_size", "up_share")})
+    frame = pd.DataFrame(rows).round(4)
+    shown = flips.attrs["n_flips_shown"]
+    early = 100 * flips.attrs["early_share"]
+    sizes, random_share = flips.sizes, flips["up_share_random"].mean().item()
+    frame.attrs["note"] = (
+        f"{sizes['image']} images of {sizes['time']} pixels, {sizes['draw']} random choices of pixels for each; the "
+        f"network's validation accuracy is {flips.attrs['validation_accuracy']:.3f}. Tests are one-sided; Holm's "
+        f"correction is for the {sizes['n_flips']} numbers of flips. Up flips: share of flips from 0 to 1, of random "
+        f"ones {random_share:.2f}. Of the {shown} pixels of largest R value {early:.0f}% are "
+        f"among the first {shown} steps. The dissertation, of {DISSERTATION_PIXELS} pixels, calls its standard errors "
+        "variances (docs/differences.md)."
+    )
+    return frame
 
 
 def _with_note(rows: list[dict[str, Any]], experiment: xr.Dataset) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import platform
 import re
 from pathlib import Path
 
+from lyapunov_pkg.plotting.chapters import chapter_of
 from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
 from lyapunov_pkg.provenance import library_versions, stage_provenance
 from lyapunov_pkg.training.design import study_groups
@@ -88,8 +89,8 @@ def local_motions(settings):
 
 
 def chapter(name):
-    """The chapter that a figure or table stands in: that of "fig_3_5" is "Chapter 3"."""
-    return f"Chapter {name.split('_')[1]}"
+    """The heading of the chapter that a figure or table stands in: that of "fig_3_5" is "Chapter 3"."""
+    return f"Chapter {chapter_of(name)}"
 
 
 def targets(figures, tables):

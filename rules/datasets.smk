@@ -21,6 +21,25 @@ rule smnist_dataset:
         "../workflow_scripts/smnist_dataset.py"
 
 
+rule smnist_pixels_dataset:
+    input:
+        "results/datasets/smnist.zarr.zip",
+    output:
+        "results/datasets/smnist_pixels.zarr.zip",
+    log:
+        "results/logs/datasets/smnist_pixels.log",
+    threads: 1
+    resources:
+        **job_resources("smnist_pixels_dataset"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        seed=config["seed"],
+        provenance=provenance("smnist_pixels_dataset.py"),
+    script:
+        "../workflow_scripts/smnist_pixels_dataset.py"
+
+
 # Local files whose content is not verified are inputs, so that a dataset follows their edits. Missing ones are left to
 # the script, which says what it expected. Neither dataset is cached: both take seconds.
 

@@ -30,7 +30,21 @@ CHAPTER_2_FIGURES = {
     "fig_2_b1": CHAR_RNN | MOCAP,
     "fig_2_b2": CHAR_RNN,
 }
-FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES
+ALIGNMENT = {"alignment": "results/gradients/alignment.zarr.zip"}
+FLIPS = {"flips": "results/gradients/flips.zarr.zip"}
+
+GRADIENT_FIGURES = {
+    "fig_4_1": ALIGNMENT,
+    "fig_4_2": ALIGNMENT,
+    "fig_4_3": FLIPS,
+    "fig_4_4": FLIPS,
+    "fig_4_5": FLIPS,
+    "fig_4_b1": {"participation": "results/gradients/participation.zarr.zip"},
+    "fig_4_c2": ALIGNMENT,
+    "fig_4_d": FLIPS,
+    "fig_extra_clv_alignment": ALIGNMENT,
+}
+FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES | GRADIENT_FIGURES
 FIGURES.extend(FIGURE_STORES)
 
 
@@ -57,7 +71,7 @@ rule draw_figure:
         "../envs/workflow.yaml"
     params:
         provenance=lambda wildcards: provenance(
-            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{wildcards.figure.split('_')[1]}:{wildcards.figure}"
+            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{chapter_of(wildcards.figure)}:{wildcards.figure}"
         ),
     script:
         "../workflow_scripts/draw_figure.py"

@@ -8,7 +8,7 @@ SMNIST_TABLES = {
     "table_3_d5": FINAL,
 }
 CHAPTER_2_TABLES = {"table_2_a1": CHAR_RNN, "table_2_a2": MOCAP, "table_2_correlations": CHAR_RNN | MOCAP}
-TABLE_STORES = CHAPTER_2_TABLES | SMNIST_TABLES
+TABLE_STORES = CHAPTER_2_TABLES | SMNIST_TABLES | {"table_4_1": FLIPS}
 TABLES.extend([*TABLE_STORES, "table_3_a1"])
 
 

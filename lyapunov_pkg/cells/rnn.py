@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, relu, relu_slope, tanh, tanh_slope
 
 NONLINEARITIES = ("tanh", "relu")
+INITIALISATIONS = ("uniform", "xavier_normal", "orthogonal")
 
 
 @dataclass(frozen=True)
@@ -19,18 +22,37 @@ class RNN(Cell):
         h_t = s(V h_{t-1} + U x_t + b),    J = diag(s'(V h_{t-1} + U x_t + b)) V
 
     with s = tanh or ReLU. U is `input_weight`, V `recurrent_weight`. The slope of ReLU at 0 is 1, as in eq. 2.4.
+
+    Its weights can start in other ways than those of other cells, for sequences of hundreds of steps. `initialisation`:
+    "uniform" on [-p, p]; "xavier_normal", p times normal draws of variance 2 / (rows + columns) (Glorot & Bengio 2010;
+    the dissertation's in chapter 4, with p = 1); "orthogonal", V p times a random orthogonal matrix (Saxe et al. 2014)
+    and U as for "xavier_normal".
     """
 
     name: ClassVar[str] = "rnn"
     arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0),)
 
     nonlinearity: str = "tanh"
+    initialisation: str = "uniform"
 
     def __post_init__(self) -> None:
-        """Refuse sizes and a nonlinearity out of range."""
+        """Refuse sizes, and a nonlinearity or an initialisation out of range."""
         super().__post_init__()
-        if self.nonlinearity not in NONLINEARITIES:
-            raise ValueError(f"nonlinearity of rnn is {self.nonlinearity!r}; expected one of {NONLINEARITIES}")
+        for name, allowed in (("nonlinearity", NONLINEARITIES), ("initialisation", INITIALISATIONS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} of rnn is {getattr(self, name)!r}; expected one of {allowed}")
+
+    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
+        """Draw the weights as `initialisation` says; see `Cell.init_params`."""
+        params = super().init_params(init_param, generator)
+        if self.initialisation == "uniform":
+            return params
+        for name, weight in params.items():
+            if self.initialisation == "orthogonal" and name == "recurrent_weight":
+                torch.nn.init.orthogonal_(weight, init_param, generator)
+            else:
+                weight.normal_(std=init_param * math.sqrt(2 / sum(weight.shape)), generator=generator)
+        return params
 
     def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
         """See `Cell.argument_weights`."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import xarray as xr
 
+ALIGNMENT = ("alignment_density", "alignment_std")
+OUTPUTS = ("input", "shown_input", "logits", "label", "pixel")
 EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
 OVER_TRAINING = ("spectrum_statistic", "validation_loss", "highlighted_network", "best_epoch")
 AT_BEST_EPOCH = (*OVER_TRAINING, "lyapunov_exponent", "pearson", "spearman")
@@ -35,6 +37,15 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_3_14": {"final": (*EMBEDDING, "lyapunov_exponent", "shifted_exponent", "example_network")},
     "fig_3_15": {"final": (*EMBEDDING, "zero_loss_component", "zero_loss_exponent")},
     "fig_3_b3": {"final": (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")},
+    "fig_4_1": {"alignment": ALIGNMENT},
+    "fig_4_2": {"alignment": ("alignment_std_by_index",)},
+    "fig_4_3": {"flips": ("mean_log_r", "running_exponent")},
+    "fig_4_4": {"flips": ("loss", "loss_ranked", "loss_random")},
+    "fig_4_5": {"flips": OUTPUTS},
+    "fig_4_b1": {"participation": ("participation_ratio", "batch_loss")},
+    "fig_4_c2": {"alignment": ALIGNMENT},
+    "fig_4_d": {"flips": OUTPUTS},
+    "fig_extra_clv_alignment": {"alignment": ALIGNMENT},
 }
 
 

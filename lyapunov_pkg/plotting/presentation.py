@@ -44,6 +44,14 @@ STATISTIC_LABELS = {
 # By which figures and tables of chapter 2 name the networks that are highlighted.
 SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
 
+# By what pixels are chosen (chapter 4).
+RANKING_LABELS = {
+    "expansion": "largest R value",
+    "gradient": "largest gradient",
+    "intensity": "brightest",
+    "random": "random",
+}
+
 SHOWN_PERCENT = (0, 10, 20, 50)
 
 

@@ -129,6 +129,29 @@ def load_smnist(
     return dataset.set_coords(["train_index", "test_index"])
 
 
+def permuted_pixels(dataset: xr.Dataset, seed: int) -> xr.Dataset:
+    """Return the same images pixel by pixel, in one random order for all (Le et al. 2015; dissertation, chapter 4).
+
+    Args:
+        dataset: what `load_smnist` returned.
+        seed: of the order.
+
+    Returns:
+        The dataset with `train_input` and `test_input` (sample, time, 1), one pixel a step, and `pixel(time)`, the
+        row-major index in the image of the pixel that a step takes in; attribute `image_shape` (rows, columns).
+    """
+    shape = dataset.sizes["time"], dataset.sizes["feature"]
+    order = np.random.default_rng(seed).permutation(shape[0] * shape[1])
+    permuted = dataset.drop_dims("feature")
+    for part in ("train", "test"):
+        images = dataset[f"{part}_input"]
+        pixels = images.values.reshape(len(images), -1, 1)[:, order]
+        permuted[f"{part}_input"] = ((f"{part}_sample", "time", "feature"), pixels, images.attrs)
+    attributes = {"long_name": "row-major index in the image of the pixel that a step takes in", "units": "1"}
+    permuted["pixel"] = ("time", order, attributes)
+    return permuted.assign_attrs(image_shape=list(shape), permutation_seed=seed)
+
+
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
     """Return a seeded random order of the samples in which the first n are, for every n, a stratified subset.
 

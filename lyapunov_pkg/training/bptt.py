@@ -7,7 +7,7 @@ order, noise, dropout, learning rate and moments, so the numbers do not depend o
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -112,6 +112,14 @@ def evaluate(network: Network, task: Task, samples: Tensor) -> dict[str, Tensor]
     return {name: total / samples.shape[-1] for name, total in totals.items()}
 
 
+def begin_training(variants: Sequence[Variant], task: Task, settings: TrainingSettings) -> tuple[Network, Optimizer]:
+    """Return the untrained networks of `variants`, stacked, and the optimiser of their parameters."""
+    network = initialise_network(variants, task)
+    params = {name: value.requires_grad_() for name, value in network.params.items()}
+    optimizer = OPTIMIZERS[settings.optimizer](params, [variant.learning_rate for variant in variants])
+    return network.with_params(params), optimizer
+
+
 def train_epoch(
     network: Network,
     optimizer: Optimizer,
@@ -122,14 +130,28 @@ def train_epoch(
     epoch: int,
 ) -> Tensor:
     """Train every variant on each of its samples (`own_samples`) once, in its own order; return its mean loss."""
-    device = task.device
+    total = torch.zeros(len(variants), dtype=torch.float64, device=task.device)
+    for batch_losses, n_samples in train_batches(network, optimizer, variants, task, samples, settings, epoch):
+        total += batch_losses.double() * n_samples
+    return total / samples.shape[-1]
+
+
+def train_batches(
+    network: Network,
+    optimizer: Optimizer,
+    variants: Sequence[Variant],
+    task: Task,
+    samples: Tensor,
+    settings: TrainingSettings,
+    epoch: int,
+) -> Iterator[tuple[Tensor, int]]:
+    """As `train_epoch`; yield after every update the losses (variant,) before it, and the size of the batch."""
     optimizer.factor = settings.learning_rate_factor(epoch)
-    order = sample_order(variants, epoch, samples).to(device)
+    order = sample_order(variants, epoch, samples).to(task.device)
     noise_generators, dropout_generators = (
         [variant.generator(purpose, epoch) for variant in variants] for purpose in ("noise", "dropout")
     )
     rates = [variant.dropout for variant in variants]
-    total = torch.zeros(len(variants), dtype=torch.float64, device=device)
     for batch in order.split(settings.batch_size, dim=1):
         inputs, targets = task.take(task.train, batch)
         shape = inputs.shape[1:3]
@@ -141,8 +163,7 @@ def train_epoch(
         if settings.gradient_clip is not None:
             optimizer.clip_gradients(settings.gradient_clip)
         optimizer.step()
-        total += batch_losses.detach().double() * batch.shape[1]
-    return total / order.shape[1]
+        yield batch_losses.detach(), batch.shape[1]
 
 
 def train_stack(
@@ -152,10 +173,8 @@ def train_stack(
     checkpoints: StackCheckpoints | None = None,
 ) -> xr.Dataset:
     """Train variants that can be stacked, on from their last checkpoint; see `train_variants`."""
-    network = initialise_network(variants, task)
-    params = {name: value.requires_grad_() for name, value in network.params.items()}
-    network = network.with_params(params)
-    optimizer = OPTIMIZERS[settings.optimizer](params, [variant.learning_rate for variant in variants])
+    network, optimizer = begin_training(variants, task, settings)
+    params = network.params
     train_samples, validation_samples = (
         own_samples(variants, name, len(part.inputs), settings.subsample)
         for name, part in (("train", task.train), ("validation", task.validation))

@@ -51,6 +51,21 @@ def test_initialisation_depends_on_the_generator_alone(architecture):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_rnn_can_start_from_xavier_normal_and_orthogonal_weights():
+    size = 300
+    draws = {
+        name: make_cell("rnn", 100, size, initialisation=name).init_params(0.9, torch.Generator().manual_seed(5))
+        for name in ("xavier_normal", "orthogonal")
+    }
+    for weights in draws.values():
+        assert weights["input_weight"].std().item() == pytest.approx(0.9 * (2 / 400) ** 0.5, rel=0.02)
+    normal, orthogonal = (weights["recurrent_weight"] for weights in draws.values())
+    assert normal.std().item() == pytest.approx(0.9 / size**0.5, rel=0.02)
+    torch.testing.assert_close(orthogonal @ orthogonal.mT, 0.81 * torch.eye(size), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="initialisation of rnn is 'zero'"):
+        make_cell("rnn", 3, 4, initialisation="zero")
+
+
 def test_lstm_state_is_hidden_then_cell():
     cell = make_cell("lstm", 1, HIDDEN_SIZE)
     state = state_of(cell)

@@ -9,7 +9,7 @@ import xarray as xr
 from sklearn.datasets import load_digits
 
 from lyapunov_pkg.tasks import smnist
-from lyapunov_pkg.tasks.smnist import MNIST_FILES, load_smnist, stratified_order
+from lyapunov_pkg.tasks.smnist import MNIST_FILES, load_smnist, permuted_pixels, stratified_order
 
 N_TRAIN, N_TEST = 60, 30
 
@@ -196,3 +196,18 @@ def test_real_mnist_with_training_and_test_swapped(real_data, tmp_path):
     with pytest.raises(ValueError, match="the content of t10k-images-idx3-ubyte: are files swapped") as raised:
         load_smnist("mnist", tmp_path)
     assert len(str(raised.value).splitlines()) == 5
+
+
+def test_permuted_pixels_are_the_same_images_in_one_order():
+    rows = load_smnist("digits", n_train=20, n_test=10, seed=1)
+    pixels = permuted_pixels(rows, seed=4)
+    assert pixels["train_input"].shape == (20, 64, 1)
+    assert tuple(pixels.attrs["image_shape"]) == (8, 8)
+    for part in ("train", "test"):
+        images = np.empty((len(rows[f"{part}_input"]), 64), np.float32)
+        images[:, pixels["pixel"].values] = pixels[f"{part}_input"].values[..., 0]
+        np.testing.assert_array_equal(images.reshape(-1, 8, 8), rows[f"{part}_input"].values)
+        assert pixels[f"{part}_label"].identical(rows[f"{part}_label"])
+    assert not np.array_equal(pixels["pixel"], np.arange(64))
+    assert pixels["pixel"].identical(permuted_pixels(load_smnist("digits", seed=2), seed=4)["pixel"])
+    assert not pixels["pixel"].equals(permuted_pixels(rows, seed=5)["pixel"])

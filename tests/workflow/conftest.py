@@ -48,6 +48,18 @@ SMALL = {
         "char_rnn_initialisation": TINY,
         "char_rnn_regularisation": TINY | {"variants": 4},
         "mocap": TINY | {"variants": 4},
+        "row_rnn": {
+            "hyperparameters": {"hidden_size": 8},
+            "training": {"epochs": 2},
+            "alignment": {"n_initial_states": 3, "n_modes": 2, "n_vectors": 2, "epochs": [0, 2]},
+            "participation": {"n_initial_states": 3, "at_epochs": [0, 0.5]},
+        },
+        "pixel_rnn": {
+            "hyperparameters": {"hidden_size": 8},
+            "variants": 1,
+            "training": {"epochs": 1},
+            "flips": {"n_images": 3, "n_draws": 4, "n_flips": [1, 8], "n_averaged": [1, 5]},
+        },
         "char_rnn_sizes": TINY | {"variants": 4, "design": {"lstm": {"hidden_size": {"grid": [3, 4]}}}},
     },
 }

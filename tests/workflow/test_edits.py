@@ -90,6 +90,15 @@ def test_spectrum_setting_redoes_spectra_and_what_follows(
     assert rules == FIGURES_AND_TABLES | {"spectra": 8, "aelle_smnist": 2}
 
 
+def test_flip_setting_redoes_the_flips_and_what_follows(repository: Path, plan: Plan) -> None:
+    configuration = copy.deepcopy(SMALL)
+    configuration["studies"]["pixel_rnn"]["flips"]["n_draws"] = 5
+    rules, files = plan(repository, configuration)
+    assert rules == {"flips": 1, "draw_figure": 4, "write_table": 1, "all": 1}
+    names = ("fig_4_3", "fig_4_4", "fig_4_5", "fig_4_d", "table_4_1", "flips")
+    assert all(Path(name).name.startswith(names) for name in files)
+
+
 def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) -> None:
     replace(repository / "lyapunov_pkg/cells/gru.py", "gates: ClassVar[int] = 3", "gates: ClassVar[int] = 2 + 1")
     rules, files = plan(repository)

@@ -13,7 +13,8 @@ from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
 CHAPTER_2 = ["2_1", "2_2", "2_3", "2_4", "2_5", "2_6", "2_7", "2_8", "2_b1", "2_b2"]
 FIGURES = ["1_1", "1_2", *CHAPTER_2, "3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
-TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5"]
+FIGURES += ["4_1", "4_2", "4_3", "4_4", "4_5", "4_b1", "4_c2", "4_d", "extra_clv_alignment"]
+TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5", "4_1"]
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:

@@ -1,0 +1,76 @@
+"""The Lyapunov vectors that chapter 4 compares with gradients: Q in two conventions, and covariant vectors."""
+
+from __future__ import annotations
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.spectra.covariant import covariant_vectors
+from lyapunov_pkg.spectra.finite_time import finite_time_exponents
+
+
+class TransposedJacobian:
+    """A network whose tangent vectors are multiplied by Jᵀ, forward in time (dissertation, eq. 4.11).
+
+    Its products J_tᵀ ... J_1ᵀ are neither those of the tangent dynamics, J_t ... J_1, nor those of a gradient that goes
+    back in time, J_1ᵀ ... J_tᵀ: docs/differences.md.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.initial_state = network, network.initial_state
+
+    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """See `lyapunov_pkg.spectra.driven.TangentMap`."""
+        identity = torch.eye(tangents.shape[-2]).to(tangents).expand(*tangents.shape[:-1], tangents.shape[-2])
+        state, jacobian = self.network.push_forward(state, x, identity)
+        return state, jacobian.mT @ tangents
+
+
+def q_vectors(network: Network, inputs: Tensor, initial_state: Tensor, convention: str) -> xr.Dataset:
+    """Orthonormal vectors Q_t and log R_t after every step, from Q_0 = I.
+
+    Args:
+        network: V variants.
+        inputs: (B, T, F).
+        initial_state: (V, B, S).
+        convention: "tangent": Q_t R_t = J_t Q_{t-1} (algorithm 1, eq. 4.2); "dissertation": Q_t R_t = J_tᵀ Q_{t-1} (eq.
+            4.11).
+
+    Returns:
+        What `lyapunov_pkg.finite_time_exponents` returns with `return_q`.
+
+    Raises:
+        KeyError: another convention.
+    """
+    system = {"tangent": network, "dissertation": TransposedJacobian(network)}[convention]
+    return finite_time_exponents(system, inputs, initial_state=initial_state, return_q=True)
+
+
+def settled_vectors(network: Network, inputs: Tensor, initial_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Vectors without the transient of Q from the identity: those of the second of three passes over each sequence.
+
+    The first pass is the warm-up of Q, and with it of the state; the third one that of the covariant vectors on their
+    way back (`lyapunov_pkg.covariant_vectors`).
+
+    Args:
+        network: one variant.
+        inputs: (B, T, F).
+        initial_state: (B, H), before the first pass.
+
+    Returns:
+        The state before the second pass (B, H), and the vectors after each of its steps (B, T, H, H), in the columns
+        of the last two axes: Q_t with Q_t R_t = J_t Q_{t-1}, and the covariant vectors.
+    """
+    n_steps = inputs.shape[1]
+    state = initial_state[None]
+    for x in inputs.unbind(1):
+        state = network.step(state, x)
+    q = finite_time_exponents(
+        network, inputs.repeat(1, 2, 1), initial_state=initial_state, warmup=n_steps, return_q=True
+    )["q"]
+    covariant = covariant_vectors(
+        network, inputs.repeat(1, 3, 1), initial_state=initial_state, warmup=n_steps, backward_warmup=n_steps
+    )["covariant_vector"]
+    return state[0], torch.from_numpy(q.values[0]), torch.from_numpy(covariant.values[0])

@@ -1,0 +1,11 @@
+"""Where figures and tables stand."""
+
+from __future__ import annotations
+
+EXTRA = {"fig_extra_clv_alignment": 4}
+"""Figures that the dissertation has not, by the chapter whose figures they add to."""
+
+
+def chapter_of(name: str) -> int:
+    """The chapter that a figure or table stands in: that of "fig_3_5" is 3."""
+    return EXTRA[name] if name in EXTRA else int(name.split("_")[1])

@@ -1,0 +1,20 @@
+import torch
+
+from lyapunov_pkg.gradients.participation import ParticipationSettings, participation_experiment
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.store import open_store, save_store
+from lyapunov_pkg.training.bptt import TrainingSettings
+from lyapunov_pkg.training.variants import design_variants
+
+with logging_to(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params = snakemake.params
+    participation = participation_experiment(
+        design_variants("row_rnn", "rnn", params.design, range(params.n_variants), params.seed),
+        open_store(snakemake.input.dataset),
+        TrainingSettings(**params.training),
+        ParticipationSettings(**params.settings),
+        params.seed,
+    )
+    settings = {name: value for name, value in params.items() if name != "provenance"}
+    save_store(participation, snakemake.output[0], {"job": snakemake.rule} | settings)

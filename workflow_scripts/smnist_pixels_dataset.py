@@ -1,0 +1,8 @@
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.store import open_store, save_store
+from lyapunov_pkg.tasks.smnist import permuted_pixels
+
+with logging_to(snakemake.log[0]):
+    seed = snakemake.params.seed
+    dataset = permuted_pixels(open_store(snakemake.input[0]), seed)
+    save_store(dataset, snakemake.output[0], {"job": snakemake.rule, "seed": seed})
