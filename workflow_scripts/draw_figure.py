@@ -1,8 +1,6 @@
 from importlib import import_module
 
-import xarray as xr
-
-from lyapunov_pkg.plotting.drawn_from import figure_data
+from lyapunov_pkg.plotting.drawn_from import figure_data, joined
 from lyapunov_pkg.plotting.style import save_figure
 from lyapunov_pkg.progress import logging_to
 from lyapunov_pkg.store import open_shards, save_store
@@ -13,4 +11,4 @@ with logging_to(snakemake.log[0]):
     draw = getattr(import_module(f"lyapunov_pkg.plotting.chapter_{name.split('_')[1]}"), name)
     data = figure_data(name, {store: open_shards(paths) for store, paths in snakemake.input.items()})
     save_figure(draw(**data), snakemake.output.pdf, snakemake.output.png)
-    save_store(xr.merge(data.values(), combine_attrs="drop_conflicts"), snakemake.output.drawn_from, {"figure": name})
+    save_store(joined(data), snakemake.output.drawn_from, {"figure": name})

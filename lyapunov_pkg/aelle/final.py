@@ -74,7 +74,8 @@ def final_experiment(
 
     Returns:
         Dataset over seed, network, exponent, component, latent, classifier, loss_shift, example, zero_loss_sample and
-        share_architecture. Attributes: n_networks, n_diverged, exponent_floor, total_epochs.
+        share_architecture. Attributes: n_networks, n_diverged, exponent_floor, total_epochs,
+        encoder_widths, from the spectrum to the latent layer.
 
     Raises:
         ValueError: too few networks for the split, or only one class.
@@ -105,6 +106,7 @@ def final_experiment(
     result = networks.isel(epoch=0, drop=True).drop_vars("loss").assign(variables)
     result = result.assign_coords(seed=list(seeds), component=np.arange(1, n_components + 1))
     result = result.set_coords(("example_network", "example_architecture"))
+    result = result.assign_attrs(encoder_widths=list(settings.widths(networks.sizes["exponent"])))
     unit = networks["final_loss"].attrs["units"]
     of_loss = {
         "predicted_loss": (unit, "predicted validation loss"),

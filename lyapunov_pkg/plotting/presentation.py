@@ -18,6 +18,13 @@ ARCHITECTURE_LABELS = {
     "lem": "LEM",
 }
 
+# In the order of chapter 3's figures.
+STUDY_LABELS = {
+    "target_learning": "Target learning",
+    "char_rnn_sizes": "CharRNN",
+    "smnist": "SMNIST",
+}
+
 CLASSIFIER_LABELS = {
     "lyapunov_mean": "LE mean",
     "lyapunov_max": "LE max",
@@ -27,6 +34,13 @@ CLASSIFIER_LABELS = {
     "logistic_max_mean": "logistic regression on [LE max, LE mean]",
     "logistic_spectrum": "logistic regression on the spectrum",
     "gradient_boosting_spectrum": "gradient boosting on the spectrum",
+}
+
+PREDICTOR_LABELS = {
+    "prednet": "PredNet",
+    "training_mean": "mean of the training networks",
+    "hyperparameters": "linear in p and log₂ hidden size",
+    "loss_at_epoch": "linear in the loss at that epoch",
 }
 
 SHOWN_PERCENT = (0, 10, 20, 50)
