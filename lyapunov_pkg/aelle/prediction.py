@@ -1,5 +1,5 @@
-"""How well PredNet predicts the final loss of networks from their spectra early in training (dissertation, figure
-3.1)."""
+"""How well PredNet predicts the final loss of networks: from spectra early in training (dissertation, figure 3.1), and
+from spectra against eigenvalues after it (figure 3.4)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
+from scipy.stats import t as student_t
 from sklearn.base import RegressorMixin
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
@@ -15,7 +16,27 @@ from lyapunov_pkg.aelle.prednet import PredNetSettings, train_prednet
 from lyapunov_pkg.aelle.samples import EXPONENT_FLOOR, PARTS, select_networks, split_networks
 from lyapunov_pkg.store import describe
 
+CONFIDENCE = 0.95
 ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
+SUMMARIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "last": lambda errors: errors[..., -1],
+    "lowest": lambda errors: errors.min(axis=-1),
+}
+SQUARED = {
+    "train_error": "mean square error of PredNet on its training part",
+    "validation_error": "mean square error of PredNet on the validation part",
+    "baseline_error": "mean square error of the training part's mean on the validation part",
+    "difference": "mean square error from eigenvalues minus that from spectra, mean over seeds",
+    "difference_low": "lower end of the 95 % interval of the difference",
+    "difference_high": "upper end of the 95 % interval of the difference",
+}
+COMPARISON_DESCRIPTIONS = {
+    "seed": ("1", "seed of split and PredNet"),
+    "feature": ("1", "what PredNet predicts from"),
+    "prednet_epoch": ("epoch", "steps of PredNet's training"),
+    "summary": ("1", "which error of a curve: that after the last epoch, or the lowest"),
+    "better": ("1", "feature with the lower error, or undecided where the interval holds zero"),
+}
 DESCRIPTIONS = {
     "seed": ("1", "seed of split and PredNet"),
     "predictor": ("1", "what predicts the final loss"),
@@ -100,6 +121,111 @@ def prednet_experiment(
         "rms_error": (unit, "root mean square error on the test part"),
     }
     return describe(result, DESCRIPTIONS | of_loss)
+
+
+def eigenvalue_experiment(
+    spectra: xr.Dataset,
+    eigenvalues: xr.Dataset,
+    settings: PredNetSettings,
+    seeds: Sequence[int],
+    validation_share: float = 0.2,
+    exponent_floor: float = EXPONENT_FLOOR,
+    progress: Callable | None = None,
+) -> xr.Dataset:
+    """Train PredNets on the spectra of trained networks, and others on the eigenvalues of their Jacobians at one point.
+
+    Both see the same splits. Whether one predicts better is told by the difference of their mean square errors on the
+    validation parts: its mean over the seeds, with the interval of the t distribution whose variance is corrected for
+    splits that overlap (Nadeau & Bengio 2003).
+
+    Args:
+        spectra: as `lyapunov_pkg.aelle.samples.select_networks` takes it; those of the last epoch are used.
+        eigenvalues: of `lyapunov_pkg.spectra.eigenvalues.eigenvalues_of_training`, of the same variants.
+        settings: of the PredNets.
+        seeds: one split, and one PredNet on each kind of feature, each.
+        validation_share: of the networks; the others are for training.
+        exponent_floor: exponents below it are set to it.
+        progress: shows how far PredNet's training is, e.g. `lyapunov_pkg.progress.progress`.
+
+    Returns:
+        Dataset over seed, feature ("spectrum", "eigenvalues") and prednet_epoch: `train_error` and `validation_error`,
+        mean squares; `baseline_error` (seed), that of predicting the mean of the training part. Over summary ("last"
+        epoch, "lowest" error): `difference`, eigenvalues minus spectra, `difference_low` and `difference_high`, and
+        `better`, the feature that predicts better or "undecided" where the interval holds zero. Losses above the
+        ceiling count as the ceiling. Attributes: n_networks, n_diverged.
+
+    Raises:
+        ValueError: other variants in `eigenvalues` than in `spectra`, fewer than two seeds, or a part without networks.
+    """
+    if not np.array_equal(spectra["seed"].values, eigenvalues["seed"].values):
+        raise ValueError("eigenvalues are of other variants than spectra; expected the same ones in the same order")
+    if len(seeds) < 2:
+        raise ValueError(f"there are {len(seeds)} seeds; expected at least 2, for a spread")
+    networks = select_networks(
+        spectra.assign_coords(row=("variant", np.arange(spectra.sizes["variant"]))), exponent_floor
+    )
+    networks, rows = networks.isel(epoch=-1), networks["row"].values
+    features = {
+        "spectrum": networks["lyapunov_exponent"].values,
+        "eigenvalues": np.concatenate(
+            [eigenvalues[f"eigenvalue_{part}"].values[rows] for part in ("real", "imaginary")], 1
+        ),
+    }
+    final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
+    train, validation = _two_parts(len(rows), validation_share, seeds)
+    histories = [
+        train_prednet(
+            values[train], final_loss[train], values[validation], final_loss[validation], seeds, settings, progress
+        )[1]
+        for values in features.values()
+    ]
+    errors = np.stack([history.validation_error for history in histories], axis=1)
+    training_mean = final_loss[train].mean(axis=1, keepdims=True)
+    curves = ("seed", "feature", "prednet_epoch")
+    result = xr.Dataset(
+        {
+            "train_error": (curves, np.stack([history.train_error for history in histories], axis=1)),
+            "validation_error": (curves, errors),
+            "baseline_error": ("seed", np.square(final_loss[validation] - training_mean).mean(axis=1)),
+            **_differences(errors, validation.shape[1] / train.shape[1]),
+        },
+        coords={
+            "seed": list(seeds),
+            "feature": list(features),
+            "prednet_epoch": np.arange(1, settings.epochs + 1),
+            "summary": list(SUMMARIES),
+        },
+        attrs={name: networks.attrs[name] for name in ("n_networks", "n_diverged")},
+    )
+    unit = f"{networks['final_loss'].attrs['units']}^2"
+    return describe(result, COMPARISON_DESCRIPTIONS | {name: (unit, text) for name, text in SQUARED.items()})
+
+
+def _two_parts(n_networks: int, validation_share: float, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each seed's training and validation networks, (seed, network) indices."""
+    n_validation = round(validation_share * n_networks)
+    if not 1 <= n_validation < n_networks:
+        raise ValueError(
+            f"validation_share {validation_share} of {n_networks} networks is {n_validation}; expected at least 1, and "
+            "at least 1 left for training"
+        )
+    order = np.stack([np.random.default_rng(seed).permutation(n_networks) for seed in seeds])
+    return order[:, n_validation:], order[:, :n_validation]
+
+
+def _differences(errors: np.ndarray, validation_to_train: float) -> dict[str, tuple]:
+    """Return by which error eigenvalues are behind spectra, with its interval, from errors (seed, feature, epoch)."""
+    n_seeds, rows = len(errors), []
+    for summary in SUMMARIES.values():
+        of_spectra, of_eigenvalues = summary(errors).T
+        difference = of_eigenvalues - of_spectra
+        deviation = np.sqrt((1 / n_seeds + validation_to_train) * difference.var(ddof=1))
+        reach = student_t.ppf((1 + CONFIDENCE) / 2, n_seeds - 1) * deviation
+        mean = difference.mean()
+        better = "spectrum" if mean > reach else "eigenvalues" if mean < -reach else "undecided"
+        rows.append((mean, mean - reach, mean + reach, better))
+    names = ("difference", "difference_low", "difference_high", "better")
+    return {name: ("summary", np.array(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def _predict_by_prednet(

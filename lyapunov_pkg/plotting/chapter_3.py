@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FormatStrFormatter
@@ -42,7 +44,13 @@ from lyapunov_pkg.plotting.presentation import (
     in_display_order,
     shown_epochs,
 )
-from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, PAPER_STYLE, architecture_style
+from lyapunov_pkg.plotting.style import (
+    DOUBLE_WIDTH,
+    HIGH_ERROR_COLOR,
+    LOW_ERROR_COLOR,
+    PAPER_STYLE,
+    architecture_style,
+)
 from lyapunov_pkg.spectra.statistics import (
     final_slope,
     initial_slope,
@@ -55,6 +63,16 @@ MEDIAN_LABEL = "median of PC1"
 BEST_F1_LABEL = "threshold of best F1 (training part)"
 SLOPE_FRACTION = 0.1  # of the indices, at either end
 AELLE_PC1, AELLE_PC2 = "AeLLE PC1", "AeLLE PC2"
+FEATURE_LOOKS = {
+    "eigenvalues": ("Jacobian eigenvalues", LOW_ERROR_COLOR, "--"),
+    "spectrum": ("Lyapunov spectra", HIGH_ERROR_COLOR, "-"),
+}
+SUMMARY_LABELS = {"last": "last epoch", "lowest": "lowest error"}
+VERDICTS = {
+    "spectrum": "spectra predict better",
+    "eigenvalues": "eigenvalues predict better",
+    "undecided": "no difference to be told",
+}
 TEXT_ROWS, TEXT_COLUMNS = 10, 10  # of characters of an example
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
 
@@ -127,6 +145,89 @@ def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
     ax.set_xlim(-0.05 * everything.max(), 1.05 * everything.max())
     ax.spines["left"].set_visible(False)
     ax.set_title("(c) errors")
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_2(eigenvalues: xr.Dataset) -> Figure:
+    """Eigenvalues of the ASRNN's Jacobian for the largest gamma and the smallest and largest eps, by loss."""
+
+    def draw(ax: Axes, networks: xr.Dataset, colors: np.ndarray) -> None:
+        x, y = (networks[f"eigenvalue_{part}"].values for part in ("real", "imaginary"))
+        for real, imaginary, color in zip(x, y, colors, strict=True):
+            ax.scatter(real, imaginary, s=4, color=color, linewidths=0)
+        ax.set(xlabel="real part of eigenvalue", ylabel="imaginary part of eigenvalue")
+
+    return _asrnn_by_loss(eigenvalues, draw)
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_3(spectra: xr.Dataset) -> Figure:
+    """Lyapunov spectra of the ASRNN for the largest gamma and the smallest and largest eps, by loss."""
+
+    def draw(ax: Axes, networks: xr.Dataset, colors: np.ndarray) -> None:
+        exponents = networks["lyapunov_exponent"].isel(epoch=-1).values
+        index = np.arange(1, exponents.shape[1] + 1)
+        for own, color in zip(exponents, colors, strict=True):
+            ax.plot(index, own, color=color, linewidth=0.7)
+        label_spectrum_axes(ax, exponents)
+
+    return _asrnn_by_loss(spectra, draw)
+
+
+def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarray], None]) -> Figure:
+    """A panel for the smallest and for the largest eps, at the largest gamma; `draw` gets their networks, worst first,
+    and a colour for each, purple to yellow as the loss rises."""
+    study = study.isel(variant=np.flatnonzero(~study["diverged"].values))
+    study = study.isel(variant=np.argsort(-study["validation_loss"].isel(epoch=-1).values))
+    loss, eps, gamma = (study[name].values for name in ("validation_loss", "eps", "gamma"))
+    shown = {level: (eps == level) & (gamma == gamma.max()) for level in np.unique(eps)[[0, -1]]}
+    scale = ScalarMappable(Normalize(*robust_limits(loss[np.any(list(shown.values()), axis=0), -1])), "viridis")
+
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    axes = fig.subplots(1, len(shown), squeeze=False)[0]
+    for ax, letter, (level, chosen) in zip(axes, "ab", shown.items(), strict=False):
+        draw(ax, study.isel(variant=np.flatnonzero(chosen)), scale.to_rgba(loss[chosen, -1]))
+        ax.set_title(f"({letter}) ε = {level:g}, γ = {gamma.max():g}: {chosen.sum()} networks")
+    fig.colorbar(scale, ax=list(axes), label=LOSS_LABEL, extend="max")
+    return fig
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_4(prednets: xr.Dataset) -> Figure:
+    """Validation error of PredNets on eigenvalues and on spectra as they are trained, and how far apart they end.
+
+    `prednets` is the Dataset of `lyapunov_pkg.aelle.prediction.eigenvalue_experiment`.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    curves, differences = fig.subplots(1, 2, width_ratios=(1.6, 1))
+    epochs = prednets["prednet_epoch"].values
+    for feature, (label, color, line) in FEATURE_LOOKS.items():
+        errors = prednets["validation_error"].sel(feature=feature)
+        mean, deviation = errors.mean("seed").values, errors.std("seed", ddof=1).values
+        curves.plot(epochs, mean, color=color, linestyle=line, label=label)
+        curves.fill_between(epochs, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
+    baseline = float(prednets["baseline_error"].mean())
+    curves.axhline(baseline, color="0.4", linewidth=1, linestyle=":", label="mean of the training networks")
+    curves.set(xlabel="epoch of PredNet's training", ylabel="mean square error, validation [nats²]", ylim=(0, None))
+    curves.set_title(f"(a) mean ± standard deviation over {prednets.sizes['seed']} seeds")
+    _differences_of_errors(differences, prednets)
+    legend_below(fig, (curves,), columns=3)
+    return fig
+
+
+def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
+    """By which error eigenvalues are behind spectra, with its interval, and what follows from it in words."""
+    for row, summary in enumerate(prednets["summary"].values):
+        of_summary = prednets.sel(summary=summary)
+        low, mean, high = (float(of_summary[f"difference{end}"]) for end in ("_low", "", "_high"))
+        ax.plot((low, high), (row, row), color="black")
+        ax.plot(mean, row, "ko")
+        verdict = VERDICTS[str(of_summary["better"].values)]
+        ax.text(0, row - 0.15, f"{SUMMARY_LABELS[str(summary)]}: {verdict}", transform=ax.get_yaxis_transform())
+    ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
+    ax.set(yticks=[], ylim=(prednets.sizes["summary"] - 0.5, -0.5))
+    ax.set(xlabel="error from eigenvalues − from spectra [nats²]", title="(b) difference, with 95% interval")
+    ax.spines["left"].set_visible(False)
 
 
 @rc_context(PAPER_STYLE)

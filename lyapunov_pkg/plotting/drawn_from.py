@@ -9,12 +9,21 @@ import xarray as xr
 
 EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
 STATISTICS = (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")
+ASRNN = ("validation_loss", "diverged", "eps", "gamma")
 DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_1_1": {"lorenz": ("trajectory", "fixed_point", "fixed_point_exponent")},
     "fig_1_2": {
         "lorenz": ("short_run_exponent", "long_run_exponent", "long_run_standard_error", "fixed_point_exponent")
     },
     "fig_3_1": {"prednet": ("final_loss", "held_out_prediction", "rms_error")},
+    "fig_3_2": {"eigenvalues": ("eigenvalue_real", "eigenvalue_imaginary", *ASRNN)},
+    "fig_3_3": {"spectra": ("lyapunov_exponent", *ASRNN)},
+    "fig_3_4": {
+        "prednets": (
+            *("validation_error", "baseline_error"),
+            *("difference", "difference_low", "difference_high", "better"),
+        )
+    },
     "fig_3_5": {"spectra": ("lyapunov_exponent", "validation_loss", "diverged")},
     "fig_3_6": {"final": (*EMBEDDING, "f1", "lyapunov_exponent", "reconstructed_exponent")},
     "fig_3_8": {"final": EMBEDDING, "text": ("test_input", "test_target", "alphabet")},
