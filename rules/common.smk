@@ -6,7 +6,7 @@ import platform
 import re
 from pathlib import Path
 
-from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
+from lyapunov_pkg.configuration import ConfigurationError, aelle_settings, validate_configuration
 from lyapunov_pkg.provenance import library_versions, stage_provenance
 from lyapunov_pkg.training.design import study_groups
 
@@ -84,7 +84,8 @@ def local_motions(settings):
 
 def chapter(name):
     """The chapter that a figure or table stands in: that of "fig_3_5" is "Chapter 3"."""
-    return f"Chapter {name.split('_')[1]}"
+    part = name.split("_")[1]
+    return "Beyond the dissertation" if part == "extra" else f"Chapter {part}"
 
 
 def targets(figures, tables):
@@ -94,9 +95,21 @@ def targets(figures, tables):
     ]
 
 
-def aelle_protocol(experiment):
-    """The settings of one experiment: its split, and the epochs whose spectra it takes."""
-    settings = STUDIES["smnist"]["aelle"]
+def seeds(count):
+    """Seeds of an experiment: the workflow's and those after it."""
+    return [config["seed"] + index for index in range(count)]
+
+
+def aelle_experiment(study, experiment):
+    """The settings of an experiment with AeLLE: of the spectra, the split, the epochs and the autoencoder."""
+    settings = aelle_settings(config, study)
+    taken = {key: settings[key] for key in ("exponent_floor", "spectrum_length", "autoencoder")}
     if experiment == "final":
-        return {"fractions": settings["final_fractions"]}
-    return {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+        return taken | {"fractions": settings["final_fractions"]}
+    return taken | {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+
+
+def prednet_settings(experiment, study):
+    """The settings of an experiment with PredNet but how many seeds it has; exponents are clipped as for AeLLE."""
+    settings = {key: value for key, value in config["prednet"][experiment].items() if key != "n_seeds"}
+    return settings | {"exponent_floor": aelle_settings(config, study)["exponent_floor"]}

@@ -1,18 +1,20 @@
 # Tables: name of the table, and the stores that it is read from.
 
-SMNIST_TABLES = {
+STUDY_TABLES = {
+    "table_extra_prednet": {"prednet": "results/aelle/char_rnn_sizes_prednet.zarr.zip"},
+    "table_3_b3": SIZES,
     "table_3_1": PRETRAINED,
     "table_3_2": PRETRAINED,
     "table_3_3": PRETRAINED,
     "table_3_b4": FINAL,
     "table_3_d5": FINAL,
 }
-TABLES.extend([*SMNIST_TABLES, "table_3_a1"])
+TABLES.extend([*STUDY_TABLES, "table_3_a1"])
 
 
 rule write_table:
     input:
-        unpack(lambda wildcards: SMNIST_TABLES[wildcards.table]),
+        unpack(lambda wildcards: STUDY_TABLES[wildcards.table]),
     output:
         csv=report(
             "results/tables/{table}.csv",
@@ -24,7 +26,7 @@ rule write_table:
     log:
         "results/logs/tables/{table}.log",
     wildcard_constraints:
-        table="|".join(SMNIST_TABLES),
+        table="|".join(STUDY_TABLES),
     threads: 1
     resources:
         **job_resources("write_table"),

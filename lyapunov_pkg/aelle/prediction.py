@@ -79,13 +79,18 @@ def prednet_experiment(
         n_networks, n_diverged, spectrum_epoch, total_epochs.
 
     Raises:
-        ValueError: `training_share` outside [0, 1], or too few networks for the split.
+        ValueError: `training_share` outside [0, 1], no spectra of that epoch, or too few networks for the split.
     """
     if not 0 <= training_share <= 1:
         raise ValueError(f"training_share is {training_share}; expected 0 (before training) to 1 (after it)")
     networks = select_networks(spectra, exponent_floor, spectrum_length)
     spectrum_epoch = round(training_share * networks.attrs["total_epochs"])
-    networks = networks.isel(epoch=spectrum_epoch, drop=True)
+    if spectrum_epoch not in networks["epoch"].values:
+        raise ValueError(
+            f"spectra are of the epochs {networks['epoch'].values.tolist()}; expected {spectrum_epoch}, "
+            f"{training_share:.0%} of the training, among them"
+        )
+    networks = networks.sel(epoch=spectrum_epoch, drop=True)
     final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
     partition = split_networks(networks.sizes["network"], fractions, seeds)
     hyperparameters = np.stack((networks["init_param"], np.log2(networks["hidden_size"])), axis=1)

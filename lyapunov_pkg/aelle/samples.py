@@ -51,7 +51,7 @@ def select_networks(spectra: xr.Dataset, exponent_floor: float, spectrum_length:
 
     Args:
         spectra: lyapunov_exponent (variant, epoch, exponent), NaN behind spectra that are shorter than others;
-            validation_loss (variant, epoch), diverged (variant), and coordinates on variant.
+            validation_loss (variant, epoch), of some epochs up to the last, diverged (variant), and coordinates on variant.
         exponent_floor: exponents below it are set to it.
         spectrum_length: spectra are brought to it by linear interpolation; None: that of the longest.
 
@@ -100,7 +100,7 @@ def select_networks(spectra: xr.Dataset, exponent_floor: float, spectrum_length:
             "n_networks": n_networks,
             "n_diverged": int(kept.size - n_networks),
             "exponent_floor": exponent_floor,
-            "total_epochs": spectra.sizes["epoch"] - 1,
+            "total_epochs": int(spectra["epoch"].values[-1]),
         },
     )
     unit = spectra["validation_loss"].attrs.get("units", "1")

@@ -71,8 +71,11 @@ def test_the_spectra_are_those_after_the_share_of_training(spectra: xr.Dataset, 
     assert experiment.attrs["spectrum_epoch"] == 2
     later = spectra.copy(deep=True)
     later["lyapunov_exponent"][:, 3:] *= 2
-    brief = PredNetSettings(epochs=2)
-    first, second = (prednet_experiment(data, brief, SEEDS, spectrum_length=16) for data in (spectra, later))
+    brief, some = PredNetSettings(epochs=2), spectra.isel(epoch=[0, 2, 5])
+    first, second, third = (
+        prednet_experiment(data, brief, SEEDS, spectrum_length=16) for data in (spectra, later, some)
+    )
+    xr.testing.assert_identical(first, third)
     xr.testing.assert_identical(first["predicted_loss"], second["predicted_loss"])
 
 
@@ -80,6 +83,8 @@ def test_everything_is_labelled_and_the_share_is_checked(spectra: xr.Dataset, ex
     assert all({"units", "long_name"} <= set(variable.attrs) for variable in experiment.variables.values())
     with pytest.raises(ValueError, match="training_share is"):
         prednet_experiment(spectra, SETTINGS, SEEDS, training_share=1.5)
+    with pytest.raises(ValueError, match=r"spectra are of the epochs \[0, 5\]; expected 2, 40% of the training"):
+        prednet_experiment(spectra.isel(epoch=[0, 5]), SETTINGS, SEEDS)
 
 
 def synthetic_eigenvalues(spectra: xr.Dataset, seed: int = 0) -> xr.Dataset:
