@@ -223,7 +223,11 @@ def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
         ax.plot((low, high), (row, row), color="black")
         ax.plot(mean, row, "ko")
         verdict = VERDICTS[str(of_summary["better"].values)]
-        ax.text(0, row - 0.15, f"{SUMMARY_LABELS[str(summary)]}: {verdict}", transform=ax.get_yaxis_transform())
+        ax.text(
+            *(0, row - 0.15, f"{SUMMARY_LABELS[str(summary)]}: {verdict}"),
+            transform=ax.get_yaxis_transform(),
+            bbox={"color": "white", "pad": 1},  # over the line at zero
+        )
     ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
     ax.set(yticks=[], ylim=(prednets.sizes["summary"] - 0.5, -0.5))
     ax.set(xlabel="error from eigenvalues − from spectra [nats²]", title="(b) difference, with 95% interval")

@@ -152,6 +152,7 @@ def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tupl
     ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     limits = robust_limits(np.append(exponents, also), include=(0.0,))
     ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     note_outside(ax, y=exponents)
 
 

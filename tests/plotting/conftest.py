@@ -130,6 +130,49 @@ def make_prednet(n_seeds=2, n_networks=40) -> xr.Dataset:
     )
 
 
+def make_asrnn(n_variants=24) -> xr.Dataset:
+    """Spectra and eigenvalues of networks with two eps and two gammas; one diverged, one loss far off."""
+    rng = np.random.default_rng(5)
+    eps = np.array([0.01, 1.0])[np.arange(n_variants) % 2]
+    loss = rng.uniform(0.5, 2.5, (n_variants, 1))
+    loss[4] = 60.0
+    eigenvalues = 1 + eps[:, None] * rng.normal(size=(n_variants, N_EXPONENTS))
+    eigenvalues[6] = np.nan
+    return xr.Dataset(
+        {
+            "eigenvalue_real": (("variant", "eigenvalue"), eigenvalues),
+            "eigenvalue_imaginary": (("variant", "eigenvalue"), eigenvalues[::-1] - 1),
+            "lyapunov_exponent": (("variant", "epoch", "exponent"), -np.sort(-np.log(np.abs(eigenvalues)))[:, None]),
+            "validation_loss": (("variant", "epoch"), loss),
+            "diverged": ("variant", np.arange(n_variants) == 6),
+        },
+        coords={"eps": ("variant", eps), "gamma": ("variant", np.where(np.arange(n_variants) < 12, 0.01, 0.1))},
+    )
+
+
+def make_prednets(n_seeds=2, n_epochs=50) -> xr.Dataset:
+    rng = np.random.default_rng(6)
+    fall = np.exp(-np.arange(n_epochs) / 10)
+    return xr.Dataset(
+        {
+            "validation_error": (
+                ("seed", "feature", "prednet_epoch"),
+                rng.uniform(0.1, 0.3, (max(n_seeds, 2), 2, 1)) + fall,
+            ),
+            "baseline_error": ("seed", rng.uniform(0.5, 0.6, max(n_seeds, 2))),
+            "difference": ("summary", [0.1, -0.1]),
+            "difference_low": ("summary", [0.05, -0.3]),
+            "difference_high": ("summary", [0.15, 0.1]),
+            "better": ("summary", ["spectrum", "undecided"]),
+        },
+        coords={
+            "feature": ["spectrum", "eigenvalues"],
+            "prednet_epoch": np.arange(1, n_epochs + 1),
+            "summary": ["last", "lowest"],
+        },
+    )
+
+
 def make_pretrained(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8, total_epochs=10) -> xr.Dataset:
     rng = np.random.default_rng(2)
     spectra = make_spectra(architectures, n_per_architecture)
@@ -195,6 +238,8 @@ def datasets():
             "final": make_final(architectures, n_seeds, n_per_architecture),
             "pretrained": make_pretrained(architectures, n_seeds, n_per_architecture),
             "prednet": make_prednet(n_seeds),
+            "eigenvalues": make_asrnn(),
+            "prednets": make_prednets(n_seeds),
             "examples": make_examples(),
             "text": make_text(),
         }

@@ -29,7 +29,7 @@ FIGURES = [
     ),
     *("fig_3_15", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
 ]
-OVER_SEEDS = ["fig_3_1", "fig_3_5"]  # the others show one seed
+OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5"]  # the others show one seed
 STUDIES = ("char_rnn_sizes", "smnist")
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
 
@@ -37,6 +37,8 @@ NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"
 def draw(name: str, datasets: dict) -> Figure:
     if name == "fig_3_b4":
         return chapter_3.fig_3_b4(**{study: datasets["final"] for study in STUDIES})
+    if name == "fig_3_3":
+        return chapter_3.fig_3_3(datasets["eigenvalues"])  # which has spectra, too
     function = getattr(chapter_3, name)
     return function(*[datasets[argument] for argument in inspect.signature(function).parameters])
 
@@ -152,6 +154,24 @@ def test_fig_3_1_names_errors_of_all_predictors_and_leaves_out_who_was_never_hel
     for name in ("PredNet", "mean of the training networks", "linear in p and log₂ hidden size"):
         assert any(text.startswith(f"{name}: ") for text in texts(fig))
     assert "(b) predicted at 40% of training" in texts(fig)
+
+
+def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_diverged_networks(datasets):
+    networks = datasets()["eigenvalues"]
+    networks["diverged"][18] = True
+    for figure in (chapter_3.fig_3_2, chapter_3.fig_3_3):
+        shown = texts(figure(networks))
+        assert {"(a) ε = 0.01, γ = 0.1: 5 networks", "(b) ε = 1, γ = 0.1: 6 networks"} <= set(shown)
+    drawn = chapter_3.fig_3_2(networks).axes[0].collections
+    chosen = networks.isel(variant=[12, 14, 16, 20, 22])
+    worst = chosen.isel(variant=int(chosen["validation_loss"].values.argmax()))
+    np.testing.assert_allclose(drawn[0].get_offsets()[:, 0], worst["eigenvalue_real"])
+    assert len(drawn) == 5
+
+
+def test_fig_3_4_says_whether_spectra_predict_better(datasets):
+    shown = texts(chapter_3.fig_3_4(datasets()["prednets"]))
+    assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)
 
 
 def test_fig_3_8_shows_the_text_and_shades_its_target(datasets):
