@@ -51,7 +51,7 @@ def select_networks(spectra: xr.Dataset, exponent_floor: float, spectrum_length:
 
     Args:
         spectra: lyapunov_exponent (variant, epoch, exponent), NaN behind spectra that are shorter than others;
-            validation_loss (variant, epoch), of some epochs up to the last, diverged (variant), and coordinates on variant.
+            validation_loss (variant, epoch), of some epochs up to the last; diverged (variant); coordinates on variant.
         exponent_floor: exponents below it are set to it.
         spectrum_length: spectra are brought to it by linear interpolation; None: that of the longest.
 

@@ -16,6 +16,8 @@ from lyapunov_pkg.provenance import library_versions
 from tests.workflow.conftest import RunSnakemake
 from tests.workflow.test_smnist import FIGURES, TABLES
 
+BEYOND = "Beyond the dissertation"
+
 # Goes through the report as a reader does, and leaves what is seen in the page.
 READER = """
 <script>
@@ -75,11 +77,12 @@ def seen(finished: Path, run_snakemake: RunSnakemake, tmp_path_factory: pytest.T
 
 
 def test_every_figure_and_table_is_under_its_chapter(seen: dict) -> None:
-    assert set(seen["chapters"]) == {"Chapter 1", "Chapter 3"}
+    assert set(seen["chapters"]) == {"Chapter 1", "Chapter 3", BEYOND}
     for name in FIGURES:
         assert f"fig_{name}.png" in seen["chapters"][f"Chapter {name[0]}"]["Figures"]
     for name in TABLES:
-        assert f"table_{name}.csv" in seen["chapters"]["Chapter 3"]["Tables"]
+        chapter = BEYOND if name.startswith("extra") else "Chapter 3"
+        assert f"table_{name}.csv" in seen["chapters"][chapter]["Tables"]
 
 
 def test_figures_are_whole_images_and_captions_say_what_is_shown(seen: dict) -> None:
@@ -89,7 +92,8 @@ def test_figures_are_whole_images_and_captions_say_what_is_shown(seen: dict) -> 
             (caption,) = [
                 text for path, text in seen["captions"].items() if f"/{kind[:3]}" in path and f"_{name}." in path
             ]
-            assert re.search(rf"{kind.capitalize()} {name.replace('_', '.').upper()}\. \S.*\w\.", caption)
+            title = "" if name.startswith("extra") else rf"{kind.capitalize()} {name.replace('_', '.').upper()}\. "
+            assert re.search(rf"{title}\S.*\w\.", caption)
 
 
 def test_configuration_versions_and_runtimes_are_told(seen: dict) -> None:
