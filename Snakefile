@@ -41,31 +41,22 @@ rule all:
 
 rule chapter_1:
     input:
-        targets([name for name in FIGURES if name.startswith("fig_1")], []),
+        targets(*of_chapter(1)),
 
 
 rule chapter_2:
     input:
-        targets(
-            [name for name in FIGURES if name.startswith("fig_2")],
-            [name for name in TABLES if name.startswith("table_2")],
-        ),
+        targets(*of_chapter(2)),
 
 
 rule chapter_3:
     input:
-        targets(
-            [name for name in FIGURES if name.startswith("fig_3")],
-            [name for name in TABLES if name.startswith("table_3")],
-        ),
+        targets(*of_chapter(3)),
 
 
 rule chapter_4:
     input:
-        targets(
-            [name for name in FIGURES if chapter_of(name) == 4],
-            [name for name in TABLES if chapter_of(name) == 4],
-        ),
+        targets(*of_chapter(4)),
 
 
 # One target per figure and table: `snakemake --cores 2 table_3_2` makes just what that one needs.

@@ -82,17 +82,45 @@ def cross_checks(configuration: Mapping[str, Any], cells: Mapping[str, Iterable[
     text = configuration["char_rnn"]["data"]
     if text["source"] == "file" and text["path"] is None:
         problems.append("char_rnn.data.path is None; expected a text file, since char_rnn.data.source is 'file'")
-    smnist = configuration["studies"]["smnist"]
-    aelle, epochs = smnist["aelle"], smnist["training"]["epochs"]
-    for key in ("final_fractions", "pretrained_fractions"):
-        if abs(sum(aelle[key]) - 1) > 1e-9:
-            problems.append(
-                f"studies.smnist.aelle.{key} is {aelle[key]}, which adds up to {sum(aelle[key]):g}; expected 1"
-            )
-    if aelle["pretrained_epochs"] > epochs + 1:
+    return problems + fraction_problems(configuration) + epoch_problems(configuration)
+
+
+def aelle_settings(configuration: Mapping[str, Any], study: str) -> dict[str, Any]:
+    """Return the settings of AeLLE for one study: its own, else those of the section `aelle`."""
+    common, own = configuration["aelle"], configuration["studies"][study].get("aelle", {})
+    return common | own | {"autoencoder": common["autoencoder"] | own.get("autoencoder", {})}
+
+
+def fraction_problems(configuration: Mapping[str, Any]) -> list[str]:
+    """Return where the fractions of a split do not add up to 1."""
+    sections = {"aelle": configuration["aelle"], "prednet.early": configuration["prednet"]["early"]} | {
+        f"studies.{name}.aelle": study["aelle"] for name, study in configuration["studies"].items() if "aelle" in study
+    }
+    return [
+        f"{path}.{key} is {section[key]}, which adds up to {sum(section[key]):g}; expected 1"
+        for path, section in sections.items()
+        for key in ("final_fractions", "pretrained_fractions", "fractions")
+        if key in section and abs(sum(section[key]) - 1) > 1e-9
+    ]
+
+
+def epoch_problems(configuration: Mapping[str, Any]) -> list[str]:
+    """Return which spectra are asked for by AeLLE and PredNet that are not taken."""
+    studies, early = configuration["studies"], configuration["prednet"]["early"]
+    last = {name: studies[name]["training"]["epochs"] for name in ("smnist", "char_rnn_sizes", "asrnn")}
+    needed = {name: {epochs} for name, epochs in last.items()}
+    needed["char_rnn_sizes"].add(round(early["training_share"] * last["char_rnn_sizes"]))
+    problems = []
+    for name, epochs in needed.items():
+        taken = studies[name]["spectra"]["epochs"]
+        missing = sorted(epochs - set(epochs if taken is None else taken))
+        if missing:
+            problems.append(f"studies.{name}.spectra.epochs is {taken}; expected {missing[0]} among them, or null")
+    pretrained = aelle_settings(configuration, "smnist")["pretrained_epochs"]
+    if pretrained > last["smnist"] + 1:
         problems.append(
-            f"studies.smnist.aelle.pretrained_epochs is {aelle['pretrained_epochs']}; expected at most "
-            f"studies.smnist.training.epochs + 1 = {epochs + 1}"
+            f"aelle.pretrained_epochs is {pretrained}; expected at most studies.smnist.training.epochs + 1 = "
+            f"{last['smnist'] + 1}"
         )
     return problems
 

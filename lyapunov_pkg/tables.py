@@ -18,6 +18,7 @@ import xarray as xr
 from lyapunov_pkg.plotting.presentation import (
     ARCHITECTURE_LABELS,
     CLASSIFIER_LABELS,
+    PREDICTOR_LABELS,
     RANKING_LABELS,
     SERIES_NAMES,
     STATISTIC_LABELS,
@@ -95,6 +96,12 @@ DISSERTATION_B4 = {
     "spectrum_pca": (0.608, 0.608, 0.608),
     "aelle": (0.859, 0.859, 0.859),
 }
+DISSERTATION_B3 = {
+    "lyapunov_mean": (0.836, 0.833, 0.834),
+    "lyapunov_max": (0.860, 0.858, 0.859),
+    "spectrum_pca": (0.860, 0.860, 0.860),
+    "aelle": (0.876, 0.877, 0.877),
+}
 # Per cent of the networks right of PC1's (median, mean).
 DISSERTATION_D5 = {
     "rnn": (0.0, 0.0),
@@ -119,6 +126,8 @@ DISSERTATION_4_1 = {
     100: (1.050, 0.530, 0.024),
     200: (1.363, 0.824, 0.049),
 }
+
+SMALL = 0.2  # numbers below it are given in thousandths
 
 COLUMN_LABELS = {
     "quantity": "quantity",
@@ -159,6 +168,10 @@ COLUMN_LABELS = {
     "loss": "loss",
     "right_of_median": "right of median of PC1 [%]",
     "right_of_mean": "right of mean of PC1 [%]",
+    "predictor": "predictor",
+    "mean_absolute_error": "mean absolute error [nats]",
+    "rms_error": "RMS error [nats]",
+    "r_squared": "R²",
 }
 
 
@@ -272,13 +285,33 @@ def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def table_3_b3(final: xr.Dataset) -> pd.DataFrame:
+    """CharRNN: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
+    return _scores_of_classifiers(final, DISSERTATION_B3)
+
+
 def table_3_b4(final: xr.Dataset) -> pd.DataFrame:
-    """Scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
+    """SMNIST: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
+    return _scores_of_classifiers(final, DISSERTATION_B4)
+
+
+def _scores_of_classifiers(final: xr.Dataset, printed: Mapping[str, tuple[float, float, float]]) -> pd.DataFrame:
     rows = []
     for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
-        scores = _all_scores(final.sel(classifier=classifier), DISSERTATION_B4.get(classifier))
+        scores = _all_scores(final.sel(classifier=classifier), printed.get(classifier))
         rows.append({"classifier": _classifier_label(classifier)} | scores)
     return _with_note(rows, final)
+
+
+def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
+    """Errors of PredNet and of what knows no spectrum in predicting the final losses of networks held out."""
+    rows = []
+    for predictor in in_display_order(prednet["predictor"].values, PREDICTOR_LABELS):
+        row = {"predictor": PREDICTOR_LABELS.get(predictor, predictor)}
+        for error in ("mean_absolute_error", "rms_error", "r_squared"):
+            row |= _mean_and_spread(error, prednet[error].sel(predictor=predictor).values)
+        rows.append(row)
+    return _with_note(rows, prednet, "split and PredNet")
 
 
 def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
@@ -323,12 +356,14 @@ def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-def _with_note(rows: list[dict[str, Any]], experiment: xr.Dataset) -> pd.DataFrame:
+def _with_note(
+    rows: list[dict[str, Any]], experiment: xr.Dataset, seeded: str = "split and autoencoder"
+) -> pd.DataFrame:
     """The rows as a table, with a note on seeds and networks that goes under it in Markdown."""
     frame = pd.DataFrame(rows)
     networks, diverged = experiment.attrs["n_networks"], experiment.attrs["n_diverged"]
     frame.attrs["note"] = (
-        f"Mean ± standard deviation over seeds of split and autoencoder ({experiment.sizes['seed']} of them); "
+        f"Mean ± standard deviation over seeds of {seeded} ({experiment.sizes['seed']} of them); "
         f"{networks} networks, {diverged} more left out because they diverged."
     )
     return frame
@@ -348,9 +383,13 @@ def _all_scores(scores: xr.Dataset, printed: tuple[float, float, float] | None) 
 
 def _over_seeds(name: str, values: np.ndarray, printed: float | None) -> dict[str, float]:
     """Mean and standard deviation of `values` (seed,) without NaN, and the dissertation's number."""
-    over_seeds = pd.Series(np.atleast_1d(values), dtype=float)
     printed = np.nan if printed is None else printed
-    return {f"{name}_mean": over_seeds.mean(), f"{name}_std": over_seeds.std(), f"{name}_dissertation": printed}
+    return _mean_and_spread(name, values) | {f"{name}_dissertation": printed}
+
+
+def _mean_and_spread(name: str, values: np.ndarray) -> dict[str, float]:
+    over_seeds = pd.Series(np.atleast_1d(values), dtype=float)
+    return {f"{name}_mean": over_seeds.mean(), f"{name}_std": over_seeds.std()}
 
 
 def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path | str) -> None:
@@ -405,7 +444,8 @@ def _as_printed(column: pd.Series) -> list[str]:
 
 
 def _mean_and_std(means: pd.Series, stds: pd.Series) -> list[str]:
-    decimals = 2 if means.max() <= 1 else 1  # fractions, or percentages
+    largest = means.abs().max()
+    decimals = 3 if largest < SMALL else 2 if largest <= 1 else 1  # small errors, fractions, percentages
     texts = []
     for mean, std in zip(means, stds, strict=True):
         spread = "" if pd.isna(std) else f" ± {std:.{decimals}f}"

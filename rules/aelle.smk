@@ -1,26 +1,67 @@
-# Autoencoders of spectra and the classifiers beside them.
+# Autoencoders of spectra with the classifiers beside them, and PredNets.
 
 
-rule aelle_smnist:
+rule aelle:
     input:
-        spectra=shards("spectra", "smnist"),
+        spectra=lambda wildcards: shards("spectra", wildcards.study),
     output:
-        "results/aelle/smnist_{experiment}.zarr.zip",
+        "results/aelle/{study}_{experiment}.zarr.zip",
     cache: "omit-software"
     log:
-        "results/logs/aelle/smnist_{experiment}.log",
+        "results/logs/aelle/{study}_{experiment}.log",
     wildcard_constraints:
         experiment="final|pretrained",
     threads: 1
     resources:
-        **job_resources("aelle_smnist"),
+        **job_resources("aelle"),
     conda:
         "../envs/workflow.yaml"
     params:
-        autoencoder=STUDIES["smnist"]["aelle"]["autoencoder"],
-        seeds=[config["seed"] + index for index in range(STUDIES["smnist"]["aelle"]["n_seeds"])],
-        exponent_floor=STUDIES["smnist"]["aelle"]["exponent_floor"],
-        protocol=lambda wildcards: aelle_protocol(wildcards.experiment),
-        provenance=provenance("aelle_smnist.py"),
+        settings=lambda wildcards: aelle_experiment(**wildcards),
+        seeds=lambda wildcards: seeds(aelle_settings(config, wildcards.study)["n_seeds"]),
+        provenance=provenance("aelle.py"),
     script:
-        "../workflow_scripts/aelle_smnist.py"
+        "../workflow_scripts/aelle.py"
+
+
+rule prednet:
+    input:
+        spectra=lambda wildcards: shards("spectra", wildcards.study),
+    output:
+        "results/aelle/{study}_prednet.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/aelle/{study}_prednet.log",
+    threads: 1
+    resources:
+        **job_resources("prednet"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=lambda wildcards: prednet_settings("early", wildcards.study),
+        seeds=seeds(config["prednet"]["early"]["n_seeds"]),
+        provenance=provenance("prednet.py"),
+    script:
+        "../workflow_scripts/prednet.py"
+
+
+rule eigenvalue_prednets:
+    input:
+        spectra=lambda wildcards: shards("spectra", wildcards.study),
+        eigenvalues="results/eigenvalues/{study}.zarr.zip",
+    output:
+        "results/aelle/{study}_eigenvalue_prednets.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/aelle/{study}_eigenvalue_prednets.log",
+    threads: 1
+    resources:
+        **job_resources("eigenvalue_prednets"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=lambda wildcards: prednet_settings("eigenvalues", wildcards.study),
+        seeds=seeds(config["prednet"]["eigenvalues"]["n_seeds"]),
+        provenance=provenance("eigenvalue_prednets.py"),
+    script:
+        "../workflow_scripts/eigenvalue_prednets.py"

@@ -6,8 +6,8 @@ import platform
 import re
 from pathlib import Path
 
+from lyapunov_pkg.configuration import ConfigurationError, aelle_settings, validate_configuration
 from lyapunov_pkg.plotting.chapters import chapter_of
-from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
 from lyapunov_pkg.provenance import library_versions, stage_provenance
 from lyapunov_pkg.training.design import study_groups
 
@@ -93,6 +93,11 @@ def chapter(name):
     return f"Chapter {chapter_of(name)}"
 
 
+def of_chapter(number):
+    """Names of the figures and of the tables of a chapter."""
+    return [[name for name in names if chapter_of(name) == number] for names in (FIGURES, TABLES)]
+
+
 def targets(figures, tables):
     """Files of figures and tables by name."""
     return [f"results/figures/{name}.{kind}" for name in figures for kind in ("pdf", "png")] + [
@@ -100,9 +105,21 @@ def targets(figures, tables):
     ]
 
 
-def aelle_protocol(experiment):
-    """The settings of one experiment: its split, and the epochs whose spectra it takes."""
-    settings = STUDIES["smnist"]["aelle"]
+def seeds(count):
+    """Seeds of an experiment: the workflow's and those after it."""
+    return [config["seed"] + index for index in range(count)]
+
+
+def aelle_experiment(study, experiment):
+    """The settings of an experiment with AeLLE: of the spectra, the split, the epochs and the autoencoder."""
+    settings = aelle_settings(config, study)
+    taken = {key: settings[key] for key in ("exponent_floor", "spectrum_length", "autoencoder")}
     if experiment == "final":
-        return {"fractions": settings["final_fractions"]}
-    return {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+        return taken | {"fractions": settings["final_fractions"]}
+    return taken | {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+
+
+def prednet_settings(experiment, study):
+    """The settings of an experiment with PredNet but how many seeds it has; exponents are clipped as for AeLLE."""
+    settings = {key: value for key, value in config["prednet"][experiment].items() if key != "n_seeds"}
+    return settings | {"exponent_floor": aelle_settings(config, study)["exponent_floor"]}

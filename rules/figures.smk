@@ -44,7 +44,21 @@ GRADIENT_FIGURES = {
     "fig_4_d": FLIPS,
     "fig_extra_clv_alignment": ALIGNMENT,
 }
-FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES | GRADIENT_FIGURES
+SIZES = {"final": "results/aelle/char_rnn_sizes_final.zarr.zip"}
+SIZES_FIGURES = {
+    "fig_3_1": {"prednet": "results/aelle/char_rnn_sizes_prednet.zarr.zip"},
+    "fig_3_6": SIZES,
+    "fig_3_8": {**SIZES, "text": "results/datasets/char_rnn.zarr.zip"},
+    "fig_3_b2": SIZES,
+}
+ASRNN_FIGURES = {
+    "fig_3_2": {"eigenvalues": "results/eigenvalues/asrnn.zarr.zip"},
+    "fig_3_3": {"spectra": shards("spectra", "asrnn")},
+    "fig_3_4": {"prednets": "results/aelle/asrnn_eigenvalue_prednets.zarr.zip"},
+}
+FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES | SIZES_FIGURES | ASRNN_FIGURES | GRADIENT_FIGURES
+# A column for each study.
+FIGURE_STORES["fig_3_b4"] = {name: f"results/aelle/{name}_final.zarr.zip" for name in ("char_rnn_sizes", "smnist")}
 FIGURES.extend(FIGURE_STORES)
 
 

@@ -1,4 +1,4 @@
-# Lyapunov spectra of trained networks, epoch by epoch.
+# Lyapunov spectra of trained networks, epoch by epoch, and eigenvalues of their Jacobians.
 
 
 rule spectra:
@@ -21,3 +21,25 @@ rule spectra:
         provenance=lambda wildcards: provenance("spectra.py", cell_module(wildcards.study, wildcards.group)),
     script:
         "../workflow_scripts/spectra.py"
+
+
+rule eigenvalues:
+    input:
+        training=lambda wildcards: shards("training", wildcards.study),
+    output:
+        "results/eigenvalues/{study}.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/eigenvalues/{study}.log",
+    threads: 1
+    resources:
+        **job_resources("eigenvalues"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        seed=config["seed"],
+        provenance=lambda wildcards: provenance(
+            "eigenvalues.py", *sorted({cell_module(wildcards.study, group) for group in GROUPS[wildcards.study]})
+        ),
+    script:
+        "../workflow_scripts/eigenvalues.py"

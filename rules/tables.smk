@@ -1,6 +1,8 @@
 # Tables: name of the table, and the stores that it is read from.
 
-SMNIST_TABLES = {
+STUDY_TABLES = {
+    "table_extra_prednet": {"prednet": "results/aelle/char_rnn_sizes_prednet.zarr.zip"},
+    "table_3_b3": SIZES,
     "table_3_1": PRETRAINED,
     "table_3_2": PRETRAINED,
     "table_3_3": PRETRAINED,
@@ -8,7 +10,7 @@ SMNIST_TABLES = {
     "table_3_d5": FINAL,
 }
 CHAPTER_2_TABLES = {"table_2_a1": CHAR_RNN, "table_2_a2": MOCAP, "table_2_correlations": CHAR_RNN | MOCAP}
-TABLE_STORES = CHAPTER_2_TABLES | SMNIST_TABLES | {"table_4_1": FLIPS}
+TABLE_STORES = CHAPTER_2_TABLES | STUDY_TABLES | {"table_4_1": FLIPS}
 TABLES.extend([*TABLE_STORES, "table_3_a1"])
 
 

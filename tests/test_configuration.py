@@ -56,9 +56,9 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("studies.smnist.design.lstmm", {}, "studies.smnist.design.lstmm names no architecture, so it is 'lstmm'; did"),
         ("studies.smnist.design.lstm.init_param", {"uniform": [3, 1]}, "studies.smnist.design.lstm.init_param is {'un"),
         (
-            "studies.smnist.aelle.final_fractions",
+            "aelle.final_fractions",
             [0.5, 0.5, 0.5],
-            "studies.smnist.aelle.final_fractions is [0.5, 0.5, 0.5], which adds up to 1.5; expected 1",
+            "aelle.final_fractions is [0.5, 0.5, 0.5], which adds up to 1.5; expected 1",
         ),
         ("studies.row_rnn.alignment.epochs", [0, 6], "studies.row_rnn.alignment.epochs is 6; expected at most 5"),
         (
@@ -79,6 +79,16 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             3,
             "unknown key 'images' in studies.pixel_rnn.flips; did you mean n_images?",
         ),
+        (
+            "studies.char_rnn_sizes.aelle.final_fractions",
+            [0.5, 0.2, 0.2],
+            "studies.char_rnn_sizes.aelle.final_fractions is [0.5, 0.2, 0.2], which adds up to 0.9; expected 1",
+        ),
+        ("aelle.spectrum_length", 1, "aelle.spectrum_length is 1; expected at least 2"),
+        ("studies.mocap.aelle", {"n_seed": 3}, "unknown key 'n_seed' in studies.mocap.aelle; did you mean n_seeds?"),
+        ("prednet.early.training_share", 0.2, "char_rnn_sizes.spectra.epochs is [0, 6, 15]; expected 3 among them"),
+        ("prednet.eigenvalues.n_seeds", 1, "prednet.eigenvalues.n_seeds is 1; expected at least 2"),
+        ("studies.asrnn.spectra.epochs", [0], "studies.asrnn.spectra.epochs is [0]; expected 20 among them, or null"),
         ("lorenz.short_run.step_size", 0.5, "lorenz.short_run.step_size is 0.5; expected at most 0.05"),
         (
             "lorenz.long_run.n_trajectory",
@@ -101,7 +111,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("char_rnn.data.sequence_length", 1, "char_rnn.data.sequence_length is 1; expected at least 2"),
         ("mocap.data.trials", ["13-29"], "mocap.data.trials.0 is '13-29'; expected text that matches ^[0-9]+_[0-9]+$"),
         ("mocap.data.source", "amc", "mocap.data.source is 'amc'; expected one of synthetic, cmu"),
-        ("studies.smnist.aelle.pretrained_epochs", 12, "expected at most studies.smnist.training.epochs + 1 = 11"),
+        ("aelle.pretrained_epochs", 12, "expected at most studies.smnist.training.epochs + 1 = 11"),
     ],
 )
 def test_problem_names_key_value_and_what_is_allowed(

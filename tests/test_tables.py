@@ -43,6 +43,16 @@ def correlations(n_diverged=1, **options) -> xr.Dataset:
     return performance_correlations(study, "mean_exponent", 6, near_zero=0.1, n_resamples=100, seed=0)
 
 
+def prednet() -> xr.Dataset:
+    errors = [[0.02, 0.10], [0.04, 0.12]]
+    return xr.Dataset(
+        {name: (("seed", "predictor"), errors) for name in ("mean_absolute_error", "rms_error")}
+        | {"r_squared": (("seed", "predictor"), [[0.9, -0.1], [0.8, -0.3]])},
+        coords={"predictor": ["prednet", "training_mean"]},
+        attrs={"n_networks": 40, "n_diverged": 3},
+    )
+
+
 def row(frame: pd.DataFrame, **values) -> pd.Series:
     """The only row with these values."""
     chosen = frame
@@ -158,6 +168,22 @@ def test_table_3_b4():
     assert frame["recall_dissertation"].tolist() == [0.610, 0.859]
 
 
+def test_table_3_b3_is_beside_char_rnns_numbers():
+    frame = tables.table_3_b3(final())
+    assert frame["f1_mean"].tolist() == tables.table_3_b4(final())["f1_mean"].tolist()
+    assert frame["f1_dissertation"].tolist() == [0.834, 0.877]
+
+
+def test_table_extra_prednet_has_small_errors_in_thousandths():
+    frame = tables.table_extra_prednet(prednet())
+    assert frame["predictor"].tolist() == ["PredNet", "mean of the training networks"]
+    assert frame["rms_error_mean"].tolist() == pytest.approx([0.03, 0.11])
+    readable = tables.readable(frame)
+    assert readable["RMS error [nats]"].tolist() == ["0.030 ± 0.014", "0.110 ± 0.014"]
+    assert readable["R²"].tolist() == ["0.85 ± 0.07", "-0.20 ± 0.14"]
+    assert "split and PredNet (2 of them); 40 networks" in frame.attrs["note"]
+
+
 def test_table_3_d5():
     frame = tables.table_3_d5(final())
     assert frame["architecture"].tolist() == ["RNN", "LEM"]
@@ -197,6 +223,7 @@ def test_every_table_can_be_written(tmp_path):
     experiment = pretrained([0.2, 0.4])
     frames = [tables.table_3_1(experiment), tables.table_3_2(experiment), tables.table_3_3(experiment)]
     frames += [tables.table_3_a1(groups), tables.table_3_b4(final()), tables.table_3_d5(final())]
+    frames += [tables.table_3_b3(final()), tables.table_extra_prednet(prednet())]
     for number, frame in enumerate(frames):
         csv, markdown = tmp_path / f"{number}.csv", tmp_path / f"{number}.md"
         tables.write_table(frame, csv, markdown)

@@ -10,16 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lyapunov_pkg.aelle.dense import (
+    ArrayLike,
+    Shapes,
+    checked_samples,
+    initial_parameters,
+    layer_shapes,
+    through,
+    unpack,
+)
 from lyapunov_pkg.devices import one_torch_thread
-
-ArrayLike = np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -100,15 +106,15 @@ class SpectrumAutoencoder:
     def encode(self, spectra: ArrayLike) -> Tensor:
         """Return the latent representation (M, n, latent) of spectra (M, n, d), or of the same (n, d) for every
         member."""
-        return _through(self.parameters, "encoder", self._stacked(spectra))
+        return through(self.parameters, "encoder", self._stacked(spectra))
 
     def decode(self, latent: ArrayLike) -> Tensor:
         """Return the spectra (M, n, d) that latent points (M, n, latent) stand for."""
-        return _through(self.parameters, "decoder", self._stacked(latent))
+        return through(self.parameters, "decoder", self._stacked(latent))
 
     def predict(self, latent: ArrayLike) -> Tensor:
         """Return the loss (M, n) predicted at latent points (M, n, latent)."""
-        return _through(self.parameters, "prediction", self._stacked(latent))[..., 0]
+        return through(self.parameters, "prediction", self._stacked(latent))[..., 0]
 
     @property
     def prediction_weight(self) -> Tensor:
@@ -153,17 +159,17 @@ def train_autoencoder(
     Raises:
         ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
     """
-    train = _checked("train", train_spectra, train_loss, len(seeds))
-    validation = _checked("validation", validation_spectra, validation_loss, len(seeds))
+    train = checked_samples("train", "spectra", train_spectra, train_loss, len(seeds))
+    validation = checked_samples("validation", "spectra", validation_spectra, validation_loss, len(seeds))
     if train[0].shape[-1] != validation[0].shape[-1]:
         raise ValueError(
             f"train_spectra has {train[0].shape[-1]} exponents and validation_spectra {validation[0].shape[-1]}; "
             "expected the same"
         )
-    shapes = _parameter_shapes(settings.widths(train[0].shape[-1]))
+    widths = settings.widths(train[0].shape[-1])
+    shapes = layer_shapes({"encoder": widths, "decoder": widths[::-1], "prediction": (widths[-1], 1)})
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    # One tensor (M, P) holds all parameters, so that an optimiser step and keeping the best state are few operations.
-    flat = torch.stack([_initial_parameters(shapes, generator) for generator in generators]).requires_grad_()
+    flat = initial_parameters(shapes, generators).requires_grad_()
     optimizer = torch.optim.Adam([flat], lr=settings.learning_rate, fused=True)
     best, best_loss, best_epoch = (
         flat.detach().clone(),
@@ -181,50 +187,12 @@ def train_autoencoder(
         best = torch.where(better[:, None], flat.detach(), best)
         best_loss, best_epoch = torch.where(better, validation_error, best_loss), torch.where(better, epoch, best_epoch)
     history = (torch.stack(values, dim=1).numpy() for values in zip(*losses, strict=True))
-    return SpectrumAutoencoder(_unpack(best, shapes)), TrainingHistory(*history, best_epoch.numpy())
-
-
-def _parameter_shapes(widths: tuple[int, ...]) -> dict[str, tuple[int, int]]:
-    """Return name -> (rows, columns) of every parameter of one member; weights are (in, out), biases (1, out)."""
-    shapes = {}
-    for part, ends in (("encoder", widths), ("decoder", widths[::-1]), ("prediction", (widths[-1], 1))):
-        for layer, (fan_in, fan_out) in enumerate(pairwise(ends)):
-            shapes[f"{part}.{layer}.weight"] = (fan_in, fan_out)
-            shapes[f"{part}.{layer}.bias"] = (1, fan_out)
-    return shapes
-
-
-def _initial_parameters(shapes: dict[str, tuple[int, int]], generator: torch.Generator) -> Tensor:
-    """Draw one member's parameters, flat, as torch.nn.Linear does: uniform on +-1/sqrt(fan in), biases too."""
-    drawn = []
-    for name, shape in shapes.items():
-        fan_in = shapes[name.replace("bias", "weight")][0]
-        drawn.append((2 * torch.rand(math.prod(shape), generator=generator) - 1) / math.sqrt(fan_in))
-    return torch.cat(drawn)
-
-
-def _unpack(flat: Tensor, shapes: dict[str, tuple[int, int]]) -> dict[str, Tensor]:
-    """Return name -> (M, rows, columns), views of the flat parameters (M, P)."""
-    pieces = flat.split([math.prod(shape) for shape in shapes.values()], dim=1)
-    return {name: piece.unflatten(1, shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
-
-
-def _through(parameters: dict[str, Tensor], part: str, values: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
-    """Apply the layers of one part to (M, n, in): tanh after all but the last, times the dropout mask if there are
-    any."""
-    depth = sum(name.startswith(part) for name in parameters) // 2
-    for layer in range(depth):
-        values = torch.baddbmm(parameters[f"{part}.{layer}.bias"], values, parameters[f"{part}.{layer}.weight"])
-        if layer < depth - 1:
-            values = torch.tanh(values)
-            if masks is not None:
-                values = values * masks[layer]
-    return values
+    return SpectrumAutoencoder(unpack(best, shapes)), TrainingHistory(*history, best_epoch.numpy())
 
 
 def _train_epoch(
     flat: Tensor,
-    shapes: dict[str, tuple[int, int]],
+    shapes: Shapes,
     optimizer: torch.optim.Optimizer,
     data: tuple[Tensor, Tensor],
     generators: Sequence[torch.Generator],
@@ -242,12 +210,12 @@ def _train_epoch(
     sums = torch.zeros(2, len(loss))
     for batch in torch.arange(n).split(settings.batch_size):
         part = slice(int(batch[0]), int(batch[-1]) + 1)
-        parameters = _unpack(flat, shapes)
+        parameters = unpack(flat, shapes)
         batch_masks = [mask[:, part] for mask in masks]
-        latent = _through(parameters, "encoder", spectra[:, part], batch_masks[: len(inner)])
-        reconstruction = _through(parameters, "decoder", latent, batch_masks[len(inner) :])
+        latent = through(parameters, "encoder", spectra[:, part], batch_masks[: len(inner)])
+        reconstruction = through(parameters, "decoder", latent, batch_masks[len(inner) :])
         reconstruction_loss = (reconstruction - spectra[:, part]).abs().mean(dim=(1, 2))
-        prediction_loss = _prediction_loss(_through(parameters, "prediction", latent)[..., 0], loss[:, part], settings)
+        prediction_loss = _prediction_loss(through(parameters, "prediction", latent)[..., 0], loss[:, part], settings)
         optimizer.zero_grad()
         # A sum over members: none sees another's gradient, and Adam works element by element.
         (reconstruction_loss + alpha * prediction_loss).sum().backward()
@@ -265,32 +233,13 @@ def _dropout_masks(
 
 
 @torch.no_grad()
-def _validate(
-    flat: Tensor, shapes: dict[str, tuple[int, int]], data: tuple[Tensor, Tensor], settings: AutoencoderSettings
-) -> Tensor:
+def _validate(flat: Tensor, shapes: Shapes, data: tuple[Tensor, Tensor], settings: AutoencoderSettings) -> Tensor:
     """Return each member's prediction loss (M,) on the validation part, without dropout."""
-    parameters = _unpack(flat, shapes)
-    latent = _through(parameters, "encoder", data[0])
-    return _prediction_loss(_through(parameters, "prediction", latent)[..., 0], data[1], settings)
+    parameters = unpack(flat, shapes)
+    latent = through(parameters, "encoder", data[0])
+    return _prediction_loss(through(parameters, "prediction", latent)[..., 0], data[1], settings)
 
 
 def _prediction_loss(predicted: Tensor, loss: Tensor, settings: AutoencoderSettings) -> Tensor:
     error = predicted - loss
     return (error.square() if settings.prediction_loss == "l2" else error.abs()).mean(dim=1)
-
-
-def _checked(part: str, spectra: ArrayLike, loss: ArrayLike, n_members: int) -> tuple[Tensor, Tensor]:
-    """Return spectra (M, n, d) and loss (M, n) as float32 tensors; raise ValueError if they are not that."""
-    spectra, loss = torch.as_tensor(spectra, dtype=torch.float32), torch.as_tensor(loss, dtype=torch.float32)
-    if spectra.ndim != 3 or len(spectra) != n_members or 0 in spectra.shape:
-        raise ValueError(
-            f"{part}_spectra has shape {tuple(spectra.shape)}; expected ({n_members} seeds, samples, exponents)"
-        )
-    if loss.shape != spectra.shape[:2]:
-        raise ValueError(
-            f"{part}_loss has shape {tuple(loss.shape)}; expected that of {part}_spectra, {tuple(spectra.shape[:2])}"
-        )
-    for name, values in ((f"{part}_spectra", spectra), (f"{part}_loss", loss)):
-        if not values.isfinite().all():
-            raise ValueError(f"{name} has {int((~values.isfinite()).sum())} values that are not finite; expected none")
-    return spectra, loss

@@ -50,6 +50,7 @@ def final_experiment(
     seeds: Sequence[int],
     fractions: Sequence[float] = (0.7, 0.1, 0.2),
     exponent_floor: float = EXPONENT_FLOOR,
+    spectrum_length: int | None = None,
     loss_shifts: Sequence[float] = (-1.0, -0.5, 0.0, 0.5, 1.0),
     n_zero_loss: int = 64,
     progress: Callable | None = None,
@@ -66,18 +67,20 @@ def final_experiment(
         seeds: one split and one autoencoder each.
         fractions: networks for training, validation and test.
         exponent_floor: exponents below it are set to it.
+        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
         loss_shifts: changes of the predicted loss (eq. 3.7).
         n_zero_loss: how many points of predicted loss zero are drawn.
         progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
         Dataset over seed, network, exponent, component, latent, classifier, loss_shift, example, zero_loss_sample and
-        share_architecture. Attributes: n_networks, n_diverged, exponent_floor, total_epochs.
+        share_architecture. Attributes: n_networks, n_diverged, exponent_floor, total_epochs,
+        encoder_widths, from the spectrum to the latent layer.
 
     Raises:
         ValueError: too few networks for the split, or only one class.
     """
-    networks = select_networks(spectra, exponent_floor).isel(epoch=[-1])
+    networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=[-1])
     partition = split_networks(networks.sizes["network"], fractions, seeds)
     autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
     n_components = stored_components(networks, partition, settings)
@@ -103,6 +106,7 @@ def final_experiment(
     result = networks.isel(epoch=0, drop=True).drop_vars("loss").assign(variables)
     result = result.assign_coords(seed=list(seeds), component=np.arange(1, n_components + 1))
     result = result.set_coords(("example_network", "example_architecture"))
+    result = result.assign_attrs(encoder_widths=list(settings.widths(networks.sizes["exponent"])))
     unit = networks["final_loss"].attrs["units"]
     of_loss = {
         "predicted_loss": (unit, "predicted validation loss"),

@@ -41,6 +41,7 @@ def pretrained_experiment(
     fractions: Sequence[float] = (0.2, 0.2, 0.6),
     n_epochs: int = 6,
     exponent_floor: float = EXPONENT_FLOOR,
+    spectrum_length: int | None = None,
     orthant_components: Sequence[int] = (1, 2, 4, 10),
     progress: Callable | None = None,
 ) -> xr.Dataset:
@@ -57,6 +58,7 @@ def pretrained_experiment(
         fractions: networks for training, validation and test.
         n_epochs: how many epochs, from before training (0) on.
         exponent_floor: exponents below it are set to it.
+        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
         orthant_components: numbers of principal components for the orthant classifier.
         progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
 
@@ -69,7 +71,7 @@ def pretrained_experiment(
     """
     if not 1 <= n_epochs <= spectra.sizes["epoch"]:
         raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
-    networks = select_networks(spectra, exponent_floor).isel(epoch=slice(n_epochs))
+    networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=slice(n_epochs))
     partition = split_networks(networks.sizes["network"], fractions, seeds)
     _, latent, history = train_on_split(networks, partition, seeds, settings, progress)
     latent = latent.numpy().reshape(len(seeds), networks.sizes["network"], n_epochs, -1)

@@ -12,6 +12,7 @@ import xarray as xr
 from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder, TrainingHistory, train_autoencoder
 from lyapunov_pkg.aelle.classifiers import Scores, Threshold, has_both_classes, scores, spectrum_classifiers
 from lyapunov_pkg.aelle.embedding import Embedding, fit_components
+from lyapunov_pkg.spectra.statistics import interpolate_spectrum
 from lyapunov_pkg.store import describe
 
 # In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its
@@ -26,11 +27,8 @@ NETWORK_DESCRIPTIONS = {
     "network": ("1", "index of the network among those that did not diverge"),
     "exponent": ("1", "index of the exponent"),
     "epoch": ("1", "training epoch, 0 before training"),
-    "architecture": ("1", "architecture of the recurrent cell"),
-    "init_param": ("1", "initialisation parameter p"),
-    "variant": ("1", "index of the variant within its architecture"),
     "low_error": ("1", "whether the final loss is below the median"),
-    "lyapunov_exponent": ("nats/step", "Lyapunov exponent, clipped from below"),
+    "lyapunov_exponent": ("nats/step", "Lyapunov exponent, clipped from below, at the common length"),
     "lyapunov_mean": ("nats/step", "mean Lyapunov exponent"),
     "lyapunov_max": ("nats/step", "largest Lyapunov exponent"),
 }
@@ -48,26 +46,27 @@ SPLIT_DESCRIPTIONS = {
 }
 
 
-def select_networks(spectra: xr.Dataset, exponent_floor: float) -> xr.Dataset:
+def select_networks(spectra: xr.Dataset, exponent_floor: float, spectrum_length: int | None = None) -> xr.Dataset:
     """Return the networks that did not diverge, with their class, from the concatenated spectra.
 
     Args:
-        spectra: lyapunov_exponent (variant, epoch, exponent), validation_loss (variant, epoch), diverged (variant),
-        and on
-            variant the coordinates architecture, init_param and variant.
+        spectra: lyapunov_exponent (variant, epoch, exponent), NaN behind spectra that are shorter than others;
+            validation_loss (variant, epoch), of some epochs up to the last; diverged (variant); coordinates on variant.
         exponent_floor: exponents below it are set to it.
+        spectrum_length: spectra are brought to it by linear interpolation; None: that of the longest.
 
     Returns:
-        lyapunov_exponent (network, epoch, exponent), lyapunov_mean, lyapunov_max and loss (network, epoch),
-        low_error (network):
-        final loss below the median; coordinates architecture, init_param, variant and final_loss. Attributes count the
-        networks (n_networks) and those left out (n_diverged: flagged, or with NaN in spectrum or final loss).
+        lyapunov_exponent (network, epoch, exponent), lyapunov_mean, lyapunov_max (of all exponents, as they were) and
+        loss (network, epoch), low_error (network): final loss below the median; final_loss and the coordinates of the
+        variants, but their seed, as coordinates. Attributes count the networks (n_networks) and those left out
+        (n_diverged: flagged, or with NaN in spectrum or final loss).
 
     Raises:
-        ValueError: fewer than two networks are left, or none lies below the median.
+        ValueError: fewer than two networks are left, none lies below the median, or `spectrum_length` is below 2.
     """
     loss, exponents = spectra["validation_loss"].values, spectra["lyapunov_exponent"].values
-    kept = ~spectra["diverged"].values & ~np.isnan(exponents).any(axis=(1, 2)) & np.isfinite(loss[:, -1])
+    lengths = _spectrum_lengths(exponents)
+    kept = ~spectra["diverged"].values & (lengths > 0) & np.isfinite(loss[:, -1])
     n_networks = int(kept.sum())
     if n_networks < 2:
         raise ValueError(f"{n_networks} of {kept.size} networks did not diverge; expected at least 2")
@@ -78,33 +77,53 @@ def select_networks(spectra: xr.Dataset, exponent_floor: float) -> xr.Dataset:
             f"no final loss of {n_networks} networks lies below their median, {np.median(final_loss)}; "
             "expected two classes"
         )
-    exponents = np.maximum(exponents[kept], exponent_floor)
+    exponents, lengths = np.maximum(exponents[kept], exponent_floor), lengths[kept]
+    common = _at_common_length(exponents, lengths, spectrum_length or int(lengths.max()))
     per_epoch = ("network", "epoch")
+    hyperparameters = [name for name, of in spectra.coords.items() if of.dims == ("variant",) and name != "seed"]
     networks = xr.Dataset(
         {
-            "lyapunov_exponent": ((*per_epoch, "exponent"), exponents),
-            "lyapunov_mean": (per_epoch, exponents.mean(axis=-1)),
-            "lyapunov_max": (per_epoch, exponents.max(axis=-1)),
+            "lyapunov_exponent": ((*per_epoch, "exponent"), common),
+            "lyapunov_mean": (per_epoch, np.nanmean(exponents, axis=-1)),
+            "lyapunov_max": (per_epoch, np.nanmax(exponents, axis=-1)),
             "loss": (per_epoch, loss[kept]),
             "low_error": ("network", low_error),
         },
         coords={
             "network": np.arange(n_networks),
             "epoch": spectra["epoch"].values,
-            "exponent": spectra["exponent"].values,
+            "exponent": np.arange(1, common.shape[-1] + 1),
             "final_loss": ("network", final_loss),
-            **{name: ("network", spectra[name].values[kept]) for name in ("architecture", "init_param", "variant")},
+            **{name: ("network", spectra[name].values[kept], spectra[name].attrs) for name in hyperparameters},
         },
         attrs={
             "n_networks": n_networks,
             "n_diverged": int(kept.size - n_networks),
             "exponent_floor": exponent_floor,
-            "total_epochs": spectra.sizes["epoch"] - 1,
+            "total_epochs": int(spectra["epoch"].values[-1]),
         },
     )
     unit = spectra["validation_loss"].attrs.get("units", "1")
     of_loss = {"loss": (unit, "validation loss"), "final_loss": (unit, "validation loss after the last epoch")}
     return describe(networks, NETWORK_DESCRIPTIONS | of_loss)
+
+
+def _spectrum_lengths(exponents: np.ndarray) -> np.ndarray:
+    """Return how many exponents (variant, epoch, exponent) each variant has, (variant,); 0 where one is NaN at some
+    epoch, for NaN may only fill up the end of a spectrum that is shorter than others."""
+    defined = ~np.isnan(exponents)
+    lengths = defined.any(axis=1).sum(axis=-1)
+    whole = (defined == (np.arange(exponents.shape[-1]) < lengths[:, None, None])).all(axis=(1, 2))
+    return np.where(whole, lengths, 0)
+
+
+def _at_common_length(exponents: np.ndarray, lengths: np.ndarray, common: int) -> np.ndarray:
+    """Bring the first `lengths` (network,) of exponents (network, epoch, exponent) to (network, epoch, common)."""
+    result = np.empty((*exponents.shape[:2], common), dtype=exponents.dtype)
+    for length in np.unique(lengths):
+        own = lengths == length
+        result[own] = interpolate_spectrum(exponents[own, :, :length], common)
+    return result
 
 
 def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
@@ -238,7 +257,10 @@ def judge_thresholds(
 def judge_spectrum_classifiers(networks: xr.Dataset, partition: np.ndarray, seed: int) -> dict[str, Verdict]:
     """Fit the scikit-learn classifiers on one seed's training part and score them on its test part."""
     exponents = networks["lyapunov_exponent"].values
-    features = {"spectrum": exponents, "max_mean": np.stack((exponents.max(axis=-1), exponents.mean(axis=-1)), axis=-1)}
+    features = {
+        "spectrum": exponents,
+        "max_mean": np.stack((networks["lyapunov_max"].values, networks["lyapunov_mean"].values), axis=-1),
+    }
     verdicts = {}
     for name, (feature, classifier) in spectrum_classifiers(seed).items():
         values = features[feature]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
+
+INITIALISATIONS = ("uniform", "normal")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class ASRNN(Cell):
         J = I + eps diag(sech²(A h_{t-1} + W x_t + b)) A
 
     W is `input_weight`, U `recurrent_weight`. Eq. 3.1 is not this map's Jacobian: it lacks the identity and the step.
+
+    `initialisation`: "uniform", W and U on [-p, p], as for other cells; "normal", W from N(0, 1) and U from N(0, p²/n)
+    with n hidden units, the sigma of the dissertation's study of the ASRNN being p (Chang et al. 2019, section 4).
     """
 
     name: ClassVar[str] = "asrnn"
@@ -28,6 +34,21 @@ class ASRNN(Cell):
     """Step size."""
     gamma: float = 0.01
     """Diffusion."""
+    initialisation: str = "uniform"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes, numbers and an initialisation out of range."""
+        super().__post_init__()
+        if self.initialisation not in INITIALISATIONS:
+            raise ValueError(f"initialisation of asrnn is {self.initialisation!r}; expected one of {INITIALISATIONS}")
+
+    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
+        """Draw the weights as `initialisation` says; see `Cell.init_params`."""
+        params = super().init_params(init_param, generator)
+        if self.initialisation == "normal":
+            params["input_weight"].normal_(generator=generator)
+            params["recurrent_weight"].normal_(std=init_param / math.sqrt(self.hidden_size), generator=generator)
+        return params
 
     def prepare(self, params: Params) -> Params:
         """Return A = U - Uᵀ - gamma I as "recurrent_weight"."""

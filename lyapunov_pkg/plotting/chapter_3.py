@@ -1,19 +1,25 @@
-"""Figures of chapter 3 for sequential MNIST: the autoencoder embedding of Lyapunov spectra (AeLLE)."""
+"""Figures of chapter 3: PredNet, and the autoencoder embedding of Lyapunov spectra (AeLLE)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FormatStrFormatter
 
 from lyapunov_pkg.plotting.panels import (
+    ANNOTATION_SIZE,
     EXPONENT_LABEL,
     LOSS_LABEL,
+    NOTE_SIZE,
     first_seed,
     held_out,
     label_spectrum_axes,
@@ -23,6 +29,7 @@ from lyapunov_pkg.plotting.panels import (
     robust_limits,
     scatter_by_architecture,
     scatter_by_error,
+    scatter_by_level,
     shade_predicted_low,
     shift_colors,
     shift_label,
@@ -30,8 +37,20 @@ from lyapunov_pkg.plotting.panels import (
     stacked_histogram,
     threshold_line,
 )
-from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS, in_display_order, shown_epochs
-from lyapunov_pkg.plotting.style import DOUBLE_WIDTH, PAPER_STYLE, architecture_style
+from lyapunov_pkg.plotting.presentation import (
+    ARCHITECTURE_LABELS,
+    PREDICTOR_LABELS,
+    STUDY_LABELS,
+    in_display_order,
+    shown_epochs,
+)
+from lyapunov_pkg.plotting.style import (
+    DOUBLE_WIDTH,
+    HIGH_ERROR_COLOR,
+    LOW_ERROR_COLOR,
+    PAPER_STYLE,
+    architecture_style,
+)
 from lyapunov_pkg.spectra.statistics import (
     final_slope,
     initial_slope,
@@ -44,6 +63,175 @@ MEDIAN_LABEL = "median of PC1"
 BEST_F1_LABEL = "threshold of best F1 (training part)"
 SLOPE_FRACTION = 0.1  # of the indices, at either end
 AELLE_PC1, AELLE_PC2 = "AeLLE PC1", "AeLLE PC2"
+FEATURE_LOOKS = {
+    "eigenvalues": ("Jacobian eigenvalues", LOW_ERROR_COLOR, "--"),
+    "spectrum": ("Lyapunov spectra", HIGH_ERROR_COLOR, "-"),
+}
+SUMMARY_LABELS = {"last": "last epoch", "lowest": "lowest error"}
+VERDICTS = {
+    "spectrum": "spectra predict better",
+    "eigenvalues": "eigenvalues predict better",
+    "undecided": "no difference to be told",
+}
+TEXT_ROWS, TEXT_COLUMNS = 10, 10  # of characters of an example
+VISIBLE = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
+
+
+class Plane(NamedTuple):
+    """Two numbers of a network, each a variable (and its component), and who classifies by them: x first."""
+
+    x_label: str
+    y_label: str
+    x: tuple
+    y: tuple
+    scored: tuple[tuple[str, str], ...]  # classifier, note on its F1
+
+
+PLANES = (
+    Plane(
+        "LE mean [nats/step]",
+        "LE max [nats/step]",
+        ("lyapunov_mean",),
+        ("lyapunov_max",),
+        (("lyapunov_mean", " (mean)"), ("lyapunov_max", " (max)")),
+    ),
+    Plane(
+        "LE PC1 [nats/step]",
+        "LE PC2 [nats/step]",
+        ("spectrum_component", 0),
+        ("spectrum_component", 1),
+        (("spectrum_pca", ""),),
+    ),
+    Plane(AELLE_PC1, AELLE_PC2, ("aelle_component", 0), ("aelle_component", 1), (("aelle", ""),)),
+)
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_1(prednet: xr.Dataset) -> Figure:
+    """Final validation loss against p, true and as PredNet predicts it from early spectra, and the errors of both
+    PredNet and what knows no spectrum.
+
+    `prednet` is the Dataset of the experiment of `lyapunov_pkg.aelle.prediction`.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.4), layout="constrained")
+    true, predicted, errors = fig.subplots(1, 3, width_ratios=(1, 1, 1))
+    predicted.sharey(true)
+    p, loss = prednet["init_param"].values, prednet["final_loss"].values
+    held_out_loss = prednet["held_out_prediction"].sel(predictor="prednet").values
+    limits = robust_limits(np.append(loss, held_out_loss))
+    share = 100 * prednet.attrs["spectrum_epoch"] / prednet.attrs["total_epochs"]
+    titles = "(a) after training", f"(b) predicted at {share:.0f}% of training"
+    for ax, values, title in zip((true, predicted), (loss, held_out_loss), titles, strict=True):
+        scatter_by_level(ax, p, values, prednet["hidden_size"].values, "hidden size")
+        ax.set(xlabel="initialisation parameter p", title=title, ylim=limits)
+        note_outside(ax, y=values[np.isfinite(values)])
+    true.set_ylabel(LOSS_LABEL)
+    _errors_of_predictors(errors, prednet)
+    legend_below(fig, (true, errors), columns=6)
+    return fig
+
+
+def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
+    """Root mean square error of each predictor on the networks held out, a point for each seed, and their mean."""
+    names = in_display_order(prednet["predictor"].values, PREDICTOR_LABELS)
+    everything = prednet["rms_error"].values
+    for row, name in enumerate(names):
+        values = prednet["rms_error"].sel(predictor=name).values
+        ax.plot(values, np.full(len(values), row), "o", color="0.7", label="a seed")
+        ax.plot(values.mean(), row, "k|", markersize=10, label="mean over seeds")
+        label = f"{PREDICTOR_LABELS.get(name, name)}: {values.mean():.3g}"
+        ax.text(0, row - 0.25, label, transform=ax.get_yaxis_transform(), fontsize=ANNOTATION_SIZE)
+    ax.set(xlabel="RMS error, networks held out [nats]", yticks=[], ylim=(len(names) - 0.6, -0.6))
+    ax.set_xlim(-0.05 * everything.max(), 1.05 * everything.max())
+    ax.spines["left"].set_visible(False)
+    ax.set_title("(c) errors")
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_2(eigenvalues: xr.Dataset) -> Figure:
+    """Eigenvalues of the ASRNN's Jacobian for the largest gamma and the smallest and largest eps, by loss."""
+
+    def draw(ax: Axes, networks: xr.Dataset, colors: np.ndarray) -> None:
+        x, y = (networks[f"eigenvalue_{part}"].values for part in ("real", "imaginary"))
+        for real, imaginary, color in zip(x, y, colors, strict=True):
+            ax.scatter(real, imaginary, s=4, color=color, linewidths=0)
+        ax.set(xlabel="real part of eigenvalue", ylabel="imaginary part of eigenvalue")
+
+    return _asrnn_by_loss(eigenvalues, draw)
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_3(spectra: xr.Dataset) -> Figure:
+    """Lyapunov spectra of the ASRNN for the largest gamma and the smallest and largest eps, by loss."""
+
+    def draw(ax: Axes, networks: xr.Dataset, colors: np.ndarray) -> None:
+        exponents = networks["lyapunov_exponent"].isel(epoch=-1).values
+        index = np.arange(1, exponents.shape[1] + 1)
+        for own, color in zip(exponents, colors, strict=True):
+            ax.plot(index, own, color=color, linewidth=0.7)
+        label_spectrum_axes(ax, exponents)
+
+    return _asrnn_by_loss(spectra, draw)
+
+
+def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarray], None]) -> Figure:
+    """A panel for the smallest and for the largest eps, at the largest gamma; `draw` gets their networks, worst first,
+    and a colour for each, purple to yellow as the loss rises."""
+    study = study.isel(variant=np.flatnonzero(~study["diverged"].values))
+    study = study.isel(variant=np.argsort(-study["validation_loss"].isel(epoch=-1).values))
+    loss, eps, gamma = (study[name].values for name in ("validation_loss", "eps", "gamma"))
+    shown = {level: (eps == level) & (gamma == gamma.max()) for level in np.unique(eps)[[0, -1]]}
+    scale = ScalarMappable(Normalize(*robust_limits(loss[np.any(list(shown.values()), axis=0), -1])), "viridis")
+
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    axes = fig.subplots(1, len(shown), squeeze=False)[0]
+    for ax, letter, (level, chosen) in zip(axes, "ab", shown.items(), strict=False):
+        draw(ax, study.isel(variant=np.flatnonzero(chosen)), scale.to_rgba(loss[chosen, -1]))
+        ax.set_title(f"({letter}) ε = {level:g}, γ = {gamma.max():g}: {chosen.sum()} networks")
+    fig.colorbar(scale, ax=list(axes), label=LOSS_LABEL, extend="max")
+    return fig
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_4(prednets: xr.Dataset) -> Figure:
+    """Validation error of PredNets on eigenvalues and on spectra as they are trained, and how far apart they end.
+
+    `prednets` is the Dataset of `lyapunov_pkg.aelle.prediction.eigenvalue_experiment`.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    curves, differences = fig.subplots(1, 2, width_ratios=(1.6, 1))
+    epochs = prednets["prednet_epoch"].values
+    for feature, (label, color, line) in FEATURE_LOOKS.items():
+        errors = prednets["validation_error"].sel(feature=feature)
+        mean, deviation = errors.mean("seed").values, errors.std("seed", ddof=1).values
+        curves.plot(epochs, mean, color=color, linestyle=line, label=label)
+        curves.fill_between(epochs, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
+    baseline = float(prednets["baseline_error"].mean())
+    curves.axhline(baseline, color="0.4", linewidth=1, linestyle=":", label="mean of the training networks")
+    curves.set(xlabel="epoch of PredNet's training", ylabel="mean square error, validation [nats²]", ylim=(0, None))
+    curves.set_title(f"(a) mean ± standard deviation over {prednets.sizes['seed']} seeds")
+    _differences_of_errors(differences, prednets)
+    legend_below(fig, (curves,), columns=3)
+    return fig
+
+
+def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
+    """By which error eigenvalues are behind spectra, with its interval, and what follows from it in words."""
+    for row, summary in enumerate(prednets["summary"].values):
+        of_summary = prednets.sel(summary=summary)
+        low, mean, high = (float(of_summary[f"difference{end}"]) for end in ("_low", "", "_high"))
+        ax.plot((low, high), (row, row), color="black")
+        ax.plot(mean, row, "ko")
+        verdict = VERDICTS[str(of_summary["better"].values)]
+        ax.text(
+            *(0, row - 0.15, f"{SUMMARY_LABELS[str(summary)]}: {verdict}"),
+            transform=ax.get_yaxis_transform(),
+            bbox={"color": "white", "pad": 1},  # over the line at zero
+        )
+    ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
+    ax.set(yticks=[], ylim=(prednets.sizes["summary"] - 0.5, -0.5))
+    ax.set(xlabel="error from eigenvalues − from spectra [nats²]", title="(b) difference, with 95% interval")
+    ax.spines["left"].set_visible(False)
 
 
 @rc_context(PAPER_STYLE)
@@ -110,11 +298,96 @@ def _name_features(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
 
 
 @rc_context(PAPER_STYLE)
+def fig_3_6(final: xr.Dataset) -> Figure:
+    """The autoencoder drawn with a spectrum of a test network, and AeLLE of the test networks with the classifier on
+    PC1."""
+    data, seeds = first_seed(final)
+    networks = held_out(data)
+    verdict = data.sel(classifier="aelle")
+    threshold = float(verdict["threshold"])
+    x, y = networks["aelle_component"].values[:, :2].T
+
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    diagram, embedding = fig.subplots(1, 2, width_ratios=(1.35, 1))
+    _draw_autoencoder(diagram, networks.isel(network=0), data.attrs["encoder_widths"])
+    _set_aelle_axes(embedding, np.stack((x, y)), [threshold])
+    shade_predicted_low(embedding, threshold, bool(verdict["low_is_above"]))
+    scatter_by_error(embedding, x, y, networks["low_error"].values)
+    threshold_line(embedding, threshold, MEDIAN_LABEL)
+    note_outside(embedding, x, y)
+    embedding.set_title(f"(b) {len(x)} test networks{seeds}: F1 {float(verdict['f1']):.2f}")
+    legend_under(embedding, columns=2)
+    return fig
+
+
+def _draw_autoencoder(ax: Axes, network: xr.Dataset, widths: Sequence[int]) -> None:
+    """Layers of the autoencoder as bars whose height goes with their width, between a spectrum and its
+    reconstruction."""
+    layers = [*widths, *widths[-2::-1]]
+    places = np.linspace(0.3, 0.7, len(layers))
+    heights = 0.08 + 0.42 * np.log2(layers) / np.log2(max(layers))
+    middle, latent = 0.58, len(widths) - 1
+    for number, (place, height, width) in enumerate(zip(places, heights, layers, strict=True)):
+        color = "0.35" if number == latent else "0.75"
+        ax.add_patch(Rectangle((place - 0.012, middle - height / 2), 0.024, height, color=color, linewidth=0))
+        ax.text(place, middle + height / 2 + 0.02, f"{width}", ha="center", va="bottom", fontsize=NOTE_SIZE)
+    for side, name in ((latent / 2, "encoder φ"), (1.5 * latent, "decoder ψ")):
+        ax.text(np.interp(side, range(len(layers)), places), 0.97, name, ha="center", va="top")
+    arrow = {"arrowstyle": "->", "linewidth": 0.8}
+    for start, end in (((0.235, middle), (0.275, middle)), ((0.725, middle), (0.765, middle))):
+        ax.annotate("", end, start, arrowprops=arrow)
+    latent_bottom = (places[latent], middle - heights[latent] / 2 - 0.01)
+    for place, text in ((0.3, "linear prediction ξ:\nloss T̂"), (0.7, "principal components:\nAeLLE")):
+        ax.annotate("", (place, 0.2), latent_bottom, arrowprops=arrow)
+        ax.text(place, 0.18, text, ha="center", va="top")
+    for left, variable, name in (
+        (0.02, "lyapunov_exponent", "spectrum Z"),
+        (0.78, "reconstructed_exponent", "reconstruction Ẑ"),
+    ):
+        small = ax.inset_axes((left, middle - 0.15, 0.2, 0.3))
+        small.plot(network["lyapunov_exponent"].values, color="0.75", linewidth=2.5)
+        small.plot(network[variable].values, color="black")
+        small.set(xticks=[], yticks=[], xlabel=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1), title="(a) the autoencoder")
+    ax.axis("off")
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
+    """A text of the task, AeLLE of the test networks by error with PC1's median, and of all networks by hidden size.
+
+    `final` is the final experiment's Dataset, `text` the task's (test_input and test_target (test_sample, time),
+    alphabet).
+    """
+
+    def by_size(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        scatter_by_level(ax, x, y, final["hidden_size"].values, "hidden size")
+
+    return _aelle_beside_an_example(final, text, _example_text, by_size, columns=2)
+
+
+@rc_context(PAPER_STYLE)
 def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
     """An input of the task, AeLLE of the test networks by error with PC1's median, and of all networks by architecture.
 
     `final` is the final experiment's Dataset, `examples` the task's (test_input (test_sample, time, feature)).
     """
+
+    def by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        scatter_by_architecture(ax, x, y, final["architecture"].values)
+
+    return _aelle_beside_an_example(final, examples, _example_image, by_architecture, columns=3)
+
+
+def _aelle_beside_an_example(
+    final: xr.Dataset,
+    examples: xr.Dataset,
+    draw_example: Callable[[Axes, xr.Dataset], None],
+    scatter: Callable[[Axes, np.ndarray, np.ndarray], None],
+    columns: int,
+) -> Figure:
+    """An example of the task; AeLLE of the test networks by error under its histogram; AeLLE of all networks, drawn by
+    `scatter`, with a legend of so many columns."""
     data, seeds = first_seed(final)
     networks = held_out(data)
     x, y = networks["aelle_component"].values[:, :2].T
@@ -124,25 +397,25 @@ def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
 
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.1), layout="constrained")
     grid = fig.add_gridspec(2, 3, height_ratios=(1, 3), width_ratios=(0.8, 1, 1))
-    _example_image(fig.add_subplot(grid[:, 0]), examples)
+    draw_example(fig.add_subplot(grid[:, 0]), examples)
     by_error = fig.add_subplot(grid[1, 1])
     histogram = fig.add_subplot(grid[0, 1], sharex=by_error)
-    by_architecture = fig.add_subplot(grid[:, 2], sharex=by_error, sharey=by_error)
+    whole = fig.add_subplot(grid[:, 2], sharex=by_error, sharey=by_error)
 
     scatter_by_error(by_error, x, y, low_error)
-    scatter_by_architecture(by_architecture, *everything, data["architecture"].values)
-    for ax, points in ((by_error, (x, y)), (by_architecture, everything)):
+    scatter(whole, *everything)
+    for ax, points in ((by_error, (x, y)), (whole, everything)):
         _set_aelle_axes(ax, everything, [median])
         note_outside(ax, *points)
     threshold_line(by_error, median, MEDIAN_LABEL)
-    threshold_line(by_architecture, median, "")
+    threshold_line(whole, median, "")
     stacked_histogram(histogram, x, low_error, by_error.get_xlim())
     threshold_line(histogram, median, "")
     histogram.tick_params(labelbottom=False)
     histogram.set(title=f"(b) {len(x)} test networks{seeds}")
-    by_architecture.set_title(f"(c) all {data.sizes['network']} networks")
+    whole.set_title(f"(c) all {data.sizes['network']} networks")
     legend_under(by_error, columns=2)
-    legend_under(by_architecture, columns=3)
+    legend_under(whole, columns=columns)
     return fig
 
 
@@ -157,6 +430,21 @@ def _example_image(ax: Axes, examples: xr.Dataset) -> None:
     steps, features = image.shape
     ax.imshow(image, cmap="gray_r", extent=(0.5, features + 0.5, steps + 0.5, 0.5))
     ax.set(xlabel="input feature (column)", ylabel="time step (row)", title=f"(a) an input; its label: {label}")
+
+
+def _example_text(ax: Axes, text: xr.Dataset) -> None:
+    """The last characters of a sequence, row by row, the one to be predicted after them shaded."""
+    sequence = np.append(text["test_input"].values[0], text["test_target"].values[0, -1])
+    characters = text["alphabet"].values[sequence[-TEXT_ROWS * TEXT_COLUMNS - 1 :]]
+    rows = -(-len(characters) // TEXT_COLUMNS)
+    cells = np.zeros((rows, TEXT_COLUMNS))
+    cells.flat[len(characters) - 1] = 1
+    ax.imshow(cells, cmap="Greys", vmin=0, vmax=3)
+    for place, character in enumerate(characters):
+        row, column = divmod(place, TEXT_COLUMNS)
+        ax.text(column, row, VISIBLE.get(character, character), ha="center", va="center", family="monospace")
+    ax.set(xticks=[], yticks=[], title="(a) an input and its target")
+    ax.set(xlabel="characters, row by row", ylabel="")
 
 
 @rc_context(PAPER_STYLE)
@@ -336,31 +624,69 @@ def fig_3_15(final: xr.Dataset) -> Figure:
 
 
 @rc_context(PAPER_STYLE)
+def fig_3_b2(final: xr.Dataset) -> Figure:
+    """CharRNN: LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error."""
+    return _statistics_and_aelle(final)
+
+
+@rc_context(PAPER_STYLE)
 def fig_3_b3(final: xr.Dataset) -> Figure:
-    """LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error, with medians."""
+    """SMNIST: LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error."""
+    return _statistics_and_aelle(final)
+
+
+def _statistics_and_aelle(final: xr.Dataset) -> Figure:
     data, seeds = first_seed(final)
-    networks = held_out(data)
-    f1, thresholds = data["f1"].to_series(), data["threshold"].to_series()
-    mean, maximum = networks["lyapunov_mean"].values, networks["lyapunov_max"].values
-    planes = {
-        "lyapunov_mean": ("LE mean [nats/step]", "LE max [nats/step]", mean, maximum),
-        "spectrum_pca": ("LE PC1 [nats/step]", "LE PC2 [nats/step]", *networks["spectrum_component"].values[:, :2].T),
-        "aelle": (AELLE_PC1, AELLE_PC2, *networks["aelle_component"].values[:, :2].T),
-    }
     fig = Figure(figsize=(DOUBLE_WIDTH, 2.7), layout="constrained")
-    axes = fig.subplots(1, 3)
-    for ax, (classifier, (x_label, y_label, x, y)) in zip(axes, planes.items(), strict=True):
-        scatter_by_error(ax, x, y, networks["low_error"].values)
-        threshold_line(ax, thresholds[classifier], "median (training part)")
-        medians_of_y = [thresholds["lyapunov_max"]] if classifier == "lyapunov_mean" else []
-        for median in medians_of_y:
-            ax.axhline(median, color="black", linewidth=1)
-        x_limits, y_limits = robust_limits(x, [thresholds[classifier]]), robust_limits(y, medians_of_y)
-        ax.set(xlabel=x_label, ylabel=y_label, xlim=x_limits, ylim=y_limits)
-        note_outside(ax, x, y)
-    axes[0].set_title(f"(a) F1 {f1['lyapunov_mean']:.2f} (mean), {f1['lyapunov_max']:.2f} (max)")
-    axes[1].set_title(f"(b) F1 {f1['spectrum_pca']:.2f}")
-    axes[2].set_title(f"(c) F1 {f1['aelle']:.2f}")
-    fig.suptitle(f"{networks.sizes['network']} test networks{seeds}", fontsize=8)
+    axes = fig.subplots(1, len(PLANES))
+    for ax, plane, letter in zip(axes, PLANES, "abc", strict=True):
+        _scatter_plane(ax, data, plane)
+        ax.set_title(f"({letter}) {_f1_of_plane(data, plane)}")
+    fig.suptitle(f"{held_out(data).sizes['network']} test networks{seeds}", fontsize=8)
     legend_below(fig, axes, columns=3)
     return fig
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_b4(**finals: xr.Dataset) -> Figure:
+    """LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error, study by study.
+
+    `finals` are the final experiments' Datasets by the name of their study, each a column.
+    """
+    studies = in_display_order(finals, STUDY_LABELS)
+    fig = Figure(figsize=(DOUBLE_WIDTH, 6.4), layout="constrained")
+    axes = fig.subplots(len(PLANES), len(studies), squeeze=False)
+    for column, study in zip(axes.T, studies, strict=True):
+        data, seeds = first_seed(finals[study])
+        for ax, plane in zip(column, PLANES, strict=True):
+            _scatter_plane(ax, data, plane)
+            ax.set_title(_f1_of_plane(data, plane))
+        heading = f"{STUDY_LABELS.get(study, study)}, {held_out(data).sizes['network']} test networks{seeds}"
+        column[0].set_title(f"{heading}\n{_f1_of_plane(data, PLANES[0])}")
+    legend_below(fig, axes.flat, columns=3)
+    return fig
+
+
+def _f1_of_plane(data: xr.Dataset, plane: Plane) -> str:
+    f1 = data["f1"].to_series()
+    return "F1 " + ", ".join(f"{f1[name]:.2f}{note}" for name, note in plane.scored)
+
+
+def _scatter_plane(ax: Axes, data: xr.Dataset, plane: Plane) -> None:
+    """Test networks of one seed by error in a plane of two numbers, with the medians that classify them."""
+    networks, thresholds = held_out(data), data["threshold"].to_series()
+    x, y = (_values(networks, *number) for number in (plane.x, plane.y))
+    median_x = thresholds[plane.scored[0][0]]
+    medians_y = [thresholds[name] for name, _ in plane.scored[1:]]
+    scatter_by_error(ax, x, y, networks["low_error"].values)
+    threshold_line(ax, median_x, "median (training part)")
+    for median in medians_y:
+        ax.axhline(median, color="black", linewidth=1)
+    limits = robust_limits(x, [median_x]), robust_limits(y, medians_y)
+    ax.set(xlabel=plane.x_label, ylabel=plane.y_label, xlim=limits[0], ylim=limits[1])
+    note_outside(ax, x, y)
+
+
+def _values(networks: xr.Dataset, variable: str, component: int | None = None) -> np.ndarray:
+    values = networks[variable]
+    return (values if component is None else values.isel(component=component)).values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import xarray as xr
@@ -11,6 +12,8 @@ OUTPUTS = ("input", "shown_input", "logits", "label", "pixel")
 EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
 OVER_TRAINING = ("spectrum_statistic", "validation_loss", "highlighted_network", "best_epoch")
 AT_BEST_EPOCH = (*OVER_TRAINING, "lyapunov_exponent", "pearson", "spearman")
+STATISTICS = (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")
+ASRNN = ("validation_loss", "diverged", "eps", "gamma")
 DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_1_1": {"lorenz": ("trajectory", "fixed_point", "fixed_point_exponent")},
     "fig_1_2": {
@@ -28,15 +31,28 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_2_8": {"char_rnn": OVER_TRAINING},
     "fig_2_b1": {"char_rnn": AT_BEST_EPOCH, "mocap": AT_BEST_EPOCH},
     "fig_2_b2": {"char_rnn": (*OVER_TRAINING, "validation_accuracy", "pearson", "spearman")},
+    "fig_3_1": {"prednet": ("final_loss", "held_out_prediction", "rms_error")},
+    "fig_3_2": {"eigenvalues": ("eigenvalue_real", "eigenvalue_imaginary", *ASRNN)},
+    "fig_3_3": {"spectra": ("lyapunov_exponent", *ASRNN)},
+    "fig_3_4": {
+        "prednets": (
+            *("validation_error", "baseline_error"),
+            *("difference", "difference_low", "difference_high", "better"),
+        )
+    },
     "fig_3_5": {"spectra": ("lyapunov_exponent", "validation_loss", "diverged")},
+    "fig_3_6": {"final": (*EMBEDDING, "f1", "lyapunov_exponent", "reconstructed_exponent")},
+    "fig_3_8": {"final": EMBEDDING, "text": ("test_input", "test_target", "alphabet")},
     "fig_3_9": {"final": EMBEDDING, "examples": ("test_input", "test_label")},
     "fig_3_10": {"pretrained": (*EMBEDDING, "f1")},
-    "fig_3_11": {"pretrained": (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")},
+    "fig_3_11": {"pretrained": STATISTICS},
     "fig_3_12": {"final": (*EMBEDDING, "lyapunov_exponent", "final_loss", "example_network")},
     "fig_3_13": {"final": (*EMBEDDING, "shifted_component")},
     "fig_3_14": {"final": (*EMBEDDING, "lyapunov_exponent", "shifted_exponent", "example_network")},
     "fig_3_15": {"final": (*EMBEDDING, "zero_loss_component", "zero_loss_exponent")},
-    "fig_3_b3": {"final": (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")},
+    "fig_3_b2": {"final": STATISTICS},
+    "fig_3_b3": {"final": STATISTICS},
+    "fig_3_b4": {"char_rnn_sizes": STATISTICS, "smnist": STATISTICS},
     "fig_4_1": {"alignment": ALIGNMENT},
     "fig_4_2": {"alignment": ("alignment_std_by_index",)},
     "fig_4_3": {"flips": ("mean_log_r", "running_exponent")},
@@ -50,23 +66,20 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def figure_data(figure: str, stores: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Return the part of each store that a figure is drawn from; of the example images, the one that is shown.
+    """Return the part of each store that a figure is drawn from; of a task's samples, the one that is shown.
 
     Raises:
         KeyError: a store lacks a variable that the figure needs.
     """
     data = {name: stores[name][list(variables)] for name, variables in DRAWN_FROM[figure].items()}
-    if "examples" in data:
-        data["examples"] = data["examples"].isel(test_sample=slice(0, 1))
-    return {name: dataset.load() for name, dataset in data.items()}
+    return {name: dataset.isel(test_sample=slice(0, 1), missing_dims="ignore").load() for name, dataset in data.items()}
 
 
 def joined(data: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return all that a figure is drawn from; of several stores, the names begin with that of the store."""
-    if len(data) == 1:
-        return next(iter(data.values()))
-    renamed = [
-        dataset.rename({name: f"{store}_{name}" for name in {*dataset.variables, *dataset.dims}})
+    """Return what a figure is drawn from as one Dataset; names that several stores use get their store's in front."""
+    names = Counter(name for dataset in data.values() for name in {*dataset.variables, *dataset.dims})
+    told_apart = [
+        dataset.rename({name: f"{store}_{name}" for name in {*dataset.variables, *dataset.dims} if names[name] > 1})
         for store, dataset in data.items()
     ]
-    return xr.merge(renamed, combine_attrs="drop_conflicts")
+    return xr.merge(told_apart, combine_attrs="drop_conflicts")

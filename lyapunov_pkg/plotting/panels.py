@@ -24,8 +24,10 @@ from lyapunov_pkg.plotting.style import (
 EXPONENT_LABEL = "Lyapunov exponent [nats/step]"
 LOSS_LABEL = "validation loss [nats]"
 NOTE_SIZE = 6  # points
+ANNOTATION_SIZE = 7
 POINT_SIZE = 16  # square points
 HISTOGRAM_BINS = 20
+LEVEL_MARKERS = "osD^vP<*"
 
 
 def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[float, float]:
@@ -74,6 +76,24 @@ def scatter_by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray, architecture
         style, of_name = architecture_style(name), architecture == name
         look = {"c": style.color, "marker": style.marker, "s": POINT_SIZE * style.marker_scale**2}
         ax.scatter(x[of_name], y[of_name], label=style.label, alpha=0.9, linewidths=0.2, edgecolors="white", **look)
+
+
+def level_looks(levels: np.ndarray) -> dict[float, tuple[tuple[float, ...], str]]:
+    """Colour and marker of each distinct value of a hyperparameter (n,), dark to light as it rises."""
+    distinct = np.unique(levels)
+    colors = colormaps["viridis"](np.linspace(0, 0.9, len(distinct)))
+    return {
+        float(level): (tuple(color), LEVEL_MARKERS[number % len(LEVEL_MARKERS)])
+        for number, (level, color) in enumerate(zip(distinct, colors, strict=True))
+    }
+
+
+def scatter_by_level(ax: Axes, x: np.ndarray, y: np.ndarray, levels: np.ndarray, name: str) -> None:
+    """Points (x, y), each (n,), in the colour and marker of a hyperparameter called `name`, with values `levels`
+    (n,)."""
+    for level, (color, marker) in level_looks(levels).items():
+        of_level, look = levels == level, {"color": color, "marker": marker, "s": POINT_SIZE}
+        ax.scatter(x[of_level], y[of_level], label=f"{name} {level:g}", linewidths=0.2, edgecolors="white", **look)
 
 
 def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limits: tuple[float, float]) -> None:
@@ -132,6 +152,7 @@ def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tupl
     ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     limits = robust_limits(np.append(exponents, also), include=(0.0,))
     ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     note_outside(ax, y=exponents)
 
 

@@ -18,6 +18,13 @@ ARCHITECTURE_LABELS = {
     "lem": "LEM",
 }
 
+# In the order of chapter 3's figures.
+STUDY_LABELS = {
+    "target_learning": "Target learning",
+    "char_rnn_sizes": "CharRNN",
+    "smnist": "SMNIST",
+}
+
 CLASSIFIER_LABELS = {
     "lyapunov_mean": "LE mean",
     "lyapunov_max": "LE max",
@@ -50,6 +57,13 @@ RANKING_LABELS = {
     "gradient": "largest gradient",
     "intensity": "brightest",
     "random": "random",
+}
+
+PREDICTOR_LABELS = {
+    "prednet": "PredNet",
+    "training_mean": "mean of the training networks",
+    "hyperparameters": "linear in p and log₂ hidden size",
+    "loss_at_epoch": "linear in the loss at that epoch",
 }
 
 SHOWN_PERCENT = (0, 10, 20, 50)

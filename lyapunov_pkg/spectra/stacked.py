@@ -26,6 +26,7 @@ class SpectraSettings:
     Attributes:
         n_sequences: driving sequences, the first ones of the validation samples.
         warmup_passes: passes over each sequence before exponents are measured.
+        measured_passes: passes over which they are measured.
         orthonormalize_every: T_ON of algorithm 2, steps.
         state: "hidden" (the dissertation's reduced Jacobian) or "full".
         dtype: "float32" or "float64".
@@ -34,6 +35,7 @@ class SpectraSettings:
 
     n_sequences: int
     warmup_passes: int = 1
+    measured_passes: int = 1
     orthonormalize_every: int = 1
     state: str = "hidden"
     dtype: str = "float32"
@@ -63,7 +65,7 @@ def spectra_of_training(
 
     Args:
         training: a training store (`lyapunov_pkg.training.bptt`).
-        sequences: what drives the networks, (sequence, time, feature); in time each is repeated for the warm-up.
+        sequences: what drives the networks, (sequence, time, feature); in time each is repeated for all passes.
         settings: how spectra are taken.
         device: where to compute.
 
@@ -76,7 +78,7 @@ def spectra_of_training(
     """
     training = chosen_epochs(training.load(), settings.epochs)
     dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
-    inputs = sequences.repeat(1, settings.warmup_passes + 1, 1).to(device, dtype)
+    inputs = sequences.repeat(1, settings.warmup_passes + settings.measured_passes, 1).to(device, dtype)
     warmup = sequences.shape[1] * settings.warmup_passes
     n_variants, n_epochs = training.sizes["variant"], training.sizes["epoch"]
     means, deviations = [], []

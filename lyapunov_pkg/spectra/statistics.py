@@ -115,6 +115,36 @@ def slope_width(n_exponents: int, fraction: float) -> int:
     return max(1, round(fraction * (n_exponents - 1)))
 
 
+def interpolate_spectrum(exponents: ArrayLike, length: int) -> NDArray:
+    """Bring spectra to a common length by linear interpolation between neighbouring exponents (dissertation, chapter 3,
+    appendix A: "we use linear interpolation to increase the dimension of each spectrum").
+
+    The first and the last exponent stay; the others lie at equal distances between them, so that the shape of a
+    spectrum is compared across network sizes.
+
+    Args:
+        exponents: (..., d), decreasing along the last axis, finite.
+        length: exponents afterwards.
+
+    Returns:
+        (..., length), nats per step; decreasing like `exponents`, equal to them where d is `length`.
+
+    Raises:
+        ValueError: `length` is below 2, or there is an infinite exponent.
+    """
+    exponents = _spectra(exponents)
+    if length < 2:
+        raise ValueError(f"length: got {length}, expected at least 2 exponents")
+    if np.isinf(exponents).any():
+        raise ValueError(f"exponents: {np.count_nonzero(np.isinf(exponents))} are infinite, expected none")
+    n = exponents.shape[-1]
+    place = np.arange(length) * ((n - 1) / (length - 1))
+    left = np.minimum(place.astype(int), max(n - 2, 0))
+    right = np.minimum(left + 1, n - 1)
+    share = np.minimum(place - left, 1.0)
+    return exponents[..., left] * (1 - share) + exponents[..., right] * share
+
+
 def _slope(first: NDArray, last: NDArray, width: int) -> NDArray:
     with np.errstate(invalid="ignore"):
         return (last - first) / width

@@ -44,6 +44,26 @@ def synthetic_spectra(
     return _dataset(rng, exponents.astype(np.float32), loss, diverged, architecture, init_param)
 
 
+def synthetic_sizes(n_per_size: int = 24, hidden_sizes: tuple[int, ...] = (12, 24), seed: int = 0) -> xr.Dataset:
+    """Spectra of networks of several sizes, NaN behind the shorter ones, in epochs 0 to 5.
+
+    A network's quality q, and neither p nor its size, sets the final loss, 3 - 2 q^2, and the slope of the spectrum.
+    The first network of the largest size has diverged.
+    """
+    rng = np.random.default_rng(seed)
+    hidden_size = np.repeat(hidden_sizes, n_per_size)
+    n, longest = len(hidden_size), max(hidden_sizes)
+    quality = rng.uniform(0, 1, n)
+    place = np.arange(longest) / (hidden_size[:, None] - 1)
+    spectrum = np.where(place <= 1, 0.1 - (0.5 + quality[:, None]) * place, np.nan)
+    exponents = spectrum[:, None] + 0.01 * rng.standard_normal((n, 6, 1))
+    loss = np.linspace(5, 3 - 2 * quality**2, 6, axis=1)
+    diverged = np.arange(n) == n - n_per_size
+    exponents[diverged], loss[diverged, 1:] = np.nan, np.nan
+    dataset = _dataset(rng, exponents, loss, diverged, np.full(n, "lstm"), rng.uniform(0.04, 0.4, n))
+    return dataset.assign_coords(hidden_size=("variant", hidden_size, dataset["hidden_size"].attrs))
+
+
 def _exponents(rng, architecture, quality, init_param, progress, n_exponents) -> np.ndarray:
     position = np.linspace(0, 1, n_exponents)
     kind = np.array([ARCHITECTURES.index(name) for name in architecture])
@@ -71,7 +91,7 @@ def _dataset(rng, exponents, loss, diverged, architecture, init_param) -> xr.Dat
             "diverged": ("variant", diverged),
         },
         coords={
-            "variant": np.tile(np.arange(n // len(ARCHITECTURES)), len(ARCHITECTURES)),
+            "variant": np.arange(n) % np.count_nonzero(architecture == architecture[0]),
             "epoch": np.arange(n_epochs),
             "exponent": np.arange(n_exponents),
             "architecture": ("variant", architecture),

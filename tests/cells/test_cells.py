@@ -41,6 +41,16 @@ def test_weights_are_uniform_on_minus_p_to_p_without_biases(architecture):
         assert value.std().item() == pytest.approx(0.7 / math.sqrt(3), rel=0.1)
 
 
+def test_normal_weights_of_asrnn_are_those_of_the_text():
+    cell = make_cell("asrnn", 30, 100, initialisation="normal")
+    params = cell.init_params(4.0, torch.Generator().manual_seed(3))
+    assert params["input_weight"].std().item() == pytest.approx(1, rel=0.05)
+    assert params["recurrent_weight"].std().item() == pytest.approx(4 / math.sqrt(100), rel=0.05)
+    assert params["recurrent_weight"].abs().max() > 3 * 4 / math.sqrt(100)  # as no uniform weight is
+    with pytest.raises(ValueError, match="initialisation of asrnn is 'Normal'; expected one of"):
+        make_cell("asrnn", 30, 100, initialisation="Normal")
+
+
 @pytest.mark.parametrize("architecture", CELLS)
 def test_initialisation_depends_on_the_generator_alone(architecture):
     cell = make_cell(architecture, 3, HIDDEN_SIZE)

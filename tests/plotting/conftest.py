@@ -8,6 +8,8 @@ import xarray as xr
 
 ARCHITECTURES = ("rnn", "lstm", "gru", "asrnn", "cornn", "lipschitz", "noisy", "lem")
 N_EXPONENTS = 32
+HIDDEN_SIZES = (16, 24, 32, 48)
+PREDICTORS = ["prednet", "training_mean", "hyperparameters", "loss_at_epoch"]
 FINAL_CLASSIFIERS = ["lyapunov_mean", "lyapunov_max", "spectrum_pca", "aelle", "logistic_spectrum"]
 PRETRAINED_CLASSIFIERS = [*FINAL_CLASSIFIERS, "loss_at_epoch"]
 
@@ -76,6 +78,7 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
             "low_error": ("network", loss < np.median(loss)),
             "partition": _partition(rng, n_seeds, n),
             "lyapunov_exponent": (("network", "exponent"), exponents),
+            "reconstructed_exponent": (("seed", "network", "exponent"), np.stack([0.9 * exponents] * n_seeds)),
             "lyapunov_mean": ("network", exponents.mean(axis=-1)),
             "lyapunov_max": ("network", exponents.max(axis=-1)),
             "aelle_component": (("seed", "network", "component"), components),
@@ -91,13 +94,82 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
             "seed": np.arange(n_seeds),
             "network": np.arange(n),
             "architecture": ("network", spectra["architecture"].values),
+            "hidden_size": ("network", np.array(HIDDEN_SIZES)[np.arange(n) % len(HIDDEN_SIZES)]),
             "final_loss": ("network", loss),
             "classifier": FINAL_CLASSIFIERS,
             "loss_shift": shifts,
             "example_network": ("example", examples),
             "share_architecture": list(architectures),
         },
-        attrs={"n_networks": n, "n_diverged": 1},
+        attrs={"n_networks": n, "n_diverged": 1, "encoder_widths": [32, 4, 2, 16]},
+    )
+
+
+def make_prednet(n_seeds=2, n_networks=40) -> xr.Dataset:
+    """One network was never held out, one loss is far off."""
+    rng = np.random.default_rng(3)
+    loss = rng.uniform(1.5, 2.5, n_networks)
+    loss[0] = 40.0
+    held_out = loss + rng.normal(0, 0.1, (len(PREDICTORS), n_networks))
+    held_out[:, 1] = np.nan
+    return xr.Dataset(
+        {
+            "held_out_prediction": (("predictor", "network"), held_out),
+            **{
+                name: (("seed", "predictor"), rng.uniform(0.1, 0.5, (n_seeds, len(PREDICTORS))))
+                for name in ("mean_absolute_error", "rms_error", "r_squared")
+            },
+        },
+        coords={
+            "predictor": PREDICTORS,
+            "init_param": ("network", rng.uniform(0.04, 0.4, n_networks)),
+            "hidden_size": ("network", np.array(HIDDEN_SIZES)[np.arange(n_networks) % len(HIDDEN_SIZES)]),
+            "final_loss": ("network", loss),
+        },
+        attrs={"n_networks": n_networks, "n_diverged": 1, "spectrum_epoch": 6, "total_epochs": 15},
+    )
+
+
+def make_asrnn(n_variants=24) -> xr.Dataset:
+    """Spectra and eigenvalues of networks with two eps and two gammas; one diverged, one loss far off."""
+    rng = np.random.default_rng(5)
+    eps = np.array([0.01, 1.0])[np.arange(n_variants) % 2]
+    loss = rng.uniform(0.5, 2.5, (n_variants, 1))
+    loss[4] = 60.0
+    eigenvalues = 1 + eps[:, None] * rng.normal(size=(n_variants, N_EXPONENTS))
+    eigenvalues[6] = np.nan
+    return xr.Dataset(
+        {
+            "eigenvalue_real": (("variant", "eigenvalue"), eigenvalues),
+            "eigenvalue_imaginary": (("variant", "eigenvalue"), eigenvalues[::-1] - 1),
+            "lyapunov_exponent": (("variant", "epoch", "exponent"), -np.sort(-np.log(np.abs(eigenvalues)))[:, None]),
+            "validation_loss": (("variant", "epoch"), loss),
+            "diverged": ("variant", np.arange(n_variants) == 6),
+        },
+        coords={"eps": ("variant", eps), "gamma": ("variant", np.where(np.arange(n_variants) < 12, 0.01, 0.1))},
+    )
+
+
+def make_prednets(n_seeds=2, n_epochs=50) -> xr.Dataset:
+    rng = np.random.default_rng(6)
+    fall = np.exp(-np.arange(n_epochs) / 10)
+    return xr.Dataset(
+        {
+            "validation_error": (
+                ("seed", "feature", "prednet_epoch"),
+                rng.uniform(0.1, 0.3, (max(n_seeds, 2), 2, 1)) + fall,
+            ),
+            "baseline_error": ("seed", rng.uniform(0.5, 0.6, max(n_seeds, 2))),
+            "difference": ("summary", [0.1, -0.1]),
+            "difference_low": ("summary", [0.05, -0.3]),
+            "difference_high": ("summary", [0.15, 0.1]),
+            "better": ("summary", ["spectrum", "undecided"]),
+        },
+        coords={
+            "feature": ["spectrum", "eigenvalues"],
+            "prednet_epoch": np.arange(1, n_epochs + 1),
+            "summary": ["last", "lowest"],
+        },
     )
 
 
@@ -145,6 +217,17 @@ def make_examples() -> xr.Dataset:
     )
 
 
+def make_text() -> xr.Dataset:
+    characters = np.random.default_rng(4).integers(0, 5, (2, 41))
+    return xr.Dataset(
+        {
+            "test_input": (("test_sample", "time"), characters[:, :-1]),
+            "test_target": (("test_sample", "time"), characters[:, 1:]),
+        },
+        coords={"alphabet": ("character", np.array([" ", "\n", "$", "a", "ж"]))},
+    )
+
+
 @pytest.fixture
 def datasets():
     """A function (**sizes) -> all Datasets that the figures of chapter 3 take, by the name of their argument."""
@@ -154,7 +237,11 @@ def datasets():
             "spectra": make_spectra(architectures, n_per_architecture),
             "final": make_final(architectures, n_seeds, n_per_architecture),
             "pretrained": make_pretrained(architectures, n_seeds, n_per_architecture),
+            "prednet": make_prednet(n_seeds),
+            "eigenvalues": make_asrnn(),
+            "prednets": make_prednets(n_seeds),
             "examples": make_examples(),
+            "text": make_text(),
         }
 
     return make

@@ -9,15 +9,36 @@ import pytest
 from matplotlib.figure import Figure
 
 from lyapunov_pkg.plotting import chapter_3
+from lyapunov_pkg.plotting.drawn_from import figure_data, joined
 from lyapunov_pkg.plotting.presentation import ARCHITECTURE_LABELS
 from lyapunov_pkg.plotting.style import save_figure
 from tests.plotting.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 
-FIGURES = ["fig_3_5", "fig_3_9", "fig_3_10", "fig_3_11", "fig_3_12", "fig_3_13", "fig_3_14", "fig_3_15", "fig_3_b3"]
+FIGURES = [
+    *(
+        "fig_3_1",
+        "fig_3_5",
+        "fig_3_6",
+        "fig_3_8",
+        "fig_3_9",
+        "fig_3_10",
+        "fig_3_11",
+        "fig_3_12",
+        "fig_3_13",
+        "fig_3_14",
+    ),
+    *("fig_3_15", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
+]
+OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5"]  # the others show one seed
+STUDIES = ("char_rnn_sizes", "smnist")
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
 
 
 def draw(name: str, datasets: dict) -> Figure:
+    if name == "fig_3_b4":
+        return chapter_3.fig_3_b4(**{study: datasets["final"] for study in STUDIES})
+    if name == "fig_3_3":
+        return chapter_3.fig_3_3(datasets["eigenvalues"])  # which has spectra, too
     function = getattr(chapter_3, name)
     return function(*[datasets[argument] for argument in inspect.signature(function).parameters])
 
@@ -31,10 +52,10 @@ def test_is_complete(name, datasets):
 def test_is_complete_with_one_seed_and_few_architectures(name, datasets):
     fig = draw(name, datasets(architectures=("gru", "lem"), n_seeds=1))
     assert_complete(fig)
-    assert not any("seeds" in text for text in texts(fig))
+    assert not any("of 2 seeds" in text for text in texts(fig))
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name != "fig_3_5"])  # spectra have no seeds
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OVER_SEEDS])
 def test_says_which_seed_is_shown(name, datasets):
     assert any("first of 2 seeds" in text for text in texts(draw(name, datasets())))
 
@@ -121,6 +142,65 @@ def test_fig_3_5_leaves_out_diverged_networks_and_says_if_none_is_left(datasets)
     spectra["diverged"][:] = True
     with pytest.raises(ValueError, match="all 16 networks diverged"):
         chapter_3.fig_3_5(spectra)
+
+
+def test_fig_3_1_names_errors_of_all_predictors_and_leaves_out_who_was_never_held_out(datasets):
+    prednet = datasets()["prednet"]
+    fig = chapter_3.fig_3_1(prednet)
+    true, predicted = fig.axes[:2]
+    assert [sum(len(points.get_offsets()) for points in ax.collections) for ax in (true, predicted)] == [40, 40]
+    finite = [np.isfinite(points.get_offsets()).all(axis=1).sum() for points in predicted.collections]
+    assert sum(finite) == 39
+    for name in ("PredNet", "mean of the training networks", "linear in p and log₂ hidden size"):
+        assert any(text.startswith(f"{name}: ") for text in texts(fig))
+    assert "(b) predicted at 40% of training" in texts(fig)
+
+
+def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_diverged_networks(datasets):
+    networks = datasets()["eigenvalues"]
+    networks["diverged"][18] = True
+    for figure in (chapter_3.fig_3_2, chapter_3.fig_3_3):
+        shown = texts(figure(networks))
+        assert {"(a) ε = 0.01, γ = 0.1: 5 networks", "(b) ε = 1, γ = 0.1: 6 networks"} <= set(shown)
+    drawn = chapter_3.fig_3_2(networks).axes[0].collections
+    chosen = networks.isel(variant=[12, 14, 16, 20, 22])
+    worst = chosen.isel(variant=int(chosen["validation_loss"].values.argmax()))
+    np.testing.assert_allclose(drawn[0].get_offsets()[:, 0], worst["eigenvalue_real"])
+    assert len(drawn) == 5
+
+
+def test_fig_3_4_says_whether_spectra_predict_better(datasets):
+    shown = texts(chapter_3.fig_3_4(datasets()["prednets"]))
+    assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)
+
+
+def test_fig_3_8_shows_the_text_and_shades_its_target(datasets):
+    text = datasets()["text"]
+    ax = chapter_3.fig_3_8(datasets()["final"], text).axes[0]
+    shown = "".join(character.get_text() for character in ax.texts)
+    sequence = np.append(text["test_input"].values[0], text["test_target"].values[0, -1])
+    expected = "".join(text["alphabet"].values[sequence])
+    assert shown == expected.replace(" ", "␣").replace("\n", "↵")
+    shaded = ax.images[0].get_array()
+    assert shaded.sum() == 1 and shaded.flat[len(expected) - 1] == 1
+
+
+def test_fig_3_b4_has_a_column_for_each_study_in_the_order_of_the_chapter(datasets):
+    final = datasets()["final"]
+    fig = chapter_3.fig_3_b4(smnist=final, target_learning=final, char_rnn_sizes=final)
+    headings = [text.split(",")[0] for text in texts(fig) if "test networks" in text]
+    assert headings == ["Target learning", "CharRNN", "SMNIST"]
+    assert len(fig.axes) == 9
+
+
+def test_stores_of_one_schema_are_kept_apart_beside_a_figure(datasets):
+    sets = datasets()
+    merged = joined(
+        figure_data("fig_3_b4", {"smnist": sets["final"], "char_rnn_sizes": sets["final"].isel(network=slice(9))})
+    )
+    assert merged["smnist_f1"].dims == ("smnist_seed", "smnist_classifier")
+    assert merged.sizes["char_rnn_sizes_network"] == 9
+    assert "final_loss" in joined(figure_data("fig_3_9", sets))
 
 
 @pytest.mark.parametrize("name", ["fig_3_5", "fig_3_9", "fig_3_10"])  # between them: lines, images, histograms, points

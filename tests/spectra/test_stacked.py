@@ -34,7 +34,7 @@ def training() -> xr.Dataset:
 
 def test_spectra_are_those_of_the_stored_networks(training: xr.Dataset) -> None:
     sequences = torch.randn(4, 7, 3, generator=torch.Generator().manual_seed(0))
-    settings = SpectraSettings(n_sequences=4, warmup_passes=1, dtype="float64", epochs=[0, 3])
+    settings = SpectraSettings(n_sequences=4, warmup_passes=1, measured_passes=2, dtype="float64", epochs=[0, 3])
     spectra = spectra_of_training(training, sequences, settings, CPU)
     assert spectra.sizes == {"variant": 2, "epoch": 2, "exponent": 8}
     assert spectra["epoch"].values.tolist() == [0, 3]
@@ -48,7 +48,7 @@ def test_spectra_are_those_of_the_stored_networks(training: xr.Dataset) -> None:
             if name.startswith(("layer_", "readout"))
         }
         network = Network.from_params("asrnn", params, eps=0.3)
-        expected = lyapunov_spectrum(network, sequences.repeat(1, 2, 1).double(), state="hidden", warmup=7)
+        expected = lyapunov_spectrum(network, sequences.repeat(1, 3, 1).double(), state="hidden", warmup=7)
         exponents = expected["lyapunov_exponent"].values.reshape(4, 8)
         np.testing.assert_allclose(spectra["lyapunov_exponent"][variant, 1], exponents.mean(0), atol=1e-10)
         np.testing.assert_allclose(spectra["lyapunov_exponent_std"][variant, 1], exponents.std(0), atol=1e-10)

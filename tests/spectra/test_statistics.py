@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lyapunov_pkg.spectra import statistics
 
@@ -95,3 +97,27 @@ def test_errors_name_the_argument(call, message):
 def test_statistics_do_not_import_torch():
     script = "import sys, lyapunov_pkg.spectra.statistics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_interpolation_keeps_both_ends_and_lines() -> None:
+    spectra = np.array([[0.5, -0.5, -1.5], [0.0, -4.0, -4.0]])
+    expected = [[0.5, 0.0, -0.5, -1.0, -1.5], [0.0, -2.0, -4.0, -4.0, -4.0]]
+    np.testing.assert_allclose(statistics.interpolate_spectrum(spectra, 5), expected)
+    np.testing.assert_allclose(statistics.interpolate_spectrum(np.array(expected), 3), spectra)
+    np.testing.assert_array_equal(statistics.interpolate_spectrum([-0.25], 3), [-0.25] * 3)
+
+
+@given(st.integers(1, 70), st.integers(2, 70))
+def test_interpolation_agrees_with_numpy_and_is_exact_at_the_same_length(n: int, length: int) -> None:
+    spectrum = -np.sort(np.random.default_rng(n).normal(size=n))
+    by_numpy = np.interp(np.linspace(0, 1, length), np.linspace(0, 1, n), spectrum)
+    np.testing.assert_allclose(statistics.interpolate_spectrum(spectrum, length), by_numpy, atol=1e-12)
+    if n > 1:
+        np.testing.assert_array_equal(statistics.interpolate_spectrum(spectrum, n), spectrum)
+
+
+def test_spectra_that_cannot_be_interpolated_are_named() -> None:
+    with pytest.raises(ValueError, match="length: got 1"):
+        statistics.interpolate_spectrum([0.0, -1.0], 1)
+    with pytest.raises(ValueError, match="1 are infinite"):
+        statistics.interpolate_spectrum([0.0, -np.inf], 3)

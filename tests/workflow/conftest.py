@@ -43,7 +43,6 @@ SMALL = {
             "shard_size": 8,
             "training": {"epochs": 4},
             "spectra": {"n_sequences": 4},
-            "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
         },
         "char_rnn_initialisation": TINY,
         "char_rnn_regularisation": TINY | {"variants": 4},
@@ -60,8 +59,26 @@ SMALL = {
             "training": {"epochs": 1},
             "flips": {"n_images": 3, "n_draws": 4, "n_flips": [1, 8], "n_averaged": [1, 5]},
         },
-        "char_rnn_sizes": TINY | {"variants": 4, "design": {"lstm": {"hidden_size": {"grid": [3, 4]}}}},
+        "char_rnn_sizes": TINY
+        | {
+            "variants": 6,
+            "design": {"lstm": {"hidden_size": {"grid": [3, 4]}}},
+            "spectra": {"n_sequences": 2, "epochs": [0, 1, 2]},
+            "aelle": {"spectrum_length": 16},
+        },
+        "asrnn": {
+            "hyperparameters": {
+                "hidden_size": 4,
+                "init_param": {"grid": [1, 2, 4]},
+                "learning_rate": {"grid": [0.1, 0.5]},
+            },
+            "design": {"asrnn": {"eps": {"grid": [0.1]}, "gamma": {"grid": [0.1]}}},
+            "training": {"epochs": 2},
+            "spectra": {"n_sequences": 2, "warmup_passes": 1, "measured_passes": 2, "epochs": [2]},
+        },
     },
+    "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
+    "prednet": {"early": {"network": {"epochs": 20}}, "eigenvalues": {"network": {"epochs": 20}}},
 }
 
 RunSnakemake = Callable[..., subprocess.CompletedProcess[str]]

@@ -51,7 +51,7 @@ def jobs(slurm: Slurm, columns: str) -> list[list[str]]:
 def trains(slurm: Slurm, node: str) -> bool:
     """Whether a training job runs on the node."""
     running = jobs(slurm, "%k|%N|%T")
-    return any("train" in comment and (place, state) == (node, "RUNNING") for comment, place, state in running)
+    return any("_train" in comment and (place, state) == (node, "RUNNING") for comment, place, state in running)
 
 
 def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Counter[str]:
@@ -98,7 +98,8 @@ def test_default_targets_are_those_of_a_local_run(slurm: Slurm, finished: Path, 
         assert (tmp_path / path.relative_to(finished)).read_bytes() == path.read_bytes(), path
     for path in (finished / "results/tables").iterdir():
         assert (tmp_path / path.relative_to(finished)).read_text() == path.read_text()
-    assert submitted["rule_aelle_smnist_wildcards_final"] == submitted["rule_aelle_smnist_wildcards_pretrained"] == 1
+    for experiment in ("smnist_final", "smnist_pretrained", "char_rnn_sizes_final"):
+        assert submitted[f"rule_aelle_wildcards_{experiment}"] == 1
     (drawing,) = [comment for comment in submitted if comment.startswith("rule_presentation")]
     assert submitted[drawing] == 1
 

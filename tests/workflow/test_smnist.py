@@ -12,9 +12,11 @@ from lyapunov_pkg.store import open_shards, open_store
 from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
 CHAPTER_2 = ["2_1", "2_2", "2_3", "2_4", "2_5", "2_6", "2_7", "2_8", "2_b1", "2_b2"]
-FIGURES = ["1_1", "1_2", *CHAPTER_2, "3_5", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15", "3_b3"]
-FIGURES += ["4_1", "4_2", "4_3", "4_4", "4_5", "4_b1", "4_c2", "4_d", "extra_clv_alignment"]
-TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b4", "3_d5", "4_1"]
+CHAPTER_3 = ["3_1", "3_2", "3_3", "3_4", "3_5", "3_6", "3_8", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15"]
+CHAPTER_3 += ["3_b2", "3_b3", "3_b4"]
+CHAPTER_4 = ["4_1", "4_2", "4_3", "4_4", "4_5", "4_b1", "4_c2", "4_d", "extra_clv_alignment"]
+FIGURES = ["1_1", "1_2", *CHAPTER_2, *CHAPTER_3, *CHAPTER_4]
+TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b3", "3_b4", "3_d5", "4_1", "extra_prednet"]
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
@@ -42,7 +44,7 @@ def test_a_table_makes_just_what_it_needs(tmp_path: Path, run_snakemake: RunSnak
     result = run_snakemake(tmp_path, "--dry-run", "table_3_2")
     planned = jobs(result.stdout + result.stderr)
     assert planned == {
-        "aelle_smnist": 1,
+        "aelle": 1,
         "smnist_dataset": 1,
         "spectra": 8,
         "table_3_2": 1,

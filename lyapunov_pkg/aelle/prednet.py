@@ -1,0 +1,158 @@
+"""PredNet: a small fully connected network that predicts a network's loss (dissertation, chapter 3, figures 3.1, 3.4).
+
+One hidden layer and a linear output. It takes any numbers that describe a network, its Lyapunov spectrum or the
+eigenvalues of its Jacobian. Several members, one per seed, are trained side by side on a leading axis M; a member's
+initial values come from its own seed, so that its numbers do not depend on who is trained beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.aelle.dense import ArrayLike, checked_samples, initial_parameters, layer_shapes, through, unpack
+from lyapunov_pkg.devices import one_torch_thread
+
+
+@dataclass(frozen=True)
+class PredNetSettings:
+    """Size and training of PredNet.
+
+    Attributes:
+        hidden_size: neurons of the hidden layer, with tanh: 50 for figure 3.1, 10 for figure 3.4.
+        learning_rate: step size of Adam.
+        epochs: steps of Adam, each on the whole training part; the text gives epochs but no batch size.
+        loss_ceiling: the experiments predict larger losses as this one, in the unit of the losses.
+    """
+
+    hidden_size: int = 50
+    learning_rate: float = 1e-4
+    epochs: int = 15_000
+    loss_ceiling: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("hidden_size", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in ("learning_rate", "loss_ceiling"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
+
+
+@dataclass(frozen=True)
+class PredNetHistory:
+    """Mean square errors by member and epoch, each (M, epochs), and the epoch whose state was kept, (M,).
+
+    Training errors are those before the epoch's step, validation errors those after it.
+    """
+
+    train_error: np.ndarray
+    validation_error: np.ndarray
+    best_epoch: np.ndarray
+
+
+@dataclass(frozen=True)
+class PredNet:
+    """M trained PredNets, and the means and standard deviations of their training parts by which numbers are scaled.
+
+    `parameters` holds "prednet.0.weight" (M, d, hidden), "prednet.0.bias" (M, 1, hidden), "prednet.1.weight"
+    (M, hidden, 1) and "prednet.1.bias" (M, 1, 1).
+    """
+
+    parameters: dict[str, Tensor]
+    feature_mean: Tensor
+    feature_scale: Tensor
+    loss_mean: Tensor
+    loss_scale: Tensor
+
+    def predict(self, features: ArrayLike) -> Tensor:
+        """Return the predicted loss (M, n) of features (M, n, d), or of the same (n, d) for every member."""
+        features = (torch.as_tensor(features, dtype=torch.float32) - self.feature_mean) / self.feature_scale
+        return _scaled_prediction(self.parameters, features) * self.loss_scale + self.loss_mean
+
+
+@one_torch_thread()
+def train_prednet(
+    train_features: ArrayLike,
+    train_loss: ArrayLike,
+    validation_features: ArrayLike,
+    validation_loss: ArrayLike,
+    seeds: Sequence[int],
+    settings: PredNetSettings,
+    progress: Callable[[range, str], Sequence[int]] | None = None,
+) -> tuple[PredNet, PredNetHistory]:
+    """Train one PredNet per seed on the mean square error of the loss; the state of lowest validation error is kept.
+
+    Features and losses are scaled to mean 0 and variance 1 over a member's training part, so that a step of Adam means
+    the same whatever the features' unit.
+
+    Args:
+        train_features: (M, n, d), finite.
+        train_loss: (M, n), the losses to predict.
+        validation_features: (M, m, d).
+        validation_loss: (M, m).
+        seeds: M seeds, one per member.
+        settings: size and training.
+        progress: wraps the range of epochs and names the work, e.g. `lyapunov_pkg.progress.progress`.
+
+    Raises:
+        ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
+    """
+    features, loss = checked_samples("train", "features", train_features, train_loss, len(seeds))
+    held_out, held_out_loss = checked_samples(
+        "validation", "features", validation_features, validation_loss, len(seeds)
+    )
+    if features.shape[-1] != held_out.shape[-1]:
+        raise ValueError(
+            f"train_features has {features.shape[-1]} numbers of a sample and validation_features "
+            f"{held_out.shape[-1]}; expected the same"
+        )
+    (feature_mean, feature_scale), (loss_mean, loss_scale) = _scaling(features), _scaling(loss)
+    features, held_out = ((values - feature_mean) / feature_scale for values in (features, held_out))
+    loss, held_out_loss = ((values - loss_mean) / loss_scale for values in (loss, held_out_loss))
+
+    shapes = layer_shapes({"prednet": (features.shape[-1], settings.hidden_size, 1)})
+    flat = initial_parameters(shapes, [torch.Generator().manual_seed(seed) for seed in seeds]).requires_grad_()
+    optimizer = torch.optim.Adam([flat], lr=settings.learning_rate, fused=True)
+    best, best_error = flat.detach().clone(), torch.full((len(seeds),), torch.inf)
+    train_errors, validation_errors = [], []
+    epochs = range(settings.epochs)
+    for _ in epochs if progress is None else progress(epochs, "PredNet"):
+        error = _mean_square_error(unpack(flat, shapes), features, loss)
+        optimizer.zero_grad()
+        error.sum().backward()  # over members: none sees another's gradient, and Adam works element by element
+        optimizer.step()
+        with torch.no_grad():
+            validation_error = _mean_square_error(unpack(flat, shapes), held_out, held_out_loss)
+        best = torch.where((validation_error < best_error)[:, None], flat.detach(), best)
+        best_error = torch.minimum(validation_error, best_error)
+        train_errors.append(error.detach())
+        validation_errors.append(validation_error)
+    unscaled = loss_scale.square()  # of errors, (M, 1)
+    train, validation = ((torch.stack(errors, 1) * unscaled).numpy() for errors in (train_errors, validation_errors))
+    network = PredNet(unpack(best, shapes), feature_mean, feature_scale, loss_mean, loss_scale)
+    return network, PredNetHistory(train, validation, validation.argmin(axis=1))
+
+
+def _scaling(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation over the samples of (M, n, ...); 1 where nothing varies."""
+    mean = values.mean(dim=1, keepdim=True)
+    deviation = values.std(dim=1, correction=0, keepdim=True)
+    negligible = torch.finfo(values.dtype).eps * values.abs().amax(dim=1, keepdim=True)
+    return mean, torch.where(deviation > negligible, deviation, 1.0)
+
+
+def _scaled_prediction(parameters: dict[str, Tensor], features: Tensor) -> Tensor:
+    features = features.expand(len(parameters["prednet.0.weight"]), *features.shape[-2:])
+    return through(parameters, "prednet", features)[..., 0]
+
+
+def _mean_square_error(parameters: dict[str, Tensor], features: Tensor, loss: Tensor) -> Tensor:
+    """Return each member's error (M,) in scaled units."""
+    return (_scaled_prediction(parameters, features) - loss).square().mean(dim=1)
