@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FormatStrFormatter
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from lyapunov_pkg.plotting.panels import (
     ANNOTATION_SIZE,
@@ -423,6 +423,7 @@ def _set_aelle_axes(ax: Axes, points: np.ndarray, include_x: Iterable[float] = (
     """Labels of the AeLLE plane, and limits for `points` (2, ...)."""
     limits = robust_limits(points[0], include_x), robust_limits(points[1])
     ax.set(xlabel=AELLE_PC1, ylabel=AELLE_PC2, xlim=limits[0], ylim=limits[1])
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
 def _example_image(ax: Axes, examples: xr.Dataset) -> None:
