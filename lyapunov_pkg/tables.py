@@ -227,7 +227,8 @@ def table_2_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFram
     frame.attrs["note"] = (
         "At the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
         "transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or fewer "
-        f"than four networks. Near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it."
+        f"than four networks. Near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it. Exponents below "
+        f"{char_rnn.attrs['exponent_floor']:g} nats/step count as it."
     )
     return frame
 

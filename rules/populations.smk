@@ -20,6 +20,9 @@ rule evolution:
         "../workflow_scripts/evolution.py"
 
 
+CORRELATION_SETTINGS = ("n_highlighted", "near_zero", "exponent_floor", "n_resamples")
+
+
 rule correlations:
     input:
         spectra=lambda wildcards: shards("spectra", wildcards.study),
@@ -37,7 +40,7 @@ rule correlations:
         "../envs/workflow.yaml"
     params:
         highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"][wildcards.study],
-        settings={key: config["correlations"][key] for key in ("n_highlighted", "near_zero", "n_resamples")},
+        settings={key: config["correlations"][key] for key in CORRELATION_SETTINGS},
         seed=config["seed"],
         provenance=provenance("correlations.py"),
     script:

@@ -291,15 +291,15 @@ def fig_2_7(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
 def _scatter_highlighted(
     ax: Axes, x: np.ndarray, y: np.ndarray, highlighted: np.ndarray, counted: bool = False
 ) -> None:
-    """Points (x, y), each (network,), in grey, those that are highlighted in their colours; outliers outside.
+    """Points (x, y), each (network,), in grey, those that are highlighted in their colours; other outliers outside.
 
     Where x counts something, and may be zero for nearly all, no x is an outlier.
     """
     ax.scatter(x, y, s=POINT_SIZE, color=OTHERS_COLOR, linewidths=0)
     for color, marker, network in zip(COLORS, SERIES_MARKERS, highlighted, strict=False):
         ax.plot(x[network], y[network], color=color, marker=marker, markersize=5)
-    x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x)
-    ax.set(xlim=x_limits, ylim=robust_limits(y))
+    x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x, include=x[highlighted])
+    ax.set(xlim=x_limits, ylim=robust_limits(y, include=y[highlighted]))
     note_outside(ax, x, y)
 
 

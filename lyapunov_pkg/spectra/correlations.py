@@ -113,7 +113,13 @@ def spanning(values: ArrayLike, count: int) -> NDArray:
 
 
 def performance_correlations(
-    spectra: xr.Dataset, highlighted_by: str, n_highlighted: int, near_zero: float, n_resamples: int, seed: int
+    spectra: xr.Dataset,
+    highlighted_by: str,
+    n_highlighted: int,
+    near_zero: float,
+    exponent_floor: float,
+    n_resamples: int,
+    seed: int,
 ) -> xr.Dataset:
     """Correlate every statistic of the spectrum with performance, both at the epoch of lowest validation loss.
 
@@ -126,6 +132,7 @@ def performance_correlations(
         highlighted_by: name of the statistic.
         n_highlighted: how many networks.
         near_zero: how far from zero, in nats per step, an exponent may be to count as near it.
+        exponent_floor: exponents below it count as it in the statistics; a singular Jacobian's -inf has no mean.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -139,7 +146,8 @@ def performance_correlations(
         ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
     """
     networks = networks_with_spectra(spectra)
-    statistics = spectrum_statistics(networks["lyapunov_exponent"].transpose("network", "epoch", "exponent"), near_zero)
+    exponents = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").clip(min=exponent_floor)
+    statistics = spectrum_statistics(exponents, near_zero)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")
     lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
@@ -167,7 +175,7 @@ def performance_correlations(
     result = result.assign_coords(
         quantity=("pair", [name for name, _ in pairs]), performance=("pair", [name for _, name in pairs])
     )
-    result.attrs |= {"highlighted_by": highlighted_by, "near_zero": near_zero}
+    result.attrs |= {"highlighted_by": highlighted_by, "near_zero": near_zero, "exponent_floor": exponent_floor}
     return describe(result, DESCRIPTIONS)
 
 

@@ -79,7 +79,7 @@ def make_stores(n_char_rnn=24, n_mocap=12, n_epochs=8) -> dict[str, xr.Dataset]:
     char_rnn["validation_loss"][0] = 40.0
     char_rnn["lyapunov_exponent"][1, :, -2:] = -np.inf
     mocap = make_study(n_mocap, n_epochs, classification=False, seed=1)
-    settings = {"n_highlighted": 6, "near_zero": 0.1, "n_resamples": 100, "seed": 0}
+    settings = {"n_highlighted": 6, "near_zero": 0.1, "exponent_floor": -20.0, "n_resamples": 100, "seed": 0}
     return {
         "layers": make_layers(4),
         "regimes": make_regimes(),
@@ -162,6 +162,9 @@ def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
             np.testing.assert_array_equal(line.get_ydata(), networks["lyapunov_exponent"][network])
             (point,) = [line for line in scatter.lines if line.get_color() == color]
             assert point.get_ydata() == at_best["validation_loss"].values[network]
+            left, right = scatter.get_xlim()
+            bottom, top = scatter.get_ylim()
+            assert left < point.get_xdata() < right and bottom < point.get_ydata() < top
 
 
 def test_fig_2_8_grows_opaque_with_the_epoch(stores):

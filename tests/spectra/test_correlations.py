@@ -17,7 +17,9 @@ from tests.spectra.synthetic import make_study
 
 
 def correlate(spectra: xr.Dataset, by: str = "maximum_exponent", n_highlighted: int = 6) -> xr.Dataset:
-    return performance_correlations(spectra, by, n_highlighted, near_zero=0.2, n_resamples=200, seed=1)
+    return performance_correlations(
+        spectra, by, n_highlighted, near_zero=0.2, exponent_floor=-20.0, n_resamples=200, seed=1
+    )
 
 
 def test_of_a_line_is_one_and_of_a_monotone_curve_is_one_in_ranks():
@@ -114,3 +116,14 @@ def test_wrong_settings_and_spectra_are_named():
     spectra["best_epoch"][0] = 5
     with pytest.raises(ValueError, match="expected epoch 5 among them"):
         correlate(spectra.isel(epoch=slice(5)))
+
+
+def test_singular_jacobians_count_as_the_floor() -> None:
+    study = make_study(8)
+    study["lyapunov_exponent"][..., -1] = -np.inf
+    found = correlate(study)
+    floored = study.copy(deep=True)
+    floored["lyapunov_exponent"][..., -1] = -20.0
+    expected = correlate(floored)
+    xr.testing.assert_equal(found["spectrum_statistic"], expected["spectrum_statistic"])
+    assert np.isneginf(found["lyapunov_exponent"].values).any()  # shown as they are
