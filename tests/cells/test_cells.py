@@ -136,7 +136,7 @@ def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_t
 
 @pytest.mark.parametrize("g", [0.0, -1.0, math.inf, math.nan])
 def test_rank_one_refuses_a_gain_out_of_range(g):
-    with pytest.raises(ValueError, match=r"init_param of rank_one, the gain g, is .*; expected a finite number above 0"):
+    with pytest.raises(ValueError, match=r"the gain g, is .*; expected a finite number above 0"):
         make_cell("rank_one", 1, 20).init_params(g, torch.Generator())
 
 
