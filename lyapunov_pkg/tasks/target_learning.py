@@ -32,6 +32,6 @@ def four_sines(n_samples: int, generator: torch.Generator) -> Tensor:
         raise ValueError(f"n_samples is {n_samples}; expected at least {fewest}, to tell apart the sines of a target")
     frequencies = torch.randint(1, LARGEST_FREQUENCY + 1, (N_SINES, 1), generator=generator)
     divisors = torch.randint(1, LARGEST_DIVISOR + 1, (N_SINES, 1), generator=generator)
-    phase = 2 * math.pi * frequencies * torch.arange(n_samples, dtype=torch.float64) / n_samples
+    phase = frequencies * (2 * math.pi / n_samples * torch.arange(n_samples, dtype=torch.float64))
     signal = (torch.sin(phase) / divisors).sum(0)
     return signal / signal.abs().max()

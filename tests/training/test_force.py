@@ -72,13 +72,19 @@ def test_a_free_run_is_the_cell_with_its_loop_closed_and_leaves_the_network_alon
     assert run.error == pytest.approx(np.mean(errors))
 
 
-def test_learning_brings_the_output_to_the_target():
-    network, learner, target = start(variant(init_param=1.3, hidden_size=100))
-    untrained = run_freely(network, target, 1).error
-    assert untrained == pytest.approx(np.abs(target).mean())  # the weights of the output are zero
-    errors = [np.abs(learn_target(network, learner, target, 2) - target).mean() for _ in range(6)]
-    assert errors[0] < untrained / 3
-    assert run_freely(network, target, 1).error < untrained / 2
+def test_networks_learn_their_targets_and_keep_to_them():
+    untrained, learning, free = [], [], []
+    for index in range(5):
+        own = variant(index, init_param=1.3, hidden_size=200)
+        network, learner = initial_network(*initial_params(own), own)
+        target = four_sines(600, own.generator("target")).numpy()
+        untrained.append(run_freely(network, target, 1).error)
+        assert untrained[-1] == pytest.approx(np.abs(target).mean())  # the weights of the output are zero
+        outputs = [learn_target(network, learner, target, 2) for _ in range(6)]
+        learning.append(np.abs(outputs[-1] - target).mean())
+        free.append(run_freely(network, target, 1).error)
+    assert np.median(learning) < np.median(untrained) / 5
+    assert np.median(free) < np.median(untrained) / 2
 
 
 def test_what_is_stored(tmp_path):
@@ -119,7 +125,7 @@ def test_results_depend_on_neither_company_nor_threads_nor_kept_epochs():
 
 
 def test_a_variant_that_diverges_is_kept_and_flagged():
-    store = train_force([variant(0), variant(1, learning_rate=1e308)], SETTINGS)
+    store = train_force([variant(0), variant(1, init_param=1e39)], SETTINGS)
     assert store["diverged"].values.tolist() == [False, True]
     assert np.isfinite(store["validation_loss"].values[0]).all()
 
