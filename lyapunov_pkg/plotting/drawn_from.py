@@ -26,6 +26,7 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "fig_3_5": {"spectra": ("lyapunov_exponent", "validation_loss", "diverged")},
     "fig_3_6": {"final": (*EMBEDDING, "f1", "lyapunov_exponent", "reconstructed_exponent")},
+    "fig_3_7": {"final": EMBEDDING, "free_runs": ("target", "free_output", "validation_loss", "diverged")},
     "fig_3_8": {"final": EMBEDDING, "text": ("test_input", "test_target", "alphabet")},
     "fig_3_9": {"final": EMBEDDING, "examples": ("test_input", "test_label")},
     "fig_3_10": {"pretrained": (*EMBEDDING, "f1")},
@@ -34,9 +35,10 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_3_13": {"final": (*EMBEDDING, "shifted_component")},
     "fig_3_14": {"final": (*EMBEDDING, "lyapunov_exponent", "shifted_exponent", "example_network")},
     "fig_3_15": {"final": (*EMBEDDING, "zero_loss_component", "zero_loss_exponent")},
+    "fig_3_b1": {"final": STATISTICS},
     "fig_3_b2": {"final": STATISTICS},
     "fig_3_b3": {"final": STATISTICS},
-    "fig_3_b4": {"char_rnn_sizes": STATISTICS, "smnist": STATISTICS},
+    "fig_3_b4": {"target_learning": STATISTICS, "char_rnn_sizes": STATISTICS, "smnist": STATISTICS},
 }
 
 
