@@ -13,10 +13,10 @@ from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
 FIGURES = [
     *("1_1", "1_2"),
-    *("3_1", "3_2", "3_3", "3_4", "3_5", "3_6", "3_8", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15"),
-    *("3_b2", "3_b3", "3_b4"),
+    *("3_1", "3_2", "3_3", "3_4", "3_5", "3_6", "3_7", "3_8", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14", "3_15"),
+    *("3_b1", "3_b2", "3_b3", "3_b4"),
 ]
-TABLES = ["3_1", "3_2", "3_3", "3_a1", "3_b3", "3_b4", "3_d5", "extra_prednet"]
+TABLES = ["3_1", "3_2", "3_3", "3_a1", "3_b2", "3_b3", "3_b4", "3_d5", "extra_prednet"]
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
