@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from lyapunov_pkg.training.design import entry_settings, study_problems, suggestion
+from lyapunov_pkg.training.design import entry_settings, level_ends, study_problems, suggestion
 
 
 class ConfigurationError(ValueError):
@@ -47,6 +47,7 @@ def explain(error: ValidationError) -> list[str]:
     if error.validator == "required":
         return [f"{key} lacks {name}" for name in error.validator_value if name not in error.instance]
     allowed = {
+        "const": str,
         "enum": lambda value: "one of " + ", ".join(map(str, value)),
         "type": lambda value: " or ".join([value] if isinstance(value, str) else value),
         "minimum": lambda value: f"at least {value}",
@@ -78,6 +79,8 @@ def cross_checks(configuration: Mapping[str, Any], cells: Mapping[str, Iterable[
         later = [epoch for epoch in study.get("spectra", {}).get("epochs") or [] if epoch > epochs]
         if later:
             problems.append(f"{path}.spectra.epochs has {later[0]}; expected at most {path}.training.epochs = {epochs}")
+    if not problems:
+        problems = target_learning_problems(configuration["studies"]["target_learning"])
     problems = problems or gradient_problems(configuration["studies"])
     text = configuration["char_rnn"]["data"]
     if text["source"] == "file" and text["path"] is None:
@@ -140,3 +143,35 @@ def gradient_problems(studies: Mapping[str, Any]) -> list[str]:
         )
         if value > available
     ]
+
+
+def target_learning_problems(study: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the study of target learning, beyond what could be wrong with any design."""
+    problems, path, training, spectra = [], "studies.target_learning", study["training"], study["spectra"]
+    for entry in study["design"]:
+        settings = entry_settings(study, entry)
+        if settings["architecture"] != "rank_one":
+            problems.append(f"{path}.design.{entry} is of {settings['architecture']}; expected rank_one")
+        gain, _ = level_ends(settings["init_param"])
+        if gain <= 0:
+            problems.append(f"{path}.design.{entry}.init_param, the gain g, goes down to {gain}; expected above 0")
+        (density, _), (size, _) = (level_ends(settings.get(name, 1)) for name in ("density", "hidden_size"))
+        if size * density < 1:
+            problems.append(
+                f"{path}: hidden_size {size} with density {density} is {size * density:.2g} connections a unit; "
+                "expected at least 1"
+            )
+    stored = [*training["kept_epochs"], training["epochs"]]
+    for key, epochs in (("training.kept_epochs", training["kept_epochs"]), ("spectra.epochs", spectra["epochs"] or [])):
+        expected = range(training["epochs"] + 1) if key == "training.kept_epochs" else stored
+        problems += [
+            f"{path}.{key} has {epoch}; expected one of {', '.join(map(str, expected))}"
+            for epoch in epochs
+            if epoch not in expected
+        ]
+    if spectra["n_sequences"] > training["n_starts"]:
+        problems.append(
+            f"{path}.spectra.n_sequences is {spectra['n_sequences']}; expected at most {path}.training.n_starts = "
+            f"{training['n_starts']}"
+        )
+    return problems

@@ -96,6 +96,12 @@ DISSERTATION_B4 = {
     "spectrum_pca": (0.608, 0.608, 0.608),
     "aelle": (0.859, 0.859, 0.859),
 }
+DISSERTATION_B2 = {
+    "lyapunov_mean": (0.702, 0.709, 0.705),
+    "lyapunov_max": (0.501, 0.506, 0.504),
+    "spectrum_pca": (0.706, 0.700, 0.703),
+    "aelle": (0.721, 0.728, 0.724),
+}
 DISSERTATION_B3 = {
     "lyapunov_mean": (0.836, 0.833, 0.834),
     "lyapunov_max": (0.860, 0.858, 0.859),
@@ -284,6 +290,11 @@ def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         row |= dict(zip(columns, ours, strict=True))
         rows.append(row | {f"{column}_dissertation": number for column, number in zip(columns, printed, strict=True)})
     return pd.DataFrame(rows)
+
+
+def table_3_b2(final: xr.Dataset) -> pd.DataFrame:
+    """Target learning: scores on the test networks of classifiers of the trained networks' spectra, by medians."""
+    return _scores_of_classifiers(final, DISSERTATION_B2)
 
 
 def table_3_b3(final: xr.Dataset) -> pd.DataFrame:

@@ -56,9 +56,16 @@ ASRNN_FIGURES = {
     "fig_3_3": {"spectra": shards("spectra", "asrnn")},
     "fig_3_4": {"prednets": "results/aelle/asrnn_eigenvalue_prednets.zarr.zip"},
 }
-FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES | SIZES_FIGURES | ASRNN_FIGURES | GRADIENT_FIGURES
+TARGET_LEARNING = {"final": "results/aelle/target_learning_final.zarr.zip"}
+TARGET_LEARNING_FIGURES = {
+    "fig_3_7": {**TARGET_LEARNING, "free_runs": shards("training", "target_learning")},
+    "fig_3_b1": TARGET_LEARNING,
+}
+FIGURE_STORES = LORENZ_FIGURES | CHAPTER_2_FIGURES | SMNIST_FIGURES | SIZES_FIGURES | ASRNN_FIGURES
+FIGURE_STORES |= TARGET_LEARNING_FIGURES | GRADIENT_FIGURES
 # A column for each study.
-FIGURE_STORES["fig_3_b4"] = {name: f"results/aelle/{name}_final.zarr.zip" for name in ("char_rnn_sizes", "smnist")}
+STUDIES_OF_CHAPTER_3 = ("target_learning", "char_rnn_sizes", "smnist")
+FIGURE_STORES["fig_3_b4"] = {name: f"results/aelle/{name}_final.zarr.zip" for name in STUDIES_OF_CHAPTER_3}
 FIGURES.extend(FIGURE_STORES)
 
 

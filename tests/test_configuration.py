@@ -89,6 +89,27 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("prednet.early.training_share", 0.2, "char_rnn_sizes.spectra.epochs is [0, 6, 15]; expected 3 among them"),
         ("prednet.eigenvalues.n_seeds", 1, "prednet.eigenvalues.n_seeds is 1; expected at least 2"),
         ("studies.asrnn.spectra.epochs", [0], "studies.asrnn.spectra.epochs is [0]; expected 20 among them, or null"),
+        (
+            "studies.target_learning.design.rank_one.init_param",
+            {"uniform": [0, 2]},
+            "studies.target_learning.design.rank_one.init_param, the gain g, goes down to 0; expected above 0",
+        ),
+        (
+            "studies.target_learning.hyperparameters.hidden_size",
+            8,
+            "studies.target_learning: hidden_size 8 with density 0.1 is 0.8 connections a unit; expected at least 1",
+        ),
+        ("studies.target_learning.hyperparameters.density", 0.005, "is 0.64 connections a unit; expected at least 1"),
+        (
+            "studies.target_learning.design",
+            {"rnn": {"init_param": 1}},
+            "hyperparameters.dt: rnn has no hyperparameter 'dt'",
+        ),
+        ("studies.target_learning.training.n_samples", 10, "training.n_samples is 10; expected at least 11"),
+        ("studies.target_learning.training.kept_epochs", [0, 16], "kept_epochs has 16; expected one of 0, 1, 2"),
+        ("studies.target_learning.spectra.epochs", [0], "spectra.epochs has 0; expected one of 15"),
+        ("studies.target_learning.spectra.n_sequences", 11, "spectra.n_sequences is 11; expected at most studies.targ"),
+        ("studies.target_learning.task", "smnist", "task is 'smnist'; expected target_learning"),
         ("lorenz.short_run.step_size", 0.5, "lorenz.short_run.step_size is 0.5; expected at most 0.05"),
         (
             "lorenz.long_run.n_trajectory",

@@ -176,6 +176,13 @@ def test_table_3_b3_is_beside_char_rnns_numbers():
     assert frame["f1_dissertation"].tolist() == [0.834, 0.877]
 
 
+def test_table_3_b2_is_beside_target_learnings_numbers():
+    frame = tables.table_3_b2(final())
+    assert frame["f1_mean"].tolist() == tables.table_3_b4(final())["f1_mean"].tolist()
+    assert frame["f1_dissertation"].tolist() == [0.705, 0.724]
+    assert frame["recall_dissertation"].tolist() == [0.702, 0.721]
+
+
 def test_table_extra_prednet_has_small_errors_in_thousandths():
     frame = tables.table_extra_prednet(prednet())
     assert frame["predictor"].tolist() == ["PredNet", "mean of the training networks"]
@@ -225,7 +232,7 @@ def test_every_table_can_be_written(tmp_path):
     experiment = pretrained([0.2, 0.4])
     frames = [tables.table_3_1(experiment), tables.table_3_2(experiment), tables.table_3_3(experiment)]
     frames += [tables.table_3_a1(groups), tables.table_3_b4(final()), tables.table_3_d5(final())]
-    frames += [tables.table_3_b3(final()), tables.table_extra_prednet(prednet())]
+    frames += [tables.table_3_b2(final()), tables.table_3_b3(final()), tables.table_extra_prednet(prednet())]
     for number, frame in enumerate(frames):
         csv, markdown = tmp_path / f"{number}.csv", tmp_path / f"{number}.md"
         tables.write_table(frame, csv, markdown)

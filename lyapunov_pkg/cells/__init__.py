@@ -17,6 +17,7 @@ CELLS = {
     "lipschitz": "LipschitzRNN",
     "noisy": "NoisyRNN",
     "lem": "LEM",
+    "rank_one": "RankOneRNN",
 }
 """Architecture, which is also the name of its module here, and its class."""
 

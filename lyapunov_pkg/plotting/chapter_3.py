@@ -73,6 +73,8 @@ VERDICTS = {
     "eigenvalues": "eigenvalues predict better",
     "undecided": "no difference to be told",
 }
+EXAMPLE_QUANTILES = {"low": 0.1, "middle": 0.5, "high": 0.9}  # of the errors of free runs
+EXAMPLE_SPACING = 3.2  # from one signal to the next; targets are in [-1, 1]
 TEXT_ROWS, TEXT_COLUMNS = 10, 10  # of characters of an example
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
 
@@ -353,6 +355,21 @@ def _draw_autoencoder(ax: Axes, network: xr.Dataset, widths: Sequence[int]) -> N
 
 
 @rc_context(PAPER_STYLE)
+def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
+    """Free runs of low, middle and high error, AeLLE of the test networks by error with PC1's median, and of all
+    networks by g.
+
+    `final` is the final experiment's Dataset, `free_runs` the training store (target and free_output (variant, time),
+    validation_loss (variant, epoch), diverged (variant)).
+    """
+
+    def by_gain(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        scatter_by_level(ax, x, y, final["init_param"].values, "g")
+
+    return _aelle_beside_an_example(final, free_runs, _example_free_runs, by_gain, columns=4)
+
+
+@rc_context(PAPER_STYLE)
 def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
     """A text of the task, AeLLE of the test networks by error with PC1's median, and of all networks by hidden size.
 
@@ -431,6 +448,25 @@ def _example_image(ax: Axes, examples: xr.Dataset) -> None:
     steps, features = image.shape
     ax.imshow(image, cmap="gray_r", extent=(0.5, features + 0.5, steps + 0.5, 0.5))
     ax.set(xlabel="input feature (column)", ylabel="time step (row)", title=f"(a) an input; its label: {label}")
+
+
+def _example_free_runs(ax: Axes, free_runs: xr.Dataset) -> None:
+    """Target and output over the last period of free runs whose errors are certain quantiles of all, one below
+    another."""
+    error = free_runs["validation_loss"].isel(epoch=-1).where(~free_runs["diverged"]).values
+    time = np.arange(free_runs.sizes["time"])
+    for row, (name, share) in enumerate(EXAMPLE_QUANTILES.items()):
+        shown = int(np.nanargmin(np.abs(error - np.nanquantile(error, share))))
+        target, output = (free_runs[signal].values[shown] for signal in ("target", "free_output"))
+        height = -EXAMPLE_SPACING * row
+        ax.plot(time, target + height, color="0.6", linewidth=2.5, label="target")
+        ax.plot(time, output + height, color="black", linewidth=0.8, label="free run")
+        label = f"{name} error: {error[shown]:.2f}"
+        ax.text(0, height + EXAMPLE_SPACING / 2, label, fontsize=ANNOTATION_SIZE, va="center")
+    bottom = -EXAMPLE_SPACING * (len(EXAMPLE_QUANTILES) - 0.5)
+    ax.set(xlabel="time step", yticks=[], ylim=(bottom, 0.65 * EXAMPLE_SPACING), title="(a) last period of free runs")
+    ax.spines["left"].set_visible(False)
+    legend_under(ax, columns=2)
 
 
 def _example_text(ax: Axes, text: xr.Dataset) -> None:
@@ -622,6 +658,12 @@ def fig_3_15(final: xr.Dataset) -> Figure:
     spectra.set_title(f"(b) {len(decoded)} decoded spectra of predicted loss zero")
     legend_below(fig, (embedding,), columns=5)
     return fig
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_b1(final: xr.Dataset) -> Figure:
+    """Target learning: LE mean and max, first components of the spectra, and AeLLE of the test networks by error."""
+    return _statistics_and_aelle(final)
 
 
 @rc_context(PAPER_STYLE)

@@ -157,9 +157,17 @@ def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tupl
 
 
 def legend_under(ax: Axes, columns: int) -> None:
-    """The legend of one panel, under its axis label."""
+    """The legend of one panel, under its axis label, with each label once."""
+    handles = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     below_label = ScaledTranslation(0, -28 / 72, ax.get_figure().dpi_scale_trans)  # 28 points
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below_label, ncols=columns)
+    ax.legend(
+        handles.values(),
+        handles.keys(),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + below_label,
+        ncols=columns,
+    )
 
 
 def legend_below(fig: Figure, axes: Iterable[Axes], columns: int) -> None:

@@ -16,6 +16,7 @@ ARCHITECTURE_LABELS = {
     "lipschitz": "Lipschitz RNN",
     "noisy": "Noisy RNN",
     "lem": "LEM",
+    "rank_one": "rank-1 RNN",
 }
 
 # In the order of chapter 3's figures.

@@ -9,6 +9,7 @@ import torch
 
 from lyapunov_pkg.cells import CELLS, make_cell
 from lyapunov_pkg.cells.base import sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.rank_one import closed_loop
 
 HIDDEN_SIZE = 4
 
@@ -30,7 +31,7 @@ def test_slopes_keep_relative_accuracy_in_float32(a):
     assert sigmoid_slope(torch.tensor(a, dtype=torch.float32)).item() == pytest.approx(exact_sigmoid, rel=1e-5)
 
 
-@pytest.mark.parametrize("architecture", CELLS)
+@pytest.mark.parametrize("architecture", [name for name in CELLS if name != "rank_one"])
 def test_weights_are_uniform_on_minus_p_to_p_without_biases(architecture):
     cell = make_cell(architecture, 30, 40)
     params = cell.init_params(0.7, torch.Generator().manual_seed(3))
@@ -103,6 +104,62 @@ def test_lem_state_is_y_then_z_and_the_last_block_acts_on_the_new_z():
     z_next = z / 2  # both steps are sigmoid(0) = 1/2, and z relaxes to tanh(0)
     expected = torch.cat([y / 2 + torch.tanh(z_next @ w_y.T) / 2, z_next], dim=-1)
     torch.testing.assert_close(cell.step(params, state, torch.zeros(3, 1).double()), expected)
+
+
+def test_rank_one_weights_are_sparse_normal_and_feedback_uniform():
+    cell = make_cell("rank_one", 1, 200, density=0.05)
+    params = cell.init_params(1.5, torch.Generator().manual_seed(3))
+    connections = params["recurrent_weight"][params["recurrent_weight"] != 0]
+    assert len(connections) == 0.05 * 200**2
+    assert connections.std().item() == pytest.approx(1.5 / math.sqrt(0.05 * 200), rel=0.05)
+    feedback = params["input_weight"]
+    assert feedback.shape == (200, 1)
+    assert feedback.abs().max() <= 1
+    assert feedback.std().item() == pytest.approx(1 / math.sqrt(3), rel=0.1)
+
+
+def test_rank_one_forgets_the_rate_of_before_and_leaks():
+    cell = make_cell("rank_one", 1, HIDDEN_SIZE, dt=0.2)
+    params, state = zero_params(cell), state_of(cell)
+    m = params["recurrent_weight"] = torch.randn(HIDDEN_SIZE, HIDDEN_SIZE, dtype=torch.float64)
+    params["input_weight"] = torch.ones(HIDDEN_SIZE, 1, dtype=torch.float64)
+    x = state[:, :HIDDEN_SIZE]
+    expected = 0.8 * x + 0.2 * (torch.tanh(x) @ m.T + 0.7)
+    found = cell.step(params, state, torch.full((3, 1), 0.7).double())
+    torch.testing.assert_close(found, torch.cat([expected, torch.tanh(x)], dim=-1))
+
+
+def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_that_map():
+    """Jacobian of the dissertation: (1 - dt) I + dt (M + w_f w_o) diag(sech² x), by automatic differentiation."""
+    cell = make_cell("rank_one", 1, 12, density=0.5)
+    params = {name: value.double() for name, value in cell.init_params(1.5, torch.Generator().manual_seed(0)).items()}
+    readout, state = torch.randn(12, dtype=torch.float64), state_of(cell)[:1]
+    closed = closed_loop(params, readout)
+
+    def step(x):
+        return cell.step(params, torch.cat([x, x]), (torch.tanh(x) @ readout).reshape(1))[:12]
+
+    x = state[0, :12]
+    by_autograd = torch.autograd.functional.jacobian(step, x)
+    connections = params["recurrent_weight"] + torch.outer(params["input_weight"][:, 0], readout)
+    written = 0.9 * torch.eye(12) + 0.1 * connections / torch.cosh(x).square()
+    nothing = torch.zeros(1, 1).double()
+    torch.testing.assert_close(cell.step(closed, state, nothing)[0, :12], step(x))
+    torch.testing.assert_close(cell.jacobian(closed, state, nothing, reduced=True)[0], by_autograd)
+    torch.testing.assert_close(by_autograd, written)
+
+
+@pytest.mark.parametrize("g", [0.0, -1.0, math.inf, math.nan])
+def test_rank_one_refuses_a_gain_out_of_range(g):
+    with pytest.raises(ValueError, match=r"the gain g, is .*; expected a finite number above 0"):
+        make_cell("rank_one", 1, 20).init_params(g, torch.Generator())
+
+
+def test_rank_one_refuses_a_density_that_leaves_no_connection():
+    with pytest.raises(ValueError, match=r"density 0\.1 of 2 x 2 connections is none"):
+        make_cell("rank_one", 1, 2).init_params(1.5, torch.Generator())
+    with pytest.raises(ValueError, match="density of rank_one is 0; expected above 0, at most 1"):
+        make_cell("rank_one", 1, 20, density=0)
 
 
 def test_asrnn_jacobian_without_diffusion_is_the_identity_plus_a_skew_matrix_at_rest():

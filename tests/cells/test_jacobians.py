@@ -21,6 +21,7 @@ SETTINGS = {
     "lipschitz": ("lipschitz", dict(dt=0.3, beta_A=0.6, beta_W=0.9, gamma_A=0.2, gamma_W=0.1, alpha=0.7)),
     "noisy": ("noisy", {"dt": 0.2}),
     "lem": ("lem", {"dt": 0.8}),
+    "rank_one": ("rank_one", {"dt": 0.3}),
 }
 
 
@@ -114,7 +115,7 @@ def test_leading_axes_change_nothing(cell):
         torch.testing.assert_close(together[variant], alone, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("architecture", CELLS)
+@pytest.mark.parametrize("architecture", [name for name in CELLS if name != "rank_one"])  # linear in its input
 def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(architecture):
     cell = make_cell(architecture, 1, 3)
     sizes = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in cell.parameter_shapes().items()}
@@ -144,7 +145,8 @@ def with_noise(cell: Cell, lead: tuple[int, ...]) -> Tensor | None:
 def pull_back(cell, prepared, linearization, cotangents) -> tuple[Tensor, dict[int, Tensor]]:
     """The transposed derivative of a step applied to a covector: gradients by the state and by each argument."""
     weights = cell.argument_weights(prepared)
-    after, before = list(cotangents.split(HIDDEN_SIZE, dim=-1)), [0.0] * cell.states
+    after = list(cotangents.split(HIDDEN_SIZE, dim=-1))
+    before = [torch.zeros_like(block) for block in after]
     by_argument = [0.0] * len(cell.arguments)
     for target in range(cell.states):
         for (i, g), slope in linearization.slopes.items():

@@ -94,6 +94,7 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
             "seed": np.arange(n_seeds),
             "network": np.arange(n),
             "architecture": ("network", spectra["architecture"].values),
+            "init_param": ("network", 1.1 + np.arange(n) % 10 / 10),
             "hidden_size": ("network", np.array(HIDDEN_SIZES)[np.arange(n) % len(HIDDEN_SIZES)]),
             "final_loss": ("network", loss),
             "classifier": FINAL_CLASSIFIERS,
@@ -228,6 +229,21 @@ def make_text() -> xr.Dataset:
     )
 
 
+def make_free_runs() -> xr.Dataset:
+    """A training store of target learning: errors 0.1, 0.2, ..., 1.1, and a network that diverged, of error 0."""
+    errors = np.array([[0.1 * n] for n in range(1, 12)] + [[0.0]])
+    phase = 2 * np.pi * np.arange(40) / 40
+    target = np.sin(phase * np.arange(1, 13)[:, None] / 3)
+    return xr.Dataset(
+        {
+            "target": (("variant", "time"), target.astype(np.float32)),
+            "free_output": (("variant", "time"), (target + errors).astype(np.float32)),
+            "validation_loss": (("variant", "epoch"), errors),
+            "diverged": ("variant", np.arange(12) == 11),
+        }
+    )
+
+
 @pytest.fixture
 def datasets():
     """A function (**sizes) -> all Datasets that the figures of chapter 3 take, by the name of their argument."""
@@ -242,6 +258,7 @@ def datasets():
             "prednets": make_prednets(n_seeds),
             "examples": make_examples(),
             "text": make_text(),
+            "free_runs": make_free_runs(),
         }
 
     return make

@@ -19,6 +19,7 @@ FIGURES = [
         "fig_3_1",
         "fig_3_5",
         "fig_3_6",
+        "fig_3_7",
         "fig_3_8",
         "fig_3_9",
         "fig_3_10",
@@ -27,10 +28,10 @@ FIGURES = [
         "fig_3_13",
         "fig_3_14",
     ),
-    *("fig_3_15", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
+    *("fig_3_15", "fig_3_b1", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
 ]
 OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5"]  # the others show one seed
-STUDIES = ("char_rnn_sizes", "smnist")
+STUDIES = ("target_learning", "char_rnn_sizes", "smnist")
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
 
 
@@ -174,6 +175,19 @@ def test_fig_3_4_says_whether_spectra_predict_better(datasets):
     assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)
 
 
+def test_fig_3_7_shows_free_runs_whose_errors_are_low_middle_and_high(datasets):
+    sets = datasets()
+    runs = sets["free_runs"]  # errors 0.1, 0.2, ..., 1.1, and a network that diverged with an error of 0
+    ax = chapter_3.fig_3_7(sets["final"], runs).axes[0]
+    assert [text.get_text() for text in ax.texts] == [
+        f"{name} error: {error}" for name, error in (("low", "0.20"), ("middle", "0.60"), ("high", "1.00"))
+    ]
+    targets, outputs = (ax.lines[first::2] for first in (0, 1))
+    for row, shown in enumerate((1, 5, 9)):
+        below = targets[row].get_ydata() - outputs[row].get_ydata()
+        np.testing.assert_allclose(below, runs["target"].values[shown] - runs["free_output"].values[shown], atol=1e-6)
+
+
 def test_fig_3_8_shows_the_text_and_shades_its_target(datasets):
     text = datasets()["text"]
     ax = chapter_3.fig_3_8(datasets()["final"], text).axes[0]
@@ -196,10 +210,10 @@ def test_fig_3_b4_has_a_column_for_each_study_in_the_order_of_the_chapter(datase
 def test_stores_of_one_schema_are_kept_apart_beside_a_figure(datasets):
     sets = datasets()
     merged = joined(
-        figure_data("fig_3_b4", {"smnist": sets["final"], "char_rnn_sizes": sets["final"].isel(network=slice(9))})
+        figure_data("fig_3_b4", {study: sets["final"].isel(network=slice(7 + n)) for n, study in enumerate(STUDIES)})
     )
     assert merged["smnist_f1"].dims == ("smnist_seed", "smnist_classifier")
-    assert merged.sizes["char_rnn_sizes_network"] == 9
+    assert [merged.sizes[f"{study}_network"] for study in STUDIES] == [7, 8, 9]
     assert "final_loss" in joined(figure_data("fig_3_9", sets))
 
 

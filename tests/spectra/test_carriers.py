@@ -51,6 +51,8 @@ def assert_they_agree(steps: StepCarrier, kernels: KernelCarrier, x: Tensor) -> 
 @pytest.mark.parametrize("reduced", [True, False], ids=["hidden", "full"])
 @pytest.mark.parametrize("n_sequences", [3, 19], ids=["one by one", "in groups"])
 def test_every_cell(architecture, n_layers, reduced, n_sequences):
+    if architecture == "rank_one" and not reduced:
+        pytest.skip("half of its full state is a function of the other half: no angles there to compare")
     stacked = network(architecture, n_layers=n_layers)
     rows = stacked.reduced_size if reduced else stacked.state_size
     assert_they_agree(*carriers(stacked, n_sequences, rows, min(rows, 7)), inputs(n_sequences))

@@ -76,6 +76,12 @@ SMALL = {
             "training": {"epochs": 2},
             "spectra": {"n_sequences": 2, "warmup_passes": 1, "measured_passes": 2, "epochs": [2]},
         },
+        "target_learning": {
+            "hyperparameters": {"hidden_size": 10},
+            "variants": 1,
+            "training": {"epochs": 2, "n_samples": 60, "free_epochs": 1, "n_starts": 2},
+            "spectra": {"n_sequences": 2, "n_steps": 20},
+        },
     },
     "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
     "prednet": {"early": {"network": {"epochs": 20}}, "eigenvalues": {"network": {"epochs": 20}}},

@@ -120,7 +120,7 @@ def test_range_of_one_architecture_redoes_that_architecture(repository: Path, pl
 
 def test_more_variants_are_new_shards(repository: Path, plan: Plan) -> None:
     _, files = plan(repository, changed("variants", 12))
-    new = {f"smnist/{architecture}/1.zarr.zip" for architecture in CELLS}
+    new = {f"smnist/{architecture}/1.zarr.zip" for architecture in CELLS if architecture != "rank_one"}
     for stage in ("training", "spectra"):
         assert {name.removeprefix(f"{stage}/") for name in files if name.startswith(stage)} == new
 

@@ -1,0 +1,127 @@
+"""The random rate network whose feedback FORCE trains: one rank of its connectivity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
+
+
+@dataclass(frozen=True)
+class RankOneRNN(Cell):
+    """Rate network with fixed random connections (dissertation, chapter 3; Sussillo and Abbott 2009).
+
+        x_t = (1 - dt) x_{t-1} + dt (M r_{t-1} + w_f z_{t-1}),    r = tanh(x)
+        J = (1 - dt) I + dt M diag(sech² x_{t-1})
+
+    M is `recurrent_weight`, w_f `input_weight`: the input z is what is fed back, the network's own output w_o·r or
+    another signal in its place. With the loop closed (`closed_loop`) the map is autonomous, and its connections are
+    M + w_f w_o, a random matrix and one trained rank.
+
+    M acts on r, not on x, so a step begins with r = tanh(x_{t-1}): the state is (x, r), x the hidden units. The r of
+    before is not used, and the network's own Jacobian is the reduced one here, dx_t/dx_{t-1}; the full one has a zero
+    row of exponents besides.
+    """
+
+    name: ClassVar[str] = "rank_one"
+    states: ClassVar[int] = 2
+    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=1, drive=0, after=True),)
+
+    dt: float = 0.1
+    """Time step, in time constants of a unit."""
+    density: float = 0.1
+    """Share of M's entries that are not zero."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and hyperparameters out of range."""
+        super().__post_init__()
+        for name in ("dt", "density"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} of rank_one is {getattr(self, name)!r}; expected above 0, at most 1")
+
+    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
+        """Draw M and w_f as the dissertation does (catalogue of chapter 3, target learning).
+
+        A share `density` of M's entries, at random places, is normal with standard deviation g / sqrt(density H); the
+        others are zero. w_f is uniform on [-1, 1] whatever g.
+
+        Args:
+            init_param: g, the gain of the connections; without feedback activity dies out for g < 1 and is chaotic
+                for g well above 1.
+            generator: random stream on the CPU; the numbers (float32) depend on it alone.
+
+        Raises:
+            ValueError: g is not a finite number above 0, or there are so few units that no entry is left.
+        """
+        if not (math.isfinite(init_param) and init_param > 0):
+            raise ValueError(f"init_param of rank_one, the gain g, is {init_param!r}; expected a finite number above 0")
+        size = self.hidden_size
+        n_connections = round(self.density * size**2)
+        if n_connections == 0:
+            raise ValueError(
+                f"density {self.density} of {size} x {size} connections is none; expected more units or more of them"
+            )
+        places = torch.randperm(size**2, generator=generator)[:n_connections]
+        recurrent = torch.zeros(size**2)
+        scale = init_param / math.sqrt(self.density * size)
+        recurrent[places] = scale * torch.randn(n_connections, generator=generator)
+        feedback = torch.empty(size, self.input_size).uniform_(-1, 1, generator=generator)
+        return {"input_weight": feedback, "recurrent_weight": recurrent.view(size, size)}
+
+    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.argument_weights`."""
+        return (prepared["recurrent_weight"],)
+
+    def updates(self, noisy: bool = False) -> tuple[Update, ...]:
+        """See `Cell.updates`."""
+        constants = (self.dt, 1 - self.dt)
+        return (
+            Update(target=1, arguments=(), blocks=(0,), value=_rate, slopes=_rate_slopes),
+            Update(target=0, arguments=(0,), blocks=(0,), value=_leak, slopes=_leak_slopes, constants=constants),
+        )
+
+
+def closed_loop(params: Params, readout: Tensor) -> Params:
+    """Return the parameters of the autonomous network that feeds its own output z = w_o·r back to itself.
+
+    Args:
+        params: of a `RankOneRNN`, with or without leading axes.
+        readout: w_o (*lead, H), or (*lead, F, H) for F outputs that are fed back.
+
+    Returns:
+        `recurrent_weight` M + w_f w_o, and `input_weight` zero.
+    """
+    feedback = params["input_weight"]
+    if readout.ndim < feedback.ndim:
+        readout = readout.unsqueeze(-2)
+    return {
+        "input_weight": torch.zeros_like(feedback),
+        "recurrent_weight": params["recurrent_weight"] + feedback @ readout,
+    }
+
+
+def _rate(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (x,) = blocks
+    return tanh(x)
+
+
+def _rate_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (x,) = blocks
+    return (), (tanh_slope(x),)
+
+
+def _leak(arguments: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = arguments
+    (x,) = blocks
+    dt, rest = constants
+    return rest * x + dt * a
+
+
+def _leak_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    dt, rest = constants
+    return (dt,), (rest,)

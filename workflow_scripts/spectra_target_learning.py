@@ -1,0 +1,18 @@
+from dataclasses import asdict
+
+import torch
+
+from lyapunov_pkg.devices import choose_device
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.spectra.free_runs import spectra_of_free_runs
+from lyapunov_pkg.spectra.stacked import SpectraSettings
+from lyapunov_pkg.store import open_store, save_store
+
+with logging_to(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    asked = dict(snakemake.params.spectra)
+    n_steps, settings = asked.pop("n_steps"), SpectraSettings(**asked)
+    device = choose_device(snakemake.params.device)
+    spectra = spectra_of_free_runs(open_store(snakemake.input.training), n_steps, settings, device)
+    job = " ".join([snakemake.rule, *snakemake.wildcards])
+    save_store(spectra, snakemake.output[0], {"job": job, "spectra": asdict(settings) | {"n_steps": n_steps}})

@@ -1,0 +1,17 @@
+from dataclasses import asdict
+
+import torch
+
+from lyapunov_pkg.progress import logging_to
+from lyapunov_pkg.store import save_store
+from lyapunov_pkg.training.force import ForceSettings, train_force
+from lyapunov_pkg.training.variants import design_variants
+
+with logging_to(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, group = snakemake.params, snakemake.wildcards.group
+    variants = design_variants("target_learning", group, params.design, params.indices, params.seed)
+    settings = ForceSettings(**params.training)
+    job = " ".join([snakemake.rule, *snakemake.wildcards])
+    configuration = {"job": job, "design": params.design, "training": asdict(settings), "seed": params.seed}
+    save_store(train_force(variants, settings), snakemake.output[0], configuration)
