@@ -704,7 +704,7 @@ def fig_3_b4(**finals: xr.Dataset) -> Figure:
         for ax, plane in zip(column, PLANES, strict=True):
             _scatter_plane(ax, data, plane)
             ax.set_title(_f1_of_plane(data, plane))
-        heading = f"{STUDY_LABELS.get(study, study)}, {held_out(data).sizes['network']} test networks{seeds}"
+        heading = f"{STUDY_LABELS.get(study, study)}\n{held_out(data).sizes['network']} test networks{seeds}"
         column[0].set_title(f"{heading}\n{_f1_of_plane(data, PLANES[0])}")
     legend_below(fig, axes.flat, columns=3)
     return fig

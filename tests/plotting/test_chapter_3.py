@@ -202,7 +202,7 @@ def test_fig_3_8_shows_the_text_and_shades_its_target(datasets):
 def test_fig_3_b4_has_a_column_for_each_study_in_the_order_of_the_chapter(datasets):
     final = datasets()["final"]
     fig = chapter_3.fig_3_b4(smnist=final, target_learning=final, char_rnn_sizes=final)
-    headings = [text.split(",")[0] for text in texts(fig) if "test networks" in text]
+    headings = [text.split("\n")[0] for text in texts(fig) if "test networks" in text]
     assert headings == ["Target learning", "CharRNN", "SMNIST"]
     assert len(fig.axes) == 9
 
