@@ -703,9 +703,9 @@ def fig_3_b4(**finals: xr.Dataset) -> Figure:
         data, seeds = first_seed(finals[study])
         for ax, plane in zip(column, PLANES, strict=True):
             _scatter_plane(ax, data, plane)
-            ax.set_title(_f1_of_plane(data, plane))
+            ax.set_title(_f1_of_plane(data, plane), fontsize=NOTE_SIZE)
         heading = f"{STUDY_LABELS.get(study, study)}\n{held_out(data).sizes['network']} test networks{seeds}"
-        column[0].set_title(f"{heading}\n{_f1_of_plane(data, PLANES[0])}")
+        column[0].set_title(f"{heading}\n{_f1_of_plane(data, PLANES[0])}", fontsize=NOTE_SIZE)
     legend_below(fig, axes.flat, columns=3)
     return fig
 
