@@ -118,6 +118,20 @@ def test_range_of_one_architecture_redoes_that_architecture(repository: Path, pl
     }
 
 
+def test_target_learning_is_a_study_like_the_others(repository: Path, plan: Plan) -> None:
+    configuration = copy.deepcopy(SMALL)
+    configuration["studies"]["target_learning"]["training"]["epochs"] = 3
+    rules, _ = plan(repository, configuration)
+    assert rules == {
+        "train_target_learning": 1,
+        "spectra_target_learning": 1,
+        "aelle": 1,
+        "draw_figure": 3,
+        "write_table": 1,
+        "all": 1,
+    }
+
+
 def test_more_variants_are_new_shards(repository: Path, plan: Plan) -> None:
     _, files = plan(repository, changed("variants", 12))
     new = {f"smnist/{architecture}/1.zarr.zip" for architecture in CELLS if architecture != "rank_one"}
