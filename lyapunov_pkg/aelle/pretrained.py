@@ -73,7 +73,8 @@ def pretrained_experiment(
         raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
     networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=slice(n_epochs))
     partition = split_networks(networks.sizes["network"], fractions, seeds)
-    _, latent, history = train_on_split(networks, partition, seeds, settings, progress)
+    autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
+    predicted_loss = autoencoder.predict(latent).numpy().reshape(len(seeds), networks.sizes["network"], n_epochs)
     latent = latent.numpy().reshape(len(seeds), networks.sizes["network"], n_epochs, -1)
     n_components = stored_components(networks, partition, settings)
     members = [
@@ -85,6 +86,7 @@ def pretrained_experiment(
     variables = {
         "partition": (("seed", "network"), partition),
         "best_epoch": ("seed", history.best_epoch),
+        "predicted_loss": (("seed", "network", "epoch"), predicted_loss),
         "aelle_component": (per_sample, np.stack(aelle)),
         "spectrum_component": (per_sample, np.stack(spectrum)),
         "orthant_f1": (("seed", "n_components", "epoch"), np.stack(orthant_f1)),
@@ -97,7 +99,8 @@ def pretrained_experiment(
     result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(
         variables | verdict_variables(verdicts, by_epoch=True)
     )
-    return describe(result.assign_coords(coordinates), DESCRIPTIONS)
+    of_loss = {"predicted_loss": (networks["final_loss"].attrs["units"], "predicted final validation loss")}
+    return describe(result.assign_coords(coordinates), DESCRIPTIONS | of_loss)
 
 
 def _one_seed(
