@@ -125,6 +125,9 @@ def epoch_problems(configuration: Mapping[str, Any]) -> list[str]:
             f"aelle.pretrained_epochs is {pretrained}; expected at most studies.smnist.training.epochs + 1 = "
             f"{last['smnist'] + 1}"
         )
+    later = [epoch for epoch in configuration["pruning"]["epochs"] if epoch >= pretrained]
+    if later:
+        problems.append(f"pruning.epochs has {later[0]}; expected less than aelle.pretrained_epochs = {pretrained}")
     return problems
 
 

@@ -18,6 +18,7 @@ import xarray as xr
 from lyapunov_pkg.plotting.presentation import (
     ARCHITECTURE_LABELS,
     CLASSIFIER_LABELS,
+    CRITERION_LABELS,
     PREDICTOR_LABELS,
     RANKING_LABELS,
     SERIES_NAMES,
@@ -178,6 +179,13 @@ COLUMN_LABELS = {
     "mean_absolute_error": "mean absolute error [nats]",
     "rms_error": "RMS error [nats]",
     "r_squared": "R²",
+    "pool_size": "networks started",
+    "criterion": "stopped by",
+    "budget": "training [epochs]",
+    "best_loss": "final loss of the best survivor [nats]",
+    "better_in_pool": "better ones stopped [%]",
+    "saved": "saved for the same loss [%]",
+    "saved_in_all": "saved, with the training of AeLLE's networks [%]",
 }
 
 
@@ -324,6 +332,19 @@ def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
             row |= _mean_and_spread(error, prednet[error].sel(predictor=predictor).values)
         rows.append(row)
     return _with_note(rows, prednet, "split and PredNet")
+
+
+def table_extra_pruning(pruning: xr.Dataset) -> pd.DataFrame:
+    """The best survivors of successive halving, by pool size and by what networks are stopped by, and what is saved."""
+    rows = []
+    for size in pruning["pool_size"].values:
+        for criterion in in_display_order(pruning["criterion"].values, CRITERION_LABELS):
+            found = pruning.sel(pool_size=size, criterion=criterion)
+            row = {"pool_size": int(size), "criterion": CRITERION_LABELS[criterion], "budget": int(found["budget"])}
+            for name in ("best_loss", "better_in_pool", "saved", "saved_in_all"):
+                row |= _mean_and_spread(name, found[name].values)
+            rows.append(row)
+    return _with_note(rows, pruning)
 
 
 def table_3_d5(final: xr.Dataset) -> pd.DataFrame:

@@ -24,6 +24,26 @@ rule aelle:
         "../workflow_scripts/aelle.py"
 
 
+rule pruning:
+    input:
+        pretrained="results/aelle/{study}_pretrained.zarr.zip",
+    output:
+        "results/aelle/{study}_pruning.zarr.zip",
+    cache: "omit-software"
+    log:
+        "results/logs/aelle/{study}_pruning.log",
+    threads: 1
+    resources:
+        **job_resources("pruning"),
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=config["pruning"],
+        provenance=provenance("pruning.py"),
+    script:
+        "../workflow_scripts/pruning.py"
+
+
 rule prednet:
     input:
         spectra=lambda wildcards: shards("spectra", wildcards.study),

@@ -13,6 +13,7 @@ SMNIST_FIGURES = {
     "fig_3_14": FINAL,
     "fig_3_15": FINAL,
     "fig_3_b3": FINAL,
+    "fig_extra_pruning": {"pruning": "results/aelle/smnist_pruning.zarr.zip"},
 }
 LORENZ_FIGURES = {name: {"lorenz": "results/systems/lorenz.zarr.zip"} for name in ("fig_1_1", "fig_1_2")}
 ESTIMATOR = {"estimator": "results/networks/estimator.zarr.zip"}

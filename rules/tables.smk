@@ -2,6 +2,7 @@
 
 STUDY_TABLES = {
     "table_extra_prednet": {"prednet": "results/aelle/char_rnn_sizes_prednet.zarr.zip"},
+    "table_extra_pruning": {"pruning": "results/aelle/smnist_pruning.zarr.zip"},
     "table_3_b2": TARGET_LEARNING,
     "table_3_b3": SIZES,
     "table_3_1": PRETRAINED,

@@ -132,6 +132,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("char_rnn.data.sequence_length", 1, "char_rnn.data.sequence_length is 1; expected at least 2"),
         ("mocap.data.trials", ["13-29"], "mocap.data.trials.0 is '13-29'; expected text that matches ^[0-9]+_[0-9]+$"),
         ("mocap.data.source", "amc", "mocap.data.source is 'amc'; expected one of synthetic, cmu"),
+        ("pruning.epochs", [0, 6], "pruning.epochs has 6; expected less than aelle.pretrained_epochs = 6"),
         ("aelle.pretrained_epochs", 12, "expected at most studies.smnist.training.epochs + 1 = 11"),
     ],
 )

@@ -183,6 +183,26 @@ def test_table_3_b2_is_beside_target_learnings_numbers():
     assert frame["recall_dissertation"].tolist() == [0.702, 0.721]
 
 
+def pruning():
+    """Halving of pools of 8 and 16, with two seeds."""
+    by_pool = ("seed", "criterion", "pool_size")
+    values = np.arange(8.0).reshape(2, 2, 2)
+    variables = {name: (by_pool, values) for name in ("best_loss", "better_in_pool", "saved", "saved_in_all")}
+    return xr.Dataset(
+        variables | {"budget": ("pool_size", [14, 28])},
+        coords={"seed": [0, 1], "criterion": ["random", "aelle"], "pool_size": [8, 16]},
+        attrs={"n_networks": 60, "n_diverged": 1},
+    )
+
+
+def test_table_extra_pruning_has_a_row_for_each_pool_size_and_criterion():
+    frame = tables.table_extra_pruning(pruning())
+    assert frame["pool_size"].tolist() == [8, 8, 16, 16]
+    assert frame["criterion"].tolist() == ["AeLLE's prediction", "chance"] * 2
+    assert frame["budget"].tolist() == [14, 14, 28, 28]
+    assert frame["saved_mean"].tolist() == [4, 2, 5, 3]  # over seeds: values 0 to 7 by seed, criterion and size
+
+
 def test_table_extra_prednet_has_small_errors_in_thousandths():
     frame = tables.table_extra_prednet(prednet())
     assert frame["predictor"].tolist() == ["PredNet", "mean of the training networks"]
@@ -232,7 +252,12 @@ def test_every_table_can_be_written(tmp_path):
     experiment = pretrained([0.2, 0.4])
     frames = [tables.table_3_1(experiment), tables.table_3_2(experiment), tables.table_3_3(experiment)]
     frames += [tables.table_3_a1(groups), tables.table_3_b4(final()), tables.table_3_d5(final())]
-    frames += [tables.table_3_b2(final()), tables.table_3_b3(final()), tables.table_extra_prednet(prednet())]
+    frames += [
+        tables.table_extra_pruning(pruning()),
+        tables.table_3_b2(final()),
+        tables.table_3_b3(final()),
+        tables.table_extra_prednet(prednet()),
+    ]
     for number, frame in enumerate(frames):
         csv, markdown = tmp_path / f"{number}.csv", tmp_path / f"{number}.md"
         tables.write_table(frame, csv, markdown)

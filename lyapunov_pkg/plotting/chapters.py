@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EXTRA = {"fig_extra_clv_alignment": 4, "table_extra_prednet": 3}
+EXTRA = {"fig_extra_pruning": 3, "fig_extra_clv_alignment": 4, "table_extra_prednet": 3, "table_extra_pruning": 3}
 """Figures and tables that the dissertation has not, by the chapter whose they add to."""
 
 

@@ -63,6 +63,9 @@ DRAWN_FROM: dict[str, dict[str, tuple[str, ...]]] = {
     "fig_4_b1": {"participation": ("participation_ratio", "batch_loss")},
     "fig_4_c2": {"alignment": ALIGNMENT},
     "fig_4_d": {"flips": OUTPUTS},
+    "fig_extra_pruning": {
+        "pruning": ("best_loss", "budget", "complete_loss", "complete_budget", "saved", "saved_in_all")
+    },
     "fig_extra_clv_alignment": {"alignment": ALIGNMENT},
 }
 

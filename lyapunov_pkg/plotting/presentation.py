@@ -60,6 +60,12 @@ RANKING_LABELS = {
     "random": "random",
 }
 
+CRITERION_LABELS = {
+    "aelle": "AeLLE's prediction",
+    "loss_at_epoch": "loss so far",
+    "random": "chance",
+}
+
 PREDICTOR_LABELS = {
     "prednet": "PredNet",
     "training_mean": "mean of the training networks",

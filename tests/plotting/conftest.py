@@ -229,6 +229,28 @@ def make_text() -> xr.Dataset:
     )
 
 
+def make_pruning(n_seeds=2) -> xr.Dataset:
+    """Savings of -50 to 60 %; 40 complete trainings."""
+    rng = np.random.default_rng(5)
+    sizes, criteria = [8, 16, 32], ["aelle", "loss_at_epoch", "random"]
+    by_pool = ("seed", "criterion", "pool_size")
+    shape = (n_seeds, len(criteria), len(sizes))
+    variables = {name: (by_pool, rng.uniform(-50, 60, shape)) for name in ("saved", "saved_in_all")}
+    complete = np.sort(rng.uniform(0.1, 1, (n_seeds, 40)))[:, ::-1]
+    return xr.Dataset(
+        variables
+        | {
+            "best_loss": (by_pool, rng.uniform(0.1, 1, shape)),
+            "better_in_pool": (by_pool, rng.uniform(0, 50, shape)),
+            "budget": ("pool_size", np.array([14, 28, 56])),
+            "complete_loss": (("seed", "n_complete"), complete),
+            "complete_budget": ("n_complete", 10 * np.arange(1, 41)),
+        },
+        coords={"seed": np.arange(n_seeds), "criterion": criteria, "pool_size": sizes},
+        attrs={"n_networks": 60, "n_diverged": 1},
+    )
+
+
 def make_free_runs() -> xr.Dataset:
     """A training store of target learning: errors 0.1, 0.2, ..., 1.1, and a network that diverged, of error 0."""
     errors = np.array([[0.1 * n] for n in range(1, 12)] + [[0.0]])
@@ -259,6 +281,7 @@ def datasets():
             "examples": make_examples(),
             "text": make_text(),
             "free_runs": make_free_runs(),
+            "pruning": make_pruning(n_seeds),
         }
 
     return make

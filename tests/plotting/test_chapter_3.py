@@ -28,9 +28,9 @@ FIGURES = [
         "fig_3_13",
         "fig_3_14",
     ),
-    *("fig_3_15", "fig_3_b1", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
+    *("fig_extra_pruning", "fig_3_15", "fig_3_b1", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
 ]
-OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5"]  # the others show one seed
+OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5", "fig_extra_pruning"]  # the others show one seed
 STUDIES = ("target_learning", "char_rnn_sizes", "smnist")
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
 
@@ -197,6 +197,16 @@ def test_fig_3_8_shows_the_text_and_shades_its_target(datasets):
     assert shown == expected.replace(" ", "␣").replace("\n", "↵")
     shaded = ax.images[0].get_array()
     assert shaded.sum() == 1 and shaded.flat[len(expected) - 1] == 1
+
+
+def test_fig_extra_pruning_draws_every_criterion_and_what_aelle_has_cost(datasets):
+    fig = chapter_3.fig_extra_pruning(datasets()["pruning"])
+    names = ("AeLLE's prediction", "loss so far", "chance")
+    for label in (*(f"halving by {name}" for name in names), "none is stopped"):
+        assert texts(fig).count(label) == 1
+    assert len(fig.axes[0].containers) == 3
+    assert len(fig.axes[1].containers) == 4
+    assert [tick.get_text() for tick in fig.axes[1].get_xticklabels()] == ["8", "16", "32"]
 
 
 def test_fig_3_b4_has_a_column_for_each_study_in_the_order_of_the_chapter(datasets):

@@ -84,6 +84,7 @@ SMALL = {
         },
     },
     "aelle": {"n_seeds": 2, "pretrained_epochs": 3, "autoencoder": {"epochs_per_stage": 20}},
+    "pruning": {"pool_sizes": [4, 16], "n_draws": 20},
     "prednet": {"early": {"network": {"epochs": 20}}, "eigenvalues": {"network": {"epochs": 20}}},
 }
 

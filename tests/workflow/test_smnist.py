@@ -12,41 +12,12 @@ from lyapunov_pkg.store import open_shards, open_store
 from tests.workflow.conftest import SMALL, RunSnakemake, jobs
 
 CHAPTER_2 = ["2_1", "2_2", "2_3", "2_4", "2_5", "2_6", "2_7", "2_8", "2_b1", "2_b2"]
-CHAPTER_3 = [
-    "3_1",
-    "3_2",
-    "3_3",
-    "3_4",
-    "3_5",
-    "3_6",
-    "3_7",
-    "3_8",
-    "3_9",
-    "3_10",
-    "3_11",
-    "3_12",
-    "3_13",
-    "3_14",
-    "3_15",
-]
-CHAPTER_3 += ["3_b1", "3_b2", "3_b3", "3_b4"]
+CHAPTER_3 = ["3_1", "3_2", "3_3", "3_4", "3_5", "3_6", "3_7", "3_8", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14"]
+CHAPTER_3 += ["extra_pruning", "3_15", "3_b1", "3_b2", "3_b3", "3_b4"]
 CHAPTER_4 = ["4_1", "4_2", "4_3", "4_4", "4_5", "4_b1", "4_c2", "4_d", "extra_clv_alignment"]
 FIGURES = ["1_1", "1_2", *CHAPTER_2, *CHAPTER_3, *CHAPTER_4]
-TABLES = [
-    "2_a1",
-    "2_a2",
-    "2_correlations",
-    "3_1",
-    "3_2",
-    "3_3",
-    "3_a1",
-    "3_b2",
-    "3_b3",
-    "3_b4",
-    "3_d5",
-    "4_1",
-    "extra_prednet",
-]
+TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b2", "3_b3", "3_b4", "3_d5"]
+TABLES += ["4_1", "extra_prednet", "extra_pruning"]
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
