@@ -57,6 +57,9 @@ def moved_frames(network: Network, inputs: Tensor) -> list[Tensor]:
     return moved
 
 
+TRAINED = [name for name in CELLS if name != "rank_one"]  # which learns otherwise
+
+
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Network]:
     """Of each architecture two networks of 24 units, of small and of large weights, before and after training."""
@@ -71,10 +74,11 @@ def networks() -> dict[str, Network]:
             "test_label": ("test_sample", labels),
         }
     )
+    settings = {"hidden_size": 24, "init_param": {"uniform": [0.1, 1.0]}, "learning_rate": 0.01}
     found = {}
-    for architecture in CELLS:
-        variants = design_variants("test", architecture, 24, (0.1, 1.0), range(2), seed=0)
-        store = train_variants(variants, dataset, TrainingSettings(3, 16, 0.01), torch.device("cpu"))
+    for architecture in TRAINED:
+        variants = design_variants("test", architecture, settings | {"architecture": architecture}, range(2), seed=0)
+        store = train_variants(variants, dataset, TrainingSettings(3, 16, "last"), torch.device("cpu"))
         for name, epoch in (("untrained", 0), ("trained", 3)):
             params = {
                 key: torch.from_numpy(value.values[:, epoch])
@@ -85,7 +89,7 @@ def networks() -> dict[str, Network]:
     return found
 
 
-@pytest.mark.parametrize("which", [f"{cell} {when}" for cell in CELLS for when in ("untrained", "trained")])
+@pytest.mark.parametrize("which", [f"{cell} {when}" for cell in TRAINED for when in ("untrained", "trained")])
 def test_log_r_of_jacobians_in_float32_is_as_good_as_lapacks_and_better(networks, which):
     network = networks[which]
     for matrices in moved_frames(network, random(0, 16, 8, 3).float()):
