@@ -115,7 +115,6 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
             "n_networks": pretrained.attrs["n_networks"],
             "n_diverged": pretrained.attrs["n_diverged"],
             "n_test": len(tests[0]),
-            "n_learnt_from": pretrained.sizes["network"] - len(tests[0]),
             "total_epochs": total,
             "epochs": list(settings.epochs),
         },

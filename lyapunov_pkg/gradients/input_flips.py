@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
-from lyapunov_pkg.spectra.stacked import stored_network
+from lyapunov_pkg.spectra.stacked import best_position, stored_network
 from lyapunov_pkg.store import describe
 
 RANKINGS = ("expansion", "gradient", "intensity")
@@ -70,9 +70,9 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     Raises:
         ValueError: more images, flips or exponents are asked for than there are, or every variant diverged.
     """
-    network, variant, epoch = best_network(training)
+    variant, epoch = best_position(training)
+    network = stored_network(training, variant, epoch).to(dtype=torch.float64)
     _check(network, dataset, settings)
-    network = network.to(dtype=torch.float64)
     inputs = torch.from_numpy(dataset["test_input"].values[: settings.n_images]).double()
     labels = torch.from_numpy(dataset["test_label"].values[: settings.n_images])
     generator = torch.Generator().manual_seed(seed)
@@ -87,28 +87,16 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     n_pixels = inputs.shape[1]
     draws = torch.rand(settings.n_draws, *inputs.shape[:2], generator=generator).argsort(-1)
 
-    ranked, random, up = [], [], []
-    for count in progress(settings.n_flips, "flips, number of pixels"):
-        choices = {name: order[None, :, :count] for name, order in orders.items()} | {"random": draws[..., :count]}
-        flipped = {name: flip(inputs, places) for name, places in choices.items()}
-        losses = {name: sequence_losses(network, values, labels) for name, values in flipped.items()}
-        ranked.append(torch.cat([losses[name] for name in RANKINGS]))
-        random.append(losses["random"].mT)
-        up.append([(values > inputs).sum().item() / (len(values) * len(inputs) * count) for values in flipped.values()])
-
-    shown = orders["expansion"][None, :, : settings.n_flips_shown]
-    shown_draws = draws[: settings.n_draws_shown, :, : settings.n_flips_shown]
-    shown_inputs = torch.cat([inputs[None], flip(inputs, shown), flip(inputs, shown_draws)])
-    logits = torch.stack([network.forward(each, last_only=True)[0] for each in shown_inputs], dim=1)
-
+    ranked, random, up = _losses_by_flips(network, inputs, labels, orders, draws, settings.n_flips)
+    shown_input, logits = _shown(network, inputs, orders["expansion"], draws, settings)
     local = finite_time_exponents(network, inputs[:1], n_exponents=max(settings.n_averaged)).isel(variant=0, sequence=0)
     result = xr.Dataset(
         {
             "loss": ("image", sequence_losses(network, inputs[None], labels)[0]),
-            "loss_ranked": (("n_flips", "ranking", "image"), torch.stack(ranked)),
-            "loss_random": (("n_flips", "image", "draw"), torch.stack(random)),
-            "up_share": (("n_flips", "ranking"), np.array(up)[:, :-1]),
-            "up_share_random": ("n_flips", np.array(up)[:, -1]),
+            "loss_ranked": (("n_flips", "ranking", "image"), ranked),
+            "loss_random": (("n_flips", "image", "draw"), random),
+            "up_share": (("n_flips", "ranking"), up[:, :-1]),
+            "up_share_random": ("n_flips", up[:, -1]),
             "log_expansion": (("image", "time"), exponents),
             "mean_log_r": (
                 ("n_averaged", "time"),
@@ -116,7 +104,7 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
             ),
             "running_exponent": ("time", running_exponents(local)[:, 0].values),
             "input": (("image", "time"), inputs[..., 0]),
-            "shown_input": (("image", "time"), shown_inputs[1, ..., 0]),
+            "shown_input": (("image", "time"), shown_input),
             "logits": (("image", "choice", "class"), logits),
             "label": ("image", labels),
             "pixel": ("time", dataset["pixel"].values),
@@ -172,17 +160,40 @@ DESCRIPTIONS = {
 }
 
 
-def best_network(training: xr.Dataset) -> tuple[Network, int, int]:
-    """Return the network of the lowest validation loss of all variants and epochs, with its variant and epoch.
+def _losses_by_flips(
+    network: Network,
+    inputs: Tensor,
+    labels: Tensor,
+    orders: Mapping[str, Tensor],
+    draws: Tensor,
+    n_flips: Sequence[int],
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Losses with more and more pixels flipped, by rank (n_flips, ranking, B) and at random (n_flips, B, draw); and of
+    each, random last, the share of flips from 0 to 1, (n_flips, ranking + 1).
 
-    Raises:
-        ValueError: every variant diverged.
+    `orders` are the pixels of each ranking (B, T), `draws` random orders (draw, B, T).
     """
-    losses = training["validation_loss"].where(~training["diverged"]).values
-    if np.isnan(losses).all():
-        raise ValueError(f"all {len(losses)} variants diverged; expected one that did not")
-    variant, epoch = (int(index) for index in np.unravel_index(np.nanargmin(losses), losses.shape))
-    return stored_network(training, variant, epoch), variant, epoch
+    ranked, random, up = [], [], []
+    for count in progress(n_flips, "flips, number of pixels"):
+        choices = {name: order[None, :, :count] for name, order in orders.items()} | {"random": draws[..., :count]}
+        flipped = {name: flip(inputs, places) for name, places in choices.items()}
+        losses = {name: sequence_losses(network, values, labels) for name, values in flipped.items()}
+        ranked.append(torch.cat([losses[name] for name in RANKINGS]))
+        random.append(losses["random"].mT)
+        up.append([(values > inputs).sum().item() / (len(values) * len(inputs) * count) for values in flipped.values()])
+    return torch.stack(ranked), torch.stack(random), np.array(up)
+
+
+def _shown(
+    network: Network, inputs: Tensor, order: Tensor, draws: Tensor, settings: FlipSettings
+) -> tuple[Tensor, Tensor]:
+    """Inputs (B, T) with the first pixels of an order (B, T) flipped, and outputs (B, choice, class) of the inputs as
+    they are, of those, and of random flips."""
+    places = order[None, :, : settings.n_flips_shown]
+    random_places = draws[: settings.n_draws_shown, :, : settings.n_flips_shown]
+    shown = torch.cat([inputs[None], flip(inputs, places), flip(inputs, random_places)])
+    logits = torch.stack([network.forward(each, last_only=True)[0] for each in shown], dim=1)
+    return shown[1, ..., 0], logits
 
 
 def _check(network: Network, dataset: xr.Dataset, settings: FlipSettings) -> None:

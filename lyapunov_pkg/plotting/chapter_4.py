@@ -34,6 +34,7 @@ RANKING_LOOKS = {
     "intensity": ("#CC79A7", "^"),
     "random": ("#E69F00", "D"),
 }
+CHOICE_LABELS = {"none": "as it is", "expansion": "flipped at the largest R values"}
 RANDOM_COLORS = ("#B2182B", "#D6604D", "#F4A582", "#FDDB9D")  # red to yellow, as in the text's figure 4.5
 
 
@@ -284,9 +285,7 @@ def _outputs(flips: xr.Dataset, images: Sequence[int]) -> Figure:
             ax.spines[:].set_visible(False)
         width = 0.85 / flips.sizes["choice"]
         for index, (choice, color) in enumerate(colors.items()):
-            name = {"none": "as it is", "expansion": "flipped at the largest R values"}.get(
-                choice, f"flipped at {choice}"
-            )
+            name = CHOICE_LABELS.get(choice, choice.replace("random", "random flips,"))
             x = flips["class"].values + (index - (len(colors) - 1) / 2) * width
             bars.bar(x, of_image["logits"].sel(choice=choice), width, color=color, label=name)
         bars.axhline(0, color="0.6", linewidth=0.6)

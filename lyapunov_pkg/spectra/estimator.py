@@ -14,7 +14,7 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
-from lyapunov_pkg.spectra.stacked import stored_network
+from lyapunov_pkg.spectra.stacked import best_position, stored_network
 from lyapunov_pkg.store import describe
 
 EARLY_STEPS = 10
@@ -63,11 +63,8 @@ def estimates_of_best_network(
     Raises:
         ValueError: all networks diverged, or the inputs are not longer than the longest warm-up.
     """
-    loss = training["validation_loss"].where(~training["diverged"]).transpose("variant", "epoch").values
-    if np.isnan(loss).all():
-        raise ValueError(f"all {len(loss)} networks diverged; expected at least one to study")
-    variant, epoch = np.unravel_index(np.nanargmin(loss), loss.shape)
-    network = stored_network(training, int(variant), int(epoch)).to(device)
+    variant, epoch = best_position(training)
+    network = stored_network(training, variant, epoch).to(device)
     study = estimator_study(network, inputs.to(device), settings.warmups, settings.intervals, settings.state)
     chosen = training.isel(variant=variant, epoch=epoch)
     named = ("init_param", "hidden_size", "epoch", "validation_loss")

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from lyapunov_pkg.cells import hyperparameter_names
 from lyapunov_pkg.cells.rank_one import closed_loop
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.spectra.exponents import average_exponents
-from lyapunov_pkg.spectra.stacked import SpectraSettings, chosen_epochs, spectra_dataset
+from lyapunov_pkg.spectra.stacked import SpectraSettings, chosen_epochs, spectra_dataset, stored_hyperparameters
 
 
 def autonomous_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
@@ -22,12 +21,8 @@ def autonomous_network(training: xr.Dataset, variant: int, epoch: int) -> Networ
     closed = closed_loop(
         {name: value.double() for name, value in params.items()}, torch.from_numpy(of_variant["readout.weight"].values)
     )
-    hyperparameters = {
-        name: of_variant[name].values.item() for name in hyperparameter_names("rank_one") if name in of_variant.coords
-    }
-    return Network.from_params(
-        "rank_one", {f"layer_0.{name}": value for name, value in closed.items()}, **hyperparameters
-    )
+    params = {f"layer_0.{name}": value for name, value in closed.items()}
+    return Network.from_params("rank_one", params, **stored_hyperparameters(training, variant))
 
 
 def spectra_of_free_runs(

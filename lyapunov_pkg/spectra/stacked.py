@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,12 +51,26 @@ def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
         if name.startswith(("layer_", "readout."))
     }
     architecture = str(training["architecture"].values[variant])
-    hyperparameters = {
-        name: training[name].values[variant].item()
-        for name in hyperparameter_names(architecture)
-        if name in training.coords
-    }
-    return Network.from_params(architecture, params, **hyperparameters)
+    return Network.from_params(architecture, params, **stored_hyperparameters(training, variant))
+
+
+def stored_hyperparameters(training: xr.Dataset, variant: int) -> dict[str, Any]:
+    """Return the hyperparameters of the cell of one variant, by position, where they are not its defaults."""
+    names = hyperparameter_names(str(training["architecture"].values[variant]))
+    return {name: training[name].values[variant].item() for name in names if name in training.coords}
+
+
+def best_position(training: xr.Dataset) -> tuple[int, int]:
+    """Return the variant and the epoch, by position, of the lowest validation loss of those that did not diverge.
+
+    Raises:
+        ValueError: every variant diverged.
+    """
+    losses = training["validation_loss"].where(~training["diverged"]).transpose("variant", "epoch").values
+    if np.isnan(losses).all():
+        raise ValueError(f"all {len(losses)} networks diverged; expected one that did not")
+    variant, epoch = np.unravel_index(np.nanargmin(losses), losses.shape)
+    return int(variant), int(epoch)
 
 
 def spectra_of_training(
