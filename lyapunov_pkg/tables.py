@@ -225,7 +225,7 @@ def _highlighted_networks(
     return frame
 
 
-def table_2_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
+def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
     """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
     names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}
     names |= {name: name.replace("_", " ") for name in ("validation_loss", "validation_accuracy")}

@@ -11,7 +11,7 @@ STUDY_TABLES = {
     "table_3_b4": FINAL,
     "table_3_d5": FINAL,
 }
-CHAPTER_2_TABLES = {"table_2_a1": CHAR_RNN, "table_2_a2": MOCAP, "table_2_correlations": CHAR_RNN | MOCAP}
+CHAPTER_2_TABLES = {"table_2_a1": CHAR_RNN, "table_2_a2": MOCAP, "table_extra_correlations": CHAR_RNN | MOCAP}
 TABLE_STORES = CHAPTER_2_TABLES | STUDY_TABLES | {"table_4_1": FLIPS}
 TABLES.extend([*TABLE_STORES, "table_3_a1"])
 

@@ -82,7 +82,7 @@ def test_tables_2_a_have_the_highlighted_networks_beside_the_dissertations():
 
 def test_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
     char_rnn, mocap = correlations(), correlations(n_diverged=2, classification=False)
-    frame = tables.table_2_correlations(char_rnn, mocap)
+    frame = tables.table_extra_correlations(char_rnn, mocap)
     assert frame["task"].tolist() == ["CharRNN"] * 17 + ["Mocap"] * 8
     largest = row(frame, task="Mocap", quantity="LE max", performance="validation loss")
     assert (largest["n_used"], largest["n_diverged"]) == (11, 2)

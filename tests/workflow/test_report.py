@@ -15,7 +15,7 @@ import pytest
 from lyapunov_pkg.plotting.chapters import chapter_of
 from lyapunov_pkg.provenance import library_versions
 from tests.workflow.conftest import RunSnakemake
-from tests.workflow.test_smnist import FIGURES, TABLES
+from tests.workflow.test_targets import FIGURES, TABLES
 
 # Goes through the report as a reader does, and leaves what is seen in the page.
 READER = """

@@ -16,8 +16,8 @@ CHAPTER_3 = ["3_1", "3_2", "3_3", "3_4", "3_5", "3_6", "3_7", "3_8", "3_9", "3_1
 CHAPTER_3 += ["extra_pruning", "3_15", "3_b1", "3_b2", "3_b3", "3_b4"]
 CHAPTER_4 = ["4_1", "4_2", "4_3", "4_4", "4_5", "4_b1", "4_c2", "4_d", "extra_clv_alignment"]
 FIGURES = ["1_1", "1_2", *CHAPTER_2, *CHAPTER_3, *CHAPTER_4]
-TABLES = ["2_a1", "2_a2", "2_correlations", "3_1", "3_2", "3_3", "3_a1", "3_b2", "3_b3", "3_b4", "3_d5"]
-TABLES += ["4_1", "extra_prednet", "extra_pruning"]
+TABLES = ["2_a1", "2_a2", "3_1", "3_2", "3_3", "3_a1", "3_b2", "3_b3", "3_b4", "3_d5"]
+TABLES += ["4_1", "extra_correlations", "extra_prednet", "extra_pruning"]
 
 
 def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
