@@ -46,22 +46,26 @@ def library_versions() -> dict[str, str]:
 def code_digest(script: str | Path, definitions: Iterable[str] = ()) -> str:
     """Return the SHA-256 of every definition that `script` and `definitions` can reach; see `stage_provenance`."""
     start = read_module(Path(script))
-    pending = [*start.reached_by(None)]
+    pending = [resolved(place) for place in start.reached_by(None)]
     for text in definitions:
         module, _, name = text.partition(":")
-        pending.append((module, name or None))
+        pending.append(resolved((module, name or None)))
     reached: dict[tuple[str, str | None], str] = {("", None): start.code(None)}
     while pending:
-        place = resolved(pending.pop())
-        if place in reached:
-            continue
-        module_name, name = place
-        module = read_module(module_path(module_name))
-        reached[place] = module.code(name)
-        pending.extend(module.reached_by(name))
-        pending.extend((parent, "") for parent in parents(module_name))
+        place = pending.pop()
+        if place not in reached:
+            reached[place], places = definition(*place)
+            pending.extend(places)
     text = "\n".join(f"{module}:{name}:{code}" for (module, name), code in sorted(reached.items(), key=str))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def definition(module_name: str, name: str | None) -> tuple[str, set[tuple[str, str | None]]]:
+    """Return the code of a definition, and the places that it reaches in one step; most stages reach the same ones."""
+    module = read_module(module_path(module_name))
+    places = {resolved(place) for place in module.reached_by(name)}
+    return module.code(name), places | {(parent, "") for parent in parents(module_name)}
 
 
 def resolved(place: tuple[str, str | None]) -> tuple[str, str | None]:

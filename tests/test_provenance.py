@@ -33,7 +33,8 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             path = tmp_path / "script.py" if name == "script.py" else root / name
             assert old in path.read_text()
             path.write_text(path.read_text().replace(old, new))
-        provenance.read_module.cache_clear()
+        for cached in (provenance.read_module, provenance.definition):
+            cached.cache_clear()
         return code_digest(tmp_path / "script.py", ["lyapunov_pkg.cells.lstm"])
 
     return digest_after
