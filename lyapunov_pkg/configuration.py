@@ -34,6 +34,24 @@ def validate_configuration(configuration: Mapping[str, Any], schema_path: str | 
         )
 
 
+def take_away_nulls(configuration: Mapping[str, Any]) -> None:
+    """Delete, in place, hyperparameters and entries of designs that are null; deeper down, too.
+
+    An overlay only adds to what it finds: null is how it takes away, such as `{uniform: null, log_uniform: [1, 2]}`.
+    """
+    studies = configuration.get("studies")
+    for study in studies.values() if isinstance(studies, dict) else ():
+        for key in {"hyperparameters", "design"} & (study.keys() if isinstance(study, dict) else set()):
+            study[key] = _without_nulls(study[key])
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the entries that are null, if it is a mapping; so for its entries."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_nulls(entry) for key, entry in value.items() if entry is not None}
+
+
 def explain(error: ValidationError) -> list[str]:
     """Return the lines for one schema error: key, value found, and what is allowed."""
     key = ".".join(map(str, error.absolute_path)) or "the configuration"

@@ -6,11 +6,12 @@ import platform
 import re
 from pathlib import Path
 
-from lyapunov_pkg.configuration import ConfigurationError, aelle_settings, validate_configuration
+from lyapunov_pkg.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
 from lyapunov_pkg.plotting.chapters import chapter_of
 from lyapunov_pkg.provenance import library_versions, stage_provenance
 from lyapunov_pkg.training.design import study_groups
 
+take_away_nulls(config)
 try:
     validate_configuration(config, Path(workflow.basedir, "schemas/config.schema.yaml"))
 except ConfigurationError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lyapunov_pkg.configuration import ConfigurationError, validate_configuration
+from lyapunov_pkg.configuration import ConfigurationError, take_away_nulls, validate_configuration
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
@@ -21,7 +21,7 @@ def configuration() -> dict[str, Any]:
 def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     result = copy.deepcopy(base)
     for key, value in overlay.items():
-        result[key] = merged(result[key], value) if isinstance(value, dict) else value
+        result[key] = merged(result.get(key) or {}, value) if isinstance(value, dict) else value
     return result
 
 
@@ -34,7 +34,9 @@ def set_key(configuration: dict[str, Any], path: str, value: Any) -> None:
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) -> None:
-    validate_configuration(merged(configuration, yaml.safe_load(overlay.read_text())), SCHEMA)
+    changed = merged(configuration, yaml.safe_load(overlay.read_text()))
+    take_away_nulls(changed)
+    validate_configuration(changed, SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,27 @@ def test_all_problems_are_named_at_once(configuration: dict[str, Any]) -> None:
         validate_configuration(configuration, SCHEMA)
     assert "lacks device" in str(error.value)
     assert "studies.smnist.shard_size is 0; expected at least 1" in str(error.value)
+
+
+def test_null_takes_away_what_an_overlay_cannot(configuration: dict[str, Any]) -> None:
+    lstm = {"init_param": 0.1, "dropout": {"log_uniform": None, "uniform": [0, 0.5]}}
+    text = {"hyperparameters": {"init_param": None}, "design": {"lstm": lstm}}
+    rates = configuration["studies"]["char_rnn_regularisation"]["design"]["lstm"]["learning_rate"]
+    changed = merged(configuration, {"studies": {"char_rnn_regularisation": text, "smnist": {"design": {"gru": None}}}})
+    take_away_nulls(changed)
+    study = changed["studies"]["char_rnn_regularisation"]
+    assert study["hyperparameters"] == {"hidden_size": 32, "n_layers": 1}
+    assert study["design"]["lstm"] == {"learning_rate": rates, "init_param": 0.1, "dropout": {"uniform": [0, 0.5]}}
+    assert "gru" not in changed["studies"]["smnist"]["design"]
+    assert changed["studies"]["smnist"]["spectra"]["epochs"] is None
+    validate_configuration(changed, SCHEMA)
+
+
+@pytest.mark.parametrize("studies", [None, [], {"smnist": None}, {"smnist": {"design": None}}])
+def test_null_where_nothing_can_be_taken_away_is_left_to_the_schema(
+    configuration: dict[str, Any], studies: Any
+) -> None:
+    configuration["studies"] = studies
+    take_away_nulls(configuration)
+    with pytest.raises(ConfigurationError, match="studies"):
+        validate_configuration(configuration, SCHEMA)
