@@ -16,7 +16,8 @@ from scipy.special import gammaln
 
 from lyapunov_pkg.store import describe
 
-CRITERIA = ("aelle", "loss_at_epoch", "random")
+CRITERIA = ("aelle", "architecture", "loss_at_epoch", "random")
+LEARNT = ("aelle", "architecture")  # criteria that need other networks, trained to the end
 DESCRIPTIONS = {
     "seed": ("1", "seed of split and autoencoder, and of the pools"),
     "criterion": ("1", "what networks are stopped by"),
@@ -27,7 +28,7 @@ DESCRIPTIONS = {
     "better_in_pool": ("%", "networks of the pool with a lower final loss than the best survivor"),
     "equal_budget": ("epoch", "training for the same loss where none is stopped"),
     "saved": ("%", "training saved for the same loss against stopping none"),
-    "saved_in_all": ("%", "the same, with the training of the networks that AeLLE has learnt from"),
+    "saved_in_all": ("%", "the same, with the training of the networks that the criterion has learnt from"),
 }
 
 
@@ -51,8 +52,9 @@ class PruningSettings:
 def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.Dataset:
     """Halve pools of test networks by several criteria, and compare the best survivors with those of stopping none.
 
-    Criteria: AeLLE's predicted loss, from the spectrum at that epoch; the loss at that epoch; chance. All spend the
-    same training on a pool of the same size. Stopping none, `n_complete` networks drawn at random are trained to the
+    Criteria: AeLLE's predicted loss, from the spectrum at that epoch; the median final loss of the networks of the same
+    architecture from which AeLLE has learnt; the loss at that epoch; chance. All spend the same training on a pool of
+    the same size. Stopping none, `n_complete` networks drawn at random are trained to the
     end; the expected best of them is exact, and the budget that it needs for the same loss is interpolated (at most
     that of all test networks).
 
@@ -76,7 +78,10 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
     best, better = [], []
     for seed, test, of_seed in zip(pretrained["seed"].values, tests, predicted, strict=True):
         rng = np.random.default_rng(int(seed))
-        scores = {"aelle": of_seed, "loss_at_epoch": loss, "random": rng.random(loss.shape)}
+        scores = {"loss_at_epoch": loss, "random": rng.random(loss.shape), "aelle": of_seed}
+        learnt_from = np.setdiff1d(np.arange(len(loss)), test)
+        by_architecture = median_by_architecture(pretrained["architecture"].values, final_loss, learnt_from)
+        scores["architecture"] = np.repeat(by_architecture[:, None], loss.shape[1], axis=1)
         found = [_halve_pools(scores, final_loss, test, size, settings, rng) for size in settings.pool_sizes]
         best.append(np.stack([of_size[0] for of_size in found], axis=1))
         better.append(np.stack([of_size[1] for of_size in found], axis=1))
@@ -91,8 +96,7 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
             for of_seed, losses in zip(best, complete_loss, strict=True)
         ]
     )
-    learnt_from = total * (pretrained.sizes["network"] - len(tests[0]))
-    own = np.array([learnt_from if criterion == "aelle" else 0 for criterion in CRITERIA])
+    own = total * (pretrained.sizes["network"] - len(tests[0])) * np.isin(CRITERIA, LEARNT)
     by_pool = ("seed", "criterion", "pool_size")
     result = xr.Dataset(
         {
@@ -134,6 +138,12 @@ def survivors(scores: NDArray, kept_share: float) -> NDArray:
         n_kept = n_survivors(len(left), kept_share)
         left = left[np.argsort(score[left], kind="stable")[:n_kept]]
     return left
+
+
+def median_by_architecture(architecture: NDArray, final_loss: NDArray, known: NDArray) -> NDArray:
+    """Return for every network the median loss of the known ones of its architecture; where there are none, of all."""
+    medians = {name: np.median(final_loss[known][architecture[known] == name]) for name in set(architecture[known])}
+    return np.array([medians.get(name, np.median(final_loss[known])) for name in architecture])
 
 
 def n_survivors(n: int, kept_share: float) -> int:

@@ -74,7 +74,12 @@ VERDICTS = {
     "eigenvalues": "eigenvalues predict better",
     "undecided": "no difference to be told",
 }
-CRITERION_LOOKS = {"aelle": (LOW_ERROR_COLOR, "o"), "loss_at_epoch": (HIGH_ERROR_COLOR, "D"), "random": ("black", "x")}
+CRITERION_LOOKS = {
+    "aelle": (LOW_ERROR_COLOR, "o"),
+    "architecture": ("#009E73", "v"),
+    "loss_at_epoch": (HIGH_ERROR_COLOR, "D"),
+    "random": ("black", "x"),
+}
 LOSS_UNIT = "nats"
 EXAMPLE_QUANTILES = {"low": 0.1, "middle": 0.5, "high": 0.9}  # of the errors of free runs
 EXAMPLE_SPACING = 3.2  # from one signal to the next; targets are in [-1, 1]
@@ -682,7 +687,7 @@ def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
         losses.errorbar(pruning["budget"], *_over_seeds(of_name["best_loss"]), **look)
         saved.errorbar(pruning["pool_size"], *_over_seeds(of_name["saved"]), **look)
     look |= {"color": CRITERION_LOOKS["aelle"][0], "marker": "s", "linestyle": "--"}
-    look["label"] = "the same, with the networks that AeLLE learns from"
+    look["label"] = "by AeLLE, with the networks that it learns from"
     saved.errorbar(pruning["pool_size"], *_over_seeds(pruning["saved_in_all"].sel(criterion="aelle")), **look)
     losses.set(xlabel="training of all networks [epochs]", ylabel=f"final loss of the best [{LOSS_UNIT}]")
     losses.set_title(f"(a) pools of {', '.join(map(str, pruning['pool_size'].values))} networks")

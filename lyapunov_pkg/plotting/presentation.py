@@ -62,6 +62,7 @@ RANKING_LABELS = {
 
 CRITERION_LABELS = {
     "aelle": "AeLLE's prediction",
+    "architecture": "architecture",
     "loss_at_epoch": "loss so far",
     "random": "chance",
 }

@@ -12,6 +12,7 @@ import xarray as xr
 from lyapunov_pkg.aelle.pruning import (
     PruningSettings,
     expected_best,
+    median_by_architecture,
     pruning_experiment,
     survivors,
     training_budget,
@@ -35,6 +36,7 @@ def pretrained(n_networks: int = 60, n_seeds: int = 3) -> xr.Dataset:
             "seed": np.arange(n_seeds),
             "epoch": np.arange(4),
             "final_loss": ("network", final_loss, {"units": "nat"}),
+            "architecture": ("network", np.where(final_loss < 0.9, "good", "bad")),
         },
         attrs={"total_epochs": 10, "n_networks": n_networks, "n_diverged": 0},
     )
@@ -61,11 +63,20 @@ def test_expected_best_is_the_mean_over_all_subsets():
     assert np.isfinite(expected_best(np.arange(1000.0))).all()
 
 
+def test_an_architecture_is_worth_the_median_of_its_known_networks():
+    architecture, losses = np.array(["a", "a", "a", "b", "b", "c"]), np.array([1.0, 2.0, 9.0, 4.0, 5.0, 6.0])
+    known = np.array([0, 1, 3])  # none of c: the median of all that are known
+    assert median_by_architecture(architecture, losses, known).tolist() == [1.5, 1.5, 1.5, 4, 4, 2]
+
+
 def test_who_predicts_without_error_finds_the_best_and_saves_what_the_others_do_not():
     result = pruning_experiment(pretrained(), SETTINGS)
-    aelle, loss, chance = (result.sel(criterion=name) for name in ("aelle", "loss_at_epoch", "random"))
+    aelle, architecture, loss, chance = (
+        result.sel(criterion=name) for name in ("aelle", "architecture", "loss_at_epoch", "random")
+    )
     assert (aelle["better_in_pool"] == 0).all()
-    assert (aelle["best_loss"] < loss["best_loss"]).all()
+    assert (aelle["best_loss"] < architecture["best_loss"]).all()
+    assert (architecture["best_loss"] < loss["best_loss"]).all()
     for uninformed in (loss, chance):  # the best of 1 (of 8) and of 2 (of 16) drawn at random
         found = uninformed["best_loss"].mean("seed")
         np.testing.assert_allclose(found, result["complete_loss"].mean("seed")[:2], rtol=0.25)
@@ -75,6 +86,7 @@ def test_who_predicts_without_error_finds_the_best_and_saves_what_the_others_do_
     learnt = 20 * 10
     expected = 100 * (1 - (14 + learnt) / aelle["equal_budget"].sel(pool_size=8))
     np.testing.assert_allclose(aelle["saved_in_all"].sel(pool_size=8), expected)
+    assert (architecture["saved_in_all"] < architecture["saved"]).all()
     np.testing.assert_allclose(chance["saved_in_all"], chance["saved"])
 
 

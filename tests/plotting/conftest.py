@@ -232,7 +232,7 @@ def make_text() -> xr.Dataset:
 def make_pruning(n_seeds=2) -> xr.Dataset:
     """Savings of -50 to 60 %; 40 complete trainings."""
     rng = np.random.default_rng(5)
-    sizes, criteria = [8, 16, 32], ["aelle", "loss_at_epoch", "random"]
+    sizes, criteria = [8, 16, 32], ["aelle", "architecture", "loss_at_epoch", "random"]
     by_pool = ("seed", "criterion", "pool_size")
     shape = (n_seeds, len(criteria), len(sizes))
     variables = {name: (by_pool, rng.uniform(-50, 60, shape)) for name in ("saved", "saved_in_all")}
