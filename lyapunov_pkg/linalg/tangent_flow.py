@@ -1,8 +1,9 @@
 """Tangent vectors carried along many trajectories on the CPU: multiplied by Jacobians and orthonormalised.
 
 A Jacobian is not formed by the caller, nor kept for longer than a step: it is given by what it is made of, products of
-the network's own weights with slopes that change from step to step (`Block`). Each trajectory, or each group of as many
-trajectories as a vector has lanes, goes through all steps on one thread, while its matrices stay in the cache.
+the network's own weights with slopes that change from step to step (`Block`). A thread takes some trajectories through
+all steps at a time, while their matrices stay in the cache: a group of as many as a vector has lanes, or, of large
+matrices, as many as fit.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from lyapunov_pkg.linalg.interleaved import (
 )
 from lyapunov_pkg.linalg.layout import aligned_zeros, choose_layout, on_threads, spaced
 from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, row_products, spread, store
+
+IN_STEP_BYTES = 400_000
+"""Of tangent vectors that are carried together: with weights and slopes of a few rows they fit into a core's cache."""
 
 # Columns of the table that describes blocks to the kernels.
 TARGET, SOURCE, AFTER, ADDS, FIRST_SLOT, N_WEIGHTS, N_SLOTS, WEIGHT_AT = range(8)
@@ -64,11 +68,13 @@ class _Plan(NamedTuple):
 
 
 class _Space(NamedTuple):
-    """What a thread forms Jacobians in: slopes by lane, some rows of a block, and another frame for what needs care."""
+    """What a thread forms Jacobians in: slopes of each trajectory, some rows of a block, another frame for what needs
+    care, and which trajectories do."""
 
     gathered: NDArray
     matrices: NDArray
     spare: NDArray
+    careful: NDArray
 
 
 @compiled
@@ -172,77 +178,112 @@ def _take_care_of_group(plan, shape, space, room, care, limits, slopes, variant,
 
 
 @compiled
-def _run_one(
+def _run_in_step(
     plan, shape, space, room, limits, slopes, orthonormalizes, at, count, frames, step, interval, squares, sines
 ):
-    """Carry one trajectory on from `step`; as `_run_group`, with `count` 1."""
-    variant, sequence = at
-    n_rows = shape.n_blocks * shape.padded_block_rows
+    """As `_run_group`, for trajectories whose matrices lie one after another in a frame."""
+    variant, first = at
+    n_rows, size = shape.n_blocks * shape.padded_block_rows, shape.padded_columns * shape.stride
     while step < slopes.shape[1]:
-        new = frames[(step + 1) % 2]
-        _multiply_one(plan, shape, space, slopes[variant, step, sequence], variant, frames[step % 2], new)
+        q, new = frames[step % 2], frames[(step + 1) % 2]
+        _multiply_in_step(plan, shape, space, slopes[variant, step, first : first + count], variant, q, new)
         step += 1
         if orthonormalizes[step - 1]:
-            orthonormalize_matrix(
-                new, shape.n_columns, n_rows, shape.stride, 0.0, room.work, room.squares, room.ratios, limits.tiny
-            )
-            for c in range(shape.n_columns):
-                squares[interval, variant, sequence, c] = room.squares[c]
-            sines[interval, variant, sequence] = np.sqrt(room.ratios[: shape.n_columns].min())
+            care = False
+            for own in range(count):
+                orthonormalize_matrix(
+                    new[own * size : (own + 1) * size], shape.n_columns, n_rows, shape.stride, 0.0,
+                    room.work, room.squares, room.ratios, limits.tiny,
+                )  # fmt: skip
+                space.careful[own] = needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits)
+                care |= space.careful[own]
+                for c in range(shape.n_columns):
+                    squares[interval, variant, first + own, c] = room.squares[c]
+                sines[interval, variant, first + own] = np.sqrt(room.ratios[: shape.n_columns].min())
             interval += 1
-            if needs_care(room.squares, room.ratios, 0, 1, shape.n_columns, limits):
+            if care:
                 return step, interval, True
     return step, interval, False
 
 
 @compiled
-def _take_care_of_one(plan, shape, space, care, slopes, variant, q, new, squares, sines):
-    """Take up again the matrix that was just moved from q to `new`."""
-    _multiply_one(plan, shape, space, slopes, variant, q, space.spare)
-    take_rows(space.spare, shape, care.matrix, care.stride)
-    sines[0] = take_care(care, shape, False, squares[0])
-    put_rows(new, shape, care.matrix, care.stride)
+def _take_care_in_step(plan, shape, space, care, slopes, variant, q, new, squares, sines):
+    """Take up again the matrices, just moved from q to `new`, that were found to need it."""
+    size = shape.padded_columns * shape.stride
+    _multiply_in_step(plan, shape, space, slopes, variant, q, space.spare)
+    for own in range(len(slopes)):
+        if space.careful[own]:
+            take_rows(space.spare[own * size : (own + 1) * size], shape, care.matrix, care.stride)
+            sines[own] = take_care(care, shape, False, squares[own])
+            put_rows(new[own * size : (own + 1) * size], shape, care.matrix, care.stride)
 
 
 @compiled
-def _multiply_one(plan, shape, space, slopes, variant, q, new):
-    """new = Jacobian times q for one trajectory, slopes (slot, row): a block is formed, a vector of rows at a time."""
-    size, stride, formed, gathered = shape.padded_block_rows, shape.stride, space.matrices, space.gathered
-    width = lanes(q)
-    for x in range(plan.slots.shape[0]):
-        slot, times = plan.slots[x]
-        for i in range(shape.block_rows):
-            gathered[x * size + i] = slopes[slot, i] if times < 0 else slopes[slot, i] * slopes[times, i]
+def _multiply_in_step(plan, shape, space, slopes, variant, q, new):
+    """new = Jacobians times q, slopes (sequence, slot, row): of each a block is formed, a vector of rows at a time.
+
+    All trajectories are at the same rows, so that the weights of these are read from memory once for all of them.
+    """
+    size, width, n_slots = shape.padded_block_rows, lanes(q), plan.slots.shape[0]
+    for own in range(len(slopes)):
+        for x in range(n_slots):
+            slot, times = plan.slots[x]
+            for i in range(shape.block_rows):
+                slope = slopes[own, slot, i] if times < 0 else slopes[own, slot, i] * slopes[own, times, i]
+                space.gathered[(own * n_slots + x) * size + i] = slope
     for p in range(plan.table.shape[0]):
         block = plan.table[p]
-        source, target = block[SOURCE] * size, block[TARGET] * size
         origin = new if block[AFTER] else q
-        n_weights, slot = block[N_WEIGHTS], block[FIRST_SLOT] * size
-        weight_at = block[WEIGHT_AT] + variant * size * size * n_weights
         for i in range(0, size, width):
-            direct = spread(q, 0)
-            for d in range(n_weights, block[N_SLOTS]):
-                direct = direct + load(gathered, slot + d * size + i)
-            if n_weights == 0:
-                for c in range(shape.n_columns):
-                    product, place = direct * load(origin, c * stride + source + i), c * stride + target + i
-                    store(new, place, load(new, place) + product if block[ADDS] else product)
-                continue
-            for j in range(size):
-                total = spread(q, 0)
-                for t in range(n_weights):
-                    weight = load(plan.weights, weight_at + (t * size + j) * size + i)
-                    total = multiply_add(load(gathered, slot + t * size + i), weight, total)
-                store(formed, j * width, total)
-            store(formed, size * width, direct)
-            for lane in range(width):
-                formed[(i + lane) * width + lane] += formed[size * width + lane]
-            for c in range(0, shape.padded_columns, ROWS):
-                at, to = c * stride + source, c * stride + target + i
-                if block[ADDS]:
-                    row_products(origin, at, stride, formed, 0, width, size, new, to, stride, 1, ROWS, 1)
+            for own in range(len(slopes)):
+                slopes_at = (own * n_slots + block[FIRST_SLOT]) * size + i
+                if block[N_WEIGHTS] == 0:
+                    _scale_rows(block, shape, space.gathered, slopes_at, i, own, origin, new)
                 else:
-                    row_products(origin, at, stride, formed, 0, width, size, new, to, stride, 0, ROWS, 1)
+                    _form_rows(plan, block, shape, space, slopes_at, i, variant)
+                    _apply_rows(block, shape, space.matrices, i, own, origin, new)
+
+
+@compiled
+def _scale_rows(block, shape, gathered, slopes_at, i, own, origin, new):
+    """Apply a vector of rows, from row i, of a block without weights to the trajectory `own`."""
+    slope = load(gathered, slopes_at)
+    for d in range(1, block[N_SLOTS]):
+        slope = slope + load(gathered, slopes_at + d * shape.padded_block_rows)
+    for c in range(shape.n_columns):
+        column = (own * shape.padded_columns + c) * shape.stride + i
+        place = column + block[TARGET] * shape.padded_block_rows
+        product = slope * load(origin, column + block[SOURCE] * shape.padded_block_rows)
+        store(new, place, load(new, place) + product if block[ADDS] else product)
+
+
+@compiled
+def _form_rows(plan, block, shape, space, slopes_at, i, variant):
+    """Form a vector of rows, from row i, of a block: formed[column * lanes + row]."""
+    size, formed, gathered, n_weights = shape.padded_block_rows, space.matrices, space.gathered, block[N_WEIGHTS]
+    width = lanes(formed)
+    at = block[WEIGHT_AT] + (variant * size + i) * size * n_weights
+    for j in range(size):
+        total = spread(formed, 0)
+        for t in range(n_weights):
+            weight = load(plan.weights, at + (j * n_weights + t) * width)
+            total = multiply_add(load(gathered, slopes_at + t * size), weight, total)
+        store(formed, j * width, total)
+    for d in range(n_weights, block[N_SLOTS]):
+        for lane in range(width):
+            formed[(i + lane) * width + lane] += gathered[slopes_at + d * size + lane]
+
+
+@compiled
+def _apply_rows(block, shape, formed, i, own, origin, new):
+    """Multiply all columns of the trajectory `own` by rows that were formed."""
+    size, width, stride = shape.padded_block_rows, lanes(new), shape.stride
+    for c in range(own * shape.padded_columns, (own + 1) * shape.padded_columns, ROWS):
+        at, to = c * stride + block[SOURCE] * size, c * stride + block[TARGET] * size + i
+        if block[ADDS]:
+            row_products(origin, at, stride, formed, 0, width, size, new, to, stride, 1, ROWS, 1)
+        else:
+            row_products(origin, at, stride, formed, 0, width, size, new, to, stride, 0, ROWS, 1)
 
 
 class TangentFlow:
@@ -266,11 +307,14 @@ class TangentFlow:
         n_more = max([0, *(block.target + 1 - n_blocks for block in blocks)])
         layout = choose_layout(self.n_sequences, n_blocks, n_rows // n_blocks, n_columns, self.numpy_dtype, n_more)
         self.layout, self.shape, self.lanes = layout, layout.shape, layout.lanes
+        self.together = layout.lanes if layout.lanes > 1 else self._number_in_step()
         self.plan = self._lay_out(blocks)
         self.places = [
-            (variant, first) for variant in range(self.n_variants) for first in range(0, self.n_sequences, self.lanes)
+            (variant, first)
+            for variant in range(self.n_variants)
+            for first in range(0, self.n_sequences, self.together)
         ]
-        self.frames = [tuple(aligned_zeros(layout.frame_size, self.numpy_dtype) for _ in range(2)) for _ in self.places]
+        self.frames = [tuple(aligned_zeros(self.frame_size, self.numpy_dtype) for _ in range(2)) for _ in self.places]
         self._write_tangents(tangents)
 
     def advance(self, slopes: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
@@ -302,6 +346,17 @@ class TangentFlow:
         on_threads(work, len(self.places))
         return torch.from_numpy(squares).log_().mul_(0.5), torch.from_numpy(sines)
 
+    @property
+    def frame_size(self) -> int:
+        """Numbers in a frame, which holds the tangent vectors of the trajectories that are carried together."""
+        return self.layout.frame_size * (self.together if self.lanes == 1 else 1)
+
+    def _number_in_step(self) -> int:
+        """How many trajectories of large matrices are carried together: as fit, and so that no thread has none."""
+        fit = IN_STEP_BYTES // (2 * self.layout.frame_size * self.numpy_dtype.itemsize)
+        of_thread = -(-self.n_variants * self.n_sequences // torch.get_num_threads())
+        return max(1, min(fit, of_thread, self.n_sequences))
+
     def tangents(self) -> Tensor:
         """Return the tangent vectors, (variant, sequence, rows, k)."""
         shape = self.shape
@@ -310,7 +365,7 @@ class TangentFlow:
         )
         for (variant, first), (frame, _) in zip(self.places, self.frames, strict=True):
             block = self._view(frame)
-            count = min(self.lanes, self.n_sequences - first)
+            count = min(self.together, self.n_sequences - first)
             result[variant, first : first + count] = np.moveaxis(block, -1, 0)[:count]
         return torch.from_numpy(result).flatten(-2).mT
 
@@ -324,17 +379,20 @@ class TangentFlow:
             frame[:] = saved
 
     def _view(self, frame: NDArray) -> NDArray:
-        """The part of a frame that counts: (column, block, row, lane)."""
+        """The part of a frame that counts: (column, block, row, trajectory)."""
         shape = self.shape
-        rows = frame.reshape(shape.padded_columns, -1, self.lanes)[: shape.n_columns]
-        blocks = rows[:, : shape.n_blocks * shape.padded_block_rows]
-        return blocks.reshape(shape.n_columns, shape.n_blocks, -1, self.lanes)[:, :, : shape.block_rows]
+        if self.lanes > 1:
+            rows = frame.reshape(shape.padded_columns, -1, self.lanes)
+        else:
+            rows = np.moveaxis(frame.reshape(self.together, shape.padded_columns, -1), 0, -1)
+        blocks = rows[: shape.n_columns, : shape.n_blocks * shape.padded_block_rows]
+        return blocks.reshape(shape.n_columns, shape.n_blocks, -1, self.together)[:, :, : shape.block_rows]
 
     def _write_tangents(self, tangents: Tensor) -> None:
         shape = self.shape
         columns = tangents.mT.reshape(*tangents.shape[:2], shape.n_columns, shape.n_blocks, shape.block_rows).numpy()
         for (variant, first), (frame, _) in zip(self.places, self.frames, strict=True):
-            count = min(self.lanes, self.n_sequences - first)
+            count = min(self.together, self.n_sequences - first)
             self._view(frame)[..., :count] = np.moveaxis(columns[variant, first : first + count], 0, -1)
 
     def _lay_out(self, blocks: Sequence[Block]) -> _Plan:
@@ -362,22 +420,26 @@ class TangentFlow:
         )
 
     def _weights(self, weights: Sequence[Tensor]) -> NDArray:
-        """Weights of one block as kernels read them: (variant, row, column, term) or (variant, term, column, row)."""
+        """Weights of one block as kernels read them: (variant, row, column, term), in groups; else (variant, vector of
+        rows, column, term, row)."""
         size = self.shape.padded_block_rows
         padded = np.zeros((len(weights), self.n_variants, size, size), self.numpy_dtype)
         for term, weight in enumerate(weights):
             padded[term, :, : weight.shape[-2], : weight.shape[-1]] = (
                 weight.detach().expand(self.n_variants, -1, -1).numpy()
             )
-        return padded.transpose((1, 2, 3, 0) if self.lanes > 1 else (1, 0, 3, 2)).ravel()
+        if self.lanes > 1:
+            return padded.transpose((1, 2, 3, 0)).ravel()
+        width = lanes_of(self.numpy_dtype.itemsize)
+        return padded.reshape(*padded.shape[:2], -1, width, size).transpose((1, 2, 4, 0, 3)).ravel()
 
     def space(self) -> _Space:
         """Return what one thread forms Jacobians in."""
-        slopes = len(self.plan.slots) * self.shape.padded_block_rows * self.lanes
+        slopes = len(self.plan.slots) * self.shape.padded_block_rows * self.together
         width = lanes_of(self.numpy_dtype.itemsize)
-        matrices = PANEL * self.plan.row_stride if self.lanes > 1 else (self.shape.padded_block_rows + 1) * width
-        sizes = slopes, matrices, self.layout.frame_size
-        return _Space(*(aligned_zeros(max(size, 1), self.numpy_dtype) for size in sizes))
+        matrices = PANEL * self.plan.row_stride if self.lanes > 1 else self.shape.padded_block_rows * width
+        numbers = (aligned_zeros(max(size, 1), self.numpy_dtype) for size in (slopes, matrices, self.frame_size))
+        return _Space(*numbers, np.zeros(self.together, np.bool_))
 
 
 class _Worker:
@@ -400,8 +462,8 @@ class _Worker:
     def carry(self, at: tuple[int, int], frames: tuple[NDArray, NDArray]) -> None:
         """Carry the trajectories at one place through all steps; kernels stop where a matrix needs care."""
         plan, shape = self.flow.plan, self.flow.shape
-        run = _run_group if self.flow.lanes > 1 else _run_one
-        count = min(self.flow.lanes, self.flow.n_sequences - at[1])
+        run = _run_group if self.flow.lanes > 1 else _run_in_step
+        count = min(self.flow.together, self.flow.n_sequences - at[1])
         step = interval = 0
         while step < self.slopes.shape[1]:
             step, interval, needs_care = run(
@@ -424,4 +486,4 @@ class _Worker:
                 plan, shape, self.space, self.room, self.care, self.limits, slopes, variant, q, new, *results
             )
         else:
-            _take_care_of_one(plan, shape, self.space, self.care, slopes[0], variant, q, new, *results)
+            _take_care_in_step(plan, shape, self.space, self.care, slopes, variant, q, new, *results)
