@@ -76,6 +76,18 @@ def test_inputs_of_their_own_for_each_variant_and_threads_change_nothing():
     torch.testing.assert_close(carry(steps, x)[0], expected, atol=1e-8, rtol=0)
 
 
+def test_how_many_large_matrices_go_together_changes_no_bit():
+    stacked, found = network("gru", 200, p=0.1), {}
+    for n_threads in (1, 3, 10):
+        torch.set_num_threads(n_threads)
+        _, kernels = carriers(stacked, 5, 200, 10)
+        found[kernels.flow.together] = (*carry(kernels, inputs(5)), kernels.flow.tangents())
+    assert list(found) == [5, 4, 1]
+    first, *others = found.values()
+    for other in others:
+        assert all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
+
+
 def test_restoring_takes_the_same_steps_again():
     for carrier in carriers(network("lem"), 19, 10, 4):
         path = carrier.path(inputs(19, 9))
