@@ -38,8 +38,6 @@ rule eigenvalues:
         "../envs/workflow.yaml"
     params:
         seed=config["seed"],
-        provenance=lambda wildcards: provenance(
-            "eigenvalues.py", *sorted({cell_module(wildcards.study, group) for group in GROUPS[wildcards.study]})
-        ),
+        provenance=lambda wildcards: provenance("eigenvalues.py", *cell_modules(wildcards.study)),
     script:
         "../workflow_scripts/eigenvalues.py"

@@ -16,15 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.aelle.dense import (
-    ArrayLike,
-    Shapes,
-    checked_samples,
-    initial_parameters,
-    layer_shapes,
-    through,
-    unpack,
-)
+from lyapunov_pkg.aelle.dense import ArrayLike, Members, checked_parts, layer_shapes, through
 from lyapunov_pkg.devices import one_torch_thread
 
 
@@ -159,67 +151,45 @@ def train_autoencoder(
     Raises:
         ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
     """
-    train = checked_samples("train", "spectra", train_spectra, train_loss, len(seeds))
-    validation = checked_samples("validation", "spectra", validation_spectra, validation_loss, len(seeds))
-    if train[0].shape[-1] != validation[0].shape[-1]:
-        raise ValueError(
-            f"train_spectra has {train[0].shape[-1]} exponents and validation_spectra {validation[0].shape[-1]}; "
-            "expected the same"
-        )
+    train, validation = checked_parts(
+        "spectra", "exponents", (train_spectra, train_loss), (validation_spectra, validation_loss), len(seeds)
+    )
     widths = settings.widths(train[0].shape[-1])
     shapes = layer_shapes({"encoder": widths, "decoder": widths[::-1], "prediction": (widths[-1], 1)})
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    flat = initial_parameters(shapes, generators).requires_grad_()
-    optimizer = torch.optim.Adam([flat], lr=settings.learning_rate, fused=True)
-    best, best_loss, best_epoch = (
-        flat.detach().clone(),
-        torch.full((len(seeds),), torch.inf),
-        torch.zeros(len(seeds), dtype=int),
-    )
+    members = Members(shapes, seeds, settings.learning_rate)
     losses = []
     epochs = range(len(settings.prediction_weights) * settings.epochs_per_stage)
     for epoch in epochs if progress is None else progress(epochs, "autoencoder"):
         alpha = settings.prediction_weights[epoch // settings.epochs_per_stage]
-        training = _train_epoch(flat, shapes, optimizer, train, generators, alpha, settings)
-        validation_error = _validate(flat, shapes, validation, settings)
+        training = _train_epoch(members, train, alpha, settings)
+        validation_error = _validate(members.parameters, validation, settings)
+        members.end_epoch(epoch, validation_error)
         losses.append((*training, validation_error))
-        better = validation_error < best_loss
-        best = torch.where(better[:, None], flat.detach(), best)
-        best_loss, best_epoch = torch.where(better, validation_error, best_loss), torch.where(better, epoch, best_epoch)
     history = (torch.stack(values, dim=1).numpy() for values in zip(*losses, strict=True))
-    return SpectrumAutoencoder(unpack(best, shapes)), TrainingHistory(*history, best_epoch.numpy())
+    return SpectrumAutoencoder(members.best_parameters), TrainingHistory(*history, members.best_epoch.numpy())
 
 
 def _train_epoch(
-    flat: Tensor,
-    shapes: Shapes,
-    optimizer: torch.optim.Optimizer,
-    data: tuple[Tensor, Tensor],
-    generators: Sequence[torch.Generator],
-    alpha: float,
-    settings: AutoencoderSettings,
+    members: Members, data: tuple[Tensor, Tensor], alpha: float, settings: AutoencoderSettings
 ) -> tuple[Tensor, Tensor]:
     """Take one pass over the training part, in each member's own order; return mean reconstruction and prediction
     loss (M,)."""
     spectra, loss = data
     n = loss.shape[1]
-    order = torch.stack([torch.randperm(n, generator=generator) for generator in generators])
+    order = torch.stack([torch.randperm(n, generator=generator) for generator in members.generators])
     spectra, loss = torch.take_along_dim(spectra, order[..., None], dim=1), torch.take_along_dim(loss, order, dim=1)
     inner = settings.widths(spectra.shape[-1])[1:-1]
-    masks = _dropout_masks(n, (*inner, *inner[::-1]), generators, settings.dropout)
+    masks = _dropout_masks(n, (*inner, *inner[::-1]), members.generators, settings.dropout)
     sums = torch.zeros(2, len(loss))
     for batch in torch.arange(n).split(settings.batch_size):
         part = slice(int(batch[0]), int(batch[-1]) + 1)
-        parameters = unpack(flat, shapes)
+        parameters = members.parameters
         batch_masks = [mask[:, part] for mask in masks]
         latent = through(parameters, "encoder", spectra[:, part], batch_masks[: len(inner)])
         reconstruction = through(parameters, "decoder", latent, batch_masks[len(inner) :])
         reconstruction_loss = (reconstruction - spectra[:, part]).abs().mean(dim=(1, 2))
         prediction_loss = _prediction_loss(through(parameters, "prediction", latent)[..., 0], loss[:, part], settings)
-        optimizer.zero_grad()
-        # A sum over members: none sees another's gradient, and Adam works element by element.
-        (reconstruction_loss + alpha * prediction_loss).sum().backward()
-        optimizer.step()
+        members.step(reconstruction_loss + alpha * prediction_loss)
         sums += len(batch) * torch.stack((reconstruction_loss, prediction_loss)).detach()
     return tuple(sums / n)
 
@@ -233,9 +203,8 @@ def _dropout_masks(
 
 
 @torch.no_grad()
-def _validate(flat: Tensor, shapes: Shapes, data: tuple[Tensor, Tensor], settings: AutoencoderSettings) -> Tensor:
+def _validate(parameters: dict[str, Tensor], data: tuple[Tensor, Tensor], settings: AutoencoderSettings) -> Tensor:
     """Return each member's prediction loss (M,) on the validation part, without dropout."""
-    parameters = unpack(flat, shapes)
     latent = through(parameters, "encoder", data[0])
     return _prediction_loss(through(parameters, "prediction", latent)[..., 0], data[1], settings)
 

@@ -1,4 +1,4 @@
-"""Fully connected networks for several members side by side: layers, initial values, and the samples they learn from.
+"""Fully connected networks for several members side by side: layers, training, and the samples they learn from.
 
 Parameters of M members lie in one tensor (M, P), so that an optimiser step and keeping the best state are few
 operations; each member's initial values come from its own generator.
@@ -67,12 +67,71 @@ def through(
     return values
 
 
-def checked_samples(part: str, name: str, values: ArrayLike, loss: ArrayLike, n_members: int) -> tuple[Tensor, Tensor]:
-    """Return values (M, n, d) and loss (M, n) as float32 tensors.
+class Members:
+    """M members in training, by Adam: their parameters, and for each those of its lowest validation loss so far.
+
+    Attributes:
+        generators: each member's own, also of what is drawn in training.
+        best_epoch: (M,), the epoch after which a member's validation loss was lowest.
+    """
+
+    def __init__(self, shapes: Shapes, seeds: Sequence[int], learning_rate: float) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.best_epoch = torch.zeros(len(seeds), dtype=int)
+        self._shapes = shapes
+        self._flat = initial_parameters(shapes, self.generators).requires_grad_()
+        self._optimizer = torch.optim.Adam([self._flat], lr=learning_rate, fused=True)
+        self._best, self._best_loss = self._flat.detach().clone(), torch.full((len(seeds),), torch.inf)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """Those of now, see `unpack`."""
+        return unpack(self._flat, self._shapes)
+
+    @property
+    def best_parameters(self) -> dict[str, Tensor]:
+        """Those of each member's best epoch."""
+        return unpack(self._best, self._shapes)
+
+    def step(self, loss: Tensor) -> None:
+        """Take a step down the loss (M,) of each member."""
+        self._optimizer.zero_grad()
+        loss.sum().backward()  # over members: none sees another's gradient, and Adam works element by element
+        self._optimizer.step()
+
+    def end_epoch(self, epoch: int, validation_loss: Tensor) -> None:
+        """Keep the state of those members whose validation loss (M,) is lower than after any epoch before."""
+        better = validation_loss < self._best_loss
+        self._best = torch.where(better[:, None], self._flat.detach(), self._best)
+        self._best_loss = torch.where(better, validation_loss, self._best_loss)
+        self.best_epoch = torch.where(better, epoch, self.best_epoch)
+
+
+def checked_parts(
+    name: str,
+    numbers: str,
+    train: tuple[ArrayLike, ArrayLike],
+    validation: tuple[ArrayLike, ArrayLike],
+    n_members: int,
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return training and validation part, each values (M, n, d) and loss (M, n), as float32 tensors.
 
     Raises:
-        ValueError: they are not that, or not finite; they are called "{part}_{name}" and "{part}_loss".
+        ValueError: they are not that, or not finite. Errors call them "train_{name}", "train_loss" and so on, and the
+            d numbers of a sample `numbers`.
     """
+    train = _checked_samples("train", name, *train, n_members)
+    validation = _checked_samples("validation", name, *validation, n_members)
+    if train[0].shape[-1] != validation[0].shape[-1]:
+        raise ValueError(
+            f"train_{name} has {train[0].shape[-1]} {numbers} and validation_{name} {validation[0].shape[-1]}; "
+            "expected the same"
+        )
+    return train, validation
+
+
+def _checked_samples(part: str, name: str, values: ArrayLike, loss: ArrayLike, n_members: int) -> tuple[Tensor, Tensor]:
+    """Return one part, see `checked_parts`."""
     values, loss = torch.as_tensor(values, dtype=torch.float32), torch.as_tensor(loss, dtype=torch.float32)
     if values.ndim != 3 or len(values) != n_members or 0 in values.shape:
         raise ValueError(

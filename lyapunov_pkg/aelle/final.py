@@ -19,6 +19,7 @@ from lyapunov_pkg.aelle.samples import (
     Verdict,
     fit_on_training_part,
     judge_classifiers,
+    networks_in,
     select_networks,
     split_networks,
     stored_components,
@@ -172,9 +173,7 @@ def _zero_loss(
     seeds: Sequence[int],
 ) -> dict[str, tuple]:
     """Return components and decoded spectra of points of predicted loss zero, drawn around the training networks."""
-    training = torch.stack(
-        [points[torch.as_tensor(part == "train")] for points, part in zip(latent, partition, strict=True)]
-    )
+    training = torch.take_along_dim(latent, torch.from_numpy(networks_in(partition, "train"))[..., None], dim=1)
     points = zero_loss_set(autoencoder, training, n_zero_loss, seeds)
     per_sample = ("seed", "zero_loss_sample")
     return {

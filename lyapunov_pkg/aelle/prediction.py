@@ -12,8 +12,8 @@ from sklearn.base import RegressorMixin
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
-from lyapunov_pkg.aelle.prednet import PredNetSettings, train_prednet
-from lyapunov_pkg.aelle.samples import EXPONENT_FLOOR, PARTS, select_networks, split_networks
+from lyapunov_pkg.aelle.prednet import PredNet, PredNetHistory, PredNetSettings, train_prednet
+from lyapunov_pkg.aelle.samples import EXPONENT_FLOOR, PARTS, networks_in, select_networks, split_networks
 from lyapunov_pkg.store import describe
 
 CONFIDENCE = 0.95
@@ -44,6 +44,14 @@ DESCRIPTIONS = {
     "best_epoch": ("1", "epoch of PredNet's training whose state was kept"),
     "r_squared": ("1", "share of the test part's variance of the loss that is explained; below 0: worse than its mean"),
 }
+
+OF_LOSS = {
+    "predicted_loss": "predicted final validation loss",
+    "held_out_prediction": "mean predicted final validation loss over the seeds that hold the network out",
+    "mean_absolute_error": "mean absolute error on the test part",
+    "rms_error": "root mean square error on the test part",
+}
+"""Of variables in the unit of the loss."""
 
 
 def prednet_experiment(
@@ -81,30 +89,16 @@ def prednet_experiment(
     Raises:
         ValueError: `training_share` outside [0, 1], no spectra of that epoch, or too few networks for the split.
     """
-    if not 0 <= training_share <= 1:
-        raise ValueError(f"training_share is {training_share}; expected 0 (before training) to 1 (after it)")
     networks = select_networks(spectra, exponent_floor, spectrum_length)
-    spectrum_epoch = round(training_share * networks.attrs["total_epochs"])
-    if spectrum_epoch not in networks["epoch"].values:
-        raise ValueError(
-            f"spectra are of the epochs {networks['epoch'].values.tolist()}; expected {spectrum_epoch}, "
-            f"{training_share:.0%} of the training, among them"
-        )
-    networks = networks.sel(epoch=spectrum_epoch, drop=True)
+    networks = _after_share(networks, training_share)
     final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
     partition = split_networks(networks.sizes["network"], fractions, seeds)
-    hyperparameters = np.stack((networks["init_param"], np.log2(networks["hidden_size"])), axis=1)
-    loss_at_epoch = np.minimum(networks["loss"].values, settings.loss_ceiling)[:, None]
-    without_spectra = {
-        "training_mean": (DummyRegressor(), hyperparameters),
-        "hyperparameters": (LinearRegression(), hyperparameters),
-        "loss_at_epoch": (LinearRegression(), loss_at_epoch),
-    }
     prednet, best_epoch = _predict_by_prednet(networks, final_loss, partition, seeds, settings, progress)
-    predictions = {
-        "prednet": prednet,
-        **{name: _predict_by(*model, final_loss, partition) for name, model in without_spectra.items()},
+    baselines = {
+        name: _predict_by(model, features, final_loss, partition)
+        for name, (model, features) in _without_spectra(networks, settings.loss_ceiling).items()
     }
+    predictions = {"prednet": prednet} | baselines
     predicted = np.stack(list(predictions.values()), axis=1)
     per_predictor = ("seed", "predictor")
     errors = {name: (per_predictor, values) for name, values in _errors(predicted, final_loss, partition).items()}
@@ -115,17 +109,33 @@ def prednet_experiment(
         "held_out_prediction": (("predictor", "network"), _held_out_mean(predicted, partition)),
     }
     result = networks.drop_dims("exponent").assign(variables)
-    result = result.assign_coords(seed=list(seeds), predictor=list(predictions)).assign_attrs(
-        spectrum_epoch=spectrum_epoch
-    )
+    result = result.assign_coords(seed=list(seeds), predictor=list(predictions))
     unit = networks["final_loss"].attrs["units"]
-    of_loss = {
-        "predicted_loss": (unit, "predicted final validation loss"),
-        "held_out_prediction": (unit, "mean predicted final validation loss over the seeds that hold the network out"),
-        "mean_absolute_error": (unit, "mean absolute error on the test part"),
-        "rms_error": (unit, "root mean square error on the test part"),
+    return describe(result, DESCRIPTIONS | {name: (unit, text) for name, text in OF_LOSS.items()})
+
+
+def _after_share(networks: xr.Dataset, training_share: float) -> xr.Dataset:
+    """Return networks as they were after a share of their training; attribute spectrum_epoch: the epoch that is."""
+    if not 0 <= training_share <= 1:
+        raise ValueError(f"training_share is {training_share}; expected 0 (before training) to 1 (after it)")
+    epoch = round(training_share * networks.attrs["total_epochs"])
+    if epoch not in networks["epoch"].values:
+        raise ValueError(
+            f"spectra are of the epochs {networks['epoch'].values.tolist()}; expected {epoch}, "
+            f"{training_share:.0%} of the training, among them"
+        )
+    return networks.sel(epoch=epoch, drop=True).assign_attrs(spectrum_epoch=epoch)
+
+
+def _without_spectra(networks: xr.Dataset, loss_ceiling: float) -> dict[str, tuple[RegressorMixin, np.ndarray]]:
+    """Return the predictors that know no spectrum, each a model and its features (network, k)."""
+    hyperparameters = np.stack((networks["init_param"], np.log2(networks["hidden_size"])), axis=1)
+    loss_at_epoch = np.minimum(networks["loss"].values, loss_ceiling)[:, None]
+    return {
+        "training_mean": (DummyRegressor(), hyperparameters),
+        "hyperparameters": (LinearRegression(), hyperparameters),
+        "loss_at_epoch": (LinearRegression(), loss_at_epoch),
     }
-    return describe(result, DESCRIPTIONS | of_loss)
 
 
 def eigenvalue_experiment(
@@ -166,23 +176,11 @@ def eigenvalue_experiment(
         raise ValueError("eigenvalues are of other variants than spectra; expected the same ones in the same order")
     if len(seeds) < 2:
         raise ValueError(f"there are {len(seeds)} seeds; expected at least 2, for a spread")
-    networks = select_networks(
-        spectra.assign_coords(row=("variant", np.arange(spectra.sizes["variant"]))), exponent_floor
-    )
-    networks, rows = networks.isel(epoch=-1), networks["row"].values
-    features = {
-        "spectrum": networks["lyapunov_exponent"].values,
-        "eigenvalues": np.concatenate(
-            [eigenvalues[f"eigenvalue_{part}"].values[rows] for part in ("real", "imaginary")], 1
-        ),
-    }
+    networks, features = _spectra_and_eigenvalues(spectra, eigenvalues, exponent_floor)
     final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
-    train, validation = _two_parts(len(rows), validation_share, seeds)
+    train, validation = _two_parts(networks.sizes["network"], validation_share, seeds)
     histories = [
-        train_prednet(
-            values[train], final_loss[train], values[validation], final_loss[validation], seeds, settings, progress
-        )[1]
-        for values in features.values()
+        _train_on(values, final_loss, train, validation, seeds, settings, progress)[1] for values in features.values()
     ]
     errors = np.stack([history.validation_error for history in histories], axis=1)
     training_mean = final_loss[train].mean(axis=1, keepdims=True)
@@ -204,6 +202,19 @@ def eigenvalue_experiment(
     )
     unit = f"{networks['final_loss'].attrs['units']}^2"
     return describe(result, COMPARISON_DESCRIPTIONS | {name: (unit, text) for name, text in SQUARED.items()})
+
+
+def _spectra_and_eigenvalues(
+    spectra: xr.Dataset, eigenvalues: xr.Dataset, exponent_floor: float
+) -> tuple[xr.Dataset, dict[str, np.ndarray]]:
+    """Return the networks that count after their last epoch, and their features (network, d) of either kind."""
+    rows = spectra.assign_coords(row=("variant", np.arange(spectra.sizes["variant"])))
+    networks = select_networks(rows, exponent_floor).isel(epoch=-1)
+    parts = [eigenvalues[f"eigenvalue_{part}"].values[networks["row"].values] for part in ("real", "imaginary")]
+    return networks, {
+        "spectrum": networks["lyapunov_exponent"].values,
+        "eigenvalues": np.concatenate(parts, axis=1),
+    }
 
 
 def _two_parts(n_networks: int, validation_share: float, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -243,12 +254,24 @@ def _predict_by_prednet(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the losses (seed, network) that each seed's PredNet predicts, and the epochs whose states were kept."""
     exponents = networks["lyapunov_exponent"].values
-    parts = []
-    for part in PARTS[:2]:
-        chosen = [np.flatnonzero(member == part) for member in partition]
-        parts += [np.stack([values[index] for index in chosen]) for values in (exponents, final_loss)]
-    prednet, history = train_prednet(*parts, seeds, settings, progress)
+    train, validation = (networks_in(partition, part) for part in PARTS[:2])
+    prednet, history = _train_on(exponents, final_loss, train, validation, seeds, settings, progress)
     return prednet.predict(exponents).numpy(), history.best_epoch
+
+
+def _train_on(
+    features: np.ndarray,
+    final_loss: np.ndarray,
+    train: np.ndarray,
+    validation: np.ndarray,
+    seeds: Sequence[int],
+    settings: PredNetSettings,
+    progress: Callable | None,
+) -> tuple[PredNet, PredNetHistory]:
+    """Train one PredNet per seed on features (network, d), with its training and validation networks (seed, n)."""
+    return train_prednet(
+        features[train], final_loss[train], features[validation], final_loss[validation], seeds, settings, progress
+    )
 
 
 def _predict_by(

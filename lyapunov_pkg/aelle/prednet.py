@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.aelle.dense import ArrayLike, checked_samples, initial_parameters, layer_shapes, through, unpack
+from lyapunov_pkg.aelle.dense import ArrayLike, Members, checked_parts, layer_shapes, through
 from lyapunov_pkg.devices import one_torch_thread
 
 
@@ -104,39 +104,33 @@ def train_prednet(
     Raises:
         ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
     """
-    features, loss = checked_samples("train", "features", train_features, train_loss, len(seeds))
-    held_out, held_out_loss = checked_samples(
-        "validation", "features", validation_features, validation_loss, len(seeds)
+    (features, loss), (held_out, held_out_loss) = checked_parts(
+        "features",
+        "numbers of a sample",
+        (train_features, train_loss),
+        (validation_features, validation_loss),
+        len(seeds),
     )
-    if features.shape[-1] != held_out.shape[-1]:
-        raise ValueError(
-            f"train_features has {features.shape[-1]} numbers of a sample and validation_features "
-            f"{held_out.shape[-1]}; expected the same"
-        )
     (feature_mean, feature_scale), (loss_mean, loss_scale) = _scaling(features), _scaling(loss)
     features, held_out = ((values - feature_mean) / feature_scale for values in (features, held_out))
     loss, held_out_loss = ((values - loss_mean) / loss_scale for values in (loss, held_out_loss))
 
     shapes = layer_shapes({"prednet": (features.shape[-1], settings.hidden_size, 1)})
-    flat = initial_parameters(shapes, [torch.Generator().manual_seed(seed) for seed in seeds]).requires_grad_()
-    optimizer = torch.optim.Adam([flat], lr=settings.learning_rate, fused=True)
-    best, best_error = flat.detach().clone(), torch.full((len(seeds),), torch.inf)
+    members = Members(shapes, seeds, settings.learning_rate)
     train_errors, validation_errors = [], []
     epochs = range(settings.epochs)
-    for _ in epochs if progress is None else progress(epochs, "PredNet"):
-        error = _mean_square_error(unpack(flat, shapes), features, loss)
-        optimizer.zero_grad()
-        error.sum().backward()  # over members: none sees another's gradient, and Adam works element by element
-        optimizer.step()
+    for epoch in epochs if progress is None else progress(epochs, "PredNet"):
+        error = _mean_square_error(members.parameters, features, loss)
+        members.step(error)
         with torch.no_grad():
-            validation_error = _mean_square_error(unpack(flat, shapes), held_out, held_out_loss)
-        best = torch.where((validation_error < best_error)[:, None], flat.detach(), best)
-        best_error = torch.minimum(validation_error, best_error)
+            validation_error = _mean_square_error(members.parameters, held_out, held_out_loss)
+        members.end_epoch(epoch, validation_error)
         train_errors.append(error.detach())
         validation_errors.append(validation_error)
     unscaled = loss_scale.square()  # of errors, (M, 1)
     train, validation = ((torch.stack(errors, 1) * unscaled).numpy() for errors in (train_errors, validation_errors))
-    network = PredNet(unpack(best, shapes), feature_mean, feature_scale, loss_mean, loss_scale)
+    network = PredNet(members.best_parameters, feature_mean, feature_scale, loss_mean, loss_scale)
+    # The best epoch as it can be read from the errors: scaled ones may differ where these are rounded to the same.
     return network, PredNetHistory(train, validation, validation.argmin(axis=1))
 
 

@@ -148,6 +148,11 @@ def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[
     return np.stack([np.random.default_rng(seed).permutation(parts) for seed in seeds])
 
 
+def networks_in(partition: np.ndarray, part: str) -> np.ndarray:
+    """Return the networks of a part by position, (seed, n), from which part each is in, (seed, network)."""
+    return np.stack([np.flatnonzero(of_seed == part) for of_seed in partition])
+
+
 def train_on_split(
     networks: xr.Dataset,
     partition: np.ndarray,
@@ -165,9 +170,9 @@ def train_on_split(
     n_epochs, n_exponents = exponents.shape[1:]
     parts = []
     for part in PARTS[:2]:
-        chosen = [np.flatnonzero(member == part) for member in partition]
-        parts.append(np.stack([exponents[index].reshape(-1, n_exponents) for index in chosen]))
-        parts.append(np.stack([np.repeat(final_loss[index], n_epochs) for index in chosen]))
+        chosen = networks_in(partition, part)
+        parts.append(exponents[chosen].reshape(len(seeds), -1, n_exponents))
+        parts.append(np.repeat(final_loss[chosen], n_epochs, axis=1))
     autoencoder, history = train_autoencoder(*parts, seeds, settings, progress)
     return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -38,6 +39,10 @@ P_5, P_4, P_3, P_2, P_1, P_0 = (
 )
 
 
+Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""What an update takes: slots of arguments; blocks of the state, and of each how many steps on (0 or 1); draws."""
+
+
 @cache
 def compiled_update(
     target: int,
@@ -47,7 +52,11 @@ def compiled_update(
     value: UnitFunction,
     slopes: SlopesFunction,
 ) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
-    """Return the kernels of an update.
+    """Return the kernels of an update: what `make_forward`, `make_backward` and `make_linearize` return.
+
+    They take size (H), constants (a tuple of numbers of the arrays' dtype), and C-contiguous arrays:
+    arguments (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S), and
+    derivatives (V, T, B, slots, H).
 
     Args:
         target: see `lyapunov_pkg.cells.base.Update`.
@@ -56,49 +65,51 @@ def compiled_update(
         draws: which draws it takes.
         value: as `Update.value`.
         slopes: as `Update.slopes`.
-
-    Returns:
-        Two functions of (size, constants, arguments, states, noise, cotangents, step), for one step of all sequences of
-        all variants: `forward` writes the target block of `states` after the step; `backward` takes cotangents by the
-        state after the update to cotangents by the state before it, and puts those by the arguments in the arguments'
-        place. And one of (size, constants, arguments, states, derivatives, first_slot, rows), without noise:
-        `linearize` writes the slopes by the arguments and then by the blocks, from slot first_slot on, for the rows (V,
-        T, B) that begin and end at `rows`. size is H, constants a tuple of numbers of the arrays' dtype; the arrays are
-        C-contiguous: arguments (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S),
-        derivatives (V, T, B, slots, H).
     """
-    indices = tuple(block for block, _ in blocks)
-    steps_on = tuple(int(after) for _, after in blocks)
-    keeps = target in indices
-    others = indices[1:] if keeps else indices
     value, slopes = (register_jitable(**INLINED)(function) for function in (value, slopes))
+    indices, steps_on = tuple(index for index, _ in blocks), tuple(int(after) for _, after in blocks)
+    layout = slots, indices, steps_on, draws
+    kernels = (
+        make_forward(target, layout, value),
+        make_backward(target, layout, slopes),
+        make_linearize(layout, slopes),
+    )
+    digest = source_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
+    for kernel in kernels:
+        # Numba's cache looks for changes in this file alone; the name tells it of the others.
+        kernel.__qualname__ = f"{kernel.__name__}_{value.__module__.rpartition('.')[-1]}_{digest}"
+    forward, backward, linearize = (njit(**OPTIONS)(kernel) for kernel in kernels)
+    return forward, backward, linearize
+
+
+def make_forward(target: int, layout: Layout, value: UnitFunction) -> Callable[..., None]:
+    """Return the kernel that writes the target block of `states` after a step of all sequences of all variants."""
 
     def forward(size, constants, arguments, states, noise, cotangents, step):
-        n_variants, n_steps, n_sequences, width = arguments.shape
-        state_size = states.shape[3]
-        for row in range(n_variants * n_sequences):
-            variant, sequence = divmod(row, n_sequences)
-            place = (variant * n_steps + step) * n_sequences + sequence
-            before = (place + variant * n_sequences) * state_size
-            after = before + n_sequences * state_size
-            a = starts(place * width, slots, size)
-            s = source_starts(before, indices, size, steps_on, n_sequences * state_size)
-            z = starts((row * n_steps + step) * noise.shape[3], draws, size)
+        for row in range(arguments.shape[0] * arguments.shape[2]):
+            a, s, z, after = step_starts(row, step, size, layout, arguments, states, noise)
             for u in range(size):
                 values = load_sources(states, s, u) + load_draws(noise, z, u)
                 result = value(load_arguments(arguments, a, u), values, constants)
                 store_target(states, after + target * size + u, result)
 
+    return forward
+
+
+def make_backward(target: int, layout: Layout, slopes: SlopesFunction) -> Callable[..., None]:
+    """Return the kernel that goes back over a step of all sequences of all variants.
+
+    It takes cotangents by the state after the update to cotangents by the state before it, and puts those by the
+    arguments in the arguments' place.
+    """
+    indices = layout[1]
+    keeps = target in indices
+    others = indices[1:] if keeps else indices
+
     def backward(size, constants, arguments, states, noise, cotangents, step):
-        n_variants, n_steps, n_sequences, width = arguments.shape
         state_size = states.shape[3]
-        for row in range(n_variants * n_sequences):
-            variant, sequence = divmod(row, n_sequences)
-            place = (variant * n_steps + step) * n_sequences + sequence
-            before = (place + variant * n_sequences) * state_size
-            a = starts(place * width, slots, size)
-            s = source_starts(before, indices, size, steps_on, n_sequences * state_size)
-            z = starts((row * n_steps + step) * noise.shape[3], draws, size)
+        for row in range(arguments.shape[0] * arguments.shape[2]):
+            a, s, z, _ = step_starts(row, step, size, layout, arguments, states, noise)
             own = row * state_size + target * size
             g = starts(row * state_size, others, size)
             for u in range(size):
@@ -113,7 +124,16 @@ def compiled_update(
                     store_target(cotangents, own + u, 0)
                     add_to_cotangents(cotangents, g, u, of_blocks, cotangent)
 
-    places = tuple(range(len(slots) + len(blocks)))
+    return backward
+
+
+def make_linearize(layout: Layout, slopes: SlopesFunction) -> Callable[..., None]:
+    """Return the kernel, without noise, that writes the slopes by the arguments and then by the blocks.
+
+    It writes them from slot first_slot on, for the rows (V, T, B) that begin and end at `rows`.
+    """
+    slots, indices, steps_on, _ = layout
+    places = tuple(range(len(slots) + len(indices)))
 
     def linearize(size, constants, arguments, states, derivatives, first_slot, rows):
         _, n_steps, n_sequences, width = arguments.shape
@@ -127,11 +147,7 @@ def compiled_update(
                 of_arguments, of_blocks = slopes(load_arguments(arguments, a, u), load_sources(states, s, u), constants)
                 store_derivatives(derivatives, d, u, of_arguments + of_blocks)
 
-    digest = source_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
-    for kernel in (forward, backward, linearize):
-        # Numba's cache looks for changes in this file alone; the name tells it of the others.
-        kernel.__qualname__ = f"{kernel.__name__}_{value.__module__.rpartition('.')[-1]}_{digest}"
-    return njit(**OPTIONS)(forward), njit(**OPTIONS)(backward), njit(**OPTIONS)(linearize)
+    return linearize
 
 
 @cache
@@ -172,6 +188,25 @@ def _source_starts(row, blocks, size, steps_on, stride):
 
 
 overload(source_starts, jit_options=INLINED)(_source_starts)
+
+
+@register_jitable(**INLINED)
+def step_starts(row, step, size, layout, arguments, states, noise):
+    """Return where a sequence's blocks begin at a step: arguments, blocks of the state, draws; and its state after.
+
+    `row` counts the sequences of all variants.
+    """
+    slots, indices, steps_on, draws = layout
+    _, n_steps, n_sequences, width = arguments.shape
+    state_size = states.shape[3]
+    variant, sequence = divmod(row, n_sequences)
+    place = (variant * n_steps + step) * n_sequences + sequence
+    before = (place + variant * n_sequences) * state_size
+    after = before + n_sequences * state_size
+    a = starts(place * width, slots, size)
+    s = source_starts(before, indices, size, steps_on, n_sequences * state_size)
+    z = starts((row * n_steps + step) * noise.shape[3], draws, size)
+    return a, s, z, after
 
 
 # Access to memory. What is loaded and stored under different names never overlaps, which the compiler cannot see: it

@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg.gradients.lyapunov_vectors import q_vectors, settled_vectors
-from lyapunov_pkg.gradients.recurrent_gradient import recurrent_gradients
+from lyapunov_pkg.gradients.recurrent_gradient import random_starts, recurrent_gradients
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.spectra.stacked import stored_network
@@ -73,16 +73,15 @@ def alignment_experiment(
     _check(training, dataset, settings)
     generator = torch.Generator().manual_seed(seed)
     hidden_size = int(training["hidden_size"].values[0])
-    shape = (settings.n_initial_states, hidden_size)
-    start = settings.initial_state_std * torch.randn(shape, generator=generator, dtype=torch.float64)
+    start, inputs, labels = random_starts(
+        dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
+    )
     middle = torch.randperm(hidden_size - 2 * settings.n_vectors, generator=generator)[: settings.n_vectors]
     groups = {
         "first": np.arange(settings.n_vectors),
         "last": np.arange(hidden_size - settings.n_vectors, hidden_size),
         "random": np.sort(middle.numpy()) + settings.n_vectors,
     }
-    inputs = torch.from_numpy(dataset["test_input"].values[: len(start)]).double()
-    labels = torch.from_numpy(dataset["test_label"].values[: len(start)])
     variants = np.flatnonzero(~training["diverged"].values)
     results = []
     for variant in progress(variants, "alignment with the gradient, variant"):

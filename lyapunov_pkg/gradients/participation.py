@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lyapunov_pkg.gradients.recurrent_gradient import participation_ratio, recurrent_gradients
+from lyapunov_pkg.gradients.recurrent_gradient import participation_ratio, random_starts, recurrent_gradients
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.store import describe
@@ -71,10 +71,9 @@ def participation_experiment(
     updates_per_epoch = -(-samples.shape[-1] // training.batch_size)
     moments = sorted({round(epoch * updates_per_epoch) for epoch in settings.at_epochs})
     generator = torch.Generator().manual_seed(seed)
-    shape = (settings.n_initial_states, network.hidden_size)
-    start = settings.initial_state_std * torch.randn(shape, generator=generator, dtype=torch.float64)
-    inputs = torch.from_numpy(dataset["test_input"].values[: len(start)]).double()
-    labels = torch.from_numpy(dataset["test_label"].values[: len(start)])
+    start, inputs, labels = random_starts(
+        dataset, settings.n_initial_states, settings.initial_state_std, network.hidden_size, generator
+    )
 
     losses: list[Tensor] = []
     ratios = [_ratios(network, inputs, labels, start)] if 0 in moments else []

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import torch
+import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg.cells.rnn import RNN
 from lyapunov_pkg.networks import Network
+
+
+def random_starts(
+    dataset: xr.Dataset, n_states: int, std: float, hidden_size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw initial states, and take a test image for each: where the gradient is looked at.
+
+    Args:
+        dataset: the task's data, with one label for a sequence; its first test images are taken.
+        n_states: B.
+        std: standard deviation of the units.
+        hidden_size: H.
+        generator: of the states.
+
+    Returns:
+        Initial states (B, H) and inputs (B, T, F) in float64, labels (B,).
+    """
+    start = std * torch.randn((n_states, hidden_size), generator=generator, dtype=torch.float64)
+    inputs, labels = (torch.from_numpy(dataset[name].values[:n_states]) for name in ("test_input", "test_label"))
+    return start, inputs.double(), labels
 
 
 @torch.no_grad()

@@ -93,8 +93,8 @@ def estimator_study(
         standard deviation over sequences; `interval_exponent(interval, exponent)`. `early_change(warmup)` is how far
         running exponents are from their last values in the first steps (attribute `early_steps`), `early_bias(warmup)`
         how far from those of the longest warm-up at the same steps, both the mean of absolute differences.
-        `change(interval, half)` is by how much the exponents of either half of the spectrum moved from those of the
-        shortest T_ON, the mean of absolute differences, and `largest_change` the largest of them.
+        `largest_change(interval, half)` is the largest absolute difference of the exponents of either half of the
+        spectrum from those of the shortest T_ON.
 
     Raises:
         ValueError: the inputs are not longer than the longest warm-up, or the network holds several variants.
@@ -133,7 +133,6 @@ def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], i
             "lyapunov_exponent": (("warmup", "exponent"), final.mean(axis=1)),
             "lyapunov_exponent_std": (("warmup", "exponent"), final.std(axis=1)),
             "interval_exponent": (("interval", "exponent"), spectra),
-            "change": (("interval", "half"), np.stack([half.mean(axis=1) for half in halves], axis=1)),
             "largest_change": (("interval", "half"), np.stack([half.max(axis=1) for half in halves], axis=1)),
         },
         coords={
@@ -158,7 +157,6 @@ DESCRIPTIONS = {
         "mean absolute difference of the estimates in the first steps from the longest warm-up's",
     ),
     "interval_exponent": ("nat/step", "Lyapunov exponent in float32 with this T_ON, mean over sequences"),
-    "change": ("nat/step", "mean absolute difference of the exponents of this half from those of the shortest T_ON"),
     "largest_change": (
         "nat/step",
         "largest absolute difference of the exponents of this half from the shortest T_ON's",

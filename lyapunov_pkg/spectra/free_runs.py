@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from lyapunov_pkg.cells.rank_one import closed_loop
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.progress import progress
-from lyapunov_pkg.spectra.exponents import average_exponents
-from lyapunov_pkg.spectra.stacked import SpectraSettings, chosen_epochs, spectra_dataset, stored_hyperparameters
+from lyapunov_pkg.spectra.stacked import SpectraSettings, averaged_spectra, chosen_epochs, stored_hyperparameters
 
 
 def autonomous_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
@@ -40,8 +38,7 @@ def spectra_of_free_runs(
         device: where to compute.
 
     Returns:
-        `lyapunov_exponent` and `lyapunov_exponent_std`, mean and standard deviation over starting states, both
-        (variant, epoch, exponent) in nats per time step; NaN for variants that diverged.
+        As `lyapunov_pkg.spectra.stacked.averaged_spectra`, over starting states.
 
     Raises:
         ValueError: more starting states are asked for than are stored, an epoch that is not, or the full state.
@@ -52,24 +49,10 @@ def spectra_of_free_runs(
     stored = training.sizes["start"]
     if settings.n_sequences > stored:
         raise ValueError(f"spectra.n_sequences is {settings.n_sequences}, but {stored} states are stored to start from")
-    dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
-    inputs = torch.zeros(settings.n_sequences, n_steps * (settings.warmup_passes + 1), 1, dtype=dtype, device=device)
-    shape = training.sizes["variant"], training.sizes["epoch"]
-    mean, deviation = (np.full((*shape, training.sizes["unit"]), np.nan) for _ in range(2))
-    healthy = np.flatnonzero(~training["diverged"].values)
-    for variant in progress(healthy, "rank_one, spectra of variant"):
-        for epoch in range(shape[1]):
-            x = torch.from_numpy(training["start_state"].values[variant, epoch, : settings.n_sequences])
-            network = autonomous_network(training, variant, epoch).to(device, dtype)
-            average = average_exponents(
-                network,
-                inputs,
-                torch.cat([x, torch.tanh(x)], dim=-1)[None].to(device, dtype),
-                torch.eye(network.reduced_size, dtype=dtype, device=device),
-                warmup=n_steps * settings.warmup_passes,
-                orthonormalize_every=settings.orthonormalize_every,
-            )
-            exponents = average.exponents[0].double()
-            mean[variant, epoch] = exponents.mean(0).cpu().numpy()
-            deviation[variant, epoch] = exponents.std(0, correction=0).cpu().numpy()
-    return spectra_dataset(training, mean, deviation, settings)
+
+    def network_and_start(variant: int, epoch: int) -> tuple[Network, Tensor]:
+        x = torch.from_numpy(training["start_state"].values[variant, epoch, : settings.n_sequences])
+        return autonomous_network(training, variant, epoch), torch.cat([x, torch.tanh(x)], dim=-1)[None]
+
+    inputs = torch.zeros(settings.n_sequences, n_steps * (settings.warmup_passes + 1), 1)
+    return averaged_spectra(training, network_and_start, inputs, n_steps * settings.warmup_passes, settings, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,38 +85,69 @@ def spectra_of_training(
         device: where to compute.
 
     Returns:
-        `lyapunov_exponent` and `lyapunov_exponent_std`, mean and standard deviation over sequences, both
-        (variant, epoch, exponent) in nats per time step; NaN for variants that diverged, -inf for a singular Jacobian.
+        As `averaged_spectra`, over sequences.
 
     Raises:
         ValueError: an epoch is asked for that is not stored.
     """
     training = chosen_epochs(training.load(), settings.epochs)
-    dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
-    inputs = sequences.repeat(1, settings.warmup_passes + settings.measured_passes, 1).to(device, dtype)
+
+    def network_and_start(variant: int, epoch: int) -> tuple[Network, Tensor]:
+        network = stored_network(training, variant, epoch)
+        return network, network.initial_state(len(sequences))
+
+    inputs = sequences.repeat(1, settings.warmup_passes + settings.measured_passes, 1)
     warmup = sequences.shape[1] * settings.warmup_passes
-    n_variants, n_epochs = training.sizes["variant"], training.sizes["epoch"]
-    means, deviations = [], []
-    for variant in progress(range(n_variants), f"{training['architecture'].values[0]}, spectra of variant"):
+    return averaged_spectra(training, network_and_start, inputs, warmup, settings, device)
+
+
+def averaged_spectra(
+    training: xr.Dataset,
+    network_and_start: Callable[[int, int], tuple[Network, Tensor]],
+    inputs: Tensor,
+    warmup: int,
+    settings: SpectraSettings,
+    device: torch.device,
+) -> xr.Dataset:
+    """Return the spectra store of a training store: means and standard deviations over trajectories.
+
+    Args:
+        training: the part of a training store that is analysed.
+        network_and_start: returns the network of a variant at an epoch, both by position, and the states that its
+            trajectories start from, (1, trajectory, S).
+        inputs: what drives each trajectory, (trajectory, time, feature).
+        warmup: steps that are not measured.
+        settings: how spectra are taken.
+        device: where to compute.
+
+    Returns:
+        `lyapunov_exponent` and `lyapunov_exponent_std`, mean and standard deviation over trajectories, both
+        (variant, epoch, exponent) in nats per time step; NaN for variants that diverged, -inf for a singular Jacobian.
+    """
+    dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
+    inputs = inputs.to(device, dtype)
+    network, _ = network_and_start(0, 0)
+    rows = network.state_size if settings.state == "full" else network.reduced_size
+    tangents = torch.eye(rows, dtype=dtype, device=device)
+    n_epochs = training.sizes["epoch"]
+    mean, deviation = (np.full((training.sizes["variant"], n_epochs, rows), np.nan) for _ in range(2))
+    healthy = np.flatnonzero(~training["diverged"].values)
+    for variant in progress(healthy, f"{training['architecture'].values[0]}, spectra of variant"):
         for epoch in range(n_epochs):
-            network = stored_network(training, variant, epoch).to(device, dtype)
-            rows = network.state_size if settings.state == "full" else network.reduced_size
+            network, start = network_and_start(variant, epoch)
             average = average_exponents(
-                network,
+                network.to(device, dtype),
                 inputs,
-                network.initial_state(len(inputs)),
-                torch.eye(rows, dtype=dtype, device=device),
+                start.to(device, dtype),
+                tangents,
                 warmup=warmup,
                 orthonormalize_every=settings.orthonormalize_every,
             )
             exponents = average.exponents[0].double()
-            means.append(exponents.mean(0).cpu().numpy())
-            deviations.append(exponents.std(0, correction=0).cpu().numpy())
-    shape = (n_variants, n_epochs, -1)
-    diverged = training["diverged"].values[:, None, None]
-    mean = np.where(diverged, np.nan, np.stack(means).reshape(shape))
-    deviation = np.where(diverged | ~np.isfinite(mean), np.nan, np.stack(deviations).reshape(shape))
-    return spectra_dataset(training, mean, deviation, settings)
+            mean[variant, epoch] = exponents.mean(0).cpu().numpy()
+            deviation[variant, epoch] = exponents.std(0, correction=0).cpu().numpy()
+    deviation[~np.isfinite(mean)] = np.nan
+    return _spectra_dataset(training, mean, deviation, settings)
 
 
 def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Dataset:
@@ -130,7 +161,7 @@ def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Data
     return training.sel(epoch=list(epochs))
 
 
-def spectra_dataset(
+def _spectra_dataset(
     training: xr.Dataset, mean: np.ndarray, deviation: np.ndarray, settings: SpectraSettings
 ) -> xr.Dataset:
     """Assemble the spectra store: arrays (variant, epoch, exponent) beside what is carried along from training."""
