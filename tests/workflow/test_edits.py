@@ -66,7 +66,7 @@ def test_comments_docstrings_prose_and_touched_files_redo_nothing(repository: Pa
 
 def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) -> None:
     replace(
-        repository / "lyapunov_pkg/plotting/chapter_3.py",
+        repository / "lyapunov_pkg/plotting/chapter_3/architectures.py",
         "def fig_3_12(final: xr.Dataset) -> Figure:",
         "def fig_3_12(final: xr.Dataset, wide: bool = False) -> Figure:",
     )
