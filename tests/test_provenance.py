@@ -15,6 +15,8 @@ FILES = {
     "cells/gru.py": "def step(x):\n    return 2 * x\n",
     "maths.py": '"""Docstring."""\nSCALE = 3\n\n'
     'def slope(x):\n    """Slope."""\n    return SCALE * x\n\ndef other(x):\n    return x\n',
+    "figures/__init__.py": "from lyapunov_pkg.figures.lines import first, second\n\n__all__ = ['first', 'second']\n",
+    "figures/lines.py": "def first(x):\n    return x\n\ndef second(x):\n    return 2 * x\n",
 }
 SCRIPT = "from lyapunov_pkg.cells import make\n\nprint(make('lstm'))\n"
 
@@ -28,14 +30,16 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     (tmp_path / "script.py").write_text(SCRIPT)
     monkeypatch.setattr(provenance, "PACKAGE_ROOT", root)
 
-    def digest_after(name: str | None = None, old: str = "", new: str = "") -> str:
+    def digest_after(
+        name: str | None = None, old: str = "", new: str = "", loaded: str = "lyapunov_pkg.cells.lstm"
+    ) -> str:
         if name is not None:
             path = tmp_path / "script.py" if name == "script.py" else root / name
             assert old in path.read_text()
             path.write_text(path.read_text().replace(old, new))
         for cached in (provenance.read_module, provenance.definition):
             cached.cache_clear()
-        return code_digest(tmp_path / "script.py", ["lyapunov_pkg.cells.lstm"])
+        return code_digest(tmp_path / "script.py", [loaded])
 
     return digest_after
 
@@ -71,6 +75,16 @@ def test_what_cannot_change_the_result_does_not_change_the_digest(
 def test_what_the_script_reaches_changes_the_digest(edit: Callable, name: str, old: str, new: str) -> None:
     before = edit()
     assert edit(name, old, new) != before
+
+
+def test_a_definition_that_its_package_hands_on_depends_on_itself_alone(edit: Callable) -> None:
+    first, second = (f"lyapunov_pkg.figures:{name}" for name in ("first", "second"))
+    before = [edit(loaded=first), edit(loaded=second)]
+    edit("figures/lines.py", "2 * x", "3 * x")
+    edit("figures/__init__.py", "first, second\n", "first, second, third\n")
+    edit("figures/__init__.py", "['first', 'second']", "['first', 'second', 'third']")
+    assert edit(loaded=first) == before[0]
+    assert edit(loaded=second) != before[1]
 
 
 def test_reverting_an_edit_gives_the_digest_back(edit: Callable) -> None:

@@ -66,13 +66,24 @@ def test_comments_docstrings_prose_and_touched_files_redo_nothing(repository: Pa
 
 def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) -> None:
     replace(
-        repository / "lyapunov_pkg/plotting/chapter_3.py",
+        repository / "lyapunov_pkg/plotting/chapter_3/architectures.py",
         "def fig_3_12(final: xr.Dataset) -> Figure:",
         "def fig_3_12(final: xr.Dataset, wide: bool = False) -> Figure:",
     )
     rules, files = plan(repository)
     assert rules == {"draw_figure": 1, "all": 1}
     assert {Path(name).name for name in files} == {f"fig_3_12.{kind}" for kind in ("pdf", "png", "zarr.zip")}
+
+
+def test_one_table_function_writes_its_table(repository: Path, plan: Plan) -> None:
+    replace(
+        repository / "lyapunov_pkg/tables/chapter_3.py",
+        "def table_3_b3(final: xr.Dataset) -> pd.DataFrame:",
+        "def table_3_b3(final: xr.Dataset, wide: bool = False) -> pd.DataFrame:",
+    )
+    rules, files = plan(repository)
+    assert rules == {"write_table": 1, "all": 1}
+    assert {Path(name).name for name in files} == {"table_3_b3.csv", "table_3_b3.md"}
 
 
 def test_aelle_setting_redoes_aelle_and_what_follows(repository: Path, plan: Plan) -> None:

@@ -1,0 +1,123 @@
+"""Tables as files: CSV with all numbers in full, and Markdown for readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+SMALL = 0.2  # numbers below it are given in thousandths
+
+COLUMN_LABELS = {
+    "quantity": "quantity",
+    "performance": "correlated with",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's ρ",
+    "n_used": "networks",
+    "n_diverged": "diverged",
+    "color": "colour",
+    "dropout": "dropout",
+    "learning_rate": "learning rate",
+    "init_param": "init. parameter",
+    "best_epoch": "best epoch",
+    "validation_loss": "validation loss",
+    "maximum_exponent": "LE max [nats/step]",
+    "mean_exponent": "LE mean [nats/step]",
+    "ranking": "flipped",
+    "n_flips": "k",
+    "mean_excess": "μ - μ rand [nats]",
+    "standard_error": "standard error [nats]",
+    "p_pooled": "p, images independent",
+    "p_paired": "p, paired by image",
+    "p_holm": "p, paired, Holm",
+    "effect_size": "effect size d",
+    "up_share": "up flips",
+    "training_percent": "training [%]",
+    "classifier": "classifier",
+    "n_components": "principal components",
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "task": "task",
+    "architecture": "architecture",
+    "hidden_size": "hidden size",
+    "init_param_low": "init. parameter from",
+    "init_param_high": "init. parameter to",
+    "networks": "networks",
+    "loss": "loss",
+    "right_of_median": "right of median of PC1 [%]",
+    "right_of_mean": "right of mean of PC1 [%]",
+    "predictor": "predictor",
+    "mean_absolute_error": "mean absolute error [nats]",
+    "rms_error": "RMS error [nats]",
+    "r_squared": "R²",
+    "pool_size": "networks started",
+    "criterion": "stopped by",
+    "budget": "training [epochs]",
+    "best_loss": "final loss of the best survivor [nats]",
+    "better_in_pool": "better ones stopped [%]",
+    "saved": "saved for the same loss [%]",
+    "saved_in_all": "saved, with the training of AeLLE's networks [%]",
+}
+
+
+def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path | str) -> None:
+    """Write `frame` as CSV, all numbers in full, and as Markdown for readers ("0.85 ± 0.02")."""
+    frame.to_csv(csv_path, index=False)
+    table = readable(frame).to_markdown(index=False, disable_numparse=True)
+    note = f"\n{frame.attrs['note']}\n" if "note" in frame.attrs else ""
+    Path(markdown_path).write_text(f"{table}\n{note}", encoding="utf-8")
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` as text, missing numbers as a dash.
+
+    `x_mean` and `x_std` become one column "mean ± standard deviation"; `x`, `x_low` and `x_high` one "x [low, high]".
+    """
+    columns = {}
+    for name in frame.columns:
+        if name.endswith("_mean"):
+            stem = name.removesuffix("_mean")
+            columns[_heading(stem)] = _mean_and_std(frame[name], frame[f"{stem}_std"])
+        elif f"{name}_low" in frame:
+            columns[_heading(name)] = _with_interval(frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
+        elif not name.endswith("_std") and not _is_end_of_interval(name, frame):
+            columns[_heading(name)] = _as_printed(frame[name])
+    return pd.DataFrame(columns)
+
+
+def _heading(name: str) -> str:
+    stem = name.removesuffix("_dissertation")
+    return COLUMN_LABELS[stem] + (" (dissertation)" if stem != name else "")
+
+
+def _is_end_of_interval(name: str, frame: pd.DataFrame) -> bool:
+    stem = name.removesuffix("_low").removesuffix("_high")
+    return stem != name and stem in frame
+
+
+def _with_interval(values: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
+    return [
+        "–" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        for value, low, high in zip(values, lows, highs, strict=True)
+    ]
+
+
+def _as_printed(column: pd.Series) -> list[str]:
+    """Text as it is; numbers with as many decimals as any in the column needs for four significant digits."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return [str(value) for value in column]
+    shortest = [np.format_float_positional(value, precision=4, fractional=False, trim="-") for value in column.dropna()]
+    decimals = max((len(number.partition(".")[2]) for number in shortest), default=0)
+    return ["–" if pd.isna(value) else f"{value:.{decimals}f}" for value in column]
+
+
+def _mean_and_std(means: pd.Series, stds: pd.Series) -> list[str]:
+    largest = means.abs().max()
+    decimals = 3 if largest < SMALL else 2 if largest <= 1 else 1  # small errors, fractions, percentages
+    texts = []
+    for mean, std in zip(means, stds, strict=True):
+        spread = "" if pd.isna(std) else f" ± {std:.{decimals}f}"
+        texts.append("–" if pd.isna(mean) else f"{mean:.{decimals}f}{spread}")
+    return texts
