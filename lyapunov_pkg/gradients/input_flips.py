@@ -18,7 +18,7 @@ from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_expo
 from lyapunov_pkg.spectra.stacked import best_position, stored_network
 from lyapunov_pkg.store import describe
 
-RANKINGS = ("expansion", "gradient", "intensity")
+RANKINGS = ("expansion", "mean_expansion", "gradient", "intensity")
 SEQUENCES_TOGETHER = 1000  # bounds memory, changes no number beyond rounding
 
 
@@ -30,7 +30,7 @@ class FlipSettings:
         n_images: test images.
         n_draws: random choices of pixels for each image.
         n_flips: numbers of pixels that are flipped.
-        n_averaged: numbers of R values whose logarithms are averaged, for the first image (figure 4.3).
+        n_averaged: numbers of R values whose logarithms are averaged (figure 4.3); flips are ranked by the largest.
         n_flips_shown: number of flips for which outputs are kept.
         n_draws_shown: random choices for which they are kept.
     """
@@ -47,10 +47,11 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     """Flip pixels of test images, chosen by rankings and at random, and compare the losses.
 
     The network is the one with the lowest validation loss, of all variants and epochs. Pixels are ranked by
-    "expansion", the first R value r_t^1 of the step that takes the pixel in (dissertation, algorithm 3), by "gradient",
-    the magnitude of the derivative of the loss by the pixel, and by "intensity", its brightness with ties in random
-    order. Random choices are made for each image anew, from the same images and with as many flips. All is computed in
-    float64.
+    "expansion", the first R value r_t^1 of the step that takes the pixel in (dissertation, algorithm 3), by
+    "mean_expansion", the mean logarithm of its first max(n_averaged) R values ("aggregate effects" in the text's
+    discussion), by "gradient", the magnitude of the derivative of the loss by the pixel, and by "intensity", its
+    brightness with ties in random order. Random choices are made for each image anew, from the same images and with as
+    many flips. All is computed in float64.
 
     Args:
         training: a training store of networks that classify after the last step.
@@ -77,9 +78,11 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     labels = torch.from_numpy(dataset["test_label"].values[: settings.n_images])
     generator = torch.Generator().manual_seed(seed)
 
-    exponents = finite_time_exponents(network, inputs, n_exponents=1)["finite_time_exponent"].values[0, ..., 0]
+    local = finite_time_exponents(network, inputs, n_exponents=max(settings.n_averaged)).isel(variant=0)
+    log_r = torch.from_numpy(local["finite_time_exponent"].values)
     scores = {
-        "expansion": torch.from_numpy(exponents),
+        "expansion": log_r[..., 0],
+        "mean_expansion": log_r.mean(-1),
         "gradient": input_gradients(network, inputs, labels).abs(),
         "intensity": inputs[..., 0],
     }
@@ -89,7 +92,6 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
 
     ranked, random, up = _losses_by_flips(network, inputs, labels, orders, draws, settings.n_flips)
     shown_input, logits = _shown(network, inputs, orders["expansion"], draws, settings)
-    local = finite_time_exponents(network, inputs[:1], n_exponents=max(settings.n_averaged)).isel(variant=0, sequence=0)
     result = xr.Dataset(
         {
             "loss": ("image", sequence_losses(network, inputs[None], labels)[0]),
@@ -97,12 +99,12 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
             "loss_random": (("n_flips", "image", "draw"), random),
             "up_share": (("n_flips", "ranking"), up[:, :-1]),
             "up_share_random": ("n_flips", up[:, -1]),
-            "log_expansion": (("image", "time"), exponents),
+            "log_expansion": (("image", "time"), log_r[..., 0]),
             "mean_log_r": (
                 ("n_averaged", "time"),
-                [local["finite_time_exponent"][:, :n].mean("exponent").values for n in settings.n_averaged],
+                torch.stack([log_r[0, :, :n].mean(-1) for n in settings.n_averaged]),
             ),
-            "running_exponent": ("time", running_exponents(local)[:, 0].values),
+            "running_exponent": ("time", running_exponents(local.isel(sequence=0))[:, 0].values),
             "input": (("image", "time"), inputs[..., 0]),
             "shown_input": (("image", "time"), shown_input),
             "logits": (("image", "choice", "class"), logits),

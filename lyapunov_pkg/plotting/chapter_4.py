@@ -30,6 +30,7 @@ STEP_COLORS = ListedColormap(colormaps["plasma"](np.linspace(0, 0.92, 256)))
 NULL_COLOR = "#D55E00"
 RANKING_LOOKS = {
     "expansion": ("#0072B2", "o"),
+    "mean_expansion": ("#56B4E9", "v"),
     "gradient": ("#009E73", "s"),
     "intensity": ("#CC79A7", "^"),
     "random": ("#E69F00", "D"),
@@ -240,7 +241,7 @@ def fig_4_4(flips: xr.Dataset) -> Figure:
         ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
         ax.set_xlabel("number of flipped pixels")
         ax.set_xticks(places, [str(count) for count in flips["n_flips"].values])
-    legend_below(fig, [each, means], columns=4)
+    legend_below(fig, [each, means], columns=5)
     return fig
 
 

@@ -55,6 +55,7 @@ SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
 # By what pixels are chosen (chapter 4).
 RANKING_LABELS = {
     "expansion": "largest R value",
+    "mean_expansion": "largest mean log R",
     "gradient": "largest gradient",
     "intensity": "brightest",
     "random": "random",

@@ -33,7 +33,8 @@ def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
     frame.attrs["note"] = (
         f"{sizes['image']} images of {sizes['time']} pixels, {sizes['draw']} random choices of pixels for each; the "
         f"network's validation accuracy is {flips.attrs['validation_accuracy']:.3f}. Tests are one-sided; Holm's "
-        f"correction is for the {sizes['n_flips']} numbers of flips. Up flips: share of flips from 0 to 1, of random "
+        f"correction is for the {sizes['n_flips']} numbers of flips. Mean log R: of the first "
+        f"{flips['n_averaged'].values.max()} R values. Up flips: share of flips from 0 to 1, of random "
         f"ones {random_share:.2f}. Of the {shown} pixels of largest R value {early:.0f}% are "
         f"among the first {shown} steps. The dissertation, of {DISSERTATION_PIXELS} pixels, calls its standard errors "
         "variances (docs/differences.md)."

@@ -56,9 +56,12 @@ def make_flips(n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: b
     result = xr.Dataset(
         {
             "loss": ("image", loss),
-            "loss_ranked": (("n_flips", "ranking", "image"), loss + rise + rng.random((len(n_flips), 3, n_images))),
+            "loss_ranked": (
+                ("n_flips", "ranking", "image"),
+                loss + rise + rng.random((len(n_flips), len(RANKINGS), n_images)),
+            ),
             "loss_random": (("n_flips", "image", "draw"), loss[:, None] + rise * rng.random((n_images, n_draws))),
-            "up_share": (("n_flips", "ranking"), np.full((len(n_flips), 3), 0.25)),
+            "up_share": (("n_flips", "ranking"), np.full((len(n_flips), len(RANKINGS)), 0.25)),
             "up_share_random": ("n_flips", np.full(len(n_flips), 0.5)),
             "mean_log_r": (("n_averaged", "time"), rng.standard_normal((2, n_pixels))),
             "running_exponent": ("time", rng.standard_normal(n_pixels)),

@@ -147,6 +147,19 @@ def test_losses_are_those_of_images_flipped_one_by_one(experiment):
             assert found.item() == pytest.approx(expected.item(), abs=1e-12)
 
 
+def test_mean_expansion_ranks_by_as_many_r_values_as_are_averaged_at_most(experiment):
+    network, dataset, _, result = experiment
+    inputs = torch.from_numpy(dataset["test_input"].values[:6]).double()
+    r = finite_time_exponents(network, inputs, n_exponents=3)["finite_time_exponent"].values[0].mean(-1)
+    np.testing.assert_allclose(result["mean_log_r"].sel(n_averaged=3), r[0])
+    places = torch.from_numpy(np.argsort(-r)[None, :, :4])
+    outputs = network.forward(flip(inputs, places)[0], last_only=True)[0]
+    expected = torch.nn.functional.cross_entropy(
+        outputs, torch.from_numpy(dataset["test_label"].values[:6]), reduction="none"
+    )
+    np.testing.assert_allclose(result["loss_ranked"].sel(n_flips=4, ranking="mean_expansion"), expected)
+
+
 def test_when_all_pixels_flip_the_ranking_does_not_matter(experiment):
     result = experiment[-1]
     everything = result.sel(n_flips=12)
