@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -149,13 +149,14 @@ def _orthants(components: np.ndarray, medians: np.ndarray) -> np.ndarray:
     return above @ (1 << np.arange(len(medians)))
 
 
-def spectrum_classifiers(seed: int) -> dict[str, tuple[str, ClassifierMixin]]:
+def fitted_classifiers(seed: int) -> dict[str, tuple[str, ClassifierMixin]]:
     """Return name -> (features, unfitted classifier) of the scikit-learn classifiers that AeLLE is compared with.
 
-    Features are "spectrum" (all exponents) or "max_mean" (two numbers).
+    Features are "spectrum" (all exponents), "max_mean" (two numbers) or "hyperparameters", which know no spectrum.
     """
     return {
         "logistic_spectrum": ("spectrum", make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))),
         "logistic_max_mean": ("max_mean", make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))),
         "gradient_boosting_spectrum": ("spectrum", HistGradientBoostingClassifier(random_state=seed)),
+        "random_forest_hyperparameters": ("hyperparameters", RandomForestClassifier(random_state=seed)),
     }

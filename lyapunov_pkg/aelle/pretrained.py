@@ -47,9 +47,9 @@ def pretrained_experiment(
 ) -> xr.Dataset:
     """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
 
-    Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its
-    target the
-    network's final loss. Thresholds have the best F1 on all samples of the training part; scores are the test part's.
+    Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its target
+    the network's final loss. Thresholds have the best F1 on all samples of the training part; scores are the test
+    part's.
 
     Args:
         spectra: as `lyapunov_pkg.aelle.samples.select_networks` takes it.

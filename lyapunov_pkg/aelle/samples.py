@@ -10,14 +10,13 @@ import torch
 import xarray as xr
 
 from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder, TrainingHistory, train_autoencoder
-from lyapunov_pkg.aelle.classifiers import Scores, Threshold, has_both_classes, scores, spectrum_classifiers
+from lyapunov_pkg.aelle.classifiers import Scores, Threshold, fitted_classifiers, has_both_classes, scores
 from lyapunov_pkg.aelle.embedding import Embedding, fit_components
 from lyapunov_pkg.spectra.statistics import interpolate_spectrum
 from lyapunov_pkg.store import describe
 
-# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its
-# column's own
-# length, and one step of the networks studied shortens a column by some e^-4. Below -20 it says only "contracts
+# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its column's
+# own length, and one step of the networks studied shortens a column by some e^-4. Below -20 it says only "contracts
 # beyond resolution", and singular Jacobians give -inf, which no autoencoder takes.
 EXPONENT_FLOOR = -20.0
 PARTS = ("train", "validation", "test")
@@ -224,8 +223,7 @@ def judge_classifiers(
     """Fit every classifier on one seed's training part and score it on its test part.
 
     Thresholds, chosen by `choose`, are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the
-    mean and
-    the largest exponent.
+    mean and the largest exponent.
     """
     features = {
         "aelle": aelle[..., 0],
@@ -233,9 +231,7 @@ def judge_classifiers(
         "lyapunov_max": networks["lyapunov_max"].values,
         "spectrum_pca": spectrum[..., 0],
     }
-    return judge_thresholds(networks, partition, features, choose) | judge_spectrum_classifiers(
-        networks, partition, seed
-    )
+    return judge_thresholds(networks, partition, features, choose) | judge_fitted_classifiers(networks, partition, seed)
 
 
 def judge_thresholds(
@@ -259,15 +255,16 @@ def judge_thresholds(
     return verdicts
 
 
-def judge_spectrum_classifiers(networks: xr.Dataset, partition: np.ndarray, seed: int) -> dict[str, Verdict]:
+def judge_fitted_classifiers(networks: xr.Dataset, partition: np.ndarray, seed: int) -> dict[str, Verdict]:
     """Fit the scikit-learn classifiers on one seed's training part and score them on its test part."""
     exponents = networks["lyapunov_exponent"].values
     features = {
         "spectrum": exponents,
         "max_mean": np.stack((networks["lyapunov_max"].values, networks["lyapunov_mean"].values), axis=-1),
+        "hyperparameters": np.repeat(hyperparameters(networks)[:, None], networks.sizes["epoch"], axis=1),
     }
     verdicts = {}
-    for name, (feature, classifier) in spectrum_classifiers(seed).items():
+    for name, (feature, classifier) in fitted_classifiers(seed).items():
         values = features[feature]
         samples, _, is_low = on_training_part(networks, partition, values)
         by_epoch = np.full((networks.sizes["epoch"], 3), np.nan)
@@ -276,6 +273,21 @@ def judge_spectrum_classifiers(networks: xr.Dataset, partition: np.ndarray, seed
             by_epoch = score_epochs(networks, partition, predicted.reshape(values.shape[:2]))
         verdicts[name] = Verdict(NO_THRESHOLD, by_epoch)
     return verdicts
+
+
+def hyperparameters(networks: xr.Dataset) -> np.ndarray:
+    """Return what is known of networks before they are made, (network, d): numbers as they are, and a column of 0 and 1
+    for each value of what is text, such as the architecture. NaN where a cell has no such hyperparameter."""
+    columns: list[np.ndarray] = []
+    for name, coordinate in networks.coords.items():
+        if coordinate.dims != ("network",) or name in ("network", "final_loss"):
+            continue
+        if coordinate.dtype.kind in "OU":
+            text = coordinate.values.astype(str)
+            columns += [text == value for value in np.unique(text)]
+        else:
+            columns.append(coordinate.values)
+    return np.array(columns, float).reshape(len(columns), networks.sizes["network"]).T
 
 
 def score_epochs(networks: xr.Dataset, partition: np.ndarray, predicted_low: np.ndarray) -> np.ndarray:

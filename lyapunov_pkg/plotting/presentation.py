@@ -35,6 +35,7 @@ CLASSIFIER_LABELS = {
     "logistic_max_mean": "logistic regression on [LE max, LE mean]",
     "logistic_spectrum": "logistic regression on the spectrum",
     "gradient_boosting_spectrum": "gradient boosting on the spectrum",
+    "random_forest_hyperparameters": "random forest on the hyperparameters",
 }
 
 # Statistics of spectra: name and unit.

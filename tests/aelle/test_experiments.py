@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from lyapunov_pkg.aelle import AutoencoderSettings, final_experiment, pretrained_experiment
+from lyapunov_pkg.aelle.samples import hyperparameters
 from tests.aelle.synthetic import synthetic_spectra
 
 SETTINGS = AutoencoderSettings(learning_rate=2e-3, epochs_per_stage=60)
@@ -115,6 +116,29 @@ def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Datas
     f1 = final_experiment(shuffled, SETTINGS, range(5))["f1"].mean("seed")
     assert 0.3 < f1.sel(classifier="aelle") < 0.7
     assert 0.3 < f1.sel(classifier="gradient_boosting_spectrum") < 0.7
+
+
+def test_hyperparameters_are_numbers_and_a_column_for_each_text() -> None:
+    networks = xr.Dataset(
+        coords={
+            "network": [0, 1, 2],
+            "final_loss": ("network", [0.1, 0.2, 0.3]),
+            "init_param": ("network", [1.0, 2.0, 3.0]),
+            "architecture": ("network", ["lstm", "gru", "lstm"]),
+            "eps": ("network", [np.nan, 0.1, np.nan]),
+            "epoch": [0],
+        }
+    )
+    np.testing.assert_array_equal(hyperparameters(networks), [[1, 0, 1, np.nan], [2, 1, 0, 0.1], [3, 0, 1, np.nan]])
+
+
+def test_who_knows_the_hyperparameters_knows_losses_that_follow_from_them(spectra: xr.Dataset) -> None:
+    p = np.random.default_rng(5).uniform(0, 1, spectra.sizes["variant"])
+    loss = np.abs(p - 0.5)[:, None] + np.zeros(spectra["validation_loss"].shape)
+    own = spectra.assign_coords(init_param=("variant", p))
+    own["validation_loss"] = (("variant", "epoch"), loss, spectra["validation_loss"].attrs)
+    f1 = final_experiment(own, AutoencoderSettings(epochs_per_stage=1), SEEDS)["f1"].mean("seed")
+    assert f1.sel(classifier="random_forest_hyperparameters") > 0.9
 
 
 def test_singular_exponents_are_at_the_floor(spectra: xr.Dataset) -> None:
