@@ -287,7 +287,7 @@ def hyperparameters(networks: xr.Dataset) -> np.ndarray:
             columns += [text == value for value in np.unique(text)]
         else:
             columns.append(coordinate.values)
-    return np.array(columns, float).reshape(len(columns), networks.sizes["network"]).T
+    return np.stack(columns, axis=-1).astype(float)
 
 
 def score_epochs(networks: xr.Dataset, partition: np.ndarray, predicted_low: np.ndarray) -> np.ndarray:

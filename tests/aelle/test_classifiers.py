@@ -80,12 +80,13 @@ def test_a_training_part_of_one_class_gives_no_scores() -> None:
             "lyapunov_max": (("network", "epoch"), np.zeros((8, 2))),
             "low_error": ("network", low),
             "final_loss": ("network", 1.0 - low),
-        }
+        },
+        coords={"init_param": ("network", np.linspace(0.1, 1, 8))},
     )
     partition = np.where(np.arange(8) < 3, "train", "test")
     components = np.zeros((8, 2, 2))
     verdicts = judge_classifiers(networks, partition, components, components, best_f1_threshold, seed=1)
-    assert len(verdicts) == 7
+    assert len(verdicts) == 8
     for verdict in verdicts.values():
         assert np.isnan(verdict.scores).all()
         assert np.isnan(verdict.threshold.value)
