@@ -38,7 +38,7 @@ rule pruning:
     conda:
         "../envs/workflow.yaml"
     params:
-        settings=config["pruning"],
+        settings=lambda wildcards: pruning_settings(wildcards.study),
         provenance=provenance("pruning.py"),
     script:
         "../workflow_scripts/pruning.py"

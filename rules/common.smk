@@ -120,6 +120,11 @@ def aelle_experiment(study, experiment):
     return taken | {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
 
 
+def pruning_settings(study):
+    """The settings of successive halving; losses are capped as for AeLLE."""
+    return config["pruning"] | {"loss_ceiling": aelle_settings(config, study)["autoencoder"]["loss_ceiling"]}
+
+
 def prednet_settings(experiment, study):
     """The settings of an experiment with PredNet but how many seeds it has; exponents are clipped as for AeLLE."""
     settings = {key: value for key, value in config["prednet"][experiment].items() if key != "n_seeds"}

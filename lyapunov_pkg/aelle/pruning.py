@@ -41,12 +41,14 @@ class PruningSettings:
         epochs: after how many epochs of training some are stopped; 0 is before training.
         kept_share: how many go on each time.
         n_draws: pools of each size, drawn from the test part.
+        loss_ceiling: final losses above it count as it; one that exploded would be all that a mean shows.
     """
 
     pool_sizes: Sequence[int]
     epochs: Sequence[int] = (0, 1, 2)
     kept_share: float = 0.5
     n_draws: int = 200
+    loss_ceiling: float = np.inf
 
 
 def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.Dataset:
@@ -74,7 +76,7 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
     _check(settings, len(tests[0]), pretrained["epoch"].values)
     loss = pretrained["loss"].sel(epoch=list(settings.epochs)).values
     predicted = pretrained["predicted_loss"].sel(epoch=list(settings.epochs)).values
-    final_loss = pretrained["final_loss"].values
+    final_loss = np.minimum(pretrained["final_loss"].values, settings.loss_ceiling)
     best, better = [], []
     for seed, test, of_seed in zip(pretrained["seed"].values, tests, predicted, strict=True):
         rng = np.random.default_rng(int(seed))

@@ -58,7 +58,7 @@ COLUMN_LABELS = {
     "best_loss": "final loss of the best survivor [nats]",
     "better_in_pool": "better ones stopped [%]",
     "saved": "saved for the same loss [%]",
-    "saved_in_all": "saved, with the training of AeLLE's networks [%]",
+    "saved_in_all": "saved, with the training of the networks learnt from [%]",
 }
 
 
@@ -115,7 +115,7 @@ def _as_printed(column: pd.Series) -> list[str]:
 
 def _mean_and_std(means: pd.Series, stds: pd.Series) -> list[str]:
     largest = means.abs().max()
-    decimals = 3 if largest < SMALL else 2 if largest <= 1 else 1  # small errors, fractions, percentages
+    decimals = 3 if largest < SMALL else 2 if largest < 10 else 1  # small errors, fractions, percentages
     texts = []
     for mean, std in zip(means, stds, strict=True):
         spread = "" if pd.isna(std) else f" ± {std:.{decimals}f}"

@@ -90,6 +90,16 @@ def test_who_predicts_without_error_finds_the_best_and_saves_what_the_others_do_
     np.testing.assert_allclose(chance["saved_in_all"], chance["saved"])
 
 
+def test_a_loss_that_exploded_counts_as_the_ceiling():
+    exploded = pretrained()
+    final_loss = exploded["final_loss"].values.copy()
+    final_loss[final_loss > 2] = 1e9
+    exploded["final_loss"] = ("network", final_loss, exploded["final_loss"].attrs)
+    result = pruning_experiment(exploded, replace(SETTINGS, loss_ceiling=5.0))
+    assert result["best_loss"].max() < 5
+    assert result["complete_loss"].max() < 5
+
+
 def test_results_are_the_same_again_and_described():
     first, second = (pruning_experiment(pretrained(), SETTINGS) for _ in range(2))
     xr.testing.assert_identical(first, second)
