@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from lyapunov_pkg.plotting.panels import legend_below
 from lyapunov_pkg.plotting.presentation import CRITERION_LABELS, in_display_order
@@ -22,12 +23,12 @@ LOSS_UNIT = "nats"
 
 @rc_context(PAPER_STYLE)
 def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
-    """Final loss of the best survivor of halving against the training spent, and what is saved for the same loss.
+    """Final loss of the best survivor of halving against the training spent, and that beside stopping none.
 
     `pruning` is the Dataset of `lyapunov_pkg.aelle.pruning`. Bands and bars are standard deviations over seeds.
     """
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
-    losses, saved = fig.subplots(1, 2)
+    losses, spent = fig.subplots(1, 2)
     shown = pruning["complete_budget"] <= 1.5 * pruning["budget"].max()
     complete = pruning["complete_loss"].isel(n_complete=np.flatnonzero(shown))
     budget, mean, deviation = pruning["complete_budget"].values[shown], *_over_seeds(complete)
@@ -37,18 +38,20 @@ def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
         of_name, (color, marker) = pruning.sel(criterion=name), CRITERION_LOOKS[name]
         look = {"color": color, "marker": marker, "capsize": 2, "label": f"halving by {CRITERION_LABELS[name]}"}
         losses.errorbar(pruning["budget"], *_over_seeds(of_name["best_loss"]), **look)
-        saved.errorbar(pruning["pool_size"], *_over_seeds(of_name["saved"]), **look)
+        spent.errorbar(pruning["pool_size"], *_over_seeds(1 - of_name["saved"] / 100), **look)
     look |= {"color": CRITERION_LOOKS["aelle"][0], "marker": "s", "linestyle": "--"}
     look["label"] = "by AeLLE, with the networks that it learns from"
-    saved.errorbar(pruning["pool_size"], *_over_seeds(pruning["saved_in_all"].sel(criterion="aelle")), **look)
+    in_all = 1 - pruning["saved_in_all"].sel(criterion="aelle") / 100
+    spent.errorbar(pruning["pool_size"], *_over_seeds(in_all), **look)
     losses.set(xlabel="training of all networks [epochs]", ylabel=f"final loss of the best [{LOSS_UNIT}]")
     losses.set_title(f"(a) pools of {', '.join(map(str, pruning['pool_size'].values))} networks")
-    saved.axhline(0, color="0.6", linewidth=0.6, zorder=0)
-    saved.set(xlabel="networks in the pool", ylabel="training saved for the same loss [%]", xscale="log")
-    saved.set_xticks(pruning["pool_size"].values, labels=pruning["pool_size"].values, minor=False)
-    saved.set_xticks([], minor=True)
-    saved.set_title("(b) against stopping none")
-    legend_below(fig, (losses, saved), columns=3)
+    spent.axhline(1, color="0.6", linewidth=0.6, zorder=0)
+    spent.set(xlabel="networks in the pool", ylabel="training, relative to stopping none", xscale="log", yscale="log")
+    spent.set_xticks(pruning["pool_size"].values, labels=pruning["pool_size"].values, minor=False)
+    spent.set_xticks([], minor=True)
+    spent.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    spent.set_title("(b) training for the same loss")
+    legend_below(fig, (losses, spent), columns=3)
     return fig
 
 
