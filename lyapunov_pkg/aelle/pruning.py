@@ -56,9 +56,8 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
 
     Criteria: AeLLE's predicted loss, from the spectrum at that epoch; the median final loss of the networks of the same
     architecture from which AeLLE has learnt; the loss at that epoch; chance. All spend the same training on a pool of
-    the same size. Stopping none, `n_complete` networks drawn at random are trained to the
-    end; the expected best of them is exact, and the budget that it needs for the same loss is interpolated (at most
-    that of all test networks).
+    the same size. Stopping none, `n_complete` networks drawn at random are trained to the end; the expected best of
+    them is exact, and the budget that it needs for the same loss is interpolated (at most that of all test networks).
 
     Args:
         pretrained: the Dataset of `lyapunov_pkg.aelle.pretrained.pretrained_experiment`.
@@ -74,16 +73,12 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
     total = int(pretrained.attrs["total_epochs"])
     tests = [np.flatnonzero(partition == "test") for partition in pretrained["partition"].values]
     _check(settings, len(tests[0]), pretrained["epoch"].values)
-    loss = pretrained["loss"].sel(epoch=list(settings.epochs)).values
-    predicted = pretrained["predicted_loss"].sel(epoch=list(settings.epochs)).values
     final_loss = np.minimum(pretrained["final_loss"].values, settings.loss_ceiling)
+    early = pretrained.sel(epoch=list(settings.epochs))
     best, better = [], []
-    for seed, test, of_seed in zip(pretrained["seed"].values, tests, predicted, strict=True):
-        rng = np.random.default_rng(int(seed))
-        scores = {"loss_at_epoch": loss, "random": rng.random(loss.shape), "aelle": of_seed}
-        learnt_from = np.setdiff1d(np.arange(len(loss)), test)
-        by_architecture = median_by_architecture(pretrained["architecture"].values, final_loss, learnt_from)
-        scores["architecture"] = np.repeat(by_architecture[:, None], loss.shape[1], axis=1)
+    for position, test in enumerate(tests):
+        rng = np.random.default_rng(int(pretrained["seed"].values[position]))
+        scores = _scores_at_epochs(early.isel(seed=position), final_loss, test, rng)
         found = [_halve_pools(scores, final_loss, test, size, settings, rng) for size in settings.pool_sizes]
         best.append(np.stack([of_size[0] for of_size in found], axis=1))
         better.append(np.stack([of_size[1] for of_size in found], axis=1))
@@ -131,6 +126,21 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
         "complete_loss": (unit, "expected lowest final loss of networks drawn at random"),
     }
     return describe(result, DESCRIPTIONS | losses)
+
+
+def _scores_at_epochs(
+    early: xr.Dataset, final_loss: NDArray, test: NDArray, rng: np.random.Generator
+) -> dict[str, NDArray]:
+    """Return what each criterion says of every network at the epochs of `early`, (network, epoch), low is good."""
+    loss = early["loss"].values
+    learnt_from = np.setdiff1d(np.arange(len(loss)), test)
+    by_architecture = median_by_architecture(early["architecture"].values, final_loss, learnt_from)
+    return {
+        "aelle": early["predicted_loss"].values,
+        "architecture": np.broadcast_to(by_architecture[:, None], loss.shape),
+        "loss_at_epoch": loss,
+        "random": rng.random(loss.shape),
+    }
 
 
 def survivors(scores: NDArray, kept_share: float) -> NDArray:

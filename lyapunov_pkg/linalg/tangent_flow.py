@@ -349,7 +349,7 @@ class TangentFlow:
     @property
     def frame_size(self) -> int:
         """Numbers in a frame, which holds the tangent vectors of the trajectories that are carried together."""
-        return self.layout.frame_size * (self.together if self.lanes == 1 else 1)
+        return self.layout.frame_size // self.lanes * self.together
 
     def _number_in_step(self) -> int:
         """How many trajectories of large matrices are carried together: as fit, and so that no thread has none."""

@@ -18,7 +18,6 @@ CRITERION_LOOKS = {
     "loss_at_epoch": (HIGH_ERROR_COLOR, "D"),
     "random": ("black", "x"),
 }
-LOSS_UNIT = "nats"
 
 
 @rc_context(PAPER_STYLE)
@@ -43,7 +42,7 @@ def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
     look["label"] = "by AeLLE, with the networks that it learns from"
     in_all = 1 - pruning["saved_in_all"].sel(criterion="aelle") / 100
     spent.errorbar(pruning["pool_size"], *_over_seeds(in_all), **look)
-    losses.set(xlabel="training of all networks [epochs]", ylabel=f"final loss of the best [{LOSS_UNIT}]")
+    losses.set(xlabel="training of all networks [epochs]", ylabel="final loss of the best [nats]")
     losses.set_title(f"(a) pools of {', '.join(map(str, pruning['pool_size'].values))} networks")
     spent.axhline(1, color="0.6", linewidth=0.6, zorder=0)
     spent.set(xlabel="networks in the pool", ylabel="training, relative to stopping none", xscale="log", yscale="log")
