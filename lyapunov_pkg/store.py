@@ -101,7 +101,7 @@ def damage(path: str | Path) -> str | None:
 
 
 def open_store(path: str | Path) -> xr.Dataset:
-    """Open the Zarr store at `path`, lazily; all of it is checked first.
+    """Open the Zarr store at `path`, lazily, with its variables in the order of their names; all of it is checked first.
 
     Raises:
         FileNotFoundError: there is no store at `path`.
@@ -121,7 +121,12 @@ def open_store(path: str | Path) -> xr.Dataset:
         raise ValueError(
             f"{path} has no attribute `configuration`: expected a store made by lyapunov_pkg.store.save_store"
         )
-    return dataset
+    # Zarr lists the members of a group in an order that changes from process to process.
+    return xr.Dataset(
+        {name: dataset[name].variable for name in sorted(dataset.data_vars)},
+        {name: dataset[name].variable for name in sorted(dataset.coords)},
+        dataset.attrs,
+    )
 
 
 def open_shards(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:

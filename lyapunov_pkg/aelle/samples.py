@@ -276,10 +276,13 @@ def judge_fitted_classifiers(networks: xr.Dataset, partition: np.ndarray, seed: 
 
 
 def hyperparameters(networks: xr.Dataset) -> np.ndarray:
-    """Return what is known of networks before they are made, (network, d): numbers as they are, and a column of 0 and 1
-    for each value of what is text, such as the architecture. NaN where a cell has no such hyperparameter."""
+    """Return what is known of networks before they are made, (network, d), in the order of the hyperparameters' names.
+
+    Numbers stay as they are; text, such as the architecture, becomes a column of 0 and 1 for each of its values. NaN
+    where a cell has no such hyperparameter. The order matters: a random forest draws features by their position.
+    """
     columns: list[np.ndarray] = []
-    for name, coordinate in networks.coords.items():
+    for name, coordinate in sorted(networks.coords.items()):
         if coordinate.dims != ("network",) or name in ("network", "final_loss"):
             continue
         if coordinate.dtype.kind in "OU":
