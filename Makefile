@@ -16,7 +16,7 @@ report: .venv/installed  ## results as one HTML page, once `make run` has made t
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
 cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
-	$(BIN)/python -m lyapunov_pkg.cache $(or $(ARGS),list)
+	$(BIN)/python -m lyapunov_pkg.workflow.cache $(or $(ARGS),list)
 
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)

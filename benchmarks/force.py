@@ -23,7 +23,7 @@ import measure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lyapunov_pkg.training.force import RateNetwork
+    from lyapunov_pkg.reproduction.training.force import RateNetwork
 
 GAINS = (1.1, 1.4, 1.7, 2.0)
 
@@ -72,7 +72,7 @@ class Reference:
 
 def variants(n_units: int, gains: tuple[float, ...], per_gain: int) -> list:
     """Return variants of a design: `per_gain` of each gain, each with a seed of its own."""
-    from lyapunov_pkg.training.variants import Variant
+    from lyapunov_pkg.reproduction.training.variants import Variant
 
     return [
         Variant(
@@ -86,8 +86,8 @@ def agreement(variant, epochs: int, n_samples: int, update_every: int = 2) -> di
     """Train a variant on both sides; return the largest differences, and the seconds that each side took."""
     import numpy as np
 
-    from lyapunov_pkg.tasks.target_learning import four_sines
-    from lyapunov_pkg.training.force import initial_network, initial_params, learn_target
+    from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
+    from lyapunov_pkg.reproduction.training.force import initial_network, initial_params, learn_target
 
     network, learner = initial_network(*initial_params(variant), variant)
     reference = Reference(network, variant.learning_rate)
@@ -120,8 +120,8 @@ def drift(variant, epochs: int, n_samples: int, update_every: int = 2) -> tuple[
     import numpy as np
 
     from lyapunov_pkg.linalg.least_squares import learn, least_squares
-    from lyapunov_pkg.tasks.target_learning import four_sines
-    from lyapunov_pkg.training.force import initial_network, initial_params, learn_target, run_freely
+    from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
+    from lyapunov_pkg.reproduction.training.force import initial_network, initial_params, learn_target, run_freely
 
     network, learner = initial_network(*initial_params(variant), variant)
     single = least_squares(len(network.x), np.dtype(np.float32), variant.learning_rate)
@@ -143,7 +143,7 @@ def drift(variant, epochs: int, n_samples: int, update_every: int = 2) -> tuple[
 
 def report_speed(n_units: int, epochs: int, n_samples: int, per_gain: int, n_cores: int) -> None:
     """Print agreement and time by network, and how long all take on the cores together."""
-    from lyapunov_pkg.training.force import ForceSettings, train_one
+    from lyapunov_pkg.reproduction.training.force import ForceSettings, train_one
 
     design = variants(n_units, GAINS, per_gain)
     agreement(design[0], 1, n_samples)  # which compiles

@@ -65,8 +65,8 @@ def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponent
 
     lyapax iterates a map of the state alone, so the step's number is one more state variable, from which the step looks
     up its drive. It is handed its first tangent vectors, as all contestants have them, through `resume`, its own way to
-    continue; they have no component along that variable, and none arises. For state="hidden" the cell states are found
-    beforehand and looked up likewise. Its warning that float64 is advisable is silenced: all run in float32.
+    continue; they have no component along that variable, and none arises. For jacobian="reduced" the cell states are
+    found beforehand and looked up likewise. Its warning that float64 is advisable is silenced: all run in float32.
     """
     from lyapax import LyapunovCheckpoint, lyapunov_spectrum
 

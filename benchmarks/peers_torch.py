@@ -1,7 +1,7 @@
 """Peers on PyTorch, written as one would by hand: (a) automatic and (b) analytic Jacobians with `torch.linalg.qr`.
 
 And (e) clvlib, fed with the analytic Jacobians. They share nothing with lyapunov_pkg. Symbols: B sequences, T steps, H
-hidden units, S state variables, G gates, n rows of the Jacobian (S, or H for the reduced one of state="hidden"), k
+hidden units, S state variables, G gates, n rows of the Jacobian (S, or H for the reduced one of jacobian="reduced"), k
 exponents. A state is (..., S): h, for an LSTM h and c. Every peer is given the drives W x_t + b of all steps at once.
 """
 

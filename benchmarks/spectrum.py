@@ -47,7 +47,7 @@ class Case:
         sequences: B.
         steps: T.
         n_exponents: k; None: all.
-        state: "hidden" or "full"; the same but for LSTM.
+        jacobian: "reduced" or "full"; the same but for LSTM.
         gain: the weights are PyTorch's initial ones times this.
         repetitions: rounds of measurement.
         shortened: whether slow peers run `SHORT_STEPS` steps, from which their time is extrapolated.
@@ -58,7 +58,7 @@ class Case:
     sequences: int
     steps: int
     n_exponents: int | None
-    state: str = "hidden"
+    jacobian: str = "reduced"
     gain: float = 1.0
     repetitions: int = 5
     shortened: bool = False
@@ -66,7 +66,7 @@ class Case:
     @property
     def name(self) -> str:
         """As --cases selects it, e.g. "lstm-64-hidden-all"."""
-        parts = [self.module.lower(), str(self.units), self.state, self._count]
+        parts = [self.module.lower(), str(self.units), self.jacobian, self._count]
         return "-".join(parts + ([f"gain{self.gain:g}"] if self.gain != 1 else []))
 
     @property
@@ -78,7 +78,7 @@ class Case:
     @property
     def rows(self) -> int:
         """Rows of the Jacobian, n."""
-        return self.units * (2 if self.module == "LSTM" and self.state == "full" else 1)
+        return self.units * (2 if self.module == "LSTM" and self.jacobian == "full" else 1)
 
     @property
     def columns(self) -> int:
@@ -112,7 +112,7 @@ def cases(quick: bool) -> list[Case]:
     found = []
     for n_exponents in (None, 10):
         small = Case("LSTM", 64, 128, 28, n_exponents)
-        found += [small, replace(small, module="GRU"), replace(small, module="RNN"), replace(small, state="full")]
+        found += [small, replace(small, module="GRU"), replace(small, module="RNN"), replace(small, jacobian="full")]
         found += [replace(small, module=module, gain=2.0) for module in ("LSTM", "GRU", "RNN") if n_exponents is None]
     for n_exponents in (None, 10):
         large = Case("LSTM", 512, 10, 100, n_exponents, repetitions=3, shortened=n_exponents is None)
@@ -130,7 +130,7 @@ def contestants(case: Case, peers: Mapping[str, Any], n_cores: int) -> dict[str,
     module, inputs = case.build()
 
     def ours() -> np.ndarray:
-        spectrum = lyapunov_spectrum(module, inputs, state=case.state, n_exponents=case.n_exponents)
+        spectrum = lyapunov_spectrum(module, inputs, jacobian=case.jacobian, n_exponents=case.n_exponents)
         return spectrum["lyapunov_exponent"].values
 
     calls = {OURS: ours}
@@ -249,19 +249,19 @@ def compare_intervals(interval: str | int, quick: bool) -> None:
     from lyapunov_pkg.networks import Network
 
     rows = []
-    for architecture, state, init_param in (
-        ("asrnn", "hidden", 0.1),
-        ("cornn", "hidden", 0.1),
+    for architecture, jacobian, init_param in (
+        ("asrnn", "reduced", 0.1),
+        ("cornn", "reduced", 0.1),
         ("cornn", "full", 0.1),
-        ("lstm", "hidden", 0.5),
-        ("rnn", "hidden", 0.5),
+        ("lstm", "reduced", 0.5),
+        ("rnn", "reduced", 0.5),
     ):
         generator = torch.Generator().manual_seed(0)
         network = Network.initialise(architecture, N_FEATURES, 64, 0, [init_param], [generator])
         inputs = torch.randn(16 if quick else 128, 112, N_FEATURES, generator=generator)
 
-        def spectrum(every: str | int, dtype: torch.dtype, network=network, inputs=inputs, state=state) -> Any:
-            return lyapunov_spectrum(network, inputs, state=state, orthonormalize_every=every, dtype=dtype)
+        def spectrum(every: str | int, dtype: torch.dtype, network=network, inputs=inputs, jacobian=jacobian) -> Any:
+            return lyapunov_spectrum(network, inputs, jacobian=jacobian, orthonormalize_every=every, dtype=dtype)
 
         calls = {every: lambda every=every: spectrum(every, torch.float32) for every in (1, interval)}
         timings = measure.interleaved(calls, 2 if quick else 7)
@@ -269,7 +269,7 @@ def compare_intervals(interval: str | int, quick: bool) -> None:
         found = [abs(timings[every].result["lyapunov_exponent"] - reference).max().item() for every in (1, interval)]
         rows.append(
             [
-                f"{architecture}, {state}",
+                f"{architecture}, {jacobian}",
                 f"{reference.max().item():.2f} to {reference.min().item():.2f}",
                 "{n_orthonormalizations}, {longest_interval}".format(**timings[interval].result.attrs),
                 measure.ratio(timings[1], timings[interval]),

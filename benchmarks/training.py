@@ -29,16 +29,16 @@ from torch.nn.functional import cross_entropy
 
 from lyapunov_pkg.cells import CELLS, Cell
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.tasks.supervised import Part, Task
-from lyapunov_pkg.training.bptt import (
+from lyapunov_pkg.reproduction.tasks.supervised import Part, Task
+from lyapunov_pkg.reproduction.training.bptt import (
     VARIANTS_TOGETHER,
     TrainingSettings,
     initialise_network,
     sample_order,
     train_epoch,
 )
-from lyapunov_pkg.training.optimizers import Adam
-from lyapunov_pkg.training.variants import Variant, design_variants
+from lyapunov_pkg.reproduction.training.optimizers import Adam
+from lyapunov_pkg.reproduction.training.variants import Variant, design_variants
 
 SIZES = {"smnist": (28, 28, 64), "digits": (8, 8, 32)}  # steps, features, hidden units
 BATCH_SIZE = 128

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Sized
-from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -32,17 +29,3 @@ def progress(items: Iterable[Item], description: str, *, seconds_between_lines: 
         if done == total or now - last >= seconds_between_lines:
             last = now
             print(f"{description}: {done}{of_total} ({now - start:.1f} s)", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def logging_to(path: str | Path) -> Iterator[None]:
-    """Send what a job prints to a log file; an error ends the job with one line here and its traceback in the log."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as log:
-        try:
-            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                yield
-        except Exception as error:
-            traceback.print_exc(file=log)
-            raise SystemExit(f"{type(error).__name__}: {error} (traceback in {path})") from None

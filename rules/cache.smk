@@ -6,9 +6,9 @@ import snakemake.workflow
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.local import OutputFileCache
 
-from lyapunov_pkg.cache import check_writable, in_use, prepare_cache, record_user, take_out_damaged_links, take_out_if_damaged
-from lyapunov_pkg.locks import lock_for_this_process
-from lyapunov_pkg.store import remove_partial_files
+from lyapunov_pkg.workflow.cache import check_writable, in_use, prepare_cache, record_user, take_out_damaged_links, take_out_if_damaged
+from lyapunov_pkg.workflow.locks import lock_for_this_process
+from lyapunov_pkg.workflow.store import remove_partial_files
 
 try:
     CACHE = prepare_cache(config["cache_directory"])

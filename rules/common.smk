@@ -6,10 +6,10 @@ import platform
 import re
 from pathlib import Path
 
-from lyapunov_pkg.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
-from lyapunov_pkg.plotting.chapters import chapter_of
-from lyapunov_pkg.provenance import library_versions, stage_provenance
-from lyapunov_pkg.training.design import study_groups
+from lyapunov_pkg.reproduction.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
+from lyapunov_pkg.reproduction.figures.chapters import chapter_of
+from lyapunov_pkg.workflow.provenance import library_versions, stage_provenance
+from lyapunov_pkg.reproduction.training.design import study_groups
 
 take_away_nulls(config)
 try:

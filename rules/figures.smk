@@ -93,7 +93,7 @@ rule draw_figure:
         "../envs/workflow.yaml"
     params:
         provenance=lambda wildcards: provenance(
-            "draw_figure.py", f"lyapunov_pkg.plotting.chapter_{chapter_of(wildcards.figure)}:{wildcards.figure}"
+            "draw_figure.py", f"lyapunov_pkg.reproduction.figures.chapter_{chapter_of(wildcards.figure)}:{wildcards.figure}"
         ),
     script:
         "../workflow_scripts/draw_figure.py"

@@ -37,7 +37,7 @@ rule write_table:
     conda:
         "../envs/workflow.yaml"
     params:
-        provenance=lambda wildcards: provenance("write_table.py", f"lyapunov_pkg.tables:{wildcards.table}"),
+        provenance=lambda wildcards: provenance("write_table.py", f"lyapunov_pkg.reproduction.tables:{wildcards.table}"),
     script:
         "../workflow_scripts/write_table.py"
 

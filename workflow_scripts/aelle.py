@@ -1,8 +1,11 @@
 import torch
 
-from lyapunov_pkg.aelle import AutoencoderSettings, final_experiment, pretrained_experiment
-from lyapunov_pkg.progress import logging_to, progress
-from lyapunov_pkg.store import open_shards, save_store
+from lyapunov_pkg.aelle import AutoencoderSettings
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.prediction.final import final_experiment
+from lyapunov_pkg.reproduction.prediction.pretrained import pretrained_experiment
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_shards, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import save_store
-from lyapunov_pkg.tasks.char_rnn import load_char_rnn
+from lyapunov_pkg.reproduction.tasks.char_rnn import load_char_rnn
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import save_store
 
 with logging_to(snakemake.log[0]):
     settings = snakemake.params.settings

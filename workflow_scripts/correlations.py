@@ -1,6 +1,6 @@
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.spectra.correlations import performance_correlations
-from lyapunov_pkg.store import open_shards, save_store
+from lyapunov_pkg.reproduction.populations.correlations import performance_correlations
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_shards, save_store
 
 with logging_to(snakemake.log[0]):
     params = snakemake.params

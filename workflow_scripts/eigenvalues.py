@@ -1,8 +1,8 @@
 import torch
 
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.spectra.eigenvalues import eigenvalues_of_training
-from lyapunov_pkg.store import open_shards, save_store
+from lyapunov_pkg.reproduction.populations.eigenvalues import eigenvalues_of_training
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_shards, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

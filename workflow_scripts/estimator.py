@@ -1,10 +1,10 @@
 import torch
 
 from lyapunov_pkg.devices import choose_device
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.spectra.estimator import EstimatorSettings, estimates_of_best_network
-from lyapunov_pkg.store import open_shards, open_store, save_store
-from lyapunov_pkg.tasks.supervised import driving_sequences
+from lyapunov_pkg.reproduction.populations.estimator import EstimatorSettings, estimates_of_best_network
+from lyapunov_pkg.reproduction.tasks.supervised import driving_sequences
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_shards, open_store, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

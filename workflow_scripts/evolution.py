@@ -1,6 +1,6 @@
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.spectra.evolution import spectrum_evolution
-from lyapunov_pkg.store import open_shards, save_store
+from lyapunov_pkg.reproduction.populations.evolution import spectrum_evolution
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_shards, save_store
 
 with logging_to(snakemake.log[0]):
     evolution = spectrum_evolution(open_shards(snakemake.input.spectra))

@@ -1,8 +1,8 @@
 import torch
 
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import save_store
-from lyapunov_pkg.untrained import layered_jacobian
+from lyapunov_pkg.reproduction.untrained import layered_jacobian
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -1,10 +1,10 @@
 import torch
 
-from lyapunov_pkg.gradients.participation import ParticipationSettings, participation_experiment
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import open_store, save_store
-from lyapunov_pkg.training.bptt import TrainingSettings
-from lyapunov_pkg.training.variants import design_variants
+from lyapunov_pkg.reproduction.gradients.participation import ParticipationSettings, participation_experiment
+from lyapunov_pkg.reproduction.training.bptt import TrainingSettings
+from lyapunov_pkg.reproduction.training.variants import design_variants
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_store, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

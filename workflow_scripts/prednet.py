@@ -1,8 +1,10 @@
 import torch
 
-from lyapunov_pkg.aelle import PredNetSettings, prednet_experiment
-from lyapunov_pkg.progress import logging_to, progress
-from lyapunov_pkg.store import open_shards, save_store
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.prediction.experiments import prednet_experiment
+from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_shards, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -1,6 +1,6 @@
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import open_store, save_store
-from lyapunov_pkg.tasks.smnist import permuted_pixels
+from lyapunov_pkg.reproduction.tasks.smnist import permuted_pixels
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_store, save_store
 
 with logging_to(snakemake.log[0]):
     seed = snakemake.params.seed

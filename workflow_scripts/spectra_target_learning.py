@@ -3,10 +3,10 @@ from dataclasses import asdict
 import torch
 
 from lyapunov_pkg.devices import choose_device
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.spectra.free_runs import spectra_of_free_runs
-from lyapunov_pkg.spectra.stacked import SpectraSettings
-from lyapunov_pkg.store import open_store, save_store
+from lyapunov_pkg.reproduction.populations.free_runs import spectra_of_free_runs
+from lyapunov_pkg.reproduction.populations.spectra import SpectraSettings
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_store, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

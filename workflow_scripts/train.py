@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from lyapunov_pkg.devices import choose_device
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import open_store, save_store
-from lyapunov_pkg.training.bptt import TrainingSettings, train_variants
-from lyapunov_pkg.training.checkpoints import Checkpoints
-from lyapunov_pkg.training.variants import design_variants
+from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
+from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
+from lyapunov_pkg.reproduction.training.variants import design_variants
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import open_store, save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -2,10 +2,10 @@ from dataclasses import asdict
 
 import torch
 
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.store import save_store
-from lyapunov_pkg.training.force import ForceSettings, train_force
-from lyapunov_pkg.training.variants import design_variants
+from lyapunov_pkg.reproduction.training.force import ForceSettings, train_force
+from lyapunov_pkg.reproduction.training.variants import design_variants
+from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.store import save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -1,5 +1,5 @@
-from lyapunov_pkg.progress import logging_to
-from lyapunov_pkg.tables import table_3_a1, write_table
+from lyapunov_pkg.reproduction.tables import table_3_a1, write_table
+from lyapunov_pkg.workflow.logs import logging_to
 
 with logging_to(snakemake.log[0]):
     frame = table_3_a1(snakemake.params.groups)

@@ -20,7 +20,7 @@ def covariant_vectors(
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
-    state: Literal["full", "hidden"] = "full",
+    jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
     warmup: int | None = None,
     backward_warmup: int | None = None,
@@ -49,7 +49,7 @@ def covariant_vectors(
             of the fastest growth to its own.
         inputs: (sequence, time, feature).
         n_exponents: how many leading vectors to compute, k; default all. The vectors do not depend on it.
-        state: "full" or "hidden", the Jacobian that is taken.
+        jacobian: "full" or "reduced", the Jacobian that is taken.
         initial_state: (S,), (sequence, S), or (variant, sequence, S); default zeros, or what a system starts from.
         warmup: first time steps in which Q turns towards its directions; nothing is returned of them. Default: a
             quarter of the steps.
@@ -71,7 +71,7 @@ def covariant_vectors(
         ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
 
     Example:
-        >>> vectors = covariant_vectors(Henon(), autonomous_inputs(1, 1000))  # of lyapunov_pkg.systems
+        >>> vectors = covariant_vectors(Henon(), autonomous_inputs(1, 1000))  # of lyapunov_pkg.systems.maps
         >>> first, second = (vectors["covariant_vector"].sel(exponent=j) for j in (1, 2))
         >>> angle = np.arccos(np.abs(xr.dot(first, second, dim="unit")))
 
@@ -85,7 +85,7 @@ def covariant_vectors(
         network,
         inputs,
         n_exponents=n_exponents,
-        state=state,
+        jacobian=jacobian,
         initial_state=initial_state,
         dtype=dtype,
         device=device,

@@ -17,10 +17,10 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from lyapunov_pkg.labels import describe
 from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network, from_torch
-from lyapunov_pkg.provenance import package_version
-from lyapunov_pkg.store import describe
+from lyapunov_pkg.version import package_version
 
 
 class TangentMap(Protocol):
@@ -43,7 +43,7 @@ class DrivenSystem:
         inputs: (sequence, time, feature).
         initial_state: (sequence, S), or (variant, sequence, S).
         initial_tangents: (rows, k), the first columns of the identity.
-        state: "full" or "hidden", the Jacobian that is taken.
+        jacobian: "full" or "reduced", the Jacobian that is taken.
         is_module: the system was a torch.nn module, whose one variant is no axis of the results.
     """
 
@@ -51,7 +51,7 @@ class DrivenSystem:
     inputs: Tensor
     initial_state: Tensor
     initial_tangents: Tensor
-    state: str
+    jacobian: str
     is_module: bool
 
     def results(self, values: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class DrivenSystem:
             labelled[name] = ((*leading, *dims), values.cpu().numpy())
         coordinates = {"exponent": np.arange(1, self.initial_tangents.shape[-1] + 1)} | coordinates
         descriptions = {"exponent": ("1", "index of the exponent, the largest first")} | descriptions
-        attributes = {"dtype": str(self.inputs.dtype).removeprefix("torch."), "state": self.state} | settings
+        attributes = {"dtype": str(self.inputs.dtype).removeprefix("torch."), "jacobian": self.jacobian} | settings
         attributes["lyapunov_pkg_version"] = package_version()
         return describe(xr.Dataset(labelled, coordinates, attributes), descriptions)
 
@@ -90,7 +90,7 @@ def driven_system(
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
-    state: Literal["full", "hidden"] = "full",
+    jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
@@ -104,8 +104,8 @@ def driven_system(
         TypeError: `network` is nothing of which exponents can be taken, or `inputs` are no numbers.
         ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
     """
-    if state not in ("full", "hidden"):
-        raise ValueError(f'state: got {state!r}, expected "full" or "hidden"')
+    if jacobian not in ("full", "reduced"):
+        raise ValueError(f'jacobian: got {jacobian!r}, expected "full" or "reduced"')
     system = _as_system(network, differentiable)
     sequences = _finite_tensor("inputs", inputs)
     dtype, device = _placement(system, sequences, dtype, device)
@@ -113,11 +113,11 @@ def driven_system(
         system = system.to(device=device, dtype=dtype)
     sequences = _checked_inputs(sequences, getattr(system, "input_size", None)).to(device=device, dtype=dtype)
     start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype).contiguous()
-    rows = _tangent_rows(system, state, start.shape[-1])
+    rows = _tangent_rows(system, jacobian, start.shape[-1])
     if not isinstance(system, Network):
         _check_tangent_map(system, start, sequences[:, 0])
     tangents = torch.eye(rows, _checked_count(n_exponents, rows), dtype=dtype, device=device)
-    return DrivenSystem(system, sequences, start, tangents, state, isinstance(network, torch.nn.RNNBase))
+    return DrivenSystem(system, sequences, start, tangents, jacobian, isinstance(network, torch.nn.RNNBase))
 
 
 def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
@@ -318,11 +318,11 @@ def _start(system: TangentMap, initial_state: Tensor | ArrayLike | None, n_seque
         ) from None
 
 
-def _tangent_rows(system: TangentMap, state: str, state_size: int) -> int:
-    if state == "full":
+def _tangent_rows(system: TangentMap, jacobian: str, state_size: int) -> int:
+    if jacobian == "full":
         return state_size
     if not isinstance(system, Network):
-        raise ValueError('state: got "hidden", expected "full": only a recurrent network has a reduced Jacobian')
+        raise ValueError('jacobian: got "reduced", expected "full": only a recurrent network has a reduced Jacobian')
     return system.reduced_size
 
 

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lyapunov_pkg.linalg import SMALLEST_SINE
-from lyapunov_pkg.spectra.carriers import Carrier, carrier
 from lyapunov_pkg.spectra.differentiable import differentiable_exponents
 from lyapunov_pkg.spectra.driven import Analysable, TangentMap, check_schedule, driven_system
+from lyapunov_pkg.spectra.propagators import Carrier, carrier
 
 AUTO_TOLERANCE = 1e-4
 """What `orthonormalize_every="auto"` keeps the error of exponents below, nats per step."""
@@ -150,7 +150,7 @@ def lyapunov_spectrum(
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
-    state: Literal["full", "hidden"] = "full",
+    jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
     warmup: int = 0,
     orthonormalize_every: int | Literal["auto"] = 1,
@@ -166,7 +166,7 @@ def lyapunov_spectrum(
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
-    state: Literal["full", "hidden"] = "full",
+    jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
     warmup: int = 0,
     orthonormalize_every: int | Literal["auto"] = 1,
@@ -181,7 +181,7 @@ def lyapunov_spectrum(
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
-    state: Literal["full", "hidden"] = "full",
+    jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
     warmup: int = 0,
     orthonormalize_every: int | Literal["auto"] = 1,
@@ -197,11 +197,11 @@ def lyapunov_spectrum(
     Args:
         network: torch.nn.RNN, LSTM or GRU of any depth (dropout is not applied); a `Network` of this package, which
             may hold many variants; an object with `push_forward(state, x, tangents)`, such as those of
-            `lyapunov_pkg.systems`; or a function `step(state, x) -> state` on states (sequence, S) and inputs
+            `lyapunov_pkg.systems.maps`; or a function `step(state, x) -> state` on states (sequence, S) and inputs
             (sequence, feature), which is differentiated automatically and needs `initial_state`.
         inputs: (sequence, time, feature) in this order whatever the module's `batch_first`, tensor or array.
         n_exponents: how many leading exponents to compute; default all, one per row of the Jacobian.
-        state: "full" takes the Jacobian of the whole state (LSTM: h and c), "hidden" the dissertation's reduced one,
+        jacobian: "full" takes the Jacobian of the whole state (LSTM: h and c), "reduced" the dissertation's,
             dh_t/dh_{t-1} with the cell state held.
         initial_state: (S,), (sequence, S), or (variant, sequence, S), layer after layer, and in each the hidden units
             first (LSTM: h, c); default zeros, or what a system itself starts from.
@@ -251,7 +251,7 @@ def lyapunov_spectrum(
         network,
         inputs,
         n_exponents=n_exponents,
-        state=state,
+        jacobian=jacobian,
         initial_state=initial_state,
         dtype=dtype,
         device=device,

@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from lyapunov_pkg.labels import describe
 from lyapunov_pkg.spectra.driven import Analysable, driven_system, orthonormalizations
-from lyapunov_pkg.store import describe
 
 
 @torch.no_grad()
@@ -20,7 +20,7 @@ def finite_time_exponents(
     inputs: Tensor | ArrayLike,
     *,
     n_exponents: int | None = None,
-    state: Literal["full", "hidden"] = "full",
+    jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
     warmup: int = 0,
     orthonormalize_every: int = 1,
@@ -42,7 +42,7 @@ def finite_time_exponents(
         network: as `lyapunov_spectrum` takes it, and so are all arguments but `return_q`.
         inputs: (sequence, time, feature).
         n_exponents: how many leading directions to follow; default all.
-        state: "full" or "hidden", the Jacobian that is taken.
+        jacobian: "full" or "reduced", the Jacobian that is taken.
         initial_state: (S,), (sequence, S), or (variant, sequence, S); default zeros, or what a system starts from.
         warmup: number of first time steps that are not measured.
         orthonormalize_every: steps of an interval. The first interval starts where the warm-up ends; the last one ends
@@ -75,7 +75,7 @@ def finite_time_exponents(
         network,
         inputs,
         n_exponents=n_exponents,
-        state=state,
+        jacobian=jacobian,
         initial_state=initial_state,
         dtype=dtype,
         device=device,

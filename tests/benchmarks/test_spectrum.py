@@ -19,16 +19,16 @@ def spectrum(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
 
 @pytest.mark.parametrize("peer", ["automatic", "analytic", "jax", "lyapax", "clvlib"])
 @pytest.mark.parametrize(
-    ("module", "state"), [("LSTM", "hidden"), ("LSTM", "full"), ("GRU", "hidden"), ("RNN", "hidden")]
+    ("module", "jacobian"), [("LSTM", "reduced"), ("LSTM", "full"), ("GRU", "reduced"), ("RNN", "reduced")]
 )
 @pytest.mark.parametrize("n_exponents", [None, 3])
 def test_every_contestant_finds_the_same_exponents(
-    spectrum: ModuleType, peer: str, module: str, state: str, n_exponents: int | None
+    spectrum: ModuleType, peer: str, module: str, jacobian: str, n_exponents: int | None
 ) -> None:
     peers = spectrum.available([peer])
     if not peers:
         pytest.skip(f"{peer} is not installed")
-    case = spectrum.Case(module, **SMALL, n_exponents=n_exponents, state=state)
+    case = spectrum.Case(module, **SMALL, n_exponents=n_exponents, jacobian=jacobian)
     results = {name: call() for name, call in spectrum.contestants(case, peers, n_cores=1).items()}
     assert set(results) == {"lyapunov_pkg", peer}
     for leading, largest in spectrum.errors(case, results).values():
@@ -48,7 +48,7 @@ def test_a_shortened_case_compares_with_the_reference_of_as_many_steps(
 
 
 def test_counted_operations_are_those_of_the_product_and_of_qr(spectrum: ModuleType) -> None:
-    case = spectrum.Case("LSTM", units=6, sequences=2, steps=5, n_exponents=None, state="full")
+    case = spectrum.Case("LSTM", units=6, sequences=2, steps=5, n_exponents=None, jacobian="full")
     assert case.operations == pytest.approx(2 * 5 * 12**3 * (2 + 8 / 3))
 
 

@@ -17,8 +17,8 @@ from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.linalg.cholesky import orthonormalize_by_cholesky
 from lyapunov_pkg.linalg.householder import orthonormalize_by_householder
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.training.bptt import TrainingSettings, train_variants
-from lyapunov_pkg.training.variants import design_variants
+from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
+from lyapunov_pkg.reproduction.training.variants import design_variants
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from lyapunov_pkg.networks import Network, from_torch
 from lyapunov_pkg.spectra.driven import TangentMap
-from lyapunov_pkg.store import save_store
-from lyapunov_pkg.systems import Henon, LinearMap, autonomous_inputs, orthogonal_map
+from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs, orthogonal_map
+from lyapunov_pkg.workflow.store import save_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,7 +118,7 @@ class TestVectors:
         xr.testing.assert_allclose(longer, shorter, atol=1e-12)
 
     def test_hidden_state_takes_the_reduced_jacobian(self):
-        vectors = covariant_vectors(trained_like_lstm(), random(1, 30, 3), state="hidden")
+        vectors = covariant_vectors(trained_like_lstm(), random(1, 30, 3), jacobian="reduced")
         assert vectors.sizes["unit"] == vectors.sizes["exponent"] == 5
 
 

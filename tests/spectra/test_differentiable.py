@@ -12,7 +12,7 @@ from torch import Tensor
 from lyapunov_pkg import lyapunov_spectrum
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.systems import LinearMap, autonomous_inputs
+from lyapunov_pkg.systems.maps import LinearMap, autonomous_inputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,7 +65,7 @@ class TestAgainstFiniteDifferences:
     def test_depth_the_reduced_jacobian_inputs_and_the_initial_state(self):
         rnn = module("lstm", n_layers=2)
         inputs, start = random(2, 8, 3).requires_grad_(), (0.3 * random(2, 16, seed=1)).requires_grad_()
-        settings = {"state": "hidden", "n_exponents": 3, "differentiable": True}
+        settings = {"jacobian": "reduced", "n_exponents": 3, "differentiable": True}
         leaves = [inputs, start, rnn.weight_hh_l0, rnn.bias_hh_l1]
         assert_gradients(lambda: lyapunov_spectrum(rnn, inputs, initial_state=start, **settings), leaves)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network, from_torch
 from lyapunov_pkg.spectra import average_exponents, lyapunov_spectrum
-from lyapunov_pkg.store import save_store
-from lyapunov_pkg.systems import Henon, LinearMap, autonomous_inputs, orthogonal_map
+from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs, orthogonal_map
+from lyapunov_pkg.workflow.store import save_store
 
 MODULES = {
     "rnn": lambda layers: torch.nn.RNN(3, 5, num_layers=layers),
@@ -162,7 +162,7 @@ class TestNetworks:
         rnn, inputs = module("lstm", n_layers), random(1, 12, 3)
         start = torch.zeros(from_torch(rnn).state_size, dtype=torch.float64)
         expected = brute_force(torch_step(rnn), start, inputs[0], hidden_indices(rnn))
-        np.testing.assert_allclose(exponents(rnn, inputs, state="hidden")[0], expected, atol=1e-8)
+        np.testing.assert_allclose(exponents(rnn, inputs, jacobian="reduced")[0], expected, atol=1e-8)
 
     @pytest.mark.parametrize("n_layers", [1, 2])
     @pytest.mark.parametrize("architecture", CELLS)
@@ -266,11 +266,11 @@ class TestAlgorithm:
 class TestInterface:
     def test_the_dataset_says_what_it_is(self, tmp_path):
         inputs = random(2, 9, 3)
-        dataset = lyapunov_spectrum(module("gru").float(), inputs, warmup=2, orthonormalize_every=3, state="hidden")
+        dataset = lyapunov_spectrum(module("gru").float(), inputs, warmup=2, orthonormalize_every=3, jacobian="reduced")
         assert dataset["lyapunov_exponent"].dims == ("sequence", "exponent")
         assert dataset["lyapunov_exponent"].attrs["units"] == "nat/step"
         assert dataset["exponent"].values.tolist() == [1, 2, 3, 4, 5]
-        expected = {"dtype": "float32", "state": "hidden", "warmup": 2, "orthonormalize_every": 3}
+        expected = {"dtype": "float32", "jacobian": "reduced", "warmup": 2, "orthonormalize_every": 3}
         assert expected.items() <= dataset.attrs.items() and "lyapunov_pkg_version" in dataset.attrs
         save_store(dataset, tmp_path / "spectrum.zarr.zip", {})
 
@@ -306,7 +306,7 @@ class TestInterface:
             ({"inputs": math.nan * random(2, 9, 3)}, r"inputs: found NaN"),
             ({"n_exponents": 0}, r"n_exponents: got 0, expected 1 to 10"),
             ({"n_exponents": 11}, r"n_exponents: got 11, expected 1 to 10"),
-            ({"n_exponents": 6, "state": "hidden"}, r"n_exponents: got 6, expected 1 to 5"),
+            ({"n_exponents": 6, "jacobian": "reduced"}, r"n_exponents: got 6, expected 1 to 5"),
             ({"warmup": 9}, r"warmup: got 9, expected 0 or more and fewer than the 9 time steps"),
             ({"warmup": -1}, r"warmup: got -1"),
             ({"orthonormalize_every": 0}, r"orthonormalize_every: got 0, expected 1 step or more"),
@@ -342,5 +342,5 @@ class TestInterface:
             lyapunov_spectrum(lambda state, x: state, random(2, 9, 3))
 
     def test_only_networks_have_a_reduced_jacobian(self):
-        with pytest.raises(ValueError, match='state: got "hidden", expected "full"'):
-            lyapunov_spectrum(Henon(), autonomous_inputs(1, 5), state="hidden")
+        with pytest.raises(ValueError, match='jacobian: got "reduced", expected "full"'):
+            lyapunov_spectrum(Henon(), autonomous_inputs(1, 5), jacobian="reduced")

@@ -9,8 +9,8 @@ import xarray as xr
 
 from lyapunov_pkg import finite_time_exponents, lyapunov_spectrum, running_exponents
 from lyapunov_pkg.networks import Network, from_torch
-from lyapunov_pkg.store import save_store
-from lyapunov_pkg.systems import Henon, LinearMap, autonomous_inputs
+from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs
+from lyapunov_pkg.workflow.store import save_store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

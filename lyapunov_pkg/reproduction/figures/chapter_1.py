@@ -1,0 +1,119 @@
+"""Figures of chapter 1: the Lorenz system."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.reproduction.figures.panels import legend_below
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, PAPER_STYLE, SERIES_COLORS, SERIES_MARKERS
+
+EXPONENT_LABEL = "Lyapunov exponent [nats/time unit]"
+TRANSIENT_COLOR = "0.65"
+RHO_COLORS = tuple(SERIES_COLORS.values())  # in the order of the text's: blue, orange, green, red
+
+
+@rc_context(PAPER_STYLE)
+def fig_1_1(lorenz: xr.Dataset) -> Figure:
+    """Trajectories of Lorenz systems, one row for each rho: z against x on the left, x against time on the right.
+
+    `lorenz` is the Dataset of `reproduction.lorenz`. The transient is grey; circles are the stable fixed points. Each
+    panel has its own scale, since motion that is damped is small beside chaos.
+    """
+    transient = lorenz.attrs["transient"]
+    times = lorenz["time"].values
+    after = times >= transient
+    n_rho = lorenz.sizes["rho"]
+
+    fig = Figure(figsize=(DOUBLE_WIDTH, 0.6 + 1.5 * n_rho), layout="constrained")
+    axes = fig.subplots(n_rho, 2, width_ratios=(1, 2), squeeze=False)
+    for row, rho in enumerate(lorenz["rho"].values):
+        of_rho = lorenz.isel(rho=row)
+        x, _, z = of_rho["trajectory"].transpose("axis", "time").values
+        portrait, course = axes[row]
+        portrait.set_title(f"({ascii_lowercase[row]}) ρ = {rho:g}")
+        for ax, horizontal, vertical in ((portrait, x, z), (course, times, x)):
+            ax.plot(horizontal[~after], vertical[~after], color=TRANSIENT_COLOR, linewidth=0.6, label="transient")
+            ax.plot(
+                horizontal[after],
+                vertical[after],
+                color=RHO_COLORS[row],
+                linewidth=0.5 if ax is portrait else 0.7,
+                label="after it (coloured)" if row == 0 else None,
+            )
+        _mark_fixed_points(portrait, of_rho)
+        portrait.set(xlabel="x", ylabel="z")
+        course.set(ylabel="x")
+    axes[-1, 1].set_xlabel("time [time units]")
+    legend_below(fig, axes.flat, columns=3)
+    return fig
+
+
+def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
+    """Circles around both stable fixed points of one rho, or the one; none where they are unstable."""
+    if np.isnan(of_rho["fixed_point_exponent"].values[0]):
+        return
+    x, _, z = of_rho["fixed_point"].values
+    look = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8, "zorder": 3, "clip_on": False}
+    ax.plot([-x, x], [z, z], "ko", label="stable fixed point", **look)
+
+
+@rc_context(PAPER_STYLE)
+def fig_1_2(lorenz: xr.Dataset) -> Figure:
+    """Exponents of Lorenz systems: as the short run estimates them (open) and as they converge (filled).
+
+    `lorenz` is the Dataset of `reproduction.lorenz`. Panel (a) has all exponents, (b) the largest ones by rho. Lines
+    are the values at the stable fixed point. The standard error of the converged values is mostly too small to see.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.2), layout="constrained")
+    spectra, largest = fig.subplots(1, 2, width_ratios=(1.25, 1))
+    n_rho, exponents = lorenz.sizes["rho"], lorenz["exponent"].values
+    offsets = 0.16 * (np.arange(n_rho) - (n_rho - 1) / 2)
+    for index, rho in enumerate(lorenz["rho"].values):
+        of_rho = lorenz.isel(rho=index)
+        _estimates(spectra, exponents + offsets[index], of_rho, index, width=0.06, label=f"ρ = {rho:g}")
+        _estimates(largest, [index], of_rho.isel(exponent=slice(1)), index, width=0.25, label=f"ρ = {rho:g}")
+    for ax, title in ((spectra, "(a) all exponents"), (largest, "(b) the largest")):
+        ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
+        ax.set(title=title, ylabel=EXPONENT_LABEL)
+    spectra.set_xlabel("index of exponent")
+    spectra.set_xticks(exponents)
+    largest.set_xlabel("ρ")
+    largest.set_xticks(range(n_rho), [f"{rho:g}" for rho in lorenz["rho"].values])
+    largest.set_xlim(-0.5, n_rho - 0.5)
+    _name_estimates(largest, lorenz.attrs)
+    legend_below(fig, [spectra, largest], columns=4)
+    return fig
+
+
+def _estimates(
+    ax: Axes, positions: np.ndarray | list[int], of_rho: xr.Dataset, index: int, *, width: float, label: str
+) -> None:
+    """Short run (left), converged (right) and fixed point (line) of one rho at `positions` (exponent,)."""
+    positions = np.asarray(positions, dtype=float)
+    look = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
+    ax.plot(positions - width / 2, of_rho["short_run_exponent"].values, markerfacecolor="white", **look)
+    ax.errorbar(
+        positions + width / 2,
+        of_rho["long_run_exponent"].values,
+        of_rho["long_run_standard_error"].values,
+        elinewidth=0.8,
+        label=label,
+        **look,
+    )
+    known = of_rho["fixed_point_exponent"].values
+    ax.hlines(known, positions - width, positions + width, color="black", linewidth=0.8, zorder=3)
+
+
+def _name_estimates(ax: Axes, attributes: dict) -> None:
+    """Legend entries for the kinds of estimate, in grey."""
+    grey = {"color": "0.4", "marker": "o", "linestyle": "none"}
+    run = f"{attributes['n_trajectories']} × {attributes['long_run_duration']:g} time units"
+    ax.plot([], [], markerfacecolor="white", label=f"short run, {attributes['duration']:g} time units", **grey)
+    ax.plot([], [], label=f"converged, {run}", **grey)
+    ax.plot([], [], color="black", linewidth=0.8, label="eigenvalues at the stable fixed point")

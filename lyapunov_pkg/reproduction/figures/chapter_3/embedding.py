@@ -1,0 +1,212 @@
+"""The autoencoder, and AeLLE of the networks of each task beside an example: figures 3.6 to 3.9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import MEDIAN_LABEL, set_aelle_axes
+from lyapunov_pkg.reproduction.figures.panels import (
+    ANNOTATION_SIZE,
+    NOTE_SIZE,
+    first_seed,
+    held_out,
+    legend_under,
+    note_outside,
+    scatter_by_architecture,
+    scatter_by_error,
+    scatter_by_level,
+    shade_predicted_low,
+    stacked_histogram,
+    threshold_line,
+)
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, PAPER_STYLE
+
+EXAMPLE_QUANTILES = {"low": 0.1, "middle": 0.5, "high": 0.9}  # of the errors of free runs
+EXAMPLE_SPACING = 3.2  # from one signal to the next; targets are in [-1, 1]
+TEXT_ROWS, TEXT_COLUMNS = 10, 10  # of characters of an example
+VISIBLE = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_6(final: xr.Dataset) -> Figure:
+    """The autoencoder drawn with a spectrum of a test network, and AeLLE of the test networks with the classifier on
+    PC1."""
+    data, seeds = first_seed(final)
+    networks = held_out(data)
+    verdict = data.sel(classifier="aelle")
+    threshold = float(verdict["threshold"])
+    x, y = networks["aelle_component"].values[:, :2].T
+
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    diagram, embedding = fig.subplots(1, 2, width_ratios=(1.35, 1))
+    _draw_autoencoder(diagram, networks.isel(network=0), data.attrs["encoder_widths"])
+    set_aelle_axes(embedding, np.stack((x, y)), [threshold])
+    shade_predicted_low(embedding, threshold, bool(verdict["low_is_above"]))
+    scatter_by_error(embedding, x, y, networks["low_error"].values)
+    threshold_line(embedding, threshold, MEDIAN_LABEL)
+    note_outside(embedding, x, y)
+    embedding.set_title(f"(b) {len(x)} test networks{seeds}: F1 {float(verdict['f1']):.2f}")
+    legend_under(embedding, columns=2)
+    return fig
+
+
+def _draw_autoencoder(ax: Axes, network: xr.Dataset, widths: Sequence[int]) -> None:
+    """Layers of the autoencoder as bars whose height goes with their width, between a spectrum and its
+    reconstruction."""
+    layers = [*widths, *widths[-2::-1]]
+    places = np.linspace(0.3, 0.7, len(layers))
+    heights = 0.08 + 0.42 * np.log2(layers) / np.log2(max(layers))
+    middle, latent = 0.58, len(widths) - 1
+    for number, (place, height, width) in enumerate(zip(places, heights, layers, strict=True)):
+        color = "0.35" if number == latent else "0.75"
+        ax.add_patch(Rectangle((place - 0.012, middle - height / 2), 0.024, height, color=color, linewidth=0))
+        ax.text(place, middle + height / 2 + 0.02, f"{width}", ha="center", va="bottom", fontsize=NOTE_SIZE)
+    for side, name in ((latent / 2, "encoder φ"), (1.5 * latent, "decoder ψ")):
+        ax.text(np.interp(side, range(len(layers)), places), 0.97, name, ha="center", va="top")
+    arrow = {"arrowstyle": "->", "linewidth": 0.8}
+    for start, end in (((0.235, middle), (0.275, middle)), ((0.725, middle), (0.765, middle))):
+        ax.annotate("", end, start, arrowprops=arrow)
+    latent_bottom = (places[latent], middle - heights[latent] / 2 - 0.01)
+    for place, text in ((0.3, "linear prediction ξ:\nloss T̂"), (0.7, "principal components:\nAeLLE")):
+        ax.annotate("", (place, 0.2), latent_bottom, arrowprops=arrow)
+        ax.text(place, 0.18, text, ha="center", va="top")
+    for left, variable, name in (
+        (0.02, "lyapunov_exponent", "spectrum Z"),
+        (0.78, "reconstructed_exponent", "reconstruction Ẑ"),
+    ):
+        small = ax.inset_axes((left, middle - 0.15, 0.2, 0.3))
+        small.plot(network["lyapunov_exponent"].values, color="0.75", linewidth=2.5)
+        small.plot(network[variable].values, color="black")
+        small.set(xticks=[], yticks=[], xlabel=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1), title="(a) the autoencoder")
+    ax.axis("off")
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
+    """Free runs of low, middle and high error, AeLLE of the test networks by error with PC1's median, and of all
+    networks by g.
+
+    `final` is the final experiment's Dataset, `free_runs` the training store (target and free_output (variant, time),
+    validation_loss (variant, epoch), diverged (variant)).
+    """
+
+    def by_gain(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        scatter_by_level(ax, x, y, final["init_param"].values, "g")
+
+    return _aelle_beside_an_example(final, free_runs, _example_free_runs, by_gain, columns=4)
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
+    """A text of the task, AeLLE of the test networks by error with PC1's median, and of all networks by hidden size.
+
+    `final` is the final experiment's Dataset, `text` the task's (test_input and test_target (test_sample, time),
+    alphabet).
+    """
+
+    def by_size(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        scatter_by_level(ax, x, y, final["hidden_size"].values, "hidden size")
+
+    return _aelle_beside_an_example(final, text, _example_text, by_size, columns=2)
+
+
+@rc_context(PAPER_STYLE)
+def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
+    """An input of the task, AeLLE of the test networks by error with PC1's median, and of all networks by architecture.
+
+    `final` is the final experiment's Dataset, `examples` the task's (test_input (test_sample, time, feature)).
+    """
+
+    def by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        scatter_by_architecture(ax, x, y, final["architecture"].values)
+
+    return _aelle_beside_an_example(final, examples, _example_image, by_architecture, columns=3)
+
+
+def _aelle_beside_an_example(
+    final: xr.Dataset,
+    examples: xr.Dataset,
+    draw_example: Callable[[Axes, xr.Dataset], None],
+    scatter: Callable[[Axes, np.ndarray, np.ndarray], None],
+    columns: int,
+) -> Figure:
+    """An example of the task; AeLLE of the test networks by error under its histogram; AeLLE of all networks, drawn by
+    `scatter`, with a legend of so many columns."""
+    data, seeds = first_seed(final)
+    networks = held_out(data)
+    x, y = networks["aelle_component"].values[:, :2].T
+    everything = data["aelle_component"].values[:, :2].T
+    median = float(data["threshold"].sel(classifier="aelle"))
+    low_error = networks["low_error"].values
+
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.1), layout="constrained")
+    grid = fig.add_gridspec(2, 3, height_ratios=(1, 3), width_ratios=(0.8, 1, 1))
+    draw_example(fig.add_subplot(grid[:, 0]), examples)
+    by_error = fig.add_subplot(grid[1, 1])
+    histogram = fig.add_subplot(grid[0, 1], sharex=by_error)
+    whole = fig.add_subplot(grid[:, 2], sharex=by_error, sharey=by_error)
+
+    scatter_by_error(by_error, x, y, low_error)
+    scatter(whole, *everything)
+    for ax, points in ((by_error, (x, y)), (whole, everything)):
+        set_aelle_axes(ax, everything, [median])
+        note_outside(ax, *points)
+    threshold_line(by_error, median, MEDIAN_LABEL)
+    threshold_line(whole, median, "")
+    stacked_histogram(histogram, x, low_error, by_error.get_xlim())
+    threshold_line(histogram, median, "")
+    histogram.tick_params(labelbottom=False)
+    histogram.set(title=f"(b) {len(x)} test networks{seeds}")
+    whole.set_title(f"(c) all {data.sizes['network']} networks")
+    legend_under(by_error, columns=2)
+    legend_under(whole, columns=columns)
+    return fig
+
+
+def _example_image(ax: Axes, examples: xr.Dataset) -> None:
+    image, label = examples["test_input"].values[0], int(examples["test_label"].values[0])
+    steps, features = image.shape
+    ax.imshow(image, cmap="gray_r", extent=(0.5, features + 0.5, steps + 0.5, 0.5))
+    ax.set(xlabel="input feature (column)", ylabel="time step (row)", title=f"(a) an input; its label: {label}")
+
+
+def _example_free_runs(ax: Axes, free_runs: xr.Dataset) -> None:
+    """Target and output over the last period of free runs whose errors are certain quantiles of all, one below
+    another."""
+    error = free_runs["validation_loss"].isel(epoch=-1).where(~free_runs["diverged"]).values
+    time = np.arange(free_runs.sizes["time"])
+    for row, (name, share) in enumerate(EXAMPLE_QUANTILES.items()):
+        shown = int(np.nanargmin(np.abs(error - np.nanquantile(error, share))))
+        target, output = (free_runs[signal].values[shown] for signal in ("target", "free_output"))
+        height = -EXAMPLE_SPACING * row
+        ax.plot(time, target + height, color="0.6", linewidth=2.5, label="target")
+        ax.plot(time, output + height, color="black", linewidth=0.8, label="free run")
+        label = f"{name} error: {error[shown]:.2f}"
+        ax.text(0, height + EXAMPLE_SPACING / 2, label, fontsize=ANNOTATION_SIZE, va="center")
+    bottom = -EXAMPLE_SPACING * (len(EXAMPLE_QUANTILES) - 0.5)
+    ax.set(xlabel="time step", yticks=[], ylim=(bottom, 0.65 * EXAMPLE_SPACING), title="(a) last period of free runs")
+    ax.spines["left"].set_visible(False)
+    legend_under(ax, columns=2)
+
+
+def _example_text(ax: Axes, text: xr.Dataset) -> None:
+    """The last characters of a sequence, row by row, the one to be predicted after them shaded."""
+    sequence = np.append(text["test_input"].values[0], text["test_target"].values[0, -1])
+    characters = text["alphabet"].values[sequence[-TEXT_ROWS * TEXT_COLUMNS - 1 :]]
+    rows = -(-len(characters) // TEXT_COLUMNS)
+    cells = np.zeros((rows, TEXT_COLUMNS))
+    cells.flat[len(characters) - 1] = 1
+    ax.imshow(cells, cmap="Greys", vmin=0, vmax=3)
+    for place, character in enumerate(characters):
+        row, column = divmod(place, TEXT_COLUMNS)
+        ax.text(column, row, VISIBLE.get(character, character), ha="center", va="center", family="monospace")
+    ax.set(xticks=[], yticks=[], title="(a) an input and its target")
+    ax.set(xlabel="characters, row by row", ylabel="")

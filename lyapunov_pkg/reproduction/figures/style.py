@@ -1,0 +1,86 @@
+"""What all figures share: sizes and fonts for a paper, the look of every architecture, and saving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, SERIES_NAMES
+
+DOUBLE_WIDTH = 7.2  # inches, both columns
+
+PAPER_STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,  # room for the note on points outside
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.5,
+    "figure.dpi": 150,
+    "pdf.fonttype": 42,  # text stays text in the PDF
+}
+
+
+@dataclass(frozen=True)
+class ArchitectureStyle:
+    """Name, colour, marker and line of an architecture, the same in every figure."""
+
+    label: str
+    color: str
+    marker: str
+    marker_scale: float
+    linestyle: str | tuple[int, tuple[float, ...]]
+
+
+# Okabe and Ito's palette for colour-blind readers; its yellow, too pale on white paper, is replaced by a dark brown.
+# Colour, marker, size of the marker beside a circle so that all look alike large, line.
+_LOOKS: dict[str, tuple[str, str, float, str | tuple[int, tuple[float, ...]]]] = {
+    "rnn": ("#000000", "o", 1.0, "-"),
+    "lstm": ("#0072B2", "s", 0.9, "-"),
+    "gru": ("#56B4E9", "D", 0.8, "--"),
+    "asrnn": ("#E69F00", "^", 1.1, "-"),
+    "cornn": ("#D55E00", "v", 1.1, "--"),
+    "lipschitz": ("#009E73", "P", 1.3, "-."),
+    "noisy": ("#CC79A7", "<", 1.1, ":"),
+    "lem": ("#6B3E1E", "*", 1.5, (0, (5, 1, 1, 1, 1, 1))),
+}
+
+# For series without a look of their own: colours from that palette by the names, and in the order, of the text.
+SERIES_COLORS = dict(zip(SERIES_NAMES, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E"), strict=True))
+SERIES_MARKERS = ("o", "s", "D", "^", "v", "P")
+
+LOW_ERROR_COLOR = "#2B5C9E"
+HIGH_ERROR_COLOR = "#F2A15F"
+LOW_ERROR_MARKER = "o"
+HIGH_ERROR_MARKER = "X"
+
+
+def architecture_style(architecture: str) -> ArchitectureStyle:
+    """The style of `architecture`; one that has no look of its own yet is drawn in grey under its name."""
+    label = ARCHITECTURE_LABELS.get(architecture, architecture)
+    return ArchitectureStyle(label, *_LOOKS.get(architecture, ("#777777", "h", 1.1, "-")))
+
+
+def save_figure(fig: Figure, pdf_path: Path | str, png_path: Path | str) -> None:
+    """Save `fig` as PDF and as PNG of 300 dots per inch. The same figure gives the same bytes (no dates in them)."""
+    with rc_context(PAPER_STYLE):
+        fig.savefig(pdf_path, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        fig.savefig(png_path, format="png", dpi=300, metadata={"Software": None})

@@ -1,0 +1,218 @@
+"""Alignment of Lyapunov vectors with singular vectors of the recurrent gradient (chapter 4, figures 4.1, 4.2, C2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors, settled_vectors
+from lyapunov_pkg.reproduction.gradients.recurrent_gradient import random_starts, recurrent_gradients
+from lyapunov_pkg.reproduction.populations.spectra import stored_network
+
+N_BINS = 100
+"""Of the histograms of alignments, on [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """What is aligned with what.
+
+    Attributes:
+        n_initial_states: random initial states, each with a test image of its own.
+        initial_state_std: standard deviation of their units.
+        n_modes: singular vectors from either end of the spectrum.
+        n_vectors: Lyapunov vectors in each set: the first, the last, and random ones among the others.
+        epochs: epochs of training.
+    """
+
+    n_initial_states: int
+    initial_state_std: float
+    n_modes: int
+    n_vectors: int
+    epochs: Sequence[int]
+
+
+def alignment_experiment(
+    training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSettings, seed: int
+) -> xr.Dataset:
+    """Alignments A_t = Q_tᵀ E_t of Lyapunov vectors with singular vectors of ΔV_t (eq. 4.15), over states and steps.
+
+    `vectors` says which Lyapunov vectors: Q_t as they turn from the identity during the sequence, in both conventions
+    ("tangent", "dissertation"; `q_vectors`), and, in a second pass over the same image, Q_t of the tangent dynamics
+    after one pass of warm-up ("settled") beside the covariant vectors ("covariant"; `settled_vectors`). The gradients
+    are those of the same pass. All is computed in float64.
+
+    The sign of a singular vector is arbitrary, so standard deviations are taken about zero, and histograms count every
+    alignment with both signs. ΔV_t has at most t singular values that are not zero: what belongs to the others is some
+    basis of a null space, as LAPACK happens to pick it. `alignment_std_resolved` leaves these out.
+
+    Args:
+        training: a training store of tanh RNNs with a readout.
+        dataset: the task's data; its first test images are taken.
+        settings: what is aligned with what.
+        seed: of initial states and of the random set of vectors.
+
+    Returns:
+        Dataset over variant (those that did not diverge), epoch, `vectors`, `side` (left or right singular vectors),
+        `modes` (first or last ones) and `group` (first, last or random Lyapunov vectors): `alignment_std`,
+        `alignment_std_resolved`, `alignment_density(..., alignment)`; without group `alignment_std_by_index(..., time,
+        exponent)`, without side and modes `gradient_rank(..., time)`; `random_index(vector)`. Attribute `null_std`:
+        1/sqrt(H), the standard deviation for frames without any relation.
+
+    Raises:
+        ValueError: more states, modes, vectors or epochs are asked for than there are, or every variant diverged.
+    """
+    _check(training, dataset, settings)
+    generator = torch.Generator().manual_seed(seed)
+    hidden_size = int(training["hidden_size"].values[0])
+    start, inputs, labels = random_starts(
+        dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
+    )
+    middle = torch.randperm(hidden_size - 2 * settings.n_vectors, generator=generator)[: settings.n_vectors]
+    groups = {
+        "first": np.arange(settings.n_vectors),
+        "last": np.arange(hidden_size - settings.n_vectors, hidden_size),
+        "random": np.sort(middle.numpy()) + settings.n_vectors,
+    }
+    variants = np.flatnonzero(~training["diverged"].values)
+    results = []
+    for variant in progress(variants, "alignment with the gradient, variant"):
+        of_epochs = []
+        for epoch in settings.epochs:
+            network = stored_network(training, variant, epoch).to(dtype=torch.float64)
+            of_epochs.append(_summary(network, inputs, labels, start, settings.n_modes, groups))
+        results.append(xr.concat(of_epochs, "epoch"))
+    dataset = xr.concat(results, "variant").assign_coords(
+        variant=training["variant"].values[variants], epoch=list(settings.epochs)
+    )
+    dataset["random_index"] = ("vector", groups["random"] + 1)
+    dataset.attrs = {
+        "null_std": hidden_size**-0.5,
+        "hidden_size": hidden_size,
+        "n_initial_states": settings.n_initial_states,
+        "n_modes": settings.n_modes,
+        "n_vectors": settings.n_vectors,
+        "n_diverged": int(training["diverged"].sum()),
+    }
+    return describe(dataset, DESCRIPTIONS)
+
+
+DESCRIPTIONS = {
+    "variant": ("1", "index of the variant within its group"),
+    "epoch": ("epoch", "passes over the training samples; 0 is before training"),
+    "vectors": ("1", "Lyapunov vectors: Q of J Q, Q of Jᵀ Q, Q of J Q after a pass of warm-up, covariant vectors"),
+    "side": ("1", "left or right singular vectors of the gradient"),
+    "modes": ("1", "first or last singular vectors"),
+    "group": ("1", "first, last or randomly chosen Lyapunov vectors"),
+    "alignment": ("1", "cosine, centre of a bin"),
+    "time": ("step", "steps of the sequence taken"),
+    "exponent": ("1", "index of the Lyapunov vector, the largest exponent first"),
+    "alignment_std": ("1", "standard deviation of the alignment about zero"),
+    "alignment_std_resolved": ("1", "the same without singular vectors whose singular value is zero to rounding"),
+    "alignment_std_by_index": ("1", "standard deviation of the alignment about zero at each step"),
+    "alignment_density": ("1", "density of the alignment, counted with both signs"),
+    "gradient_rank": ("1", "singular values of the gradient that are not zero to rounding, mean over initial states"),
+    "random_index": ("1", "index of the randomly chosen Lyapunov vectors"),
+}
+
+
+def _check(training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSettings) -> None:
+    """Refuse settings that ask for more than there is."""
+    hidden_size, last_epoch = int(training["hidden_size"].values[0]), int(training["epoch"].values[-1])
+    for name, value, available, of_what in (
+        ("n_initial_states", settings.n_initial_states, dataset.sizes["test_sample"], "test images"),
+        ("n_modes", settings.n_modes, hidden_size // 2, "half the hidden units"),
+        ("n_vectors", settings.n_vectors, hidden_size // 3, "a third of the hidden units"),
+        ("epochs", max(settings.epochs), last_epoch, "epochs of training"),
+    ):
+        if value > available:
+            raise ValueError(f"{name} of the alignment is {value}; expected at most {available}, {of_what}")
+    if training["diverged"].all():
+        raise ValueError(f"all {training.sizes['variant']} variants diverged; expected one that did not")
+
+
+def _summary(
+    network: Network, inputs: Tensor, labels: Tensor, start: Tensor, n_modes: int, groups: dict[str, np.ndarray]
+) -> xr.Dataset:
+    """Statistics of the alignments of one variant at one epoch; see `alignment_experiment`."""
+    parts = []
+    for name, frames, pass_start in _lyapunov_vectors(network, inputs, start):
+        gradients = recurrent_gradients(network, inputs, labels, pass_start)[0]
+        left, values, right = torch.linalg.svd(gradients)
+        resolved = values > torch.finfo(values.dtype).eps * len(left[0, 0]) * values[..., :1]
+        modes = {"first": slice(None, n_modes), "last": slice(-n_modes, None)}
+        aligned = torch.stack(
+            [
+                torch.stack([frames.mT @ singular[..., where] for where in modes.values()])
+                for singular in (left, right.mT)
+            ]
+        )
+        alignment = xr.DataArray(
+            aligned.numpy(),
+            dims=("side", "modes", "sequence", "time", "exponent", "mode"),
+            coords={
+                "side": ["left", "right"],
+                "modes": list(modes),
+                "time": np.arange(1, frames.shape[1] + 1),
+                "exponent": np.arange(1, frames.shape[-1] + 1),
+            },
+        )
+        shown = xr.DataArray(
+            torch.stack([resolved[..., where] for where in modes.values()]).numpy(),
+            dims=("modes", "sequence", "time", "mode"),
+        )
+        part = _statistics(alignment, shown, groups).assign_coords(vectors=name)
+        part["gradient_rank"] = ("time", resolved.sum(-1).double().mean(0).numpy())
+        parts.append(part)
+    return xr.concat(parts, "vectors")
+
+
+def _lyapunov_vectors(network: Network, inputs: Tensor, start: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield each kind of vectors (B, T, H, H) of one network, with the state that the sequence starts from (B, H)."""
+    for convention in ("tangent", "dissertation"):
+        q = q_vectors(network, inputs, start[None], convention)["q"]
+        yield convention, torch.from_numpy(q.values[0]), start
+    second_start, settled, covariant = settled_vectors(network, inputs, start)
+    yield "settled", settled, second_start
+    yield "covariant", covariant, second_start
+
+
+def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: dict[str, np.ndarray]) -> xr.Dataset:
+    """Standard deviations and densities of alignments (side, modes, sequence, time, exponent, mode)."""
+
+    def std(values: xr.DataArray, dims: list[str]) -> xr.DataArray:
+        return np.sqrt(np.square(values).mean(dims))
+
+    over = ["sequence", "time", "exponent", "mode"]
+    edges = np.linspace(-1, 1, N_BINS + 1)
+    stds, stds_resolved, densities = [], [], []
+    for indices in groups.values():
+        of_group = alignment.isel(exponent=indices)
+        stds.append(std(of_group, over))
+        stds_resolved.append(std(of_group.where(resolved), over))
+        densities.append(
+            xr.apply_ufunc(
+                lambda values: np.histogram(np.clip([values, -values], -1, 1), edges, density=True)[0],
+                of_group.stack(each=over),
+                input_core_dims=[["each"]],
+                output_core_dims=[["alignment"]],
+                vectorize=True,
+            )
+        )
+    group = xr.Variable("group", list(groups))
+    return xr.Dataset(
+        {
+            "alignment_std": xr.concat(stds, group),
+            "alignment_std_resolved": xr.concat(stds_resolved, group),
+            "alignment_density": xr.concat(densities, group).assign_coords(alignment=(edges[1:] + edges[:-1]) / 2),
+            "alignment_std_by_index": std(alignment, ["sequence", "mode"]),
+        }
+    )

@@ -1,0 +1,120 @@
+"""Participation ratio of the recurrent gradient in the first epochs of training (chapter 4, appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
+    participation_ratio,
+    random_starts,
+    recurrent_gradients,
+)
+from lyapunov_pkg.reproduction.tasks.supervised import Task
+from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, begin_training, own_samples, train_batches
+from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
+
+
+@dataclass(frozen=True)
+class ParticipationSettings:
+    """When and where the gradient is looked at.
+
+    Attributes:
+        n_initial_states: random initial states, each with a test image of its own.
+        initial_state_std: standard deviation of their units.
+        at_epochs: moments of training, in epochs; 0: before it.
+    """
+
+    n_initial_states: int
+    initial_state_std: float
+    at_epochs: Sequence[float]
+
+
+def participation_experiment(
+    variants: Sequence[Variant],
+    dataset: xr.Dataset,
+    training: TrainingSettings,
+    settings: ParticipationSettings,
+    seed: int,
+) -> xr.Dataset:
+    """Train networks again from the beginning, and look at their gradient ΔV_t on the way.
+
+    A variant's random numbers come from its own seed, so these are the networks of the study, at moments within an
+    epoch that its store does not have.
+
+    Args:
+        variants: who is trained; tanh RNNs that can be stacked.
+        dataset: the task's data, with one label for a sequence; its first test images are taken.
+        training: as in the study.
+        settings: when and where the gradient is looked at.
+        seed: of the initial states.
+
+    Returns:
+        Dataset with `participation_ratio(variant, update, sequence, time)`, `update` being the number of updates of the
+        weights, and `batch_loss(variant, batch)` in nats; attribute `updates_per_epoch`. NaN: the network diverged.
+
+    Raises:
+        ValueError: more states are asked for than there are test images.
+    """
+    if settings.n_initial_states > dataset.sizes["test_sample"]:
+        raise ValueError(
+            f"n_initial_states of the participation ratio is {settings.n_initial_states}; "
+            f"expected at most {dataset.sizes['test_sample']}, the number of test images"
+        )
+    task = Task.from_dataset(dataset, training.loss_on, torch.device("cpu"))
+    network, optimizer = begin_training(variants, task, training)
+    samples = own_samples(variants, "train", len(task.train.inputs), training.subsample)
+    updates_per_epoch = -(-samples.shape[-1] // training.batch_size)
+    moments = sorted({round(epoch * updates_per_epoch) for epoch in settings.at_epochs})
+    generator = torch.Generator().manual_seed(seed)
+    start, inputs, labels = random_starts(
+        dataset, settings.n_initial_states, settings.initial_state_std, network.hidden_size, generator
+    )
+
+    losses: list[Tensor] = []
+    ratios = [_ratios(network, inputs, labels, start)] if 0 in moments else []
+    n_epochs = -(-moments[-1] // updates_per_epoch)
+    for epoch in progress(range(1, n_epochs + 1), "participation ratio, epoch"):
+        for batch_losses, _ in train_batches(network, optimizer, variants, task, samples, training, epoch):
+            losses.append(batch_losses)
+            if len(losses) in moments:
+                ratios.append(_ratios(network, inputs, labels, start))
+    result = variant_coordinates(variants).assign_coords(
+        update=moments, batch=np.arange(1, len(losses) + 1), time=np.arange(1, inputs.shape[1] + 1)
+    )
+    result["participation_ratio"] = (("variant", "update", "sequence", "time"), torch.stack(ratios, dim=1))
+    result["batch_loss"] = (
+        ("variant", "batch"),
+        torch.stack(losses, dim=1) if losses else np.empty((len(variants), 0)),
+    )
+    result.attrs = {"updates_per_epoch": updates_per_epoch}
+    return describe(
+        result,
+        {
+            "update": ("update", "updates of the weights"),
+            "batch": ("update", "index of the batch"),
+            "time": ("step", "steps of the sequence taken"),
+            "participation_ratio": (
+                "1",
+                "sum of the squares over the square of the sum of the gradient's singular values",
+            ),
+            "batch_loss": ("nat", "mean cross entropy of a batch before its update"),
+        },
+    )
+
+
+def _ratios(network: Network, inputs: Tensor, labels: Tensor, start: Tensor) -> Tensor:
+    """Participation ratios of ΔV_t (variant, sequence, time); NaN where the gradient is not finite."""
+    frozen = network.with_params({name: value.detach().double() for name, value in network.params.items()})
+    gradients = recurrent_gradients(frozen, inputs, labels, start)
+    finite = gradients.isfinite().flatten(-2).all(-1)
+    ratios = participation_ratio(torch.linalg.svdvals(gradients.nan_to_num()))
+    return torch.where(finite, ratios, torch.nan)

@@ -1,0 +1,150 @@
+"""The Lorenz system of the dissertation's chapter 1: trajectories, and exponents of a short and of a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg import lyapunov_spectrum
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
+from lyapunov_pkg.systems.maps import Lorenz, autonomous_inputs, trajectory
+
+SPREAD = 1.0
+"""Of the initial states of the long run around the given one; standard deviation, in the units of x, y and z."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One way to estimate exponents.
+
+    Attributes:
+        step_size: time units.
+        transient: time units before anything is measured.
+        duration: time units that are measured.
+        orthonormalize_every: T_ON, in steps.
+        n_trajectories: whose mean is taken; each starts elsewhere.
+    """
+
+    step_size: float
+    transient: float
+    duration: float
+    orthonormalize_every: int
+    n_trajectories: int = 1
+
+    @property
+    def transient_steps(self) -> int:
+        """Steps of the transient."""
+        return round(self.transient / self.step_size)
+
+    @property
+    def measured_steps(self) -> int:
+        """Steps that are measured, at least one."""
+        return max(1, round(self.duration / self.step_size))
+
+
+def lorenz_experiment(
+    rho: Sequence[float],
+    sigma: float,
+    beta: float,
+    initial_state: Sequence[float],
+    short_run: RunSettings,
+    long_run: RunSettings,
+    seed: int,
+) -> xr.Dataset:
+    """Trajectories and exponents of Lorenz systems as the dissertation computes them, and as they converge.
+
+    The short run is that of the text: from one initial state, tangent vectors that start as unit vectors when the
+    transient is over. The long run averages trajectories from random states, whose tangent vectors align during the
+    transient.
+
+    Args:
+        rho: (V,), one system each.
+        sigma: of all systems.
+        beta: of all systems.
+        initial_state: (x, y, z), of the short run; the long run's are scattered around it.
+        short_run: of which one trajectory is kept, every `orthonormalize_every` steps.
+        long_run: its standard error over trajectories is kept as well.
+        seed: of the initial states of the long run.
+
+    Returns:
+        Dataset over `rho`: `trajectory(rho, time, axis)`, `short_run_exponent`, `long_run_exponent`,
+        `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) in nats per time unit, decreasing, and
+        `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where that point is unstable. Attributes `transient` and
+        `duration` of the short run, `long_run_duration` in time units, `n_trajectories`.
+    """
+    start = torch.tensor(initial_state, dtype=torch.float64).expand(len(rho), 1, 3)
+    steps, states, short = _short_run(Lorenz(rho, sigma, beta, step_size=short_run.step_size), start, short_run)
+    system = Lorenz(rho, sigma, beta, step_size=long_run.step_size)
+    long = _long_run(system, start, long_run, torch.Generator().manual_seed(seed))
+    at_fixed_point = system.fixed_point_exponents()
+    stable = at_fixed_point[:, :1] <= 0
+    dims = ("rho", "exponent")
+    dataset = xr.Dataset(
+        {
+            "trajectory": (("rho", "time", "axis"), states.transpose(0, 1)),
+            "short_run_exponent": (dims, short),
+            "long_run_exponent": (dims, long.mean(dim=1)),
+            "long_run_standard_error": (dims, long.std(dim=1) / len(long[0]) ** 0.5),
+            "fixed_point_exponent": (dims, torch.where(stable, at_fixed_point, torch.nan)),
+            "fixed_point": (("rho", "axis"), system.fixed_point()),
+        },
+        coords={
+            "rho": np.array(rho, dtype=float),
+            "time": steps * short_run.step_size,
+            "axis": ["x", "y", "z"],
+            "exponent": np.arange(1, 4),
+        },
+        attrs={
+            "transient": short_run.transient,
+            "duration": short_run.duration,
+            "long_run_duration": long_run.duration,
+            "n_trajectories": long_run.n_trajectories,
+        },
+    )
+    return describe(dataset, DESCRIPTIONS)
+
+
+DESCRIPTIONS = {
+    "trajectory": ("1", "state of the Lorenz system, from the beginning of the transient"),
+    "short_run_exponent": ("nat/time unit", "Lyapunov exponent as the dissertation estimates it"),
+    "long_run_exponent": ("nat/time unit", "Lyapunov exponent, mean over long trajectories"),
+    "long_run_standard_error": ("nat/time unit", "standard error of that mean"),
+    "fixed_point_exponent": ("nat/time unit", "real parts of the eigenvalues at the fixed point, where it is stable"),
+    "fixed_point": ("1", "fixed point with x >= 0 that is stable for the smaller rho"),
+    "rho": ("1", "Rayleigh number"),
+    "time": ("time unit", "time since the beginning of the transient"),
+    "axis": ("1", "coordinate of the state"),
+    "exponent": ("1", "index of the exponent, the largest first"),
+}
+
+
+def _short_run(system: Lorenz, start: Tensor, settings: RunSettings) -> tuple[np.ndarray, Tensor, Tensor]:
+    """Steps at which states are kept (time,), these states (time, V, 3) and exponents (V, 3) of one trajectory."""
+    every = settings.orthonormalize_every
+    transient = trajectory(system, start, settings.transient_steps)
+    inputs = autonomous_inputs(1, settings.measured_steps)
+    driven = driven_system(system, inputs, initial_state=transient[-1])
+    ends = list(orthonormalizations(driven, orthonormalize_every=every))
+    steps = [*range(0, len(transient), every), *(settings.transient_steps + end.time for end in ends)]
+    states = torch.cat((transient[::every], torch.stack([end.state for end in ends])))
+    rates = torch.stack([end.log_r for end in ends]).sum(dim=0) / (settings.measured_steps * settings.step_size)
+    return np.array(steps), states.squeeze(2), rates.squeeze(1).sort(dim=-1, descending=True).values
+
+
+def _long_run(system: Lorenz, start: Tensor, settings: RunSettings, generator: torch.Generator) -> Tensor:
+    """Exponents of each trajectory, (V, n_trajectories, 3)."""
+    shape = (start.shape[0], settings.n_trajectories, 3)
+    spectrum = lyapunov_spectrum(
+        system,
+        autonomous_inputs(settings.n_trajectories, settings.transient_steps + settings.measured_steps),
+        initial_state=start + SPREAD * torch.randn(shape, generator=generator, dtype=torch.float64),
+        warmup=settings.transient_steps,
+        orthonormalize_every=settings.orthonormalize_every,
+    )
+    return torch.from_numpy(spectrum["lyapunov_exponent"].values) / settings.step_size

@@ -1,0 +1,1 @@
+"""Networks of a study and their spectra: stores, selection, statistics."""

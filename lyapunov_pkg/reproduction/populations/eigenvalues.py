@@ -1,0 +1,64 @@
+"""Eigenvalues of the Jacobian of trained networks at one state and input (dissertation, chapter 3, figure 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.populations.spectra import CARRIED_ALONG, stored_network
+
+
+def eigenvalues_of_training(training: xr.Dataset, seed: int) -> xr.Dataset:
+    """Return the eigenvalues of the Jacobian of every variant of a training store after its last epoch.
+
+    The Jacobian, eq. 3.4 for the ASRNN, is that of the full state at a random state and a random input, standard normal
+    and the same for all networks of a size: "when given a random input and hidden state". In double precision, on the
+    CPU.
+
+    Args:
+        training: a training store (`lyapunov_pkg.reproduction.training.bptt`).
+        seed: of state and input.
+
+    Returns:
+        `eigenvalue_real` and `eigenvalue_imaginary` (variant, eigenvalue), in descending order of the imaginary and
+        then of the real part; NaN for variants that diverged. Beside them what spectra carry along from training.
+    """
+    last = training.isel(epoch=slice(-1, None)).load()
+    values = np.stack(
+        [
+            _eigenvalues(last, variant, seed)
+            for variant in progress(range(last.sizes["variant"]), "eigenvalues of variant")
+        ]
+    )
+    values = np.where(last["diverged"].values[:, None], np.nan, values)
+    dataset = last[[name for name in CARRIED_ALONG if name in last]]
+    dataset = dataset.assign_coords(eigenvalue=np.arange(1, values.shape[-1] + 1))
+    dataset["eigenvalue_real"] = (("variant", "eigenvalue"), values.real)
+    dataset["eigenvalue_imaginary"] = (("variant", "eigenvalue"), values.imag)
+    dataset.attrs = {}
+    return describe(
+        dataset,
+        {
+            "eigenvalue": ("1", "index of the eigenvalue, from 1"),
+            "eigenvalue_real": ("1", "real part of an eigenvalue of the Jacobian at a random state and input"),
+            "eigenvalue_imaginary": (
+                "1",
+                "imaginary part of an eigenvalue of the Jacobian at a random state and input",
+            ),
+        },
+    )
+
+
+def _eigenvalues(training: xr.Dataset, variant: int, seed: int) -> np.ndarray:
+    """Return one network's eigenvalues in order, (state,) complex; NaN where its parameters are not finite."""
+    network = stored_network(training, variant, 0).to(dtype=torch.float64)
+    if not all(value.isfinite().all() for value in network.params.values()):
+        return np.full(network.state_size, np.nan, dtype=complex)
+    generator = torch.Generator().manual_seed(seed)
+    state = torch.randn(1, 1, network.state_size, dtype=torch.float64, generator=generator)
+    x = torch.randn(1, 1, network.input_size, dtype=torch.float64, generator=generator)
+    values = np.linalg.eigvals(network.jacobian(state, x)[0, 0].numpy())
+    return values[np.lexsort((-values.real, -values.imag))]

@@ -1,0 +1,169 @@
+"""How estimates of exponents depend on their length, on the warm-up and on T_ON (chapter 2, figs 2.2, 2.4, 2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.populations.spectra import best_position, stored_network
+from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
+from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
+
+EARLY_STEPS = 10
+"""In which estimates are early, if as many are measured."""
+
+
+@dataclass(frozen=True)
+class EstimatorSettings:
+    """Which estimates are compared.
+
+    Attributes:
+        n_sequences: driving sequences.
+        n_steps: steps that are measured.
+        warmups: steps of state and tangent vectors before them.
+        intervals: T_ON, steps.
+        jacobian: "reduced" (the dissertation's reduced Jacobian) or "full".
+    """
+
+    n_sequences: int
+    n_steps: int
+    warmups: Sequence[int]
+    intervals: Sequence[int]
+    jacobian: str = "reduced"
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a driving sequence: the longest warm-up, and what is measured."""
+        return max(self.warmups) + self.n_steps
+
+
+def estimates_of_best_network(
+    training: xr.Dataset, inputs: Tensor, settings: EstimatorSettings, device: torch.device
+) -> xr.Dataset:
+    """Study the estimator (`estimator_study`) on the network of lowest validation loss of a study, at any epoch.
+
+    Args:
+        training: a training store, or several joined.
+        inputs: (sequence, time, feature), float32, of `total_steps` of the settings.
+        settings: which estimates are compared.
+        device: where to compute.
+
+    Returns:
+        As `estimator_study`, with the attributes `init_param`, `hidden_size`, `epoch` and `validation_loss` of the
+        network.
+
+    Raises:
+        ValueError: all networks diverged, or the inputs are not longer than the longest warm-up.
+    """
+    variant, epoch = best_position(training)
+    network = stored_network(training, variant, epoch).to(device)
+    study = estimator_study(network, inputs.to(device), settings.warmups, settings.intervals, settings.jacobian)
+    chosen = training.isel(variant=variant, epoch=epoch)
+    named = ("init_param", "hidden_size", "epoch", "validation_loss")
+    return study.assign_attrs({name: chosen[name].item() for name in named})
+
+
+def estimator_study(
+    network: Network, inputs: Tensor, warmups: Sequence[int], intervals: Sequence[int], jacobian: str = "reduced"
+) -> xr.Dataset:
+    """Estimate the exponents of one network again and again, always over the same last steps of the inputs.
+
+    Steps before those are there for the warm-up: with one of w steps state and tangent vectors start w steps earlier,
+    so that estimates differ by their warm-up alone.
+
+    Args:
+        network: of one variant.
+        inputs: (sequence, time, feature), float32; the longest warm-up and, after it, the steps that are measured.
+        warmups: warm-ups to compare, steps. Running exponents are in float64.
+        intervals: T_ON to compare, steps. Exponents are in float32, whose rounding errors are what a long T_ON lets
+            grow; they are measured after the longest warm-up.
+        jacobian: "reduced" (the dissertation's reduced Jacobian) or "full".
+
+    Returns:
+        Dataset of means over sequences, in nats per step: `running_exponent(warmup, time, exponent)` after `time`
+        measured steps; `lyapunov_exponent` and `lyapunov_exponent_std` (warmup, exponent) after all of them, with the
+        standard deviation over sequences; `interval_exponent(interval, exponent)`. `early_change(warmup)` is how far
+        running exponents are from their last values in the first steps (attribute `early_steps`), `early_bias(warmup)`
+        how far from those of the longest warm-up at the same steps, both the mean of absolute differences.
+        `largest_change(interval, half)` is the largest absolute difference of the exponents of either half of the
+        spectrum from those of the shortest T_ON.
+
+    Raises:
+        ValueError: the inputs are not longer than the longest warm-up, or the network holds several variants.
+    """
+    longest, n_steps = max(warmups), inputs.shape[1] - max(warmups)
+    if n_steps < 1:
+        raise ValueError(f"inputs has {inputs.shape[1]} steps; expected more than the longest warm-up of {longest}")
+    if network.n_variants != 1:
+        raise ValueError(f"network holds {network.n_variants} variants; expected one")
+    running = []
+    for warmup in progress(warmups, "running exponents of warm-up"):
+        local = finite_time_exponents(
+            network, inputs[:, longest - warmup :], warmup=warmup, jacobian=jacobian, dtype=torch.float64
+        )
+        running.append(running_exponents(local).isel(variant=0).values)
+    running = np.stack(running)  # (warmup, sequence, time, exponent)
+    spectra = []
+    for interval in progress(intervals, "exponents of T_ON"):
+        spectrum = lyapunov_spectrum(network, inputs, warmup=longest, orthonormalize_every=interval, jacobian=jacobian)
+        spectra.append(spectrum["lyapunov_exponent"].isel(variant=0).mean("sequence").values.astype(np.float64))
+    return _dataset(running, np.stack(spectra), warmups, intervals)
+
+
+def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], intervals: Sequence[int]) -> xr.Dataset:
+    """Label running exponents (warmup, sequence, time, exponent) and the spectra of T_ON (interval, exponent)."""
+    means = running.mean(axis=1)
+    early = means[:, :EARLY_STEPS]
+    final = -np.sort(-running[:, :, -1], axis=-1)
+    moved = np.abs(spectra - spectra[np.argmin(intervals)])
+    halves = np.split(moved, [moved.shape[1] // 2], axis=1)
+    dataset = xr.Dataset(
+        {
+            "running_exponent": (("warmup", "time", "exponent"), means),
+            "early_change": ("warmup", np.abs(early - means[:, -1:]).mean(axis=(1, 2))),
+            "early_bias": ("warmup", np.abs(early - early[np.argmax(warmups)]).mean(axis=(1, 2))),
+            "lyapunov_exponent": (("warmup", "exponent"), final.mean(axis=1)),
+            "lyapunov_exponent_std": (("warmup", "exponent"), final.std(axis=1)),
+            "interval_exponent": (("interval", "exponent"), spectra),
+            "largest_change": (("interval", "half"), np.stack([half.max(axis=1) for half in halves], axis=1)),
+        },
+        coords={
+            "warmup": list(warmups),
+            "interval": list(intervals),
+            "time": np.arange(1, running.shape[2] + 1),
+            "exponent": np.arange(1, running.shape[3] + 1),
+            "half": ["first", "second"],
+        },
+        attrs={"n_sequences": running.shape[1], "early_steps": early.shape[1]},
+    )
+    return describe(dataset, DESCRIPTIONS)
+
+
+DESCRIPTIONS = {
+    "running_exponent": ("nat/step", "Lyapunov exponent as estimated up to this time, mean over sequences"),
+    "lyapunov_exponent": ("nat/step", "Lyapunov exponent, mean over sequences"),
+    "lyapunov_exponent_std": ("nat/step", "standard deviation of the Lyapunov exponent over sequences"),
+    "early_change": ("nat/step", "mean absolute difference of the estimates in the first steps from the last ones"),
+    "early_bias": (
+        "nat/step",
+        "mean absolute difference of the estimates in the first steps from the longest warm-up's",
+    ),
+    "interval_exponent": ("nat/step", "Lyapunov exponent in float32 with this T_ON, mean over sequences"),
+    "largest_change": (
+        "nat/step",
+        "largest absolute difference of the exponents of this half from the shortest T_ON's",
+    ),
+    "warmup": ("step", "steps of state and tangent vectors before exponents are measured"),
+    "interval": ("step", "steps from one QR decomposition to the next (T_ON)"),
+    "time": ("step", "steps measured so far"),
+    "exponent": ("1", "index of the exponent, the largest first"),
+    "half": ("1", "half of the spectrum"),
+}

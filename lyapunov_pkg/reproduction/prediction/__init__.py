@@ -1,0 +1,1 @@
+"""Prediction of the final loss from spectra: AeLLE, PredNet, classifiers and baselines."""

@@ -1,0 +1,201 @@
+"""AeLLE of trained networks: embedding, classifiers, and moves along the predicted loss (figures 3.9, 3.12 to 3.15,
+B3, tables B4, D5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder
+from lyapunov_pkg.aelle.embedding import Embedding, loss_shift, zero_loss_set
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.reproduction.prediction.classifiers import median_threshold
+from lyapunov_pkg.reproduction.prediction.samples import (
+    EXPONENT_FLOOR,
+    SPLIT_DESCRIPTIONS,
+    Verdict,
+    fit_on_training_part,
+    judge_classifiers,
+    networks_in,
+    select_networks,
+    split_networks,
+    stored_components,
+    train_on_split,
+    verdict_variables,
+)
+
+DESCRIPTIONS = SPLIT_DESCRIPTIONS | {
+    "latent": ("1", "value of the autoencoder's latent layer"),
+    "aelle_component": ("1", "principal component of the autoencoder's latent layer"),
+    "spectrum_component": ("nats/step", "principal component of the Lyapunov spectrum"),
+    "reconstructed_exponent": ("nats/step", "Lyapunov exponent as the decoder gives it back"),
+    "example_network": ("1", "network of median final loss of its architecture"),
+    "example_architecture": ("1", "architecture of the example"),
+    "shifted_component": ("1", "principal component after the predicted loss was moved"),
+    "shifted_exponent": ("nats/step", "decoded Lyapunov exponent after the predicted loss was moved"),
+    "zero_loss_component": ("1", "principal component of a point of predicted loss zero"),
+    "zero_loss_exponent": ("nats/step", "decoded Lyapunov exponent of a point of predicted loss zero"),
+    "share_architecture": ("1", "architecture"),
+    "share_above_median": ("%", "share of the architecture among the networks above the median of AeLLE PC1"),
+    "share_above_mean": ("%", "share of the architecture among the networks above the mean of AeLLE PC1"),
+}
+
+
+def final_experiment(
+    spectra: xr.Dataset,
+    settings: AutoencoderSettings,
+    seeds: Sequence[int],
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    exponent_floor: float = EXPONENT_FLOOR,
+    spectrum_length: int | None = None,
+    loss_shifts: Sequence[float] = (-1.0, -0.5, 0.0, 0.5, 1.0),
+    n_zero_loss: int = 64,
+    progress: Callable | None = None,
+) -> xr.Dataset:
+    """Embed the spectra of trained networks, classify their final error, and move along the predicted loss.
+
+    Networks are taken after their last epoch and split by network. Thresholds are medians of the training part, on
+    the side
+    that suits it; scores are the test part's.
+
+    Args:
+        spectra: as `lyapunov_pkg.reproduction.prediction.samples.select_networks` takes it.
+        settings: of the autoencoder.
+        seeds: one split and one autoencoder each.
+        fractions: networks for training, validation and test.
+        exponent_floor: exponents below it are set to it.
+        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
+        loss_shifts: changes of the predicted loss (eq. 3.7).
+        n_zero_loss: how many points of predicted loss zero are drawn.
+        progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
+
+    Returns:
+        Dataset over seed, network, exponent, component, latent, classifier, loss_shift, example, zero_loss_sample and
+        share_architecture. Attributes: n_networks, n_diverged, exponent_floor, total_epochs,
+        encoder_widths, from the spectrum to the latent layer.
+
+    Raises:
+        ValueError: too few networks for the split, or only one class.
+    """
+    networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=[-1])
+    partition = split_networks(networks.sizes["network"], fractions, seeds)
+    autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
+    n_components = stored_components(networks, partition, settings)
+    members = [
+        _one_seed(networks, *of_seed, n_components) for of_seed in zip(partition, latent.numpy(), seeds, strict=True)
+    ]
+    embeddings = [member.embedding for member in members]
+    aelle = np.stack([member.aelle for member in members])
+    per_network = ("seed", "network")
+    variables = {
+        "partition": (per_network, partition),
+        "best_epoch": ("seed", history.best_epoch),
+        "latent": ((*per_network, "latent"), latent.numpy()),
+        "aelle_component": ((*per_network, "component"), aelle),
+        "spectrum_component": ((*per_network, "component"), np.stack([member.spectrum for member in members])),
+        "predicted_loss": (per_network, autoencoder.predict(latent).numpy()),
+        "reconstructed_exponent": ((*per_network, "exponent"), autoencoder.decode(latent).numpy()),
+    }
+    variables |= verdict_variables([member.verdicts for member in members], by_epoch=False)
+    variables |= _shifted(networks, autoencoder, latent, embeddings, loss_shifts)
+    variables |= _zero_loss(autoencoder, latent, partition, embeddings, n_zero_loss, seeds)
+    variables |= _shares(networks["architecture"].values, aelle[..., 0])
+    result = networks.isel(epoch=0, drop=True).drop_vars("loss").assign(variables)
+    result = result.assign_coords(seed=list(seeds), component=np.arange(1, n_components + 1))
+    result = result.set_coords(("example_network", "example_architecture"))
+    result = result.assign_attrs(encoder_widths=list(settings.widths(networks.sizes["exponent"])))
+    unit = networks["final_loss"].attrs["units"]
+    of_loss = {
+        "predicted_loss": (unit, "predicted validation loss"),
+        "loss_shift": (unit, "change of the predicted loss"),
+    }
+    return describe(result, DESCRIPTIONS | of_loss)
+
+
+class _Member(NamedTuple):
+    embedding: Embedding
+    aelle: np.ndarray  # (network, component)
+    spectrum: np.ndarray  # (network, component)
+    verdicts: dict[str, Verdict]
+
+
+def _one_seed(networks: xr.Dataset, partition: np.ndarray, latent: np.ndarray, seed: int, n_components: int) -> _Member:
+    """Embed and classify by one seed's split; latent is (network, latent)."""
+    exponents = networks["lyapunov_exponent"].values
+    embedding = fit_on_training_part(networks, partition, latent[:, None], n_components)
+    aelle = embedding.transform(latent[:, None])
+    spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)
+    verdicts = judge_classifiers(networks, partition, aelle, spectrum, median_threshold, seed)
+    return _Member(embedding, aelle[:, 0], spectrum[:, 0], verdicts)
+
+
+def _example_networks(architecture: np.ndarray, final_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the network of (lower) median final loss of each architecture, (example,), and the architectures."""
+    names = list(dict.fromkeys(architecture))
+    ranked = [np.flatnonzero(architecture == name)[np.argsort(final_loss[architecture == name])] for name in names]
+    return np.array([networks[(len(networks) - 1) // 2] for networks in ranked]), np.array(names)
+
+
+def _shifted(
+    networks: xr.Dataset,
+    autoencoder: SpectrumAutoencoder,
+    latent: torch.Tensor,
+    embeddings: Sequence[Embedding],
+    loss_shifts: Sequence[float],
+) -> dict[str, tuple]:
+    """Return components of all networks and decoded spectra of the examples, with their predicted loss moved (eq.
+    3.7)."""
+    example, names = _example_networks(networks["architecture"].values, networks["final_loss"].values)
+    components, exponents = [], []
+    for delta in loss_shifts:
+        moved = loss_shift(autoencoder, latent, delta)
+        components.append(_transform(embeddings, moved))
+        exponents.append(autoencoder.decode(moved[:, example]).numpy())
+    return {
+        "loss_shift": ("loss_shift", list(loss_shifts)),
+        "example_network": ("example", example),
+        "example_architecture": ("example", names),
+        "shifted_component": (("seed", "loss_shift", "network", "component"), np.stack(components, axis=1)),
+        "shifted_exponent": (("seed", "loss_shift", "example", "exponent"), np.stack(exponents, axis=1)),
+    }
+
+
+def _zero_loss(
+    autoencoder: SpectrumAutoencoder,
+    latent: torch.Tensor,
+    partition: np.ndarray,
+    embeddings: Sequence[Embedding],
+    n_zero_loss: int,
+    seeds: Sequence[int],
+) -> dict[str, tuple]:
+    """Return components and decoded spectra of points of predicted loss zero, drawn around the training networks."""
+    training = torch.take_along_dim(latent, torch.from_numpy(networks_in(partition, "train"))[..., None], dim=1)
+    points = zero_loss_set(autoencoder, training, n_zero_loss, seeds)
+    per_sample = ("seed", "zero_loss_sample")
+    return {
+        "zero_loss_component": ((*per_sample, "component"), _transform(embeddings, points)),
+        "zero_loss_exponent": ((*per_sample, "exponent"), autoencoder.decode(points).numpy()),
+    }
+
+
+def _transform(embeddings: Sequence[Embedding], latent: torch.Tensor) -> np.ndarray:
+    return np.stack([embedding.transform(points) for embedding, points in zip(embeddings, latent.numpy(), strict=True)])
+
+
+def _shares(architecture: np.ndarray, first_component: np.ndarray) -> dict[str, tuple]:
+    """Return what percentage of the networks right of PC1's median, and of its mean, is of each architecture (table
+    D5)."""
+    names = list(dict.fromkeys(architecture))
+    variables = {"share_architecture": ("share_architecture", names)}
+    for statistic, boundary in (("median", np.median(first_component, axis=1)), ("mean", first_component.mean(axis=1))):
+        above = first_component > boundary[:, None]
+        counts = np.stack([above[:, architecture == name].sum(axis=1) for name in names], axis=1)
+        variables[f"share_above_{statistic}"] = (
+            ("seed", "share_architecture"),
+            100 * counts / above.sum(axis=1, keepdims=True),
+        )
+    return variables

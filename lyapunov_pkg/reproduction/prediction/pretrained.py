@@ -1,0 +1,138 @@
+"""Pre-trained AeLLE: can spectra early in training tell how good a network will be? (Tables 3.1 to 3.3, figures
+3.10, 3.11.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.reproduction.prediction.classifiers import OrthantClassifier, Scores, Threshold, best_f1_threshold
+from lyapunov_pkg.reproduction.prediction.samples import (
+    EXPONENT_FLOOR,
+    SPLIT_DESCRIPTIONS,
+    Verdict,
+    fit_on_training_part,
+    judge_classifiers,
+    on_training_part,
+    score_epochs,
+    select_networks,
+    split_networks,
+    stored_components,
+    train_on_split,
+    verdict_variables,
+)
+
+DESCRIPTIONS = SPLIT_DESCRIPTIONS | {
+    "n_components": ("1", "principal components that cut the space into orthants"),
+    "aelle_component": ("1", "principal component of the autoencoder's latent layer"),
+    "spectrum_component": ("nats/step", "principal component of the Lyapunov spectrum"),
+    "orthant_f1": ("1", "F1 of low error on the test part, by orthants of the latent layer's principal components"),
+}
+
+
+def pretrained_experiment(
+    spectra: xr.Dataset,
+    settings: AutoencoderSettings,
+    seeds: Sequence[int],
+    fractions: Sequence[float] = (0.2, 0.2, 0.6),
+    n_epochs: int = 6,
+    exponent_floor: float = EXPONENT_FLOOR,
+    spectrum_length: int | None = None,
+    orthant_components: Sequence[int] = (1, 2, 4, 10),
+    progress: Callable | None = None,
+) -> xr.Dataset:
+    """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
+
+    Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its target
+    the network's final loss. Thresholds have the best F1 on all samples of the training part; scores are the test
+    part's.
+
+    Args:
+        spectra: as `lyapunov_pkg.reproduction.prediction.samples.select_networks` takes it.
+        settings: of the autoencoder.
+        seeds: one split and one autoencoder each.
+        fractions: networks for training, validation and test.
+        n_epochs: how many epochs, from before training (0) on.
+        exponent_floor: exponents below it are set to it.
+        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
+        orthant_components: numbers of principal components for the orthant classifier.
+        progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
+
+    Returns:
+        Dataset over seed, network, epoch, component, classifier and n_components. Attributes: n_networks, n_diverged,
+        exponent_floor, and total_epochs of the networks' training.
+
+    Raises:
+        ValueError: more epochs than there are, too few networks for the split, or too few samples for the components.
+    """
+    if not 1 <= n_epochs <= spectra.sizes["epoch"]:
+        raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
+    networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=slice(n_epochs))
+    partition = split_networks(networks.sizes["network"], fractions, seeds)
+    autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
+    predicted_loss = autoencoder.predict(latent).numpy().reshape(len(seeds), networks.sizes["network"], n_epochs)
+    latent = latent.numpy().reshape(len(seeds), networks.sizes["network"], n_epochs, -1)
+    n_components = stored_components(networks, partition, settings)
+    members = [
+        _one_seed(networks, *of_seed, n_components, orthant_components)
+        for of_seed in zip(partition, latent, seeds, strict=True)
+    ]
+    aelle, spectrum, orthant_f1, verdicts = zip(*members, strict=True)
+    per_sample = ("seed", "network", "epoch", "component")
+    variables = {
+        "partition": (("seed", "network"), partition),
+        "best_epoch": ("seed", history.best_epoch),
+        "predicted_loss": (("seed", "network", "epoch"), predicted_loss),
+        "aelle_component": (per_sample, np.stack(aelle)),
+        "spectrum_component": (per_sample, np.stack(spectrum)),
+        "orthant_f1": (("seed", "n_components", "epoch"), np.stack(orthant_f1)),
+    }
+    coordinates = {
+        "seed": list(seeds),
+        "component": np.arange(1, n_components + 1),
+        "n_components": list(orthant_components),
+    }
+    result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(
+        variables | verdict_variables(verdicts, by_epoch=True)
+    )
+    of_loss = {"predicted_loss": (networks["final_loss"].attrs["units"], "predicted final validation loss")}
+    return describe(result.assign_coords(coordinates), DESCRIPTIONS | of_loss)
+
+
+def _one_seed(
+    networks: xr.Dataset,
+    partition: np.ndarray,
+    latent: np.ndarray,
+    seed: int,
+    n_components: int,
+    orthant_components: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Verdict]]:
+    """Return AeLLE and spectrum components (network, epoch, component), orthant F1 (n_components, epoch) and
+    verdicts."""
+    embedding = fit_on_training_part(networks, partition, latent, max(n_components, *orthant_components))
+    aelle = embedding.transform(latent)
+    exponents = networks["lyapunov_exponent"].values
+    spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)
+    verdicts = judge_classifiers(networks, partition, aelle, spectrum, best_f1_threshold, seed)
+    verdicts["loss_at_epoch"] = _judge_loss(networks, partition)
+    orthant_f1 = np.stack([_orthant_f1(networks, partition, aelle, k) for k in orthant_components])
+    return aelle[..., :n_components], spectrum, orthant_f1, verdicts
+
+
+def _judge_loss(networks: xr.Dataset, partition: np.ndarray) -> Verdict:
+    """Predict low where the loss at that epoch is already below the median final loss."""
+    below_median = float(np.nextafter(np.median(networks["final_loss"].values), -np.inf))
+    threshold = Threshold(below_median, low_is_above=False)
+    return Verdict(threshold, score_epochs(networks, partition, threshold.predict_low(networks["loss"].values)))
+
+
+def _orthant_f1(networks: xr.Dataset, partition: np.ndarray, components: np.ndarray, n_components: int) -> np.ndarray:
+    """Return the F1 (epoch,) on the test part of the orthants of the first components (network, epoch, component)."""
+    samples, _, is_low = on_training_part(networks, partition, components)
+    classifier = OrthantClassifier.fit(samples, is_low, n_components)
+    predicted = classifier.predict_low(components.reshape(-1, components.shape[-1])).reshape(components.shape[:2])
+    return score_epochs(networks, partition, predicted)[:, Scores._fields.index("f1")]

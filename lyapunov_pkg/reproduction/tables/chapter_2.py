@@ -1,0 +1,69 @@
+"""Tables of chapter 2: highlighted networks, and correlations of spectra with performance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import xarray as xr
+
+from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
+from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
+
+
+def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
+    """Hyperparameters of the CharRNN networks highlighted in figures 2.7 and 2.8, beside the dissertation's."""
+    return _highlighted_networks(char_rnn, DISSERTATION_2_A1)
+
+
+def table_2_a2(mocap: xr.Dataset) -> pd.DataFrame:
+    """Hyperparameters of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
+    return _highlighted_networks(mocap, DISSERTATION_2_A2)
+
+
+def _highlighted_networks(
+    correlations: xr.Dataset, dissertation: Mapping[str, tuple[float, float, float]]
+) -> pd.DataFrame:
+    """A row for each colour: hyperparameters, and the network's loss and spectrum at its best epoch."""
+    highlighted = correlations.isel(network=correlations["highlighted_network"].values)
+    at_best = highlighted.sel(epoch=highlighted["best_epoch"])
+    hyperparameters = ("dropout", "learning_rate", "init_param")
+    rows = []
+    for position, color in enumerate(SERIES_NAMES[: at_best.sizes["network"]]):
+        network = at_best.isel(network=position)
+        row = {"color": color} | {name: network[name].item() for name in (*hyperparameters, "best_epoch")}
+        row["validation_loss"] = network["validation_loss"].item()
+        for statistic in ("maximum_exponent", "mean_exponent"):
+            row[statistic] = network["spectrum_statistic"].sel(statistic=statistic).item()
+        printed = zip(hyperparameters, dissertation[color], strict=True)
+        rows.append(row | {f"{name}_dissertation": number for name, number in printed})
+    frame = pd.DataFrame(rows)
+    statistic = STATISTIC_LABELS[correlations.attrs["highlighted_by"]][0]
+    frame.attrs["note"] = (
+        f"Ours stand at evenly spaced ranks of {statistic}, from the smallest to the largest, of "
+        f"{correlations.attrs['n_networks']} networks; the dissertation's were chosen by eye, so that networks of the "
+        "same colour have nothing but their colour in common."
+    )
+    return frame
+
+
+def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
+    """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
+    names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}
+    names |= {name: name.replace("_", " ") for name in ("validation_loss", "validation_accuracy")}
+    rows = []
+    for task, correlations in (("CharRNN", char_rnn), ("Mocap", mocap)):
+        for pair in range(correlations.sizes["pair"]):
+            found = correlations.isel(pair=pair)
+            row = {"task": task} | {name: names[found[name].item()] for name in ("quantity", "performance")}
+            for coefficient in ("pearson", "spearman"):
+                row |= {name: found[name].item() for name in (coefficient, f"{coefficient}_low", f"{coefficient}_high")}
+            rows.append(row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]})
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = (
+        "At the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
+        "transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or fewer "
+        f"than four networks. Near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it. Exponents below "
+        f"{char_rnn.attrs['exponent_floor']:g} nats/step count as it."
+    )
+    return frame

@@ -1,0 +1,73 @@
+"""Reader for IDX, the file format of MNIST, plain or gzip.
+
+Format (LeCun, Cortes and Burges, "The MNIST database"): two zero bytes, one byte for the element type (0x08: unsigned
+byte), one for the number of dimensions, each dimension as a big-endian 32-bit integer, then the elements in C order.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from lyapunov_pkg.reproduction.tasks.content import read_content
+
+UNSIGNED_BYTE = 0x0800
+KINDS = {
+    UNSIGNED_BYTE + 1: "labels: unsigned bytes, 1 dimension",
+    UNSIGNED_BYTE + 3: "images: unsigned bytes, 3 dimensions",
+}
+
+
+def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
+    """Read an IDX file of unsigned bytes.
+
+    Args:
+        path: the file, plain or gzip.
+        item_shape: the expected shape of one item: `(rows, columns)` for images, `()` for labels.
+
+    Returns:
+        Array of shape (n_items, *item_shape), uint8.
+
+    Raises:
+        ValueError: the file is empty, damaged or truncated, has bytes left over, another magic number (as when images
+            and labels are swapped), other dimensions or no items.
+    """
+    return parse_idx(read_content(path), path, item_shape)
+
+
+def parse_idx(content: bytes, path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
+    """Turn the uncompressed content of an IDX file into an array; see `read_idx`. `path` is for the errors."""
+    n_items, header_size = _read_header(content, path, item_shape)
+    shape = (n_items, *item_shape)
+    n_bytes = header_size + math.prod(shape)
+    if len(content) != n_bytes:
+        problem = "is truncated" if len(content) < n_bytes else "has bytes left over"
+        raise ValueError(f"{path} {problem}: found {len(content)} bytes, expected {n_bytes} for shape {shape}")
+    return np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
+
+
+def _read_header(content: bytes, path: Path, item_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Check the header and return (number of items, bytes in the header)."""
+    expected_magic = UNSIGNED_BYTE + 1 + len(item_shape)
+    magic = int.from_bytes(content[:4], "big")
+    if len(content) >= 4 and magic != expected_magic:
+        raise ValueError(
+            f"{path} has the wrong magic number: found {_describe(magic)}, expected {_describe(expected_magic)}"
+            + ("; are images and labels swapped?" if magic in KINDS else "")
+        )
+    header_size = 4 * (2 + len(item_shape))
+    if len(content) < header_size:
+        raise ValueError(f"{path} is truncated: found {len(content)} bytes, expected a header of {header_size}")
+    n_items, *found_shape = struct.unpack_from(f">{1 + len(item_shape)}I", content, 4)
+    if tuple(found_shape) != item_shape:
+        raise ValueError(f"{path} has the wrong dimensions: found items of {tuple(found_shape)}, expected {item_shape}")
+    if n_items == 0:
+        raise ValueError(f"{path} has the wrong dimensions: found 0 items, expected at least 1")
+    return n_items, header_size
+
+
+def _describe(magic: int) -> str:
+    return f"0x{magic:08x}" + (f" ({KINDS[magic]})" if magic in KINDS else "")

@@ -1,0 +1,281 @@
+"""Mocap: predict the next frame of a recorded motion from those before it (dissertation, chapter 2).
+
+Motions are trials of the CMU Graphics Lab's data base (http://mocap.cs.cmu.edu, created with funding from NSF
+EIA-0196217), AMC files of 120 frames per second. `synthetic` is no recording: coupled oscillations of limbs with the
+same channels, for runs with nothing to download.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, parse_amc
+from lyapunov_pkg.reproduction.tasks.content import read_content
+from lyapunov_pkg.reproduction.tasks.download import fetch
+
+SOURCES = ("synthetic", "cmu")
+CMU_MIRRORS = ("http://mocap.cs.cmu.edu/subjects",)
+CMU_TRIALS = {
+    "13_29": "b8ffec0ea28ea24acc46ac6f4775604378ab1120388c45477c7b436ded00c42c",
+    "13_30": "dba9d6ebb34619a34d718a805d9f666e3a54ec397effc367a3f6f0cfbe75962a",
+    "13_31": "4653045d26fc2dda48113a2930c7d1ed1753da98d5fe114e3a6a79f65c6a0aaf",
+    "14_14": "cf353aa8a7ca94714aaf3b2ebaed303e4e9556fc6981b1c4563a62988b8246bc",
+    "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
+}
+"""Trials whose content is known, {name: sha256}; subject, then trial."""
+
+FRAME_RATE = 120  # per second
+N_FEATURES = 20  # the first ones that move (chapter 2)
+SMALLEST_DEVIATION = 1e-4  # degrees; channels that deviate less are dropped (chapter 2)
+VALIDATION_SHARE = 5  # one sequence in five is for validation (chapter 2)
+PARTS = ("train", "validation")
+# The root's position, three lengths, is no joint angle.
+ANGLE_CHANNELS = tuple(f"{joint}.{axis}" for joint, count in CMU_JOINTS.items() for axis in range(count))[3:]
+SYNTHETIC_TRIALS = 10
+SYNTHETIC_FRAMES = 2400  # of a trial: 20 seconds
+
+
+def load_mocap(
+    source: str,
+    directory: Path | None = None,
+    trials: Sequence[str] | None = None,
+    mirrors: Sequence[str] = CMU_MIRRORS,
+    sequence_length: int = 101,
+    seed: int = 0,
+    download_directory: Path | None = None,
+    verify_checksums: bool = True,
+    progress: Callable[[str], None] = print,
+) -> xr.Dataset:
+    """Load motions as disjoint sequences of normalised joint angles, split 80/20 into training and validation.
+
+    As in chapter 2, channels whose standard deviation over all frames of all trials is below 1e-4 degrees are dropped,
+    the others divided by theirs (their mean stays), and the first 20 taken. The root's rotation is the first of them;
+    its position is left out. Sequences do not reach from one trial into another; what is left at a trial's end, shorter
+    than a sequence, is dropped. They are put into a seeded random order before they are split.
+
+    Args:
+        source: "synthetic" (see `synthetic_motion`) or "cmu".
+        directory: folder of TRIAL.amc files, plain or gzip. None: download them.
+        trials: names of trials, as 13_29. None takes all files of `directory`, or all trials that are known.
+        mirrors: addresses of folders with SUBJECT/TRIAL.amc, tried in order.
+        sequence_length: frames of a sequence, the last one, which is a target only, included.
+        seed: of the order, and with it of the split; and of synthetic motions.
+        download_directory: where downloaded files are kept; needed if files are downloaded.
+        verify_checksums: compare files of `directory` that have the name of a known trial with its sha256. Downloads
+            are always verified, so that only known trials can be downloaded.
+        progress: called with one line of text at a time during a download.
+
+    Returns:
+        Dataset with train_input and train_target (train_sample, time, feature), float32, in standard deviations, the
+        target a frame after the input; the same for validation; coordinates channel (feature), joint and number of the
+        axis; standard_deviation (feature) in degrees; train_trial and train_frame (train_sample): where the sequence
+        begins, counted from 0. Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
+
+    Raises:
+        ValueError: unknown source; a trial that is unknown and would have to be downloaded; a malformed or altered
+            file; too few frames for five sequences; fewer than 20 channels that move.
+        FileNotFoundError: the directory, or some of its files, are missing.
+        DownloadError: a file could not be downloaded from any mirror.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
+    if sequence_length < 2:
+        raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
+    sha256s: dict[str, str] = {}
+    if source == "synthetic":
+        motions = {
+            f"synthetic_{number}": synthetic_motion(SYNTHETIC_FRAMES, np.random.default_rng([seed, number]))
+            for number in range(SYNTHETIC_TRIALS)
+        }
+    else:
+        paths = _trial_paths(directory, trials, mirrors, download_directory, progress)
+        motions, sha256s = _read_trials(paths, verify_checksums and directory is not None)
+    features, channel, deviation = _normalised(motions)
+    sequences, trial, frame = _cut(features, sequence_length)
+    order = np.random.default_rng(seed).permutation(len(sequences))
+    splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
+    variables: dict[str, xr.Variable] = {}
+    for part, index in zip(PARTS, splits, strict=True):
+        variables |= _variables(part, sequences[index], trial[index], frame[index])
+    variables["channel"] = xr.Variable(("feature",), channel, {"long_name": "joint and axis", "units": "1"})
+    label = {"long_name": "standard deviation of the channel over all frames", "units": "degree"}
+    variables["standard_deviation"] = xr.Variable(("feature",), deviation, label)
+    attributes = {"source": source, "seed": seed, "sequence_length": sequence_length}
+    dataset = xr.Dataset(variables, attrs=attributes | {"trials": list(motions), "sha256s": sha256s})
+    coordinates = [f"{part}_{name}" for part in PARTS for name in ("trial", "frame")]
+    return dataset.set_coords(["channel", "standard_deviation", *coordinates])
+
+
+def synthetic_motion(n_frames: int, generator: np.random.Generator) -> np.ndarray:
+    """Joint angles of a motion that nobody made: a gait-like superposition of coupled limb oscillations.
+
+    Five oscillators, of trunk, arms and legs, run at a common tempo of 0.7 to 1.4 cycles per second; that and each
+    one's own tempo wander. They are coupled as in a gait, left against right and each arm with the opposite leg, the
+    trunk at twice the tempo (Kuramoto's coupling with these phase lags). Each channel is a fixed angle plus the first
+    two harmonics of its own limb's oscillator and, weaker, of the others, with random weights and phases; its amplitude
+    waxes and wanes over seconds. Angles, amplitudes and weights differ from motion to motion.
+
+    Args:
+        n_frames: at 120 frames per second.
+        generator: from which all is drawn.
+
+    Returns:
+        (n_frames, 59), degrees, in the order of `ANGLE_CHANNELS`.
+    """
+    phases = _coupled_phases(n_frames, generator)[:, None]  # (frame, 1, limb)
+    own = np.array([_limb(channel.partition(".")[0]) for channel in ANGLE_CHANNELS])
+    shape = (len(own), len(LIMBS))
+    weight = np.where(own[:, None] == np.arange(len(LIMBS)), 1.0, generator.normal(0, 0.35, shape))
+    second = weight * generator.uniform(0, 0.4, shape)
+    lag, second_lag = generator.uniform(-0.6, 0.6, (2, *shape))
+    oscillation = (weight * np.sin(phases + lag) + second * np.sin(2 * phases + second_lag)).sum(axis=-1)
+    offset, amplitude = generator.normal(0, 8, len(own)), generator.gamma(2, 4, len(own))
+    swell_rate, swell_phase = generator.uniform(0.03, 0.15, len(own)), generator.uniform(0, 2 * np.pi, len(own))
+    seconds = np.arange(n_frames)[:, None] / FRAME_RATE
+    swell = 1 + 0.3 * np.sin(2 * np.pi * swell_rate * seconds + swell_phase)
+    return offset + amplitude * swell * oscillation
+
+
+LIMBS = ("trunk", "right arm", "left arm", "right leg", "left leg")
+LIMB_LAGS = np.array([0.0, np.pi, 0.0, 0.0, np.pi])  # of a gait, behind the right leg
+COUPLING = 3.0  # per second
+TEMPO_NOISE = 0.05  # random walk of the logarithm of the common tempo, per square root of a second
+LIMB_NOISE = 0.2  # random walk of a limb's own tempo, radians per second and square root of a second
+LEG_JOINTS = ("femur", "tibia", "foot", "toes")
+
+
+def _limb(joint: str) -> int:
+    """Position in `LIMBS` of what moves a joint."""
+    side, part = joint[0], joint[1:]
+    if f"r{part}" not in CMU_JOINTS or f"l{part}" not in CMU_JOINTS:
+        return LIMBS.index("trunk")
+    kind = "leg" if part in LEG_JOINTS else "arm"
+    return LIMBS.index(f"{'right' if side == 'r' else 'left'} {kind}")
+
+
+def _coupled_phases(n_frames: int, generator: np.random.Generator) -> np.ndarray:
+    """Phases of the limbs' oscillators, (frame, limb)."""
+    dt = 1 / FRAME_RATE
+    tempo = 2 * np.pi * generator.uniform(0.7, 1.4)
+    tempos = tempo * np.exp(np.cumsum(generator.normal(0, TEMPO_NOISE * np.sqrt(dt), (n_frames, 1)), axis=0))
+    own = np.cumsum(generator.normal(0, LIMB_NOISE * np.sqrt(dt), (n_frames, len(LIMBS))), axis=0)
+    phase = LIMB_LAGS + generator.uniform(0, 2 * np.pi)
+    phases = np.empty((n_frames, len(LIMBS)))
+    for frame in range(n_frames):
+        phases[frame] = phase
+        relative = phase - LIMB_LAGS
+        pull = np.sin(relative[None, :] - relative[:, None]).mean(axis=1)
+        phase = phase + dt * (tempos[frame] + own[frame] + COUPLING * pull)
+    phases[:, LIMBS.index("trunk")] *= 2
+    return phases
+
+
+def _trial_paths(
+    directory: Path | None,
+    trials: Sequence[str] | None,
+    mirrors: Sequence[str],
+    download_directory: Path | None,
+    progress: Callable[[str], None],
+) -> dict[str, Path]:
+    if trials is not None and not trials:
+        raise ValueError("trials is empty; expected names such as 13_29, or None for all")
+    if directory is not None:
+        return _find_files(Path(directory), trials)
+    if download_directory is None:
+        raise ValueError("mocap source 'cmu' has neither directory nor download_directory; expected one of them")
+    wanted = list(CMU_TRIALS) if trials is None else trials
+    unknown = [trial for trial in wanted if trial not in CMU_TRIALS]
+    if unknown:
+        raise ValueError(
+            f"trials {', '.join(unknown)} cannot be downloaded, for their checksum is not known; known are "
+            f"{', '.join(CMU_TRIALS)}. Set directory to a folder with the files"
+        )
+    return {
+        trial: fetch(
+            f"{trial}.amc",
+            [f"{mirror.rstrip('/')}/{trial.partition('_')[0]}" for mirror in mirrors],
+            CMU_TRIALS[trial],
+            Path(download_directory),
+            progress=progress,
+        )
+        for trial in wanted
+    }
+
+
+def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path]:
+    if not directory.is_dir():
+        raise FileNotFoundError(f"mocap directory {directory} is missing; expected a folder with TRIAL.amc files")
+    present = {path.name.removesuffix(".gz").removesuffix(".amc"): path for path in sorted(directory.glob("*.amc*"))}
+    if not present:
+        raise FileNotFoundError(f"mocap directory {directory} has no .amc files; expected names such as 13_29.amc")
+    missing = [] if trials is None else [trial for trial in trials if trial not in present]
+    if missing:
+        raise FileNotFoundError(
+            f"mocap directory {directory} lacks {', '.join(f'{trial}.amc' for trial in missing)}; it has "
+            f"{', '.join(path.name for path in present.values())}"
+        )
+    return present if trials is None else {trial: present[trial] for trial in trials}
+
+
+def _read_trials(paths: Mapping[str, Path], verify: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Joint angles (frame, channel) and sha256 of each trial."""
+    motions, sha256s = {}, {}
+    for trial, path in paths.items():
+        content = read_content(path)
+        sha256s[trial] = hashlib.sha256(content).hexdigest()
+        motions[trial] = parse_amc(content, path)[:, -len(ANGLE_CHANNELS) :]
+        if verify and sha256s[trial] != CMU_TRIALS.get(trial, sha256s[trial]):
+            raise ValueError(
+                f"{path} is not CMU's trial {trial}: found content with sha256 {sha256s[trial]}, expected "
+                f"{CMU_TRIALS[trial]}"
+            )
+    return motions, sha256s
+
+
+def _normalised(motions: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Features (frame, feature) of each trial, the names of their channels and their standard deviations (feature,)."""
+    deviation = np.concatenate(list(motions.values())).std(axis=0)
+    moving = np.flatnonzero(deviation >= SMALLEST_DEVIATION)
+    if len(moving) < N_FEATURES:
+        raise ValueError(
+            f"{len(moving)} of {len(deviation)} joint angles deviate by {SMALLEST_DEVIATION} degrees or more over all "
+            f"frames of {', '.join(motions)}; expected at least {N_FEATURES}"
+        )
+    kept = moving[:N_FEATURES]
+    features = {trial: (angles[:, kept] / deviation[kept]).astype(np.float32) for trial, angles in motions.items()}
+    return features, np.array(ANGLE_CHANNELS)[kept], deviation[kept]
+
+
+def _cut(features: Mapping[str, np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Disjoint sequences (n, length, feature), each one's trial (n,), and its first frame (n,)."""
+    counts = [len(frames) // length for frames in features.values()]
+    if sum(counts) < VALIDATION_SHARE:
+        lengths = ", ".join(f"{trial} {len(frames)}" for trial, frames in features.items())
+        raise ValueError(
+            f"too few frames: found {lengths}, {sum(counts)} sequences of {length}; "
+            f"expected at least {VALIDATION_SHARE} sequences"
+        )
+    pieces = [frames[: count * length] for frames, count in zip(features.values(), counts, strict=True)]
+    sequences = np.concatenate(pieces).reshape(sum(counts), length, -1)
+    trial = np.repeat(np.array(list(features)), counts)
+    frame = np.concatenate([length * np.arange(count) for count in counts])
+    return sequences, trial, frame
+
+
+def _variables(part: str, sequences: np.ndarray, trial: np.ndarray, frame: np.ndarray) -> dict[str, xr.Variable]:
+    def variable(dims: tuple[str, ...], values: np.ndarray, long_name: str, units: str = "1") -> xr.Variable:
+        return xr.Variable(dims, values, {"long_name": long_name, "units": units})
+
+    sample = f"{part}_sample"
+    dims = (sample, "time", "feature")
+    return {
+        f"{part}_input": variable(dims, sequences[:, :-1], "joint angle in standard deviations of its channel"),
+        f"{part}_target": variable(dims, sequences[:, 1:], "joint angle one frame later"),
+        f"{part}_trial": variable((sample,), trial, "trial that the sequence is from"),
+        f"{part}_frame": variable((sample,), frame, "first frame of the sequence in its trial, from 0", "frame"),
+    }

@@ -1,0 +1,290 @@
+"""Back-propagation through time for many variants at once.
+
+Variants are stacked on a leading axis and trained by one program. Each keeps its own initialisation, samples and their
+order, noise, dropout, learning rate and moments, so the numbers do not depend on how many are stacked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.tasks.supervised import Task
+from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints, consecutive
+from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer
+from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
+
+# Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
+VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
+EVALUATION_STEPS = 7000  # of validation sequences at once; bounds memory, changes no number beyond rounding
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How all variants of a study are trained.
+
+    Attributes:
+        epochs: passes over the training samples.
+        batch_size: sequences.
+        loss_on: "all" steps or the "last" one.
+        optimizer: a key of `lyapunov_pkg.reproduction.training.optimizers.OPTIMIZERS`.
+        learning_rate_decay: {"factor": f, "after_epoch": n}: in epoch n + k the learning rate is multiplied by f^k.
+        gradient_clip: the largest norm of a variant's gradient over all its parameters; None: any.
+        subsample: share of the training and of the validation sequences that a variant sees, its own; None: all.
+    """
+
+    epochs: int
+    batch_size: int
+    loss_on: str
+    optimizer: str = "adam"
+    learning_rate_decay: Mapping[str, float] | None = None
+    gradient_clip: float | None = None
+    subsample: float | None = None
+
+    def learning_rate_factor(self, epoch: int) -> float:
+        """Return by what learning rates are multiplied in an epoch, counted from 1."""
+        if self.learning_rate_decay is None:
+            return 1.0
+        return self.learning_rate_decay["factor"] ** max(0, epoch - self.learning_rate_decay["after_epoch"])
+
+
+def initialise_network(variants: Sequence[Variant], task: Task) -> Network:
+    """Return the untrained networks of `variants`, stacked, on the task's device."""
+    network = Network.initialise(
+        variants[0].architecture,
+        input_size=task.input_size,
+        hidden_size=variants[0].hidden_size,
+        output_size=task.output_size,
+        init_params=[variant.init_param for variant in variants],
+        generators=[variant.generator("initialisation") for variant in variants],
+        n_layers=variants[0].n_layers,
+        **variants[0].hyperparameters,
+    )
+    return network.to(device=task.device)
+
+
+def own_samples(variants: Sequence[Variant], part: str, n_samples: int, share: float | None) -> Tensor:
+    """Return the samples of a part that variants see: (sample,) all of them, or (variant, sample) a share of each.
+
+    Raises:
+        ValueError: `share` is not above 0 and at most 1.
+    """
+    if share is None:
+        return torch.arange(n_samples)
+    if not 0 < share <= 1:
+        raise ValueError(f"subsample is {share}; expected more than 0 and at most 1")
+    orders = [torch.randperm(n_samples, generator=variant.generator("subsample", part)) for variant in variants]
+    return torch.stack(orders)[:, : max(1, round(share * n_samples))].sort(dim=1).values
+
+
+def sample_order(variants: Sequence[Variant], epoch: int, samples: Tensor) -> Tensor:
+    """Return each variant's own order of the samples that it sees (`own_samples`) in one epoch, (variant, sample)."""
+    n_samples = samples.shape[-1]
+    orders = [torch.randperm(n_samples, generator=variant.generator("order", epoch)) for variant in variants]
+    return samples.expand(len(variants), -1).gather(1, torch.stack(orders))
+
+
+@torch.no_grad()
+def evaluate(network: Network, task: Task, samples: Tensor) -> dict[str, Tensor]:
+    """Return each variant's mean loss, and accuracy where there are classes, on validation samples.
+
+    `samples` are (sample,), those of all variants, or (variant, sample).
+    """
+    totals: dict[str, Tensor] = {}
+    for batch in samples.split(max(1, EVALUATION_STEPS // task.validation.inputs.shape[1]), dim=-1):
+        inputs, targets = task.take(task.validation, batch)
+        outputs = network.forward(inputs, last_only=task.last_only)
+        found = {"validation_loss": task.losses(outputs, targets).double()}
+        if task.classifies:
+            found["validation_accuracy"] = task.accuracies(outputs, targets)
+        for name, value in found.items():
+            totals[name] = totals.get(name, 0) + value * batch.shape[-1]
+    return {name: total / samples.shape[-1] for name, total in totals.items()}
+
+
+def begin_training(variants: Sequence[Variant], task: Task, settings: TrainingSettings) -> tuple[Network, Optimizer]:
+    """Return the untrained networks of `variants`, stacked, and the optimiser of their parameters."""
+    network = initialise_network(variants, task)
+    params = {name: value.requires_grad_() for name, value in network.params.items()}
+    optimizer = OPTIMIZERS[settings.optimizer](params, [variant.learning_rate for variant in variants])
+    return network.with_params(params), optimizer
+
+
+def train_epoch(
+    network: Network,
+    optimizer: Optimizer,
+    variants: Sequence[Variant],
+    task: Task,
+    samples: Tensor,
+    settings: TrainingSettings,
+    epoch: int,
+) -> Tensor:
+    """Train every variant on each of its samples (`own_samples`) once, in its own order; return its mean loss."""
+    total = torch.zeros(len(variants), dtype=torch.float64, device=task.device)
+    for batch_losses, n_samples in train_batches(network, optimizer, variants, task, samples, settings, epoch):
+        total += batch_losses.double() * n_samples
+    return total / samples.shape[-1]
+
+
+def train_batches(
+    network: Network,
+    optimizer: Optimizer,
+    variants: Sequence[Variant],
+    task: Task,
+    samples: Tensor,
+    settings: TrainingSettings,
+    epoch: int,
+) -> Iterator[tuple[Tensor, int]]:
+    """As `train_epoch`; yield after every update the losses (variant,) before it, and the size of the batch."""
+    optimizer.factor = settings.learning_rate_factor(epoch)
+    order = sample_order(variants, epoch, samples).to(task.device)
+    noise_generators, dropout_generators = (
+        [variant.generator(purpose, epoch) for variant in variants] for purpose in ("noise", "dropout")
+    )
+    rates = [variant.dropout for variant in variants]
+    for batch in order.split(settings.batch_size, dim=1):
+        inputs, targets = task.take(task.train, batch)
+        shape = inputs.shape[1:3]
+        noise = network.draw_noise(*shape, noise_generators)
+        dropout = network.draw_dropout(*shape, rates, dropout_generators, task.last_only)
+        batch_losses = task.losses(network.forward(inputs, noise, dropout, task.last_only), targets)
+        optimizer.zero_grad()
+        batch_losses.sum().backward()
+        if settings.gradient_clip is not None:
+            optimizer.clip_gradients(settings.gradient_clip)
+        optimizer.step()
+        yield batch_losses.detach(), batch.shape[1]
+
+
+def train_stack(
+    variants: Sequence[Variant],
+    task: Task,
+    settings: TrainingSettings,
+    checkpoints: StackCheckpoints | None = None,
+) -> xr.Dataset:
+    """Train variants that can be stacked, on from their last checkpoint; see `train_variants`."""
+    network, optimizer = begin_training(variants, task, settings)
+    params = network.params
+    train_samples, validation_samples = (
+        own_samples(variants, name, len(part.inputs), settings.subsample)
+        for name, part in (("train", task.train), ("validation", task.validation))
+    )
+    validation_samples = validation_samples.to(task.device)
+    described = f"{variants[0].architecture} {variants[0].index}-{variants[-1].index}"
+
+    history, optimizer_state = checkpoints.load(settings.epochs) if checkpoints else ([], {})
+    if history:
+        print(f"{described}: epochs 0-{len(history) - 1} taken from checkpoints", file=sys.stderr)
+        restore(params, optimizer, history[-1], optimizer_state)
+    for epoch in progress(range(len(history), settings.epochs + 1), f"{described}, epoch"):
+        train_loss = torch.full((len(variants),), torch.nan, dtype=torch.float64)
+        if epoch > 0:
+            train_loss = train_epoch(network, optimizer, variants, task, train_samples, settings, epoch)
+        results = {"train_loss": train_loss} | evaluate(network, task, validation_samples) | params
+        history.append({name: to_numpy(value) for name, value in results.items()})
+        if checkpoints:
+            checkpoints.save(epoch, history[-1], optimizer.arrays())
+    return training_dataset(variants, history, task)
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Return a copy of a tensor's values."""
+    return tensor.detach().cpu().numpy().copy()
+
+
+def restore(
+    params: Mapping[str, Tensor],
+    optimizer: Optimizer,
+    result: Mapping[str, np.ndarray],
+    optimizer_state: Mapping[str, np.ndarray],
+) -> None:
+    """Set parameters and the optimiser to what they were after an epoch; nothing is left to train without its state."""
+    with torch.no_grad():
+        for name, value in params.items():
+            value.copy_(torch.from_numpy(result[name]))
+    if optimizer_state:
+        optimizer.restore(optimizer_state)
+
+
+def training_dataset(
+    variants: Sequence[Variant], history: Sequence[Mapping[str, np.ndarray]], task: Task
+) -> xr.Dataset:
+    """Assemble the training store of `variants` from the results of every epoch, arrays (variant, ...).
+
+    A variant has diverged if its validation loss or a parameter stops being finite at any epoch.
+    """
+    dataset = variant_coordinates(variants).assign_coords(epoch=np.arange(len(history)))
+    finite = np.full(len(variants), True)
+    for name in history[0]:
+        values = np.stack([result[name] for result in history], 1)
+        if name != "train_loss":  # which is NaN before training
+            finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
+        axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
+        dataset[name] = (("variant", "epoch", *axes), values)
+        describe(dataset, {name: ("1", f"parameter {name} after each epoch")})
+    losses = dataset["validation_loss"].values
+    dataset["best_epoch"] = ("variant", np.where(np.isnan(losses), np.inf, losses).argmin(1))
+    dataset["diverged"] = ("variant", ~finite)
+    unit, loss = task.loss_description
+    descriptions = {
+        "epoch": ("epoch", "passes over the training samples; 0 is before training"),
+        "train_loss": (unit, f"{loss} over the epoch's batches, NaN before training"),
+        "validation_loss": (unit, f"{loss} on the validation samples"),
+        "best_epoch": ("epoch", "epoch of the lowest validation loss"),
+        "diverged": ("1", "a loss or a parameter stopped being finite"),
+    }
+    if task.classifies:
+        descriptions["validation_accuracy"] = ("1", "share of the validation targets classified correctly")
+    return describe(dataset, descriptions)
+
+
+def train_variants(
+    variants: Sequence[Variant],
+    dataset: xr.Dataset,
+    settings: TrainingSettings,
+    device: torch.device,
+    variants_together: int | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> xr.Dataset:
+    """Train variants that can be stacked, by back-propagation through time.
+
+    Args:
+        variants: who is trained; all of one architecture, with the same sizes and hyperparameters of the cell.
+        dataset: sequences with targets, as made by `lyapunov_pkg.reproduction.tasks.smnist`, `char_rnn` or `mocap`.
+        settings: epochs, batch size, loss, optimiser and what else all variants share.
+        device: where to train.
+        variants_together: how many are stacked; default: what suits the device. Changes no number beyond rounding.
+        checkpoints: where the state after every epoch is kept; training goes on from what is there.
+
+    Returns:
+        The training store: losses, accuracies where targets are classes, and parameters by (variant, epoch), epoch 0
+        being before training. A variant that diverges is kept, with `diverged` set.
+
+    Raises:
+        ValueError: variants of several architectures, sizes or hyperparameters of the cell; a loss that the task does
+            not have.
+        OSError: a checkpoint could not be written.
+    """
+    kinds = {variant.kind for variant in variants}
+    if len(kinds) != 1:
+        raise ValueError(
+            f"variants to train together are of {sorted(kinds)}; expected one architecture with the same sizes and "
+            "hyperparameters of the cell"
+        )
+    width = variants_together or VARIANTS_TOGETHER[device.type]
+    task = Task.from_dataset(dataset, settings.loss_on, device)
+    trained = []
+    for stack in checkpoints.stacks(variants, width) if checkpoints else consecutive(variants, width):
+        with checkpoints.of(stack) if checkpoints else nullcontext() as own:
+            trained.append(train_stack(stack, task, settings, own))
+    return xr.concat(trained, "variant", data_vars="minimal", coords="minimal", compat="override", join="exact")

@@ -1,0 +1,141 @@
+"""Checkpoints of training: the state of a stack of variants after every epoch.
+
+From them an interrupted training goes on after its last finished epoch, and a longer one after the last epoch of the
+shorter one, to the same bits as if it had never stopped: a variant's random numbers come from its own seed and the
+epoch, so parameters and the optimiser's moments are the whole state. Variants that are added find the others trained.
+
+Layout of a folder of checkpoints: `{first variant}-{last variant}/epoch_{n}.npz` holds losses, accuracies and
+parameters after an epoch, `optimizer_{n}.npz` the optimiser's state, of the last epoch alone. Nothing in them is code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lyapunov_pkg.reproduction.training.variants import Variant
+from lyapunov_pkg.workflow.locks import file_lock, share
+from lyapunov_pkg.workflow.store import damage, remove_partial_files, whole_file
+
+Arrays = dict[str, np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints of one way of training: a folder named by the digest of all that the training depends on."""
+
+    def __init__(self, directory: str | Path, way_of_training: Mapping[str, Any]) -> None:
+        """Open the checkpoints of one way of training, made when the first one is saved.
+
+        Args:
+            directory: where the checkpoints of every way of training lie.
+            way_of_training: all that a variant's training depends on but its index and the number of epochs: settings,
+                data, code, versions of libraries. Must be JSON.
+        """
+        self.way_of_training = json.dumps(way_of_training, sort_keys=True)
+        self.directory = Path(directory) / hashlib.sha256(self.way_of_training.encode()).hexdigest()
+
+    def stacks(self, variants: Sequence[Variant], width: int) -> list[list[Variant]]:
+        """Split variants into stacks of at most `width`: as they have begun to train, or at multiples of `width`."""
+        left = {variant.index: variant for variant in variants}
+        stacks = []
+        for begun in self.begun():
+            if left.keys() >= set(begun):
+                stacks.append([left.pop(index) for index in begun])
+        return sorted(stacks + consecutive(left.values(), width), key=lambda stack: stack[0].index)
+
+    def begun(self) -> list[range]:
+        """Return the indices of every stack that has begun to train, larger ones first."""
+        bounds = [path.name.split("-") for path in self.directory.glob("*-*")]
+        return sorted((range(int(first), int(last) + 1) for first, last in bounds), key=lambda r: (-len(r), r.start))
+
+    @contextlib.contextmanager
+    def of(self, stack: Sequence[Variant]) -> Iterator[StackCheckpoints]:
+        """Open the checkpoints of one stack, and keep them from others; waits while another process trains the same.
+
+        Raises:
+            OSError: the folder cannot be written; the message names it.
+        """
+        folder = self.directory / f"{stack[0].index}-{stack[-1].index}"
+        try:
+            for path in (self.directory, folder):
+                path.mkdir(parents=True, exist_ok=True)
+                share(path)
+            with whole_file(self.directory / "about.json") as about:
+                about.write_text(self.way_of_training)
+        except OSError as error:
+            raise OSError(f"cannot write the checkpoints in {folder}: {error}") from error
+        with file_lock(folder / "lock"):
+            remove_partial_files(folder)
+            yield StackCheckpoints(folder, stack)
+
+
+class StackCheckpoints:
+    """The checkpoints of one stack of variants."""
+
+    def __init__(self, folder: Path, stack: Sequence[Variant]) -> None:
+        """Use the checkpoints in `folder`."""
+        self.folder = folder
+        self.seeds = np.array([variant.seed for variant in stack])
+
+    def load(self, epochs: int) -> tuple[list[Arrays], Arrays]:
+        """Return what `save` was given for epochs 0, 1, ..., and the optimiser's state after the last of them.
+
+        Args:
+            epochs: return no more than these; where there are that many, the state of the optimiser is empty.
+        """
+        history: list[Arrays] = []
+        while len(history) <= epochs and (result := self.read(f"epoch_{len(history)}.npz")) is not None:
+            history.append(result)
+        if len(history) > epochs:
+            return history, {}
+        for last in reversed(range(len(history))):
+            optimizer = self.read(f"optimizer_{last}.npz")
+            if optimizer is not None:
+                return history[: last + 1], optimizer
+        return [], {}
+
+    def save(self, epoch: int, result: Arrays, optimizer: Arrays) -> None:
+        """Keep the results of an epoch, arrays (variant, ...), and the optimiser's state after it.
+
+        Raises:
+            OSError: the checkpoint could not be written; the message names it, and those before it are whole.
+        """
+        self.write(f"epoch_{epoch}.npz", result)
+        self.write(f"optimizer_{epoch}.npz", optimizer)
+        for outdated in self.folder.glob("optimizer_*.npz"):
+            if outdated.name != f"optimizer_{epoch}.npz":
+                outdated.unlink(missing_ok=True)
+
+    def read(self, name: str) -> Arrays | None:
+        """Return the arrays of a file; None if there is none, it is damaged, or it is of other variants."""
+        path = self.folder / name
+        if not path.exists() or damage(path):
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        seeds = arrays.pop("seed", None)
+        return arrays if np.array_equal(seeds, self.seeds) else None
+
+    def write(self, name: str, arrays: Arrays) -> None:
+        """Write arrays to a file, whole or not at all."""
+        try:
+            with whole_file(self.folder / name) as partial:
+                with partial.open("wb") as file:
+                    np.savez(file, allow_pickle=False, seed=self.seeds, **arrays)
+                share(partial)
+        except OSError as error:
+            raise OSError(f"cannot write the checkpoint {self.folder / name}: {error}") from error
+
+
+def consecutive(variants: Iterable[Variant], width: int) -> list[list[Variant]]:
+    """Group variants whose indices follow one another, no group reaching over a multiple of `width`."""
+    ordered = sorted(variants, key=lambda variant: variant.index)
+    groups = groupby(enumerate(ordered), lambda item: (item[1].index - item[0], item[1].index // width))
+    return [[variant for _, variant in group] for _, group in groups]

@@ -1,0 +1,105 @@
+"""Who is trained: variants with their hyperparameters and their own random streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lyapunov_pkg.labels import describe
+from lyapunov_pkg.reproduction.training.design import (
+    STACKABLE,
+    derived_seed,
+    is_random,
+    level_problem,
+    stackable_levels,
+    value_at,
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a design: what is trained, and the seed from which all its random numbers come.
+
+    Results of a variant depend on its row alone: not on sharding, on who is trained beside it, or on order.
+    """
+
+    index: int
+    architecture: str
+    hidden_size: int
+    init_param: float
+    learning_rate: float
+    seed: int
+    n_layers: int = 1
+    dropout: float = 0.0
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # the cell's own, where they are not its defaults
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """Return this variant's random stream for one purpose, e.g. ("order", epoch); drawn on the CPU everywhere."""
+        return torch.Generator().manual_seed(derived_seed(self.seed, *purpose))
+
+    @property
+    def kind(self) -> tuple[str, int, int, tuple[tuple[str, Any], ...]]:
+        """What the variants of a stack have in common: architecture, sizes and the cell's hyperparameters."""
+        return self.architecture, self.hidden_size, self.n_layers, tuple(sorted(self.hyperparameters.items()))
+
+
+def design_variants(
+    study: str, group: str, settings: Mapping[str, Any], indices: Sequence[int], seed: int
+) -> list[Variant]:
+    """Return variants of a group of a study (`lyapunov_pkg.reproduction.training.design`).
+
+    The combinations of the grids follow one another, once for each random draw. Random values are drawn uniformly on
+    their range, or its logarithm, from the variant's own seed, which depends on seed, study, group and index alone; so
+    variant i is the same whichever other indices are asked for, and a design can grow.
+
+    Args:
+        study: name of the study; variants of different studies are different draws.
+        group: label of the group.
+        settings: architecture and hyperparameters: each a value; init_param, learning_rate and dropout also
+            `{"grid": [...]}`, `{"uniform": [low, high]}` or `{"log_uniform": [low, high]}`.
+        indices: which variants.
+        seed: seed of the whole workflow.
+
+    Raises:
+        ValueError: a value out of range, a range that is empty, or a negative index.
+    """
+    for name, level in settings.items():
+        if name != "architecture" and (expected := level_problem(name, level)):
+            raise ValueError(f"{name} of group {group} is {level!r}; expected {expected}")
+    if any(index < 0 for index in indices):
+        raise ValueError(f"variant indices are {list(indices)}; expected none below 0")
+    columns = {column.name for column in fields(Variant)}
+    levels = list(stackable_levels(settings))
+    own = {name: value for name, value in settings.items() if name not in columns}
+    variants = []
+    for index in indices:
+        own_seed = derived_seed(seed, study, group, index)
+        quantiles = dict(zip(STACKABLE, np.random.default_rng(own_seed).random(len(STACKABLE)), strict=True))
+        row = {name: value for name, value in settings.items() if name in columns} | levels[index % len(levels)]
+        row |= {name: value_at(name, level, quantiles[name]) for name, level in row.items() if is_random(level)}
+        row |= {name: float(row[name]) for name in STACKABLE if name in row}
+        variants.append(Variant(index=index, seed=own_seed, hyperparameters=own, **row))
+    return variants
+
+
+def variant_coordinates(variants: Sequence[Variant]) -> xr.Dataset:
+    """Return a Dataset without variables whose coordinates on `variant` are the design's columns."""
+    long_names = {
+        "variant": "index of the variant within its group",
+        "architecture": "architecture of the recurrent cell",
+        "hidden_size": "hidden units in each layer",
+        "n_layers": "layers of the cell",
+        "init_param": "initialisation parameter p",
+        "learning_rate": "learning rate, before any decay",
+        "dropout": "share of hidden units that are dropped in training",
+        "seed": "seed of the variant's random numbers",
+    }
+    rows = [vars(variant) | {"variant": variant.index} | dict(variant.hyperparameters) for variant in variants]
+    long_names |= {name: f"hyperparameter {name} of the cell" for name in variants[0].hyperparameters}
+    coordinates = {name: ("variant", np.array([row[name] for row in rows])) for name in long_names}
+    return describe(xr.Dataset(coords=coordinates), {name: ("1", long_name) for name, long_name in long_names.items()})

@@ -1,0 +1,1 @@
+"""Systems that exponents can be taken of besides networks."""

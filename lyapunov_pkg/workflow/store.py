@@ -1,0 +1,149 @@
+"""The Zarr schema in one place: what is stored, how it is labelled, and how a store is opened and saved.
+
+A store is a Zarr hierarchy in one zip file, `*.zarr.zip`, read and written with xarray. One file is replaced in one
+step, can be shared by a cache, and holds a checksum of everything in it; the same content is the same bytes. A store
+appears whole or not at all, every variable says its unit and its meaning, and nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from zarr.storage import MemoryStore, ZipStore
+
+from lyapunov_pkg.version import package_version
+from lyapunov_pkg.workflow.provenance import library_versions
+
+PARTIAL = ".partial"  # how the name of a file ends while it is being written
+
+
+def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, Any]) -> None:
+    """Write `dataset` as a Zarr store at `path`, whole or not at all.
+
+    The configuration that made it and the versions of the software are added as attributes.
+
+    Raises:
+        ValueError: a variable has no `units` or no `long_name`.
+        OSError: the store could not be written (the message names it); nothing is left at `path`.
+    """
+    unlabelled = [
+        name for name, variable in dataset.variables.items() if not {"units", "long_name"} <= set(variable.attrs)
+    ]
+    if unlabelled:
+        raise ValueError(f"variables without units and long_name: {unlabelled}; every stored variable needs both")
+    path = Path(path)
+    versions = {"python": sys.version.split()[0], "lyapunov-pkg": package_version()} | library_versions()
+    dataset = dataset.assign_attrs(
+        configuration=json.dumps(configuration, sort_keys=True), software=json.dumps(versions, sort_keys=True)
+    )
+    # Format 2 is the one whose specification has fixed-length strings.
+    contents: dict[str, Any] = {}
+    dataset.drop_encoding().to_zarr(MemoryStore(contents), mode="w", zarr_format=2, consolidated=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for key in sorted(contents):
+                member = zipfile.ZipInfo(key)  # without the time of writing
+                member.external_attr = 0o644 << 16
+                archive.writestr(member, contents[key].to_bytes())
+    except OSError as error:
+        raise OSError(f"cannot write the store {path}: {error}") from error
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield the path to write to, so that the file appears at `path` whole or not at all."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def remove_partial_files(directory: str | Path) -> None:
+    """Delete what `whole_file` left below `directory` in processes that were killed; nobody may be writing there."""
+    for partial in Path(directory).rglob(f".*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
+def damage(path: str | Path) -> str | None:
+    """Return what is wrong with the zip file at `path`, or None if all of it has the checksum it was written with.
+
+    Raises:
+        PermissionError: the file may not be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except PermissionError:
+        raise
+    except Exception as error:  # damage can make zipfile stumble in any way
+        return f"{type(error).__name__}: {error}"
+    return f"wrong checksum of {member}" if member else None
+
+
+def open_store(path: str | Path) -> xr.Dataset:
+    """Open the Zarr store at `path`, lazily, after a check of all of it; variables are in the order of their names.
+
+    Raises:
+        FileNotFoundError: there is no store at `path`.
+        ValueError: what is there is not a whole store.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no store at {path}: expected a zip file made by the workflow")
+    problem = damage(path)
+    if problem:
+        raise ValueError(f"{path} is damaged ({problem}); delete it and run again")
+    try:
+        dataset = xr.open_zarr(ZipStore(path, mode="r"), consolidated=False, chunks=None)
+    except Exception as error:
+        raise ValueError(f"{path} is not a Zarr store ({type(error).__name__}: {error})") from error
+    if "configuration" not in dataset.attrs:
+        raise ValueError(
+            f"{path} has no attribute `configuration`: expected a store made by lyapunov_pkg.workflow.store.save_store"
+        )
+    # Zarr lists the members of a group in an order that changes from process to process.
+    return xr.Dataset(
+        {name: dataset[name].variable for name in sorted(dataset.data_vars)},
+        {name: dataset[name].variable for name in sorted(dataset.coords)},
+        dataset.attrs,
+    )
+
+
+def open_shards(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
+    """Open one store, or several that hold variants of one stage, joined along `variant`.
+
+    Spectra of different lengths are filled with NaN behind the shorter ones, and hyperparameters that only some of the
+    variants have with NaN, or "" where they are text. Raises as `open_store` does.
+    """
+    if isinstance(paths, str | Path):
+        return open_store(paths)
+    stores = with_all_coordinates([open_store(path) for path in paths])
+    return xr.concat(stores, "variant", data_vars="minimal", coords="minimal", compat="override", join="outer")
+
+
+def with_all_coordinates(stores: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Give every store the coordinates on `variant` that any of them has, empty ones where they are new."""
+    known = {name: values for store in stores for name, values in store.coords.items() if values.dims == ("variant",)}
+    filled = []
+    for store in stores:
+        missing = {
+            name: ("variant", np.full(store.sizes["variant"], "" if values.dtype.kind == "U" else np.nan), values.attrs)
+            for name, values in known.items()
+            if name not in store.coords
+        }
+        filled.append(store.assign_coords(missing))
+    return filled

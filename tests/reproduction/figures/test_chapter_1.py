@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lyapunov_pkg.reproduction.figures import chapter_1
+from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM
+from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+
+FIGURES = ["fig_1_1", "fig_1_2"]
+
+
+def make_lorenz(rho=(28.0, 16.0, 5.0, 1.0)) -> xr.Dataset:
+    """In the schema of `lorenz_experiment`: circles that shrink after the transient; unstable above 24.74."""
+    rho = np.array(rho)
+    time = np.arange(0, 50, 0.1)
+    radius = np.where(time < 10, 5 + time, np.where(rho[:, None] > 24.74, 15, 1)) * np.sqrt(rho)[:, None] / 3
+    trajectory = np.stack([radius * np.cos(time), radius * np.sin(time), radius * np.sin(2 * time) + 20], axis=-1)
+    exponents = np.stack([0.1 * rho - 2, 0 * rho - 2, -11 - 0.05 * rho], axis=-1)
+    dims = ("rho", "exponent")
+    return xr.Dataset(
+        {
+            "trajectory": (("rho", "time", "axis"), trajectory),
+            "short_run_exponent": (dims, exponents - 0.2),
+            "long_run_exponent": (dims, exponents),
+            "long_run_standard_error": (dims, np.full_like(exponents, 0.001)),
+            "fixed_point_exponent": (dims, np.where(rho[:, None] > 24.74, np.nan, exponents)),
+            "fixed_point": (("rho", "axis"), np.stack([rho / 3, rho / 3, rho - 1], axis=-1)),
+        },
+        coords={"rho": rho, "time": time, "axis": ["x", "y", "z"], "exponent": [1, 2, 3]},
+        attrs={"transient": 10.0, "duration": 40.0, "long_run_duration": 200.0, "n_trajectories": 32},
+    )
+
+
+@pytest.mark.parametrize("rho", [(28.0, 16.0, 5.0, 1.0), (28.0,), (100.0, 28.0, 24.5, 16.0, 5.0, 0.0)])
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete_for_any_number_of_rho(name, rho):
+    fig = getattr(chapter_1, name)(make_lorenz(rho))
+    assert_complete(fig)
+    assert_text_inside_and_panels_apart(fig, name)
+    assert all(any(f"{value:g}" in text for text in texts(fig)) for value in rho)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_is_kept_beside_the_figure_suffices_to_draw_it(name):
+    (variables,) = DRAWN_FROM[name].values()
+    assert_complete(getattr(chapter_1, name)(make_lorenz()[list(variables)]))
+
+
+def lines(ax, label: str) -> list[np.ndarray]:
+    return [line.get_xydata() for line in ax.lines if line.get_label() == label]
+
+
+def test_fig_1_1_draws_the_transient_apart_and_only_stable_fixed_points():
+    lorenz = make_lorenz()
+    axes = chapter_1.fig_1_1(lorenz).axes
+    (transient,) = lines(axes[1], "transient")
+    np.testing.assert_allclose(transient[:, 0].max(), 9.9)
+    np.testing.assert_allclose(transient[:, 1], lorenz["trajectory"].values[0, :100, 0])
+    circles = [lines(ax, "stable fixed point") for ax in axes[::2]]
+    assert circles[0] == []
+    np.testing.assert_allclose(circles[1][0], [[-16 / 3, 15], [16 / 3, 15]])
+
+
+def test_fig_1_2_shows_short_run_and_converged_value_side_by_side():
+    lorenz = make_lorenz()
+    fig = chapter_1.fig_1_2(lorenz)
+    largest = fig.axes[1]
+    drawn = [line.get_xydata() for line in largest.lines if len(line.get_xydata()) == 1]
+    short, converged = np.concatenate(drawn[::2]), np.concatenate(drawn[1::2])
+    np.testing.assert_allclose(short[:, 1], lorenz["short_run_exponent"].values[:, 0])
+    np.testing.assert_allclose(converged[:, 1], lorenz["long_run_exponent"].values[:, 0])
+    assert (short[:, 0] < converged[:, 0]).all()
+    assert "short run, 40 time units" in texts(fig) and "converged, 32 × 200 time units" in texts(fig)
+    assert "Lyapunov exponent [nats/time unit]" in texts(fig)

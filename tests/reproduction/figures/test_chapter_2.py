@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.reproduction.figures import chapter_2
+from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM, figure_data, joined
+from lyapunov_pkg.reproduction.figures.presentation import STATISTIC_LABELS
+from lyapunov_pkg.reproduction.figures.style import SERIES_COLORS
+from lyapunov_pkg.reproduction.populations.correlations import performance_correlations
+from lyapunov_pkg.reproduction.populations.evolution import spectrum_evolution
+from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.populations.synthetic import make_study
+
+FIGURES = [name for name in DRAWN_FROM if name.startswith("fig_2")]
+
+
+def make_layers(n_layers: int) -> xr.Dataset:
+    layer = np.repeat(np.arange(1, n_layers + 1), 5)
+    jacobian = np.random.default_rng(0).standard_normal((len(layer), len(layer)))
+    jacobian[layer[:, None] < layer] = 0
+    coordinates = {"layer": ("unit", layer), "previous_layer": ("previous_unit", layer)}
+    return xr.Dataset({"jacobian": (("unit", "previous_unit"), jacobian)}, coordinates)
+
+
+def make_regimes() -> xr.Dataset:
+    rng = np.random.default_rng(1)
+    gains = np.array([0.5, 1.7, 3.0])
+    exponents = np.log(gains)[:, None, None, None] - np.linspace(0, 3, 30) + 0.01 * rng.standard_normal((3, 2, 4, 1))
+    exponents[2, ..., -1] = -np.inf
+    dims = ("regime", "input", "initial_state")
+    return xr.Dataset(
+        {
+            "lyapunov_exponent": ((*dims, "exponent"), exponents),
+            "activation": ((*dims, "time"), np.tanh(rng.standard_normal((3, 2, 4, 50)))),
+        },
+        coords={
+            "regime": ["stable", "marginal", "chaotic"],
+            "gain": ("regime", gains),
+            "exponent": np.arange(1, 31),
+            "time": np.arange(50),
+        },
+    )
+
+
+def make_estimator(warmups=(0, 100, 250), intervals=(1, 2, 5, 10, 20, 50)) -> xr.Dataset:
+    spectrum = -0.5 - np.linspace(0, 3, 32) ** 2
+    time = np.arange(1, 61)
+    fall = np.exp(-time / 10)[:, None] * (np.array(warmups) == 0)[:, None, None]
+    floor = -10 / np.array(intervals)[:, None]
+    return xr.Dataset(
+        {
+            "running_exponent": (("warmup", "time", "exponent"), spectrum + fall),
+            "lyapunov_exponent": (("warmup", "exponent"), np.stack([spectrum] * len(warmups))),
+            "lyapunov_exponent_std": (("warmup", "exponent"), np.full((len(warmups), 32), 0.1)),
+            "early_change": ("warmup", np.linspace(0.5, 0.1, len(warmups))),
+            "early_bias": ("warmup", np.linspace(0.4, 0, len(warmups))),
+            "interval_exponent": (("interval", "exponent"), np.maximum(spectrum, floor)),
+            "largest_change": (("interval", "half"), np.geomspace(1e-6, 1, 2 * len(intervals)).reshape(-1, 2)),
+        },
+        coords={
+            "warmup": list(warmups),
+            "interval": list(intervals),
+            "time": time,
+            "exponent": np.arange(1, 33),
+            "half": ["first", "second"],
+        },
+        attrs={"n_sequences": 10, "early_steps": 10, "init_param": 0.12, "epoch": 14},
+    )
+
+
+def make_stores(n_char_rnn=24, n_mocap=12, n_epochs=8) -> dict[str, xr.Dataset]:
+    """All Datasets that the figures take, by the name of their argument; a loss and some exponents far out."""
+    char_rnn = make_study(n_char_rnn, n_epochs)
+    char_rnn["validation_loss"][0] = 40.0
+    char_rnn["lyapunov_exponent"][1, :, -2:] = -np.inf
+    mocap = make_study(n_mocap, n_epochs, classification=False, seed=1)
+    settings = {"n_highlighted": 6, "near_zero": 0.1, "exponent_floor": -20.0, "n_resamples": 100, "seed": 0}
+    return {
+        "layers": make_layers(4),
+        "regimes": make_regimes(),
+        "estimator": make_estimator(),
+        "evolution": spectrum_evolution(make_study(7, 15, seed=2)),
+        "char_rnn": performance_correlations(char_rnn, "maximum_exponent", **settings),
+        "mocap": performance_correlations(mocap, "mean_exponent", **settings),
+    }
+
+
+@pytest.fixture(scope="module")
+def stores() -> dict[str, xr.Dataset]:
+    return make_stores()
+
+
+def draw(name: str, stores: dict[str, xr.Dataset]) -> Figure:
+    function = getattr(chapter_2, name)
+    return function(**{argument: stores[argument] for argument in inspect.signature(function).parameters})
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete_when_drawn_from_what_is_kept_beside_it(name, stores):
+    fig = draw(name, figure_data(name, stores))
+    assert_complete(fig)
+    assert_text_inside_and_panels_apart(fig, name)
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("fig_2_1", "fig_2_3")])
+def test_is_complete_with_few_networks_and_epochs(name):
+    stores = make_stores(n_char_rnn=4, n_mocap=3, n_epochs=2)
+    stores["evolution"] = spectrum_evolution(make_study(3, 2))
+    stores["estimator"] = make_estimator((50,), (1, 4))
+    assert_complete(draw(name, stores))
+
+
+def test_stores_of_both_tasks_are_kept_apart(stores):
+    data = joined(figure_data("fig_2_7", stores))
+    for task in ("char_rnn", "mocap"):
+        np.testing.assert_array_equal(data[f"{task}_validation_loss"], stores[task]["validation_loss"])
+    assert joined({"char_rnn": stores["char_rnn"]}).identical(stores["char_rnn"])
+
+
+def test_fig_2_1_leaves_what_a_layer_does_not_depend_on_white():
+    (image,) = draw("fig_2_1", {"layers": make_layers(3)}).axes[0].images
+    pixels = image.get_array().reshape(3, 5, 3, 5, 3)
+    for row in range(3):
+        for column in range(3):
+            block = pixels[row, :, column].reshape(-1, 3)
+            assert (block == 1).all() == (column > row)
+    assert len(np.unique(np.argmin(pixels[2, :, 0], axis=-1))) > 1  # in the colours of all three layers
+
+
+def test_fig_2_5_says_how_far_the_first_half_moved(stores):
+    labels = texts(draw("fig_2_5", stores))
+    changes = stores["estimator"]["largest_change"].sel(interval=50).values
+    assert any(f"50: {changes[0]:.1g} and {changes[1]:.1g}" in label for label in labels)
+
+
+def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
+    fig = draw("fig_2_6", stores)
+    change, difference = fig.axes[3:]
+    assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes[:3]] == [
+        "(a) epoch 0",
+        "(b) epoch 4",
+        "(c) epoch 15",
+    ]
+    one_over_t = change.lines[-1].get_xydata()
+    np.testing.assert_allclose(one_over_t[:, 1] * one_over_t[:, 0], one_over_t[0, 1])
+    assert len(change.lines) == 6 + 1 and len(difference.lines) == 6 + 1  # with the line of zero
+    assert [f"p = {p:g}" in texts(fig) for p in (0.04, 0.5)] == [True, True]
+
+
+def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
+    fig = draw("fig_2_7", stores)
+    for row, task in ((0, "char_rnn"), (1, "mocap")):
+        networks, (spectra, scatter) = stores[task], fig.axes[2 * row : 2 * row + 2]
+        at_best = networks.sel(epoch=networks["best_epoch"])
+        for color, network in zip(SERIES_COLORS.values(), networks["highlighted_network"].values, strict=True):
+            (line,) = [line for line in spectra.lines if line.get_color() == color]
+            np.testing.assert_array_equal(line.get_ydata(), networks["lyapunov_exponent"][network])
+            (point,) = [line for line in scatter.lines if line.get_color() == color]
+            assert point.get_ydata() == at_best["validation_loss"].values[network]
+            left, right = scatter.get_xlim()
+            bottom, top = scatter.get_ylim()
+            assert left < point.get_xdata() < right and bottom < point.get_ydata() < top
+
+
+def test_fig_2_8_grows_opaque_with_the_epoch(stores):
+    fig = draw("fig_2_8", stores)
+    alpha = fig.axes[0].collections[0].get_alpha()
+    assert len(alpha) == 9 and (np.diff(alpha) > 0).all() and alpha[-1] == 1
+    assert {"epoch 0", "epoch 4", "epoch 8"} <= set(texts(fig))
+
+
+def test_fig_2_b1_has_every_statistic_with_its_coefficients(stores):
+    found = texts(draw("fig_2_b1", stores))
+    assert all(any(label in text for text in found) for label, _ in STATISTIC_LABELS.values())
+    mocap = stores["mocap"]
+    coefficients = [f"{float(mocap[name][0]):.2f}".replace("-", "−") for name in ("pearson", "spearman")]
+    assert "LE max [nats/step]: r = {}, ρ = {}".format(*coefficients) in found

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.reproduction.figures import chapter_3
+from lyapunov_pkg.reproduction.figures.chapters import chapter_of
+from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM, figure_data, joined
+from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS
+from lyapunov_pkg.reproduction.figures.style import save_figure
+from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+
+FIGURES = [
+    *(
+        "fig_3_1",
+        "fig_3_5",
+        "fig_3_6",
+        "fig_3_7",
+        "fig_3_8",
+        "fig_3_9",
+        "fig_3_10",
+        "fig_3_11",
+        "fig_3_12",
+        "fig_3_13",
+        "fig_3_14",
+    ),
+    *("fig_extra_pruning", "fig_3_15", "fig_3_b1", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
+]
+
+OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5", "fig_extra_pruning"]  # the others show one seed
+
+STUDIES = ("target_learning", "char_rnn_sizes", "smnist")
+
+NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
+
+
+def draw(name: str, datasets: dict) -> Figure:
+    if name == "fig_3_b4":
+        return chapter_3.fig_3_b4(**{study: datasets["final"] for study in STUDIES})
+    if name == "fig_3_3":
+        return chapter_3.fig_3_3(datasets["eigenvalues"])  # which has spectra, too
+    function = getattr(chapter_3, name)
+    return function(*[datasets[argument] for argument in inspect.signature(function).parameters])
+
+
+def test_package_has_every_figure_of_the_chapter():
+    assert set(chapter_3.__all__) == {name for name in DRAWN_FROM if chapter_of(name) == 3}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete(name, datasets):
+    assert_complete(draw(name, datasets()))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete_with_one_seed_and_few_architectures(name, datasets):
+    fig = draw(name, datasets(architectures=("gru", "lem"), n_seeds=1))
+    assert_complete(fig)
+    assert not any("of 2 seeds" in text for text in texts(fig))
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OVER_SEEDS])
+def test_says_which_seed_is_shown(name, datasets):
+    assert any("first of 2 seeds" in text for text in texts(draw(name, datasets())))
+
+
+@pytest.mark.parametrize("low", [True, False])
+@pytest.mark.parametrize("name", FIGURES)
+def test_is_complete_with_a_test_part_of_one_class(name, low, datasets):
+    sets = datasets()
+    for experiment in ("final", "pretrained"):
+        sets[experiment]["low_error"][:] = low
+        sets[experiment]["f1"][:] = np.nan
+        sets[experiment]["threshold"][:] = np.nan
+    assert_complete(draw(name, sets))
+
+
+@pytest.mark.parametrize("name", NAMING_ARCHITECTURES)
+def test_legend_names_the_architectures_that_are_there(name, datasets):
+    shown = texts(draw(name, datasets(architectures=("cornn", "noisy", "rnn"))))
+    for architecture, label in ARCHITECTURE_LABELS.items():
+        assert (label in shown) == (architecture in ("cornn", "noisy", "rnn")), label
+
+
+def test_an_architecture_without_a_style_keeps_its_name(datasets):
+    assert "reservoir" in texts(draw("fig_3_9", datasets(architectures=("rnn", "reservoir"))))
+
+
+@pytest.mark.parametrize("name", ["fig_3_5", "fig_3_11", "fig_3_12", "fig_3_14", "fig_3_15", "fig_3_b3"])
+def test_exponents_have_units(name, datasets):
+    assert any("[nats/step]" in text for text in texts(draw(name, datasets())))
+
+
+def test_text_stays_inside_the_figure_and_panels_apart(datasets):
+    for name in FIGURES:
+        fig = draw(name, datasets())
+        assert_text_inside_and_panels_apart(fig, name)
+
+
+def test_stores_of_one_schema_are_kept_apart_beside_a_figure(datasets):
+    sets = datasets()
+    merged = joined(
+        figure_data("fig_3_b4", {study: sets["final"].isel(network=slice(7 + n)) for n, study in enumerate(STUDIES)})
+    )
+    assert merged["smnist_f1"].dims == ("smnist_seed", "smnist_classifier")
+    assert [merged.sizes[f"{study}_network"] for study in STUDIES] == [7, 8, 9]
+    assert "final_loss" in joined(figure_data("fig_3_9", sets))
+
+
+@pytest.mark.parametrize("name", ["fig_3_5", "fig_3_9", "fig_3_10"])  # between them: lines, images, histograms, points
+def test_saves_the_same_bytes_twice(name, datasets, tmp_path):
+    contents = []
+    for copy in ("first", "second"):
+        pdf, png = tmp_path / f"{copy}.pdf", tmp_path / f"{copy}.png"
+        save_figure(draw(name, datasets()), pdf, png)
+        contents.append((pdf.read_bytes(), png.read_bytes()))
+    assert contents[0] == contents[1]
+    assert contents[0][0].startswith(b"%PDF") and contents[0][1].startswith(b"\x89PNG")
+    assert min(map(len, contents[0])) > 5000
+
+
+def test_drawing_does_not_import_torch():
+    code = (
+        "import sys, lyapunov_pkg.reproduction.figures.chapter_3, lyapunov_pkg.reproduction.tables; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

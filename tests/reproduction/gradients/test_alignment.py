@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from lyapunov_pkg.reproduction.gradients.alignment import AlignmentSettings, alignment_experiment
+from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors, settled_vectors
+from lyapunov_pkg.reproduction.gradients.recurrent_gradient import recurrent_gradients
+from lyapunov_pkg.workflow.store import save_store
+from tests.reproduction.gradients.networks import tanh_network, task, training_store
+
+SETTINGS = AlignmentSettings(n_initial_states=4, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+
+
+def images(network, n_steps=5, n_images=6) -> xr.Dataset:
+    inputs, labels, _ = task(network, n_images, n_steps)
+    return xr.Dataset(
+        {
+            "test_input": (("test_sample", "time", "feature"), inputs.float().numpy()),
+            "test_label": ("test_sample", labels.numpy()),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    networks = [tanh_network(3, hidden_size=10, init_param=p) for p in (0.4, 0.7)]
+    training = training_store(networks)
+    training["diverged"][1] = True
+    dataset = images(networks[0])
+    return networks, dataset, alignment_experiment(training, dataset, SETTINGS, seed=7)
+
+
+def test_standard_deviations_are_those_of_cosines_counted_one_by_one(experiment):
+    networks, dataset, result = experiment
+    network = networks[1].select([2])
+    inputs = torch.from_numpy(dataset["test_input"].values[:4]).double()
+    labels = torch.from_numpy(dataset["test_label"].values[:4])
+    start = 0.5 * torch.randn(4, 10, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    q = q_vectors(network, inputs, start[None], "dissertation")["q"].values[0]
+    gradients = recurrent_gradients(network, inputs, labels, start)[0].numpy()
+    by_index, resolved = [], []
+    for sequence in range(4):
+        for step in range(5):
+            _, values, rows = np.linalg.svd(gradients[sequence, step])
+            for mode in range(2):
+                cosines = [q[sequence, step, :, index] @ rows[mode] for index in range(3)]
+                if values[mode] > 1e-12 * values[0]:
+                    resolved += np.square(cosines).tolist()
+                if step == 3:
+                    by_index.append(cosines[2] ** 2)
+    of = result.sel(variant=2, epoch=1, vectors="dissertation", side="right", modes="first")
+    # The second mode of the first step is from a null space, of which LAPACK picks what it likes.
+    assert len(resolved) == 4 * (5 * 2 - 1) * 3
+    assert of["alignment_std_resolved"].sel(group="first") == pytest.approx(np.mean(resolved) ** 0.5)
+    assert np.isnan(result["alignment_std_resolved"].sel(modes="last", vectors="tangent")).all()
+    assert of["alignment_std_by_index"].sel(time=4, exponent=3) == pytest.approx(np.mean(by_index) ** 0.5)
+    np.testing.assert_array_equal(of["gradient_rank"], [1, 2, 3, 4, 5])
+
+
+def test_store_is_complete_and_leaves_diverged_variants_out(experiment, tmp_path):
+    _, _, result = experiment
+    assert result["variant"].values.tolist() == [0, 2]
+    assert result.attrs["n_diverged"] == 1
+    assert result.attrs["null_std"] == pytest.approx(10**-0.5)
+    assert result["vectors"].values.tolist() == ["tangent", "dissertation", "settled", "covariant"]
+    assert not np.isnan(result["alignment_std"]).any()
+    width = 2 / result.sizes["alignment"]
+    np.testing.assert_allclose(result["alignment_density"].sum("alignment") * width, 1)
+    assert set(result["random_index"].values) <= set(range(4, 8))
+    save_store(result, tmp_path / "alignment.zarr.zip", {})
+
+
+def test_unrelated_frames_have_the_standard_deviation_of_the_null_reference():
+    generator = torch.Generator().manual_seed(1)
+    one, other = torch.linalg.qr(torch.randn(2, 300, 40, 40, generator=generator, dtype=torch.float64))[0]
+    cosines = (one.mT @ other)[:, :10, :5]
+    assert cosines.square().mean().sqrt().item() == pytest.approx(40**-0.5, rel=0.02)
+
+
+def test_settled_vectors_continue_one_trajectory_and_covariant_ones_are_covariant():
+    network = tanh_network(1, hidden_size=6, init_param=1.0)
+    inputs, _, start = task(network, n_sequences=2, n_steps=8)
+    second, q, covariant = settled_vectors(network, inputs, start[0])
+    state = second[None]
+    for step, x in enumerate(inputs.unbind(1)):
+        jacobian = network.jacobian(state, x)[0]
+        state = network.step(state, x)
+        if step == 0:
+            continue
+        for vectors, is_image in ((q, lambda moved, after: (after.mT @ moved).tril(-1)), (covariant, _remainder)):
+            moved = jacobian @ vectors[:, step - 1]
+            off = is_image(moved, vectors[:, step])
+            assert off.abs().max() < 1e-8 * moved.abs().max()
+    torch.testing.assert_close(q[..., 0].abs(), covariant[..., 0].abs(), rtol=0, atol=1e-8)
+
+
+def _remainder(moved: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """What of each column of `moved` is not along the same column of `after`."""
+    return moved - (moved * after).sum(-2, keepdim=True) * after
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("n_initial_states", 7), ("n_modes", 6), ("n_vectors", 4), ("epochs", (0, 2))]
+)
+def test_settings_that_ask_for_more_than_there_is_are_named(setting, value):
+    network = tanh_network(1, hidden_size=10)
+    settings = AlignmentSettings(**{**vars(SETTINGS), setting: value})
+    with pytest.raises(ValueError, match=rf"{setting} of the alignment is \d+; expected at most"):
+        alignment_experiment(training_store([network] * 2), images(network), settings, 0)

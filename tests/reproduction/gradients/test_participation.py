@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lyapunov_pkg.reproduction.gradients.participation import ParticipationSettings, participation_experiment
+from lyapunov_pkg.reproduction.gradients.recurrent_gradient import participation_ratio, recurrent_gradients
+from lyapunov_pkg.reproduction.populations.spectra import stored_network
+from lyapunov_pkg.reproduction.tasks.smnist import load_smnist
+from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
+from lyapunov_pkg.reproduction.training.variants import design_variants
+from lyapunov_pkg.workflow.store import save_store
+
+
+def test_networks_are_those_of_the_study_at_every_moment(tmp_path):
+    dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
+    design = {"architecture": "rnn", "hidden_size": 8, "init_param": 0.3, "learning_rate": 0.01}
+    variants = design_variants("row_rnn", "rnn", design, range(2), seed=3)
+    training = TrainingSettings(epochs=2, batch_size=20, loss_on="last")
+    settings = ParticipationSettings(n_initial_states=5, initial_state_std=0.5, at_epochs=(0, 0.4, 1, 2))
+    result = participation_experiment(variants, dataset, training, settings, seed=4)
+
+    assert result.attrs["updates_per_epoch"] == 3
+    assert result["update"].values.tolist() == [0, 1, 3, 6]
+    trained = train_variants(variants, dataset, training, torch.device("cpu"))
+    weights = [20 / 50, 20 / 50, 10 / 50]
+    for epoch in (1, 2):
+        of_epoch = result["batch_loss"].values[:, 3 * epoch - 3 : 3 * epoch] @ np.array(weights)
+        np.testing.assert_allclose(of_epoch, trained["train_loss"].sel(epoch=epoch), rtol=1e-5)
+    start = 0.5 * torch.randn(5, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    inputs, labels = (torch.from_numpy(dataset[f"test_{name}"].values[:5]) for name in ("input", "label"))
+    for epoch, update in ((0, 0), (1, 3), (2, 6)):
+        network = stored_network(trained, 1, epoch).to(dtype=torch.float64)
+        gradients = recurrent_gradients(network, inputs.double(), labels, start)
+        expected = participation_ratio(torch.linalg.svdvals(gradients))[0]
+        np.testing.assert_allclose(result["participation_ratio"].sel(variant=1, update=update), expected, rtol=1e-3)
+    assert (result["participation_ratio"] * result["time"] >= 1 - 1e-9).all()  # at most t modes
+    save_store(result, tmp_path / "participation.zarr.zip", {})
+
+
+def test_more_states_than_images_are_refused():
+    dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
+    settings = ParticipationSettings(n_initial_states=21, initial_state_std=0.5, at_epochs=(0,))
+    with pytest.raises(ValueError, match="n_initial_states of the participation ratio is 21; expected at most 20"):
+        participation_experiment([], dataset, TrainingSettings(1, 20, "last"), settings, 0)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+from lyapunov_pkg.reproduction.populations.correlations import (
+    correlation,
+    performance_correlations,
+    spanning,
+    spearman_coefficient,
+    spectrum_statistics,
+)
+from lyapunov_pkg.spectra import kaplan_yorke_dimension, maximum_exponent
+from tests.reproduction.populations.synthetic import make_study
+
+
+def correlate(spectra: xr.Dataset, by: str = "maximum_exponent", n_highlighted: int = 6) -> xr.Dataset:
+    return performance_correlations(
+        spectra, by, n_highlighted, near_zero=0.2, exponent_floor=-20.0, n_resamples=200, seed=1
+    )
+
+
+def test_of_a_line_is_one_and_of_a_monotone_curve_is_one_in_ranks():
+    x = np.linspace(1, 2, 20)
+    line = correlation(x, 3 - 2 * x, 100, seed=0)
+    assert line.pearson == pytest.approx(-1) and line.spearman == pytest.approx(-1)
+    curve = correlation(x, np.exp(5 * x), 100, seed=0)
+    assert curve.spearman == pytest.approx(1) and curve.pearson < 0.95
+    assert (curve.spearman_low, curve.spearman_high) == pytest.approx((1, 1))
+    assert curve.n_used == 20
+
+
+def test_agrees_with_fisher_and_covers_the_truth():
+    """Of a bivariate normal of correlation 0.6, in which Spearman's is 6/pi asin(0.3)."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(400)
+    y = 0.6 * x + 0.8 * rng.standard_normal(400)
+    found = correlation(x, y, 500, seed=0)
+    half_width = 1.96 / np.sqrt(397)
+    expected = np.tanh(np.arctanh(found.pearson) + np.array([-half_width, half_width]))
+    np.testing.assert_allclose([found.pearson_low, found.pearson_high], expected, atol=1e-4)
+    assert found.pearson_low < 0.6 < found.pearson_high
+    assert found.spearman_low < 6 / np.pi * np.arcsin(0.3) < found.spearman_high
+    assert found.spearman == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert found.spearman_high - found.spearman_low == pytest.approx(2 * half_width * (1 - 0.6**2), rel=0.3)
+    assert correlation(x, y, 500, seed=0) == found
+
+
+def test_ties_are_ranked_as_scipy_does():
+    rng = np.random.default_rng(2)
+    x, y = rng.integers(0, 4, (2, 5, 30)).astype(float)
+    expected = [stats.spearmanr(*pair).statistic for pair in zip(x, y, strict=True)]
+    np.testing.assert_allclose(spearman_coefficient(x, y), expected)
+
+
+def test_undefined_pairs_are_left_out_and_what_cannot_be_correlated_is_nan():
+    x = np.array([1.0, 2, 3, 4, 5, -np.inf, 7])
+    y = np.array([2.0, 4, 6, 8, 11, 3, np.nan])
+    assert correlation(x, y, 50, seed=0).n_used == 5
+    for few in (correlation(x[:3], y[:3], 50, seed=0), correlation(np.ones(6), np.arange(6), 50, seed=0)):
+        assert np.isnan(few[:6]).all()
+
+
+def test_a_count_that_is_zero_for_nearly_all_has_an_interval():
+    found = correlation([0.0] * 19 + [1.0], np.arange(20), 200, seed=0)
+    assert np.isfinite(found[:6]).all() and found.spearman_low >= 0
+
+
+def test_chosen_networks_span_the_range_and_do_not_depend_on_order():
+    values = np.random.default_rng(3).permutation(np.arange(11.0))
+    np.testing.assert_array_equal(values[spanning(values, 6)], [0, 2, 4, 6, 8, 10])
+    np.testing.assert_array_equal(values[spanning(values, 20)], np.arange(11))
+    np.testing.assert_array_equal(spanning([-np.inf, 2.0, 1.0], 2), [0, 1])
+
+
+def test_every_statistic_is_that_of_the_spectra():
+    exponents = np.array([[0.3, 0.1, -1.0], [-0.1, -0.3, -2.0]])
+    statistics = spectrum_statistics(exponents, near_zero=0.2)
+    np.testing.assert_array_equal(statistics["maximum_exponent"], maximum_exponent(exponents))
+    np.testing.assert_array_equal(statistics["number_near_zero"], [1, 1])
+    np.testing.assert_array_equal(statistics["kaplan_yorke_dimension"], kaplan_yorke_dimension(exponents))
+    assert len(statistics) == 8
+
+
+def test_both_are_taken_at_the_epoch_of_lowest_loss():
+    spectra = make_study(30, n_diverged=2)
+    found = correlate(spectra)
+    assert (found.attrs["n_networks"], found.attrs["n_diverged"]) == (28, 2)
+    kept = spectra.isel(variant=slice(28))
+    at_best = kept.sel(epoch=kept["best_epoch"])
+    np.testing.assert_array_equal(found["lyapunov_exponent"], at_best["lyapunov_exponent"])
+    pair = found.isel(pair=0)
+    assert (pair["quantity"], pair["performance"]) == ("maximum_exponent", "validation_loss")
+    largest = at_best["lyapunov_exponent"].isel(exponent=0)
+    expected = stats.pearsonr(largest, at_best["validation_loss"]).statistic
+    assert float(pair["pearson"]) == pytest.approx(expected) and expected < -0.7
+    highlighted = largest.values[found["highlighted_network"].values]
+    assert (np.diff(highlighted) > 0).all()
+    assert highlighted[0] == largest.min() and highlighted[-1] == largest.max()
+
+
+def test_accuracy_is_correlated_where_the_task_has_one():
+    with_accuracy, without = correlate(make_study()), correlate(make_study(classification=False), "mean_exponent")
+    assert with_accuracy.sizes["pair"] == 17 and without.sizes["pair"] == 8
+    last = with_accuracy.isel(pair=-1)
+    assert (last["quantity"], last["performance"]) == ("validation_accuracy", "validation_loss")
+    assert float(last["pearson"]) == pytest.approx(-1)  # in the synthetic study accuracy is linear in loss
+
+
+def test_wrong_settings_and_spectra_are_named():
+    with pytest.raises(ValueError, match="statistic 'maximum' is unknown; expected one of maximum_exponent"):
+        correlate(make_study(), "maximum")
+    spectra = make_study()
+    spectra["best_epoch"][0] = 5
+    with pytest.raises(ValueError, match="expected epoch 5 among them"):
+        correlate(spectra.isel(epoch=slice(5)))
+
+
+def test_singular_jacobians_count_as_the_floor() -> None:
+    study = make_study(8)
+    study["lyapunov_exponent"][..., -1] = -np.inf
+    found = correlate(study)
+    floored = study.copy(deep=True)
+    floored["lyapunov_exponent"][..., -1] = -20.0
+    expected = correlate(floored)
+    xr.testing.assert_equal(found["spectrum_statistic"], expected["spectrum_statistic"])
+    assert np.isneginf(found["lyapunov_exponent"].values).any()  # shown as they are

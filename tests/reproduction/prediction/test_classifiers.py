@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lyapunov_pkg.reproduction.prediction.classifiers import (
+    OrthantClassifier,
+    best_f1_threshold,
+    median_threshold,
+    scores,
+)
+from lyapunov_pkg.reproduction.prediction.samples import judge_classifiers, split_networks
+
+
+def test_scores_count_hits_misses_and_false_alarms() -> None:
+    predicted, truth = np.array([1, 1, 1, 0, 0], bool), np.array([1, 0, 1, 1, 0], bool)
+    assert scores(predicted, truth) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    assert scores(np.zeros(3, bool), np.array([1, 0, 0], bool)) == (0, 0, 0)
+    assert np.isnan(scores(np.ones(3, bool), np.zeros(3, bool))).all()
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=25))
+def test_best_threshold_is_as_good_as_any(samples: list[tuple[int, bool]]) -> None:
+    values, is_low = np.array([v for v, _ in samples], float), np.array([low for _, low in samples])
+    if is_low.all() or not is_low.any():
+        with pytest.raises(ValueError, match="both classes"):
+            best_f1_threshold(values, is_low)
+        return
+    boundaries = np.arange(-5.5, 6)
+    by_hand = max(scores((values > b) == above, is_low).f1 for b in boundaries for above in (True, False))
+    assert scores(best_f1_threshold(values, is_low).predict_low(values), is_low).f1 == pytest.approx(by_hand)
+
+
+def test_median_threshold_finds_the_side_of_low_error() -> None:
+    values = np.arange(10.0)
+    for is_low in (values > 5, values < 5):
+        threshold = median_threshold(values, is_low)
+        assert threshold.value == pytest.approx(4.5)
+        assert scores(threshold.predict_low(values), is_low).f1 > 0.85
+
+
+def test_orthants_solve_what_no_single_threshold_can() -> None:
+    components = np.random.default_rng(0).normal(size=(400, 3))
+    components -= np.median(components, axis=0)
+    is_low = (components[:, 0] > 0) == (components[:, 1] > 0)
+    one, two = (OrthantClassifier.fit(components, is_low, d).predict_low(components) for d in (1, 2))
+    assert scores(two, is_low).f1 > 0.95
+    assert scores(one, is_low).f1 < 0.75
+
+
+def test_an_empty_orthant_is_not_optimal() -> None:
+    components = np.array([[-2.0, -2.0], [-1.0, -1.0], [1.0, 1.0], [2.0, 2.0]])
+    classifier = OrthantClassifier.fit(components, np.ones(4, bool), 2)
+    assert not classifier.predict_low(np.array([[5.0, -5.0]]))[0]
+
+
+def test_split_is_by_network_with_the_right_counts() -> None:
+    partition = split_networks(100, (0.2, 0.2, 0.6), seeds=[1, 2])
+    for of_seed in partition:
+        assert [np.count_nonzero(of_seed == part) for part in ("train", "validation", "test")] == [20, 20, 60]
+    assert (partition[0] != partition[1]).any()
+    np.testing.assert_array_equal(partition, split_networks(100, (0.2, 0.2, 0.6), seeds=[1, 2]))
+
+
+@pytest.mark.parametrize(("n", "fractions"), [(100, (0.5, 0.5, 0.5)), (3, (0.1, 0.1, 0.8))])
+def test_impossible_splits_are_refused(n: int, fractions: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        split_networks(n, fractions, seeds=[1])
+
+
+def test_more_orthant_components_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_components is 4; expected 1 to the 3 components"):
+        OrthantClassifier.fit(np.zeros((9, 3)), np.arange(9) > 4, 4)
+
+
+def test_a_training_part_of_one_class_gives_no_scores() -> None:
+    low = np.array([True] * 4 + [False] * 4)
+    networks = xr.Dataset(
+        {
+            "lyapunov_exponent": (("network", "epoch", "exponent"), np.zeros((8, 2, 3))),
+            "lyapunov_mean": (("network", "epoch"), np.zeros((8, 2))),
+            "lyapunov_max": (("network", "epoch"), np.zeros((8, 2))),
+            "low_error": ("network", low),
+            "final_loss": ("network", 1.0 - low),
+        },
+        coords={"init_param": ("network", np.linspace(0.1, 1, 8))},
+    )
+    partition = np.where(np.arange(8) < 3, "train", "test")
+    components = np.zeros((8, 2, 2))
+    verdicts = judge_classifiers(networks, partition, components, components, best_f1_threshold, seed=1)
+    assert len(verdicts) == 8
+    for verdict in verdicts.values():
+        assert np.isnan(verdict.scores).all()
+        assert np.isnan(verdict.threshold.value)

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lyapunov_pkg.aelle import AutoencoderSettings
+from lyapunov_pkg.reproduction.prediction.final import final_experiment
+from lyapunov_pkg.reproduction.prediction.pretrained import pretrained_experiment
+from lyapunov_pkg.reproduction.prediction.samples import hyperparameters
+from tests.reproduction.prediction.synthetic import synthetic_spectra
+
+SETTINGS = AutoencoderSettings(learning_rate=2e-3, epochs_per_stage=60)
+SEEDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def spectra() -> xr.Dataset:
+    return synthetic_spectra(n_per_architecture=16)
+
+
+@pytest.fixture(scope="module")
+def final(spectra: xr.Dataset) -> xr.Dataset:
+    return final_experiment(spectra, SETTINGS, SEEDS)
+
+
+@pytest.fixture(scope="module")
+def pretrained(spectra: xr.Dataset) -> xr.Dataset:
+    return pretrained_experiment(spectra, SETTINGS, SEEDS)
+
+
+def test_diverged_networks_are_left_out_and_counted(spectra: xr.Dataset, final: xr.Dataset) -> None:
+    n_diverged = int(spectra["diverged"].sum())
+    assert final.attrs["n_diverged"] == n_diverged > 0
+    assert final.sizes["network"] == spectra.sizes["variant"] - n_diverged
+    assert np.isfinite(final["lyapunov_exponent"]).all()
+
+
+def test_one_exploded_loss_does_not_spoil_the_autoencoder(spectra: xr.Dataset, final: xr.Dataset) -> None:
+    exploded = spectra.copy(deep=True)
+    worst = int(np.nanargmax(exploded["validation_loss"].values[:, -1]))
+    exploded["validation_loss"][worst, -1] = 1e11
+    capped = AutoencoderSettings(learning_rate=2e-3, epochs_per_stage=60, loss_ceiling=5.0)
+    f1 = final_experiment(exploded, capped, SEEDS)["f1"].sel(classifier="aelle").mean()
+    assert f1 > 0.8
+
+
+def test_low_error_is_below_the_median(final: xr.Dataset) -> None:
+    np.testing.assert_array_equal(final["low_error"], final["final_loss"] < np.median(final["final_loss"]))
+
+
+def test_aelle_finds_what_the_mean_cannot(final: xr.Dataset, pretrained: xr.Dataset) -> None:
+    for experiment in (final, pretrained):
+        f1 = experiment["f1"].mean([dim for dim in experiment["f1"].dims if dim != "classifier"])
+        assert f1.sel(classifier="aelle") > f1.sel(classifier="lyapunov_mean") + 0.05
+        assert f1.sel(classifier="aelle") > 0.8
+
+
+def test_scores_are_of_the_test_part_with_the_stored_threshold(final: xr.Dataset) -> None:
+    for seed in SEEDS:
+        of_seed = final.sel(seed=seed)
+        test = of_seed["partition"].values == "test"
+        verdict = of_seed.sel(classifier="lyapunov_mean")
+        predicted = (of_seed["lyapunov_mean"].values[test] > float(verdict["threshold"])) == bool(
+            verdict["low_is_above"]
+        )
+        low = of_seed["low_error"].values[test]
+        assert float(verdict["recall"]) == pytest.approx((predicted & low).sum() / low.sum())
+
+
+def test_loss_at_the_epoch_is_judged_by_the_median_final_loss(pretrained: xr.Dataset) -> None:
+    of_seed = pretrained.isel(seed=0)
+    test = of_seed["partition"].values == "test"
+    predicted = of_seed["loss"].values[test, 3] < np.median(of_seed["final_loss"])
+    low = of_seed["low_error"].values[test]
+    recall = of_seed["recall"].sel(classifier="loss_at_epoch", epoch=3)
+    assert float(recall) == pytest.approx((predicted & low).sum() / low.sum())
+
+
+def test_the_same_seeds_give_the_same_numbers() -> None:
+    small, brief = synthetic_spectra(n_per_architecture=6), AutoencoderSettings(epochs_per_stage=3)
+    first, second = (final_experiment(small, brief, SEEDS, n_zero_loss=4) for _ in range(2))
+    xr.testing.assert_identical(first, second)
+
+
+def test_shares_of_architectures_add_up(final: xr.Dataset) -> None:
+    for name in ("share_above_median", "share_above_mean"):
+        np.testing.assert_allclose(final[name].sum(final[name].dims[-1]), 100)
+
+
+def test_every_variable_is_labelled(final: xr.Dataset, pretrained: xr.Dataset) -> None:
+    for experiment in (final, pretrained):
+        assert all({"units", "long_name"} <= set(variable.attrs) for variable in experiment.variables.values())
+
+
+def test_more_epochs_than_there_are_is_refused(spectra: xr.Dataset) -> None:
+    with pytest.raises(ValueError, match="n_epochs is 20"):
+        pretrained_experiment(spectra, SETTINGS, SEEDS, n_epochs=20)
+
+
+def test_one_factor_behind_spectrum_and_loss_is_found(spectra: xr.Dataset) -> None:
+    factor = np.random.default_rng(4).uniform(0, 1, spectra.sizes["variant"])
+    tilt = np.linspace(1, -1, spectra.sizes["exponent"])  # of mean zero: the mean exponent knows nothing of the factor
+    exponents = -1 + factor[:, None, None] * tilt + np.zeros(spectra["lyapunov_exponent"].shape)
+    loss = np.exp(-2 * factor)[:, None] + np.zeros(spectra["validation_loss"].shape)
+    dims = ("variant", "epoch")
+    tilted = spectra.assign(lyapunov_exponent=((*dims, "exponent"), exponents), validation_loss=(dims, loss))
+    tilted["validation_loss"].attrs = spectra["validation_loss"].attrs
+    f1 = final_experiment(tilted, SETTINGS, range(5))["f1"].mean("seed")
+    assert f1.sel(classifier="aelle") > 0.9
+    assert f1.sel(classifier="lyapunov_mean") < 0.7
+
+
+def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Dataset) -> None:
+    shuffled = spectra.copy(deep=True)
+    kept = np.flatnonzero(~spectra["diverged"].values)
+    shuffled["validation_loss"][kept] = spectra["validation_loss"].values[np.random.default_rng(3).permutation(kept)]
+    f1 = final_experiment(shuffled, SETTINGS, range(5))["f1"].mean("seed")
+    assert 0.3 < f1.sel(classifier="aelle") < 0.7
+    assert 0.3 < f1.sel(classifier="gradient_boosting_spectrum") < 0.7
+
+
+def test_hyperparameters_are_numbers_and_a_column_for_each_text() -> None:
+    networks = xr.Dataset(
+        coords={
+            "network": [0, 1, 2],
+            "final_loss": ("network", [0.1, 0.2, 0.3]),
+            "init_param": ("network", [1.0, 2.0, 3.0]),
+            "architecture": ("network", ["lstm", "gru", "lstm"]),
+            "eps": ("network", [np.nan, 0.1, np.nan]),
+            "epoch": [0],
+        }
+    )
+    np.testing.assert_array_equal(hyperparameters(networks), [[1, 0, 1, np.nan], [2, 1, 0, 0.1], [3, 0, 1, np.nan]])
+
+
+def test_who_knows_the_hyperparameters_knows_losses_that_follow_from_them(spectra: xr.Dataset) -> None:
+    p = np.random.default_rng(5).uniform(0, 1, spectra.sizes["variant"])
+    loss = np.abs(p - 0.5)[:, None] + np.zeros(spectra["validation_loss"].shape)
+    own = spectra.assign_coords(init_param=("variant", p))
+    own["validation_loss"] = (("variant", "epoch"), loss, spectra["validation_loss"].attrs)
+    f1 = final_experiment(own, AutoencoderSettings(epochs_per_stage=1), SEEDS)["f1"].mean("seed")
+    assert f1.sel(classifier="random_forest_hyperparameters") > 0.9
+
+
+def test_singular_exponents_are_at_the_floor(spectra: xr.Dataset) -> None:
+    assert np.isneginf(spectra["lyapunov_exponent"]).any()
+    result = final_experiment(spectra, AutoencoderSettings(epochs_per_stage=1), SEEDS, exponent_floor=-12.0)
+    assert result["lyapunov_exponent"].min() == -12.0
+    assert result.attrs["exponent_floor"] == -12.0
+
+
+def test_one_class_and_nobody_left_are_refused(spectra: xr.Dataset) -> None:
+    with pytest.raises(ValueError, match=r"no final loss of \d+ networks lies below their median"):
+        final_experiment(spectra.assign(validation_loss=xr.ones_like(spectra["validation_loss"])), SETTINGS, SEEDS)
+    with pytest.raises(ValueError, match="0 of 128 networks did not diverge"):
+        final_experiment(spectra.assign(diverged=xr.ones_like(spectra["diverged"])), SETTINGS, SEEDS)

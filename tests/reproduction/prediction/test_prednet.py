@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings, train_prednet
+
+SETTINGS = PredNetSettings(hidden_size=10, learning_rate=1e-2, epochs=300)
+
+
+def samples(n_members: int, n: int = 300) -> tuple[np.ndarray, ...]:
+    """Features of which one sets the loss, not linearly: training and validation parts, the same for every member."""
+    features = np.random.default_rng(0).normal(size=(n, 6))
+    features[:, 5] = -20.0  # at the floor, everywhere
+    loss = 3 + np.abs(features[:, 0])
+    parts = (features[30:], loss[30:], features[:30], loss[:30])
+    return tuple(np.broadcast_to(part, (n_members, *part.shape)).copy() for part in parts)
+
+
+def test_learns_what_no_line_can() -> None:
+    _, _, held_out, loss = samples(2)
+    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS)
+    for predicted in network.predict(held_out).numpy():
+        assert np.square(predicted - loss[0]).mean() < 0.15 * loss[0].var()
+    assert abs(np.corrcoef(held_out[0, :, 0], loss[0])[0, 1]) < 0.3
+
+
+def test_history_is_the_error_in_the_unit_of_the_loss_and_the_best_state_is_kept() -> None:
+    _, _, held_out, loss = samples(2)
+    network, history = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS)
+    assert history.train_error.shape == history.validation_error.shape == (2, SETTINGS.epochs)
+    error = np.square(network.predict(held_out).numpy() - loss).mean(axis=1)
+    np.testing.assert_allclose(error, history.validation_error.min(axis=1), rtol=1e-4)
+    np.testing.assert_array_equal(history.best_epoch, history.validation_error.argmin(axis=1))
+    assert (history.train_error[:, -1] < 0.1 * history.train_error[:, 0]).all()
+
+
+def test_a_member_does_not_depend_on_who_is_trained_beside_it() -> None:
+    together, _ = train_prednet(*samples(3), seeds=[1, 2, 3], settings=SETTINGS)
+    alone, _ = train_prednet(*samples(1), seeds=[2], settings=SETTINGS)
+    features = samples(1)[2][0]
+    torch.testing.assert_close(together.predict(features)[1], alone.predict(features)[0], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(together.predict(features)[0], together.predict(features)[1])
+
+
+def test_the_unit_of_the_features_does_not_matter() -> None:
+    features, loss, held_out, held_out_loss = samples(1)
+    network, _ = train_prednet(features, loss, held_out, held_out_loss, [1], SETTINGS)
+    other, _ = train_prednet(1e-3 * features, loss, 1e-3 * held_out, held_out_loss, [1], SETTINGS)
+    torch.testing.assert_close(network.predict(held_out), other.predict(1e-3 * held_out), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"epochs": 0}, {"learning_rate": 0.0}, {"loss_ceiling": -1.0}])
+def test_settings_out_of_range_are_named(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PredNetSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("position", "wrong", "message"),
+    [
+        (0, np.full((1, 270, 6), np.nan), "train_features has 1620 values that are not finite"),
+        (1, np.zeros((1, 269)), r"train_loss has shape \(1, 269\)"),
+        (2, np.zeros((1, 30, 5)), "train_features has 6 numbers of a sample and validation_features 5"),
+        (2, np.zeros((2, 30, 6)), r"validation_features has shape \(2, 30, 6\); expected \(1 seeds"),
+        (2, np.zeros((1, 0, 6)), r"validation_features has shape \(1, 0, 6\)"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, message: str) -> None:
+    parts = list(samples(1))
+    parts[position] = wrong
+    with pytest.raises(ValueError, match=message):
+        train_prednet(*parts, seeds=[1], settings=SETTINGS)

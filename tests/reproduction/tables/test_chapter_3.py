@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lyapunov_pkg.reproduction import tables
+from tests.reproduction.tables.stores import SCORES, final, prednet, pretrained, pruning, row
+
+
+def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
+    frame = tables.table_3_1(pretrained([0.2, 0.3, 0.4]))
+    assert frame["training_percent"].tolist() == [0, 0, 10, 10, 20, 20, 50, 50]
+    aelle = row(frame, training_percent=10, classifier="AeLLE")
+    for score, printed in zip(SCORES, (0.915, 0.866, 0.89), strict=True):
+        assert aelle[f"{score}_mean"] == pytest.approx(0.31)
+        assert aelle[f"{score}_std"] == pytest.approx(0.1)
+        assert aelle[f"{score}_dissertation"] == printed
+    loss = row(frame, training_percent=50, classifier="loss at that epoch")
+    assert loss["f1_mean"] == pytest.approx(0.45) and loss["f1_dissertation"] == 0.86
+    assert np.isnan(row(frame, training_percent=0, classifier="loss at that epoch")["f1_dissertation"])
+
+
+def test_table_3_2_has_every_classifier_in_order_and_new_ones_last():
+    frame = tables.table_3_2(pretrained([0.2]))
+    at_start = frame[frame["training_percent"] == 0]
+    assert at_start["classifier"].tolist() == ["LE max", "AeLLE", "loss at that epoch", "my_own"]
+    assert at_start["f1_dissertation"].tolist()[:2] == [0.72, 0.85]
+    assert at_start["recall_mean"].tolist() == pytest.approx([0.4, 0.2, 0.3, 0.5])
+
+
+def test_other_numbers_of_epochs_show_their_own_percentages_without_the_dissertations():
+    frame = tables.table_3_1(pretrained([0.2], total_epochs=4))
+    assert frame["training_percent"].unique().tolist() == [0, 25, 50]
+    assert np.isnan(row(frame, training_percent=25, classifier="AeLLE")["f1_dissertation"])
+    assert row(frame, training_percent=50, classifier="AeLLE")["f1_mean"] == pytest.approx(0.22)
+
+
+def test_pretrained_without_total_epochs_is_refused():
+    data = pretrained([0.2])
+    del data.attrs["total_epochs"]
+    with pytest.raises(ValueError, match="total_epochs"):
+        tables.table_3_1(data)
+
+
+def test_table_3_3_has_a_row_per_number_of_components():
+    frame = tables.table_3_3(pretrained([0.2, 0.4]))
+    cell = row(frame, training_percent=50, n_components=10)
+    assert cell["f1_mean"] == pytest.approx(0.45)
+    assert cell["f1_std"] == pytest.approx(np.sqrt(0.02))
+    assert cell["f1_dissertation"] == 0.91
+    assert np.isnan(row(frame, training_percent=10, n_components=1)["f1_dissertation"])
+
+
+def test_seeds_without_a_score_do_not_count():
+    cell = row(tables.table_3_3(pretrained([0.2, np.nan, 0.4])), training_percent=0, n_components=1)
+    assert cell["f1_mean"] == pytest.approx(0.3)
+    none = row(tables.table_3_3(pretrained([np.nan, np.nan])), training_percent=0, n_components=1)
+    assert np.isnan(none["f1_mean"])
+
+
+def test_table_3_a1_is_the_configuration_beside_the_dissertations():
+    levels = {"lem": {"uniform": [0.1, 9.0]}, "rnn": {"grid": [0.5, 0.2, 3.0]}, "mine": 1.0}
+    groups = [
+        {"architecture": architecture, "hidden_size": 32, "init_param": level, "networks": 24}
+        for architecture, level in levels.items()
+    ]
+    frame = tables.table_3_a1(groups)
+    assert frame["architecture"].tolist() == ["RNN", "LEM", "mine"]
+    lem = row(frame, architecture="LEM")
+    assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, 32, 24)
+    assert (lem["init_param_high_dissertation"], lem["networks_dissertation"]) == (10.0, 200)
+    mine = row(frame, architecture="mine")
+    assert mine["init_param_low"] == mine["init_param_high"] == 1
+    assert mine.filter(like="_dissertation").isna().all()
+
+
+def test_table_3_b4():
+    frame = tables.table_3_b4(final())
+    assert frame["classifier"].tolist() == ["LE mean", "AeLLE"]
+    assert frame["f1_mean"].tolist() == pytest.approx([0.8, 0.55])
+    assert frame["f1_dissertation"].tolist() == [0.609, 0.859]
+    assert frame["recall_dissertation"].tolist() == [0.610, 0.859]
+
+
+def test_table_3_b3_is_beside_char_rnns_numbers():
+    frame = tables.table_3_b3(final())
+    assert frame["f1_mean"].tolist() == tables.table_3_b4(final())["f1_mean"].tolist()
+    assert frame["f1_dissertation"].tolist() == [0.834, 0.877]
+
+
+def test_table_3_b2_is_beside_target_learnings_numbers():
+    frame = tables.table_3_b2(final())
+    assert frame["f1_mean"].tolist() == tables.table_3_b4(final())["f1_mean"].tolist()
+    assert frame["f1_dissertation"].tolist() == [0.705, 0.724]
+    assert frame["recall_dissertation"].tolist() == [0.702, 0.721]
+
+
+def test_table_extra_pruning_has_a_row_for_each_pool_size_and_criterion():
+    frame = tables.table_extra_pruning(pruning())
+    assert frame["pool_size"].tolist() == [8, 8, 16, 16]
+    assert frame["criterion"].tolist() == ["AeLLE's prediction", "chance"] * 2
+    assert frame["budget"].tolist() == [14, 14, 28, 28]
+    assert frame["saved_mean"].tolist() == [4, 2, 5, 3]  # over seeds: values 0 to 7 by seed, criterion and size
+
+
+def test_table_extra_prednet_has_small_errors_in_thousandths():
+    frame = tables.table_extra_prednet(prednet())
+    assert frame["predictor"].tolist() == ["PredNet", "mean of the training networks"]
+    assert frame["rms_error_mean"].tolist() == pytest.approx([0.03, 0.11])
+    readable = tables.readable(frame)
+    assert readable["RMS error [nats]"].tolist() == ["0.030 ± 0.014", "0.110 ± 0.014"]
+    assert readable["R²"].tolist() == ["0.85 ± 0.07", "-0.20 ± 0.14"]
+    assert "split and PredNet (2 of them); 40 networks" in frame.attrs["note"]
+
+
+def test_table_3_d5():
+    frame = tables.table_3_d5(final())
+    assert frame["architecture"].tolist() == ["RNN", "LEM"]
+    lem = row(frame, architecture="LEM")
+    assert lem["right_of_median_mean"] == pytest.approx(20)
+    assert lem["right_of_median_std"] == pytest.approx(np.sqrt(200))
+    assert (lem["right_of_median_dissertation"], lem["right_of_mean_dissertation"]) == (11.1, 8.2)

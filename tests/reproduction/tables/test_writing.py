@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lyapunov_pkg.reproduction import tables
+from tests.reproduction.tables.stores import final, prednet, pretrained, pruning
+
+
+def test_markdown_is_for_readers_and_csv_has_the_numbers(tmp_path):
+    frame = tables.table_3_1(pretrained([0.2, 0.3, 0.4]))
+    tables.write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), frame, check_dtype=False)
+    lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:4] == ["training [%]", "classifier", "recall", "recall (dissertation)"]
+    assert cells[2] == ["0", "AeLLE", "0.30 ± 0.10", "0.938", "0.30 ± 0.10", "0.770", "0.30 ± 0.10", "0.85"]
+    assert cells[3][2:4] == ["0.40 ± 0.10", "–"]
+    assert "3 of them" in lines[-1] and "40 networks, 3 more" in lines[-1]
+
+
+def test_markdown_of_one_seed_has_no_spread_and_of_percentages_one_decimal():
+    one_seed = tables.readable(tables.table_3_3(pretrained([0.2])))
+    assert one_seed["F1"][0] == "0.20"
+    none = tables.readable(tables.table_3_3(pretrained([np.nan])))
+    assert set(none["F1"]) == {"–"}
+    shares = tables.readable(tables.table_3_d5(final()))
+    assert shares["right of median of PC1 [%]"].tolist() == ["80.0 ± 14.1", "20.0 ± 14.1"]
+
+
+def test_every_table_can_be_written(tmp_path):
+    groups = [{"architecture": "rnn", "hidden_size": 8, "init_param": {"uniform": [0.1, 3]}, "networks": 2}]
+    experiment = pretrained([0.2, 0.4])
+    frames = [tables.table_3_1(experiment), tables.table_3_2(experiment), tables.table_3_3(experiment)]
+    frames += [tables.table_3_a1(groups), tables.table_3_b4(final()), tables.table_3_d5(final())]
+    frames += [
+        tables.table_extra_pruning(pruning()),
+        tables.table_3_b2(final()),
+        tables.table_3_b3(final()),
+        tables.table_extra_prednet(prednet()),
+    ]
+    for number, frame in enumerate(frames):
+        csv, markdown = tmp_path / f"{number}.csv", tmp_path / f"{number}.md"
+        tables.write_table(frame, csv, markdown)
+        assert len(pd.read_csv(csv)) == len(frame)
+        assert markdown.read_text(encoding="utf-8").count("\n|") == len(frame) + 1

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from lyapunov_pkg.reproduction.tasks.download import DownloadError, fetch
+
+CONTENT = np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8).tobytes()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+PACKED = gzip.compress(CONTENT, compresslevel=1, mtime=1)
+PACKED_OTHERWISE = gzip.compress(CONTENT[:100_000], mtime=2) + gzip.compress(CONTENT[100_000:], mtime=2)
+NAME = "data.gz"
+
+
+@dataclass
+class Mirror:
+    """What a folder of the test server does; `requests` are the Range headers that it got, None for none."""
+
+    body: bytes = PACKED
+    status: int = 200
+    cuts: list[int] = field(default_factory=list)  # bytes after which one connection after the other is cut
+    ranges: bool = True
+    wrong_range: bool = False
+    chunked: bool = False
+    requests: list[str | None] = field(default_factory=list)
+    address: str = ""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    mirrors: dict[str, Mirror]
+
+    def do_GET(self) -> None:
+        folder, _, name = self.path.strip("/").partition("/")
+        mirror = self.mirrors[folder]
+        assert name == NAME
+        asked = self.headers.get("Range")
+        mirror.requests.append(asked)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and mirror.ranges else 0
+        self.close_connection = True
+        if mirror.status != 200:
+            self.send_error(mirror.status)
+        elif start >= len(mirror.body):
+            self.send_error(416)
+        else:
+            self._send(mirror, start)
+
+    def _send(self, mirror: Mirror, start: int) -> None:
+        body = mirror.body[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            first = start + 1 if mirror.wrong_range else start
+            self.send_header("Content-Range", f"bytes {first}-{len(mirror.body) - 1}/{len(mirror.body)}")
+        sent = body[: mirror.cuts.pop(0)] if mirror.cuts else body
+        if mirror.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(f"{len(body):x}\r\n".encode() + sent + (b"\r\n0\r\n\r\n" if sent == body else b""))
+        else:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Handler.mirrors = {}
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+
+    def add(**behaviour: object) -> Mirror:
+        folder = f"mirror-{len(Handler.mirrors)}"
+        Handler.mirrors[folder] = Mirror(**behaviour, address=f"http://127.0.0.1:{server.server_port}/{folder}/")
+        return Handler.mirrors[folder]
+
+    yield add
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def get(directory, *mirrors: Mirror, lines: list[str] | None = None):
+    progress = (lambda line: None) if lines is None else lines.append
+    return fetch(NAME, [mirror.address for mirror in mirrors], SHA256, directory, timeout=5, progress=progress)
+
+
+def test_downloads_once(tmp_path, serve):
+    mirror, lines = serve(), []
+    path = get(tmp_path / "new" / "folder", mirror, lines=lines)
+    assert path == tmp_path / "new" / "folder" / NAME
+    assert path.read_bytes() == PACKED
+    assert [file.name for file in path.parent.iterdir()] == [NAME]
+    assert lines == [f"downloading {mirror.address}{NAME}", f"{path}: downloaded and verified"]
+    assert get(path.parent, mirror) == path
+    assert mirror.requests == [None]
+
+
+def test_file_that_is_right_needs_no_mirror(tmp_path):
+    (tmp_path / NAME).write_bytes(PACKED_OTHERWISE)
+    assert get(tmp_path).read_bytes() == PACKED_OTHERWISE
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_resumes_cut_connections(tmp_path, serve, chunked):
+    mirror, lines = serve(cuts=[70_000, 50_000], chunked=chunked), []
+    assert get(tmp_path, mirror, lines=lines).read_bytes() == PACKED
+    assert len(mirror.requests) == 3
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in mirror.requests[1:]]
+    assert 0 < starts[0] <= 70_000 and starts[0] < starts[1] <= 120_000
+    assert sum("resuming" in line for line in lines) == 2
+
+
+def test_later_call_resumes_what_an_earlier_one_left(tmp_path, serve):
+    mirror = serve(cuts=[90_000, 0])
+    with pytest.raises(DownloadError, match=f"connection cut after 90000 of {len(PACKED)} bytes"):
+        get(tmp_path, mirror)
+    assert (tmp_path / f"{NAME}.part").read_bytes() == PACKED[:90_000]
+    assert not (tmp_path / NAME).exists()
+    assert get(tmp_path, mirror).read_bytes() == PACKED
+    assert mirror.requests == [None, "bytes=90000-", "bytes=90000-"]
+    assert [file.name for file in tmp_path.iterdir()] == [NAME]
+
+
+def test_complete_part_is_only_verified(tmp_path, serve):
+    mirror = serve()
+    (tmp_path / f"{NAME}.part").write_bytes(PACKED)
+    (tmp_path / f"{NAME}.part.url").write_text(mirror.address + NAME)
+    assert get(tmp_path, mirror).read_bytes() == PACKED
+    assert mirror.requests == [f"bytes={len(PACKED)}-"]
+
+
+def test_mirror_that_cannot_resume_starts_over(tmp_path, serve):
+    mirror = serve(cuts=[70_000], ranges=False)
+    assert get(tmp_path, mirror).read_bytes() == PACKED
+
+
+def test_part_that_no_longer_fits_is_downloaded_anew(tmp_path, serve):
+    mirror = serve()
+    (tmp_path / f"{NAME}.part").write_bytes(b"an older version of the file")
+    (tmp_path / f"{NAME}.part.url").write_text(mirror.address + NAME)
+    assert get(tmp_path, mirror).read_bytes() == PACKED
+    assert mirror.requests == ["bytes=28-", None]
+
+
+def test_one_mirrors_part_is_not_continued_with_anothers_bytes(tmp_path, serve):
+    cut, other = serve(cuts=[90_000, 0]), serve(body=PACKED_OTHERWISE)
+    assert get(tmp_path, cut, other).read_bytes() == PACKED_OTHERWISE
+    assert other.requests == [None]
+
+
+def test_answer_to_another_range_is_refused(tmp_path, serve):
+    mirror = serve(cuts=[90_000], wrong_range=True)
+    with pytest.raises(DownloadError, match=r"asked for bytes 90000-, answered HTTP 206 'bytes 90001-"):
+        get(tmp_path, mirror)
+
+
+def test_next_mirror_after_failure(tmp_path, serve):
+    missing, altered, good = serve(status=404), serve(body=gzip.compress(CONTENT[:-1])), serve(body=PACKED_OTHERWISE)
+    lines = []
+    assert get(tmp_path, missing, altered, good, lines=lines).read_bytes() == PACKED_OTHERWISE
+    failures = [line for line in lines if line.startswith("failed")]
+    assert missing.address in failures[0] and "HTTP 404" in failures[0]
+    assert altered.address in failures[1] and "wrong checksum" in failures[1]
+
+
+def test_wrong_checksum_says_what_was_found_and_keeps_what_was_there(tmp_path, serve):
+    (tmp_path / NAME).write_bytes(b"somebody's own file")
+    altered = CONTENT[:-1]
+    mirror = serve(body=gzip.compress(altered))
+    with pytest.raises(DownloadError) as raised:
+        get(tmp_path, mirror)
+    for part in (mirror.address, hashlib.sha256(altered).hexdigest(), SHA256, "in place and kept"):
+        assert part in str(raised.value)
+    assert (tmp_path / NAME).read_bytes() == b"somebody's own file"
+    assert [file.name for file in tmp_path.iterdir()] == [NAME]
+
+
+def test_wrong_file_in_place_is_replaced_by_a_verified_one(tmp_path, serve):
+    (tmp_path / NAME).write_bytes(PACKED[:1000])
+    assert get(tmp_path, serve()).read_bytes() == PACKED
+
+
+def test_all_mirrors_failing_gives_every_reason(tmp_path, serve):
+    missing, page, silent = serve(status=503), serve(body=b"<html>log in first</html>"), serve(cuts=[0])
+    with pytest.raises(DownloadError) as raised:
+        get(tmp_path, missing, page, silent, Mirror(address="http://127.0.0.1:9"))
+    first, *reasons = str(raised.value).splitlines()
+    assert NAME in first
+    assert len(reasons) == 4
+    expected = ("HTTP 503", "wrong checksum", f"cut after 0 of {len(PACKED)} bytes", "refused")
+    for reason, mirror, text in zip(reasons, (missing, page, silent), expected, strict=False):
+        assert mirror.address in reason and text in reason
+    assert "refused" in reasons[3]
+
+
+def test_silent_mirror_is_given_up_after_the_timeout(tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:  # listens, but never answers
+        address = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(DownloadError, match="timed out"):
+            fetch(NAME, [address], SHA256, tmp_path, timeout=0.2, progress=lambda line: None)
+
+
+@pytest.mark.parametrize(("mirrors", "message"), [([], "mirrors is empty"), (["/srv/data"], "'/srv/data'.*http://")])
+def test_bad_mirrors_are_refused(tmp_path, mirrors, message):
+    with pytest.raises(ValueError, match=message):
+        fetch(NAME, mirrors, SHA256, tmp_path)

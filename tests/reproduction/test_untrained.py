@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.reproduction.untrained import layered_jacobian, stability_regimes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def regimes() -> xr.Dataset:
+    gains = {"stable": 0.5, "chaotic": 4.0}
+    return stability_regimes(
+        gains,
+        hidden_size=SIZE,
+        input_variance=0.6,
+        initial_variance=1.0,
+        n_inputs=2,
+        n_initial_states=3,
+        warmup=40,
+        n_steps=60,
+        seed=1,
+    )
+
+
+def test_jacobian_of_layers_is_that_of_automatic_differentiation_and_block_triangular():
+    dataset = layered_jacobian("gru", n_layers=3, hidden_size=4, init_param=0.7, n_steps=5, seed=2)
+    generator = torch.Generator().manual_seed(2)
+    network = Network.initialise("gru", 4, 4, 0, [0.7], [generator], n_layers=3)
+    inputs = torch.randn(5, 1, 4, generator=generator)
+    state = network.initial_state(1)
+    for x in inputs[:-1]:
+        state = network.step(state, x)
+    expected = torch.func.jacrev(lambda h: network.step(h[None, None], inputs[-1])[0, 0])(state[0, 0])
+    np.testing.assert_allclose(dataset["jacobian"], expected, atol=1e-6)
+    above = dataset["previous_layer"].values > dataset["layer"].values[:, None]
+    assert (dataset["jacobian"].values[above] == 0).all()
+    assert (dataset["jacobian"].values[~above] != 0).all()
+
+
+def test_gains_decide_the_sign_of_the_largest_exponent(regimes):
+    largest = regimes["lyapunov_exponent"].isel(exponent=0)
+    assert (largest.sel(regime="stable") < 0).all() and (largest.sel(regime="chaotic") > 0).all()
+    assert (regimes["lyapunov_exponent"].diff("exponent") <= 0).all()
+
+
+def test_a_stable_network_forgets_its_initial_state_and_a_chaotic_one_does_not(regimes):
+    spread = regimes["activation"].std("initial_state").isel(time=-1)
+    assert (spread.sel(regime="stable") < 1e-9).all() and (spread.sel(regime="chaotic") > 1e-3).all()
+    both_inputs = regimes["activation"].isel(time=-1, initial_state=0).sel(regime="stable")
+    assert abs(both_inputs[0] - both_inputs[1]) > 1e-3
+
+
+def test_all_regimes_start_from_the_same_states(regimes):
+    start = regimes["activation"].isel(time=0)
+    assert (start == start.isel(regime=0, input=0)).all()
+    assert regimes.sizes["time"] == 101
+
+
+def test_without_inputs_and_at_rest_exponents_are_the_logarithm_of_the_gain():
+    """tanh has slope 1 at zero, so that the Jacobian is g Q."""
+    still = stability_regimes({"stable": 0.5, "chaotic": 3.0}, SIZE, 0.0, 0.0, 1, 1, 5, 20, seed=0)
+    expected = np.log([[0.5], [3.0]]) * np.ones(SIZE)
+    np.testing.assert_allclose(still["lyapunov_exponent"][:, 0, 0], expected, atol=1e-12)

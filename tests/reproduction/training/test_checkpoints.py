@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from lyapunov_pkg.reproduction.training import bptt
+from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
+from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
+from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
+from lyapunov_pkg.reproduction.training.variants import Variant, design_variants
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def dataset() -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    inputs = rng.uniform(0, 1, (60, 5, 3)).astype(np.float32)
+    labels = np.argmax(inputs.sum(1), 1)
+    names = {"train": slice(0, 40), "test": slice(40, 60)}
+    return xr.Dataset(
+        {
+            f"{part}_{kind}": ((f"{part}_sample", "time", "feature")[: values.ndim], values[rows])
+            for part, rows in names.items()
+            for kind, values in {"input": inputs, "label": labels}.items()
+        }
+    )
+
+
+@pytest.fixture
+def trained_epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """(epoch, variants...) for every stack and epoch that was really trained."""
+    calls: list[tuple[int, ...]] = []
+    train_epoch = bptt.train_epoch
+
+    def recorded(network, optimizer, variants, task, samples, settings, epoch):
+        calls.append((epoch, *(variant.index for variant in variants)))
+        return train_epoch(network, optimizer, variants, task, samples, settings, epoch)
+
+    monkeypatch.setattr(bptt, "train_epoch", recorded)
+    return calls
+
+
+def noisy_variants(n_variants: int, seed: int = 3) -> list[Variant]:
+    """Noisy networks with dropout: they draw random numbers in every step of training."""
+    settings = {"architecture": "noisy", "hidden_size": 6, "init_param": {"uniform": [0.1, 1.0]}}
+    settings |= {"learning_rate": {"log_uniform": [0.003, 0.03]}, "dropout": 0.2}
+    return design_variants("test", "noisy", settings, range(n_variants), seed)
+
+
+def train(
+    dataset: xr.Dataset, n_variants: int, epochs: int, kept: Checkpoints | None = None, **settings: object
+) -> xr.Dataset:
+    settings = TrainingSettings(epochs, 16, "last", **{"subsample": 0.9} | settings)
+    return train_variants(noisy_variants(n_variants), dataset, settings, CPU, 2, kept).drop_vars("best_epoch")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_more_epochs_continue_to_the_same_bits(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]], optimizer: str
+) -> None:
+    settings = {"optimizer": optimizer, "learning_rate_decay": {"factor": 0.5, "after_epoch": 2}}
+    at_once = train(dataset, 2, 5, **settings)
+    trained_epochs.clear()
+    train(dataset, 2, 3, Checkpoints(tmp_path, {}), **settings)
+    continued = train(dataset, 2, 5, Checkpoints(tmp_path, {}), **settings)
+    assert [epoch for epoch, *_ in trained_epochs] == [1, 2, 3, 4, 5]
+    xr.testing.assert_identical(continued, at_once)
+
+
+def test_fewer_epochs_are_a_part_of_what_is_there(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+) -> None:
+    long = train(dataset, 2, 5, Checkpoints(tmp_path, {}))
+    trained_epochs.clear()
+    short = train(dataset, 2, 3, Checkpoints(tmp_path, {}))
+    assert not trained_epochs
+    xr.testing.assert_identical(short, long.isel(epoch=slice(0, 4)))
+
+
+def test_more_variants_train_alone(dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]) -> None:
+    few = train(dataset, 3, 1, Checkpoints(tmp_path, {}))
+    assert trained_epochs == [(1, 0, 1), (1, 2)]
+    trained_epochs.clear()
+    more = train(dataset, 6, 1, Checkpoints(tmp_path, {}))
+    assert trained_epochs == [(1, 3), (1, 4, 5)]
+    xr.testing.assert_identical(more.isel(variant=slice(0, 3)), few)
+    assert more["variant"].values.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("interrupted_file", ["epoch_0.npz", "epoch_2.npz", "optimizer_2.npz"])
+def test_killed_while_saving_any_file(
+    dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_file: str
+) -> None:
+    savez = np.savez
+
+    def killed(file, **arrays) -> None:
+        if interrupted_file in file.name:
+            half_written = Path(file.name).with_name(".epoch.npz.0123.partial")
+            half_written.write_bytes(b"half")
+            raise KeyboardInterrupt
+        savez(file, **arrays)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np, "savez", killed)
+        train(dataset, 2, 3, Checkpoints(tmp_path, {}))
+    assert list(tmp_path.rglob(".*.partial"))
+    resumed = train(dataset, 2, 3, Checkpoints(tmp_path, {}))
+    xr.testing.assert_identical(resumed, train(dataset, 2, 3))
+    assert not list(tmp_path.rglob(".*.partial"))
+
+
+@pytest.mark.parametrize("name", ["epoch_0.npz", "epoch_1.npz", "optimizer_2.npz"])
+def test_damaged_checkpoint_is_not_used(dataset: xr.Dataset, tmp_path: Path, name: str) -> None:
+    train(dataset, 2, 2, Checkpoints(tmp_path, {}))
+    path = next(tmp_path.rglob(name))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    xr.testing.assert_identical(train(dataset, 2, 3, Checkpoints(tmp_path, {})), train(dataset, 2, 3))
+
+
+def test_other_ways_of_training_and_other_variants_share_nothing(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+) -> None:
+    train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.01}))
+    train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.02}))
+    assert len(trained_epochs) == 2
+    others, kept = noisy_variants(2, seed=4), Checkpoints(tmp_path, {"learning_rate": 0.01})
+    found = train_variants(others, dataset, TrainingSettings(1, 16, "last"), CPU, 2, kept)
+    assert len(trained_epochs) == 3
+    assert found["seed"].values.tolist() == [variant.seed for variant in others]
+
+
+def test_two_at_once_train_once(dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]) -> None:
+    """The second waits for the first, and takes what it trained."""
+    results: list[xr.Dataset] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(train(dataset, 2, 3, Checkpoints(tmp_path, {}))))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    xr.testing.assert_identical(*results)
+    assert sorted(epoch for epoch, *_ in trained_epochs) == [1, 2, 3]
+
+
+def test_unwritable_folder_is_one_clear_error(dataset: xr.Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match=r"cannot write the checkpoints in .*file"):
+        train(dataset, 2, 1, Checkpoints(tmp_path / "file", {}))

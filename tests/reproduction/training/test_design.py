@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from lyapunov_pkg.cells import CELLS, hyperparameter_names
+from lyapunov_pkg.reproduction.training.design import Group, study_groups, study_problems
+
+COMMON = {"hidden_size": 8, "init_param": {"uniform": [0.1, 1.0]}, "learning_rate": 0.01}
+KNOWN_CELLS = {"lstm": [], "asrnn": ["eps", "gamma"]}
+
+
+def groups(design: dict[str, Any], variants: int = 5, seed: int = 1, name: str = "study") -> dict[str, Group]:
+    return study_groups(name, {"variants": variants, "hyperparameters": COMMON, "design": design}, seed)
+
+
+def problems(entry: dict[str, Any], label: str = "lstm") -> list[str]:
+    study = {"variants": 2, "hyperparameters": COMMON, "design": {label: entry}}
+    return study_problems("studies.s", study, KNOWN_CELLS)
+
+
+def test_an_entry_is_a_group_with_the_studys_hyperparameters_unless_it_has_its_own() -> None:
+    found = groups({"lstm": {"hidden_size": 16}, "small": {"architecture": "gru", "init_param": 0.5}})
+    assert list(found) == ["lstm", "small"]
+    assert found["lstm"].settings == COMMON | {"architecture": "lstm", "hidden_size": 16}
+    assert found["small"].settings == COMMON | {"architecture": "gru", "init_param": 0.5}
+    assert [group.n_variants for group in found.values()] == [5, 5]
+
+
+def test_grids_that_cannot_be_stacked_make_groups_and_others_make_variants() -> None:
+    entry = {
+        "hidden_size": {"grid": [4, 8]},
+        "eps": {"grid": [0.01, 0.1]},
+        "learning_rate": {"grid": [0.1, 0.2, 0.3]},
+        "dropout": {"grid": [0.0, 0.5]},
+    }
+    found = groups({"asrnn": entry})
+    assert list(found) == [f"asrnn_{size}_eps-{eps}" for size in (4, 8) for eps in (0.01, 0.1)]
+    assert all(group.n_variants == 5 * 3 * 2 for group in found.values())
+    assert found["asrnn_8_eps-0.01"].settings == COMMON | entry | {
+        "architecture": "asrnn",
+        "hidden_size": 8,
+        "eps": 0.01,
+    }
+
+
+def test_random_hidden_sizes_make_a_group_of_each_draw_and_can_grow() -> None:
+    entry = {"lstm": {"hidden_size": {"log_uniform": [8, 64]}, "dropout": {"grid": [0.0, 0.1]}}}
+    few, many = groups(entry, 5), groups(entry, 200)
+    assert list(few) == [f"lstm_draw{draw}" for draw in range(5)]
+    assert few == {label: many[label] for label in few}
+    assert all(group.n_variants == 2 for group in many.values())
+    sizes = np.array([group.settings["hidden_size"] for group in many.values()])
+    assert sizes.dtype.kind == "i" and sizes.min() >= 8 and sizes.max() <= 64
+    assert 16 < np.median(sizes) < 32
+    others = [groups(entry, 200, seed=2), groups(entry, 200, name="other")]
+    assert all(other != many for other in others)
+
+
+def test_uniform_integers_reach_both_ends() -> None:
+    found = groups({"lstm": {"hidden_size": {"uniform": [2, 4]}}}, 100)
+    counts = np.bincount([group.settings["hidden_size"] for group in found.values()], minlength=5)
+    assert counts.sum() == counts[2:].sum() == 100
+    assert (counts[2:] > 20).all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            {"init_parm": 1.0},
+            "studies.s.design.lstm.init_parm: lstm has no hyperparameter 'init_parm'; did you mean init_param?",
+        ),
+        ({"eps": 0.1}, "studies.s.design.lstm.eps: lstm has no hyperparameter 'eps'; allowed are dropout, hidden_size"),
+        ({"architecture": "lstmm"}, "studies.s.design.lstm.architecture is 'lstmm'; did you mean lstm?"),
+        (
+            {"init_param": {"uniform": [3, 1]}},
+            "studies.s.design.lstm.init_param is {'uniform': [3, 1]}; expected uniform: [low",
+        ),
+        ({"dropout": {"log_uniform": [0, 0.1]}}, "expected log_uniform from above 0"),
+        (
+            {"dropout": {"log_unifrm": [0.1, 0.2]}},
+            "expected a value, {grid: [...]}, {uniform: [low, high]} or {log_uniform",
+        ),
+        ({"dropout": {"grid": [0.1], "uniform": [0.1, 0.2]}}, "expected a value, {grid: [...]}, {uniform"),
+        ({"dropout": {"grid": []}}, "expected a value, {grid: [...]}, {uniform"),
+        ({"dropout": {"grid": [0.1, 0.1]}}, "expected each value once"),
+        ({"dropout": {"uniform": [0.1]}}, "expected uniform: [lowest, highest]"),
+        (
+            {"dropout": 1.0},
+            "studies.s.design.lstm.dropout is 1.0; expected a number from 0 up to, but not, 1, or {grid",
+        ),
+        ({"hidden_size": {"grid": [8, 16.5]}}, "expected each value to be an integer above 0"),
+        ({"hidden_size": "large"}, "is 'large'; expected an integer above 0, or {grid"),
+        ({"learning_rate": True}, "expected a number above 0"),
+    ],
+)
+def test_problems_name_the_place_what_was_found_and_what_is_allowed(entry: dict[str, Any], expected: str) -> None:
+    (problem,) = problems(entry)
+    assert expected in problem
+
+
+def test_an_entry_called_as_no_architecture_has_to_name_one() -> None:
+    (problem,) = problems({}, label="lstm_small")
+    assert (
+        problem == "studies.s.design.lstm_small names no architecture, so it is 'lstm_small'; allowed are asrnn, lstm"
+    )
+    assert not problems({"architecture": "lstm"}, label="lstm_small")
+
+
+def test_missing_hyperparameters_are_named() -> None:
+    study = {"variants": 1, "design": {"lstm": {"hidden_size": 4}}}
+    assert study_problems("studies.s", study, KNOWN_CELLS) == [
+        "studies.s.design.lstm has no init_param; expected it there or in studies.s.hyperparameters",
+        "studies.s.design.lstm has no learning_rate; expected it there or in studies.s.hyperparameters",
+    ]
+
+
+def test_schema_knows_the_hyperparameters_of_every_cell() -> None:
+    schema = yaml.safe_load((Path(__file__).parents[3] / "schemas/config.schema.yaml").read_text())
+    assert schema["$defs"]["cells"] == {name: hyperparameter_names(name) for name in CELLS}

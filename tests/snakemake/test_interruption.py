@@ -1,0 +1,93 @@
+"""Killed at any moment, the workflow goes on and ends with the same bits."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, environment, snakemake_command
+
+TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # the cell that draws most random numbers
+
+CONFIGURATION = copy.deepcopy(SMALL)
+CONFIGURATION["studies"]["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    """The bytes of every store below a folder."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("results/**/*.zarr.zip")}
+
+
+def start(directory: Path) -> subprocess.Popen[bytes]:
+    """Start the workflow in a session of its own, as on a terminal that will be closed."""
+    command = snakemake_command(directory, *TARGETS, configuration=CONFIGURATION)
+    with (directory / "output.txt").open("wb") as output:
+        return subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=ROOT, env=environment(), start_new_session=True
+        )
+
+
+def kill(process: subprocess.Popen[bytes], victim: str) -> None:
+    """Send SIGKILL to a run as a whole, to Snakemake alone, or to one of its jobs."""
+    if victim == "everything":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif victim == "snakemake":
+        process.kill()
+    else:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+    process.wait()
+
+
+def end_leftover_jobs(directory: Path) -> None:
+    """Wait for the jobs of a Snakemake that was killed alone; they end by themselves."""
+    for process in psutil.process_iter():
+        try:
+            left = process.cwd() == str(directory)
+        except psutil.Error:
+            continue
+        if left:
+            process.wait(60)
+
+
+@pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_ends_with_the_same_bits(
+    tmp_path: Path, run_snakemake: RunSnakemake, n_kills: int
+) -> None:
+    began = time.monotonic()
+    result = run_snakemake(tmp_path / "reference", *TARGETS, configuration=CONFIGURATION)
+    duration = time.monotonic() - began
+    assert result.returncode == 0, result.stderr
+    reference = content(tmp_path / "reference")
+    assert len(reference) == 3
+
+    chance = random.Random(2023)
+    directory, kills, victims = tmp_path / "run", 0, ["everything", "snakemake", "job"]
+    while True:
+        directory.mkdir(exist_ok=True)
+        process = start(directory)
+        if kills == n_kills:
+            assert process.wait(120) == 0, (directory / "output.txt").read_text()
+            break
+        try:
+            process.wait(chance.uniform(0.1, 0.5) * duration)
+        except subprocess.TimeoutExpired:
+            kill(process, victims[kills % len(victims)])
+            kills += 1
+            continue
+        if process.returncode == 0:  # made in spite of all: compare, and begin again from nothing
+            assert content(directory) == reference
+            end_leftover_jobs(directory)
+            shutil.rmtree(directory)
+    assert content(directory) == reference
+    end_leftover_jobs(directory)
+    assert not list(directory.rglob("*.partial"))

@@ -1,0 +1,116 @@
+"""The workflow on a real SLURM."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.snakemake.conftest import ROOT, SMALL, environment, snakemake_command
+from tests.snakemake.slurm import Slurm, missing_programs
+
+# The test cluster keeps no accounts of ended jobs (no sacct).
+OPTIONS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    if missing := missing_programs():
+        message = f"{', '.join(missing)} not found; on Debian: apt-get install slurm-wlm munge"
+        if "CI" in os.environ:
+            pytest.fail(message)
+        pytest.skip(message)
+    cluster = Slurm()
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def start(slurm: Slurm, directory: Path, *targets: str, configuration: dict) -> subprocess.Popen[str]:
+    command = snakemake_command(directory, *OPTIONS, *targets, configuration=configuration, profile="slurm")
+    command[command.index("snakemake")] = "tests.snakemake.asking_often"
+    variables = environment() | slurm.environment
+    with (directory / "output.txt").open("w") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=variables, text=True)
+
+
+def jobs(slurm: Slurm, columns: str) -> list[list[str]]:
+    """Columns of squeue for every job so far."""
+    lines = slurm.run("squeue", "--states=all", "--noheader", "--sort=i", f"--format={columns}").splitlines()
+    return [[field.strip() for field in line.split("|")] for line in lines]
+
+
+def trains(slurm: Slurm, node: str) -> bool:
+    """Whether a training job runs on the node."""
+    running = jobs(slurm, "%k|%N|%T")
+    return any("_train" in comment and (place, state) == (node, "RUNNING") for comment, place, state in running)
+
+
+def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Counter[str]:
+    """Make targets on the cluster, one of whose nodes dies in a training job; return what was submitted, how often."""
+    before = len(jobs(slurm, "%i"))
+    process = start(slurm, directory, *targets, configuration=SMALL)
+
+    def held_while_it_trains() -> bool:
+        """Hold node2 while it runs a training job; SLURM hears of no end of that job any more."""
+        assert process.poll() is None, (directory / "output.txt").read_text()
+        if not trains(slurm, "node2"):
+            return False
+        slurm.hold("node2")
+        time.sleep(2)  # the end of a job that was on its way has arrived
+        if not trains(slurm, "node2"):
+            slurm.release("node2")
+            return False
+        return True
+
+    slurm.wait_for(held_while_it_trains, "a training job on node2", 120)
+    slurm.kill_node("node2")
+    assert process.wait(600) == 0, (directory / "output.txt").read_text()
+    restarts = slurm.run("squeue", "--states=all", "--noheader", "--sort=i", "--Format=RestartCnt").split()[before:]
+    assert sum(map(int, restarts)) >= 1
+    slurm.start_node("node2")
+    return Counter(comment for (comment,) in jobs(slurm, "%k")[before:])
+
+
+def test_jobs_of_a_node_that_dies_run_again(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
+    """To the same results as on this machine; and a shard's training and spectra are one submission."""
+    targets = [f"results/spectra/smnist/{architecture}/0.zarr.zip" for architecture in ("rnn", "lstm", "gru", "noisy")]
+    submitted = run_while_a_node_dies(slurm, tmp_path, *targets)
+    for target in targets:
+        assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
+    assert submitted["rule_smnist_dataset"] == 1
+    # At most two jobs ran on the node that died.
+    assert 4 <= submitted["rule_shard_spectra_train"] <= 6
+
+
+@pytest.mark.slow
+def test_default_targets_are_those_of_a_local_run(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
+    submitted = run_while_a_node_dies(slurm, tmp_path)
+    for path in (finished / "results").rglob("*.zarr.zip"):
+        assert (tmp_path / path.relative_to(finished)).read_bytes() == path.read_bytes(), path
+    for path in (finished / "results/tables").iterdir():
+        assert (tmp_path / path.relative_to(finished)).read_text() == path.read_text()
+    for experiment in ("smnist_final", "smnist_pretrained", "char_rnn_sizes_final"):
+        assert submitted[f"rule_aelle_wildcards_{experiment}"] == 1
+    (drawing,) = [comment for comment in submitted if comment.startswith("rule_presentation")]
+    assert submitted[drawing] == 1
+
+
+def test_failed_jobs_are_tried_again_with_more_memory_and_time(slurm: Slurm, tmp_path: Path) -> None:
+    configuration = copy.deepcopy(SMALL)
+    configuration["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
+    configuration["resources"] = {"smnist_dataset": {"memory": 500, "minutes": 7, "partition": "long", "cpus": 2}}
+    before = len(jobs(slurm, "%i"))
+    process = start(slurm, tmp_path, "--retries", "1", "results/datasets/smnist.zarr.zip", configuration=configuration)
+    assert process.wait(300) != 0
+    asked = jobs(slurm, "%m|%l|%P|%C")[before:]
+    assert asked == [["500M", "7:00", "long", "2"], ["1000M", "14:00", "long", "2"]]
+    assert "FileNotFoundError" in (tmp_path / "output.txt").read_text()

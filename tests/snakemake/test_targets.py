@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lyapunov_pkg.workflow.store import open_shards, open_store
+from tests.snakemake.conftest import SMALL, RunSnakemake, jobs
+
+CHAPTER_2 = ["2_1", "2_2", "2_3", "2_4", "2_5", "2_6", "2_7", "2_8", "2_b1", "2_b2"]
+CHAPTER_3 = ["3_1", "3_2", "3_3", "3_4", "3_5", "3_6", "3_7", "3_8", "3_9", "3_10", "3_11", "3_12", "3_13", "3_14"]
+CHAPTER_3 += ["extra_pruning", "3_15", "3_b1", "3_b2", "3_b3", "3_b4"]
+CHAPTER_4 = ["4_1", "4_2", "4_3", "4_4", "4_5", "4_b1", "4_c2", "4_d", "extra_clv_alignment"]
+FIGURES = ["1_1", "1_2", *CHAPTER_2, *CHAPTER_3, *CHAPTER_4]
+TABLES = ["2_a1", "2_a2", "3_1", "3_2", "3_3", "3_a1", "3_b2", "3_b3", "3_b4", "3_d5"]
+TABLES += ["4_1", "extra_correlations", "extra_prednet", "extra_pruning"]
+
+
+def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
+    for name in FIGURES:
+        for kind in ("pdf", "png"):
+            assert (finished / f"results/figures/fig_{name}.{kind}").stat().st_size > 5_000
+        assert open_store(finished / f"results/figures/fig_{name}.zarr.zip").data_vars
+    for name in TABLES:
+        assert len(pd.read_csv(finished / f"results/tables/table_{name}.csv"))
+        assert (finished / f"results/tables/table_{name}.md").read_text().startswith("|")
+
+
+def test_stores_hold_every_variant_epoch_and_exponent(finished: Path) -> None:
+    spectra = open_shards(sorted((finished / "results/spectra/smnist").glob("*/*.zarr.zip")))
+    assert spectra.sizes == {"variant": 64, "epoch": 5, "exponent": 8}
+    assert spectra["lyapunov_exponent"].attrs["units"] == "nat/step"
+    assert not np.isnan(spectra["lyapunov_exponent"].values[~spectra["diverged"].values]).any()
+
+
+def test_nothing_is_done_twice(finished: Path, run_snakemake: RunSnakemake) -> None:
+    assert "Nothing to be done" in run_snakemake(finished).stderr
+
+
+def test_a_table_makes_just_what_it_needs(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    result = run_snakemake(tmp_path, "--dry-run", "table_3_2")
+    planned = jobs(result.stdout + result.stderr)
+    assert planned == {
+        "aelle": 1,
+        "smnist_dataset": 1,
+        "spectra": 8,
+        "table_3_2": 1,
+        "train": 8,
+        "write_table": 1,
+    }
+
+
+def test_shard_size_changes_no_result(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    other = copy.deepcopy(SMALL)
+    other["studies"]["smnist"]["shard_size"] = 3
+    targets = [f"results/training/smnist/gru/{shard}.zarr.zip" for shard in range(3)]
+    result = run_snakemake(tmp_path, *targets, configuration=other)
+    assert result.returncode == 0, result.stderr
+    ours, theirs = (
+        open_shards(sorted((folder / "results/training/smnist/gru").glob("*.zarr.zip")))
+        for folder in (finished, tmp_path)
+    )
+    np.testing.assert_array_equal(ours["seed"], theirs["seed"])
+    np.testing.assert_allclose(ours["validation_loss"], theirs["validation_loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("varients", 3, "unknown key 'varients' in studies.smnist; did you mean variants?"),
+        ("variants", -3, "studies.smnist.variants is -3; expected at least 1"),
+    ],
+)
+def test_wrong_configuration_stops_before_any_job(
+    tmp_path: Path, run_snakemake: RunSnakemake, key: str, value: int, message: str
+) -> None:
+    wrong = copy.deepcopy(SMALL)
+    wrong["studies"]["smnist"][key] = value
+    result = run_snakemake(tmp_path, configuration=wrong)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_missing_data_directory_is_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    wrong = copy.deepcopy(SMALL)
+    wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
+    result = run_snakemake(tmp_path, "results/datasets/smnist.zarr.zip", configuration=wrong)
+    assert result.returncode != 0
+    assert re.search(r"FileNotFoundError: .*nowhere", result.stderr)
+    assert not (tmp_path / "results/datasets/smnist.zarr.zip").exists()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lyapunov_pkg.workflow import provenance
+from lyapunov_pkg.workflow.provenance import code_digest
+
+FILES = {
+    "__init__.py": "",
+    "cells/__init__.py": "def make(name):\n    return name\n",
+    "cells/lstm.py": "from lyapunov_pkg.maths import slope\n\ndef step(x):\n    return slope(x)\n",
+    "cells/gru.py": "def step(x):\n    return 2 * x\n",
+    "maths.py": '"""Docstring."""\nSCALE = 3\n\n'
+    'def slope(x):\n    """Slope."""\n    return SCALE * x\n\ndef other(x):\n    return x\n',
+    "figures/__init__.py": "from lyapunov_pkg.figures.lines import first, second\n\n__all__ = ['first', 'second']\n",
+    "figures/lines.py": "def first(x):\n    return x\n\ndef second(x):\n    return 2 * x\n",
+}
+SCRIPT = "from lyapunov_pkg.cells import make\n\nprint(make('lstm'))\n"
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    root = tmp_path / "lyapunov_pkg"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", root)
+
+    def digest_after(
+        name: str | None = None, old: str = "", new: str = "", loaded: str = "lyapunov_pkg.cells.lstm"
+    ) -> str:
+        if name is not None:
+            path = tmp_path / "script.py" if name == "script.py" else root / name
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, new))
+        for cached in (provenance.read_module, provenance.definition):
+            cached.cache_clear()
+        return code_digest(tmp_path / "script.py", [loaded])
+
+    return digest_after
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("maths.py", '"""Docstring."""', '"""Another."""'),
+        ("maths.py", '"""Slope."""', '"""Slope of x."""  # said better'),
+        ("maths.py", "    return SCALE * x", "    # why\n    return (SCALE*x)"),
+        ("maths.py", "def other(x):\n    return x", "def other(x):\n    return x + 1"),
+        ("cells/gru.py", "2 * x", "3 * x"),
+    ],
+)
+def test_what_cannot_change_the_result_does_not_change_the_digest(
+    edit: Callable, name: str, old: str, new: str
+) -> None:
+    before = edit()
+    assert edit(name, old, new) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("script.py", "make('lstm')", "make('gru')"),
+        ("cells/lstm.py", "slope(x)", "-slope(x)"),
+        ("maths.py", "SCALE * x", "SCALE + x"),
+        ("maths.py", "SCALE = 3", "SCALE = 4"),
+        ("cells/__init__.py", "return name", "return name * 2"),
+        ("__init__.py", "", "import os\nos.environ['A'] = 'b'\n"),
+    ],
+)
+def test_what_the_script_reaches_changes_the_digest(edit: Callable, name: str, old: str, new: str) -> None:
+    before = edit()
+    assert edit(name, old, new) != before
+
+
+def test_a_definition_that_its_package_hands_on_depends_on_itself_alone(edit: Callable) -> None:
+    first, second = (f"lyapunov_pkg.figures:{name}" for name in ("first", "second"))
+    before = [edit(loaded=first), edit(loaded=second)]
+    edit("figures/lines.py", "2 * x", "3 * x")
+    edit("figures/__init__.py", "first, second\n", "first, second, third\n")
+    edit("figures/__init__.py", "['first', 'second']", "['first', 'second', 'third']")
+    assert edit(loaded=first) == before[0]
+    assert edit(loaded=second) != before[1]
+
+
+def test_reverting_an_edit_gives_the_digest_back(edit: Callable) -> None:
+    before = edit()
+    edit("maths.py", "SCALE = 3", "SCALE = 4")
+    assert edit("maths.py", "SCALE = 4", "SCALE = 3") == before
+
+
+def test_an_import_that_the_package_lacks_is_named(edit: Callable) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"lyapunov_pkg\.cells\.lem"):
+        edit("script.py", "lyapunov_pkg.cells ", "lyapunov_pkg.cells.lem ")
