@@ -20,12 +20,13 @@ from lyapunov_pkg.spectra.statistics import (
 )
 
 if TYPE_CHECKING:
+    from lyapunov_pkg.spectra.averaging import average_exponents
     from lyapunov_pkg.spectra.covariant import covariant_vectors
-    from lyapunov_pkg.spectra.exponents import average_exponents, lyapunov_spectrum
+    from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
     from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
 _MODULES = {
-    "average_exponents": "exponents",
+    "average_exponents": "averaging",
     "covariant_vectors": "covariant",
     "finite_time_exponents": "finite_time",
     "lyapunov_spectrum": "exponents",

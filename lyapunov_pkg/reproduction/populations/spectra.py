@@ -15,7 +15,7 @@ from lyapunov_pkg.cells import hyperparameter_names
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
-from lyapunov_pkg.spectra.exponents import average_exponents
+from lyapunov_pkg.spectra.averaging import average_exponents
 
 CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_epoch", "diverged")  # where they are
 
