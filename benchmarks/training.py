@@ -70,7 +70,7 @@ class EagerLoop(nn.Module):
             setattr(self, name, nn.Parameter(torch.empty(shape)))
 
     def initial_state(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (x.new_zeros(len(x), self.cell.hidden_size),) * self.cell.states
+        return (x.new_zeros(len(x), self.cell.hidden_size),) * self.cell.n_states
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         matrices, state = self.matrices(), self.initial_state(x)

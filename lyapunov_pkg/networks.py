@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lyapunov_pkg.cells import Cell, cell_class, make_cell
-from lyapunov_pkg.cells.base import Linearization, Params
+from lyapunov_pkg.cells.base import Linearization, Params, is_reduced
 from lyapunov_pkg.cells.sequence import run_sequence
 
 TORCH_ARCHITECTURES = {
@@ -50,7 +51,7 @@ class Network:
         input_size: int,
         hidden_size: int,
         output_size: int,
-        init_params: Sequence[float],
+        init_param: Sequence[float],
         generators: Sequence[torch.Generator],
         n_layers: int = 1,
         **hyperparameters: float | str,
@@ -66,7 +67,7 @@ class Network:
             input_size: F.
             hidden_size: H, of every layer.
             output_size: outputs of the readout, 0 for none.
-            init_params: p of each variant.
+            init_param: p of each variant, the half-width of the interval that its weights are drawn on.
             generators: random stream of each variant, on the CPU.
             n_layers: layers.
             hyperparameters: the cell's own.
@@ -75,9 +76,9 @@ class Network:
             ValueError: unknown architecture or hyperparameter, a size or init_param out of range, or not one init_param
                 for each generator.
         """
-        if len(init_params) != len(generators) or len(init_params) == 0:
+        if len(init_param) != len(generators) or len(init_param) == 0:
             raise ValueError(
-                f"init_params has {len(init_params)} entries and generators {len(generators)}; "
+                f"init_param has {len(init_param)} entries and generators {len(generators)}; "
                 "expected one of each for every variant"
             )
         for name, value, lowest in (("n_layers", n_layers, 1), ("output_size", output_size, 0)):
@@ -86,8 +87,8 @@ class Network:
         input_sizes = [input_size] + [hidden_size] * (n_layers - 1)
         cells = tuple(make_cell(architecture, size, hidden_size, **hyperparameters) for size in input_sizes)
         variants = [
-            _draw_variant(cells, output_size, init_param, generator)
-            for init_param, generator in zip(init_params, generators, strict=True)
+            _draw_variant(cells, output_size, half_width, generator)
+            for half_width, generator in zip(init_param, generators, strict=True)
         ]
         params = {name: torch.stack([variant[name] for variant in variants]) for name in variants[0]}
         return cls(cells, output_size, params)
@@ -105,14 +106,14 @@ class Network:
             ValueError: unknown architecture or hyperparameter, no layer in `params`, or a weight that is missing or of
                 another shape than that architecture's.
         """
-        gates = cell_class(architecture).gates
+        n_gates = cell_class(architecture).n_gates
         n_layers = sum(name.endswith(".input_weight") for name in params)
         if n_layers == 0:
             raise ValueError(f"params holds {sorted(params)}; expected 'layer_0.input_weight' and so on")
         cells = []
         for layer in range(n_layers):
             rows, input_size = params[f"layer_{layer}.input_weight"].shape[-2:]
-            cells.append(make_cell(architecture, input_size, rows // gates, **hyperparameters))
+            cells.append(make_cell(architecture, input_size, rows // n_gates, **hyperparameters))
             for name, shape in cells[-1].parameter_shapes().items():
                 value = params.get(f"layer_{layer}.{name}")
                 found = None if value is None else tuple(value.shape[-2:])
@@ -147,9 +148,9 @@ class Network:
         return sum(cell.hidden_size for cell in self.cells)
 
     @property
-    def noise_shape(self) -> int:
+    def n_noise(self) -> int:
         """Standard normal draws per hidden unit and step that `forward` takes as `noise`, over all layers."""
-        return sum(cell.noise_shape for cell in self.cells)
+        return sum(cell.n_noise for cell in self.cells)
 
     def layer_params(self, layer: int) -> Params:
         """Return the parameters of one layer, under the cell's own names."""
@@ -177,11 +178,11 @@ class Network:
         """Return the standard normal draws that `forward` takes in training, each variant's from its own generator.
 
         Returns:
-            (V, B, T, noise_shape, H), drawn on the CPU; None for cells without noise.
+            (V, B, T, n_noise, H), drawn on the CPU; None for cells without noise.
         """
-        if self.noise_shape == 0:
+        if self.n_noise == 0:
             return None
-        draws = torch.empty(len(generators), n_sequences, n_steps, self.noise_shape, self.hidden_size)
+        draws = torch.empty(len(generators), n_sequences, n_steps, self.n_noise, self.hidden_size)
         for own, generator in zip(draws, generators, strict=True):
             own.normal_(generator=generator)
         return draws.to(self.params["layer_0.input_weight"])
@@ -231,7 +232,7 @@ class Network:
 
         Args:
             inputs: (V, B, T, F), or (B, T, F) for all variants.
-            noise: standard normal draws (V, B, T, noise_shape, H) of a noisy cell in training; None: no noise.
+            noise: standard normal draws (V, B, T, n_noise, H) of a noisy cell in training; None: no noise.
             dropout: what the hidden units of each layer are multiplied with on their way to the next layer or the
                 readout, not to the next step (`draw_dropout`); None: nothing.
             last_only: only the outputs of the last step.
@@ -244,7 +245,7 @@ class Network:
         """
         self._check_features(inputs)
         hidden = inputs.transpose(-3, -2).expand(self.n_variants, -1, -1, -1)  # time first
-        draws = [None] * len(self.cells) if noise is None else noise.split([c.noise_shape for c in self.cells], dim=-2)
+        draws = [None] * len(self.cells) if noise is None else noise.split([c.n_noise for c in self.cells], dim=-2)
         for layer, (cell, draw) in enumerate(zip(self.cells, draws, strict=True)):
             last = last_only and layer == len(self.cells) - 1
             hidden = run_sequence(cell, self.layer_params(layer), hidden, draw, last)
@@ -312,9 +313,13 @@ class Network:
             return states[0], moved[0]
         return torch.cat(states, dim=-1), torch.cat(moved, dim=-2)
 
-    def jacobian(self, state: Tensor, x: Tensor, reduced: bool = False) -> Tensor:
-        """Return d state_t / d state_{t-1}: (V, B, state_size, state_size), or (V, B, reduced_size, reduced_size)."""
-        size = self.reduced_size if reduced else self.state_size
+    def jacobian(self, state: Tensor, x: Tensor, jacobian: Literal["full", "reduced"] = "full") -> Tensor:
+        """Return d state_t / d state_{t-1}: (V, B, state_size, state_size), or (V, B, reduced_size, reduced_size).
+
+        Raises:
+            ValueError: inputs of another number of features, or `jacobian` is neither "full" nor "reduced".
+        """
+        size = self.reduced_size if is_reduced(jacobian) else self.state_size
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(state, x, identity)[1]
 
@@ -347,7 +352,7 @@ def _draw_variant(cells: Sequence[Cell], output_size: int, init_param: float, ge
     """Draw the parameters of one variant; see `Network.initialise` for the order."""
     params = {}
     for layer, cell in enumerate(cells):
-        drawn = cell.init_params(init_param, generator)
+        drawn = cell.draw_params(init_param, generator)
         params |= {f"layer_{layer}.{name}": value for name, value in drawn.items()}
     if output_size:
         hidden_size = cells[-1].hidden_size

@@ -25,11 +25,9 @@ def generators(*seeds):
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def make_network(
-    architecture, n_layers=1, seeds=(1, 2), init_params=(0.8, 1.2), dtype=torch.float64, **hyperparameters
-):
+def make_network(architecture, n_layers=1, seeds=(1, 2), init_param=(0.8, 1.2), dtype=torch.float64, **hyperparameters):
     network = Network.initialise(
-        architecture, INPUT_SIZE, HIDDEN_SIZE, OUTPUT_SIZE, init_params, generators(*seeds), n_layers, **hyperparameters
+        architecture, INPUT_SIZE, HIDDEN_SIZE, OUTPUT_SIZE, init_param, generators(*seeds), n_layers, **hyperparameters
     )
     return network.to(dtype=dtype)
 
@@ -73,13 +71,13 @@ def test_reduced_jacobian_is_the_block_of_the_hidden_units(architecture, n_layer
     state, x = random_point(network)
     rows = hidden_rows(network)
     expected = differentiate(network, state, x)[..., rows, :][..., rows]
-    torch.testing.assert_close(network.jacobian(state, x, reduced=True), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(network.jacobian(state, x, jacobian="reduced"), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("architecture", CELLS)
 def test_jacobian_of_layers_is_block_lower_triangular(architecture):
     network = make_network(architecture, n_layers=3)
-    blocks = network.jacobian(*random_point(network), reduced=True).unflatten(-1, (3, -1)).unflatten(-3, (3, -1))
+    blocks = network.jacobian(*random_point(network), jacobian="reduced").unflatten(-1, (3, -1)).unflatten(-3, (3, -1))
     for row in range(3):
         for column in range(3):
             size = blocks[..., row, :, column, :].abs().max()
@@ -90,7 +88,7 @@ def test_jacobian_of_layers_is_block_lower_triangular(architecture):
 def test_push_forward_is_the_jacobian_applied(reduced):
     network = make_network("lstm", n_layers=2)
     state, x = random_point(network)
-    jacobian = network.jacobian(state, x, reduced)
+    jacobian = network.jacobian(state, x, "reduced" if reduced else "full")
     tangents = torch.randn(N_VARIANTS, N_SEQUENCES, jacobian.shape[-1], 2, dtype=torch.float64)
     next_state, moved = network.push_forward(state, x, tangents)
     torch.testing.assert_close(moved, jacobian @ tangents, rtol=1e-12, atol=1e-12)
@@ -167,12 +165,12 @@ def test_jacobian_of_a_torch_module_with_biases(kind):
 
 @pytest.mark.parametrize("architecture", CELLS)
 def test_a_variant_is_initialised_and_runs_as_it_does_alone(architecture):
-    seeds, init_params = (7, 8, 9), (0.5, 1.0, 2.0)
+    seeds, init_param = (7, 8, 9), (0.5, 1.0, 2.0)
     inputs = torch.randn(3, N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)
-    together = make_network(architecture, 2, seeds, init_params)
+    together = make_network(architecture, 2, seeds, init_param)
     outputs = together.forward(inputs)
     for i in range(3):
-        alone = make_network(architecture, 2, seeds[i : i + 1], init_params[i : i + 1])
+        alone = make_network(architecture, 2, seeds[i : i + 1], init_param[i : i + 1])
         for name, value in alone.params.items():
             assert torch.equal(value[0], together.params[name][i])
         torch.testing.assert_close(outputs[i], alone.forward(inputs[i])[0], rtol=1e-12, atol=1e-12)
@@ -268,7 +266,7 @@ def test_parameters_of_another_architecture_are_refused():
 
 
 def test_select_keeps_the_variants_asked_for():
-    network = make_network("asrnn", seeds=(1, 2, 3), init_params=(1.0, 1.0, 1.0))
+    network = make_network("asrnn", seeds=(1, 2, 3), init_param=(1.0, 1.0, 1.0))
     chosen = network.select([2, 0])
     assert chosen.n_variants == 2
     assert torch.equal(chosen.params["layer_0.input_weight"], network.params["layer_0.input_weight"][[2, 0]])
@@ -282,13 +280,13 @@ def test_select_keeps_the_variants_asked_for():
         ({"hidden_size": -4}, "hidden_size of lstm is -4"),
         ({"output_size": -1}, "output_size is -1"),
         ({"n_layers": 0}, "n_layers is 0"),
-        ({"init_params": [0.1]}, "init_params has 1 entries and generators 2"),
-        ({"init_params": [0.1, -0.1]}, "init_param is -0.1"),
+        ({"init_param": [0.1]}, "init_param has 1 entries and generators 2"),
+        ({"init_param": [0.1, -0.1]}, "init_param is -0.1"),
         ({"dt": 0.1}, "lstm has no hyperparameter 'dt'"),
     ],
 )
 def test_what_cannot_be_initialised_is_refused(changes, message):
-    arguments = {"architecture": "lstm", "input_size": 3, "hidden_size": 4, "output_size": 2, "init_params": [0.1, 0.2]}
+    arguments = {"architecture": "lstm", "input_size": 3, "hidden_size": 4, "output_size": 2, "init_param": [0.1, 0.2]}
     with pytest.raises(ValueError, match=message):
         Network.initialise(**(arguments | {"generators": generators(1, 2)} | changes))
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
+from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
 
 INITIALISATIONS = ("uniform", "normal")
 
@@ -28,7 +28,7 @@ class ASRNN(Cell):
     """
 
     name: ClassVar[str] = "asrnn"
-    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0),)
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=0, drive=0),)
 
     eps: float = 0.01
     """Step size."""
@@ -42,9 +42,9 @@ class ASRNN(Cell):
         if self.initialisation not in INITIALISATIONS:
             raise ValueError(f"initialisation of asrnn is {self.initialisation!r}; expected one of {INITIALISATIONS}")
 
-    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
-        """Draw the weights as `initialisation` says; see `Cell.init_params`."""
-        params = super().init_params(init_param, generator)
+    def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
+        """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        params = super().draw_params(init_param, generator)
         if self.initialisation == "normal":
             params["input_weight"].normal_(generator=generator)
             params["recurrent_weight"].normal_(std=init_param / math.sqrt(self.hidden_size), generator=generator)
@@ -56,23 +56,25 @@ class ASRNN(Cell):
         identity = torch.eye(self.hidden_size, dtype=weight.dtype, device=weight.device)
         return {"recurrent_weight": weight - weight.mT - self.gamma * identity}
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return (prepared["recurrent_weight"],)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
-        return (Update(0, arguments=(0,), blocks=(0,), value=_next_h, slopes=_next_h_slopes, constants=(self.eps,)),)
+        return (
+            Update(0, pre_activations=(0,), blocks=(0,), value=_next_h, slopes=_next_h_slopes, constants=(self.eps,)),
+        )
 
 
-def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    (a,) = arguments
+def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = pre_activations
     (h,) = blocks
     (eps,) = constants
     return h + eps * tanh(a)
 
 
-def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    (a,) = arguments
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = pre_activations
     (eps,) = constants
     return (eps * tanh_slope(a),), (1.0,)

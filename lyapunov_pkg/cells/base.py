@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,15 +25,15 @@ SlopesFunction = Callable[[Units, Units, Units], tuple[Units, Units]]
 
 
 @dataclass(frozen=True)
-class Argument:
-    """One block of H arguments of a cell's nonlinearities, a = W state_source + drive_block.
+class PreActivation:
+    """One block of H pre-activations of a cell's nonlinearities, a = W state_source + drive_block.
 
     Attributes:
         source: the block of the state that W acts on; None: the drive alone.
         drive: the block of the drive that is added; None: none.
         after: W acts on the block as it is after this step, not before.
-        joins: the argument, earlier and of another source, that this one is added to before any nonlinearity; None:
-            it stands for itself.
+        joins: the pre-activation, earlier and of another source, that this one is added to before any nonlinearity;
+            None: it stands for itself.
     """
 
     source: int | None
@@ -48,22 +48,22 @@ class Update:
 
     Blocks are renewed in the order of `Cell.updates`, so that an update reads earlier ones as they are after the step.
 
-    `value` and `slopes` take (arguments, blocks and then draws, constants), each a tuple, and do nothing but arithmetic
-    and the functions of this module: they run on tensors and, compiled, on single numbers. They may hold no other
-    number than 1.0, since in a compiled kernel a literal would raise the precision.
+    `value` and `slopes` take (pre-activations, blocks and then draws, constants), each a tuple. They do nothing but
+    arithmetic and the functions of this module, because they run on tensors and, compiled, on single numbers. They may
+    hold no other number than 1.0, since in a compiled kernel a literal would raise the precision.
 
     Attributes:
         target: the block that is renewed.
-        arguments: the arguments that it takes, those that join another left out.
+        pre_activations: the pre-activations that it takes, those that join another left out.
         blocks: the blocks of the state that it takes; the target, if among them, first.
         value: returns the new value.
-        slopes: returns its derivatives by each of `arguments` and by each of `blocks`.
+        slopes: returns its derivatives by each of `pre_activations` and by each of `blocks`.
         constants: numbers that follow from the hyperparameters.
         draws: which standard normal draws it takes.
     """
 
     target: int
-    arguments: tuple[int, ...]
+    pre_activations: tuple[int, ...]
     blocks: tuple[int, ...]
     value: UnitFunction
     slopes: SlopesFunction
@@ -78,10 +78,10 @@ class Linearization:
         d state'_i = sum_g slopes[i, g] ∘ d a_g + sum_j direct[i, j] ∘ d state_j,
         d a_g = W_g d state_source(g) + d drive_block(g)
 
-    with a_g the cell's `arguments` and W_g its `argument_weights`. What is not listed is zero.
+    with a_g the cell's `pre_activations` and W_g its `pre_activation_weights`. All other derivatives are zero.
 
     Attributes:
-        slopes: (*lead, B, H) by (block of the next state, argument).
+        slopes: (*lead, B, H) by (block of the next state, pre-activation).
         direct: (*lead, B, H), or one number for all, by (block of the next state, block of the state).
     """
 
@@ -93,10 +93,10 @@ class Linearization:
 class Cell(ABC):
     """A stateless recurrent map `state_t = step(params, state_{t-1}, x_t)` with its analytic Jacobian.
 
-    A subclass states its `name`, how many blocks of H rows the input weight has (`gates`), of how many blocks of H
-    units the state consists (`states`; hidden units first: LSTM (h, c), coRNN and LEM (y, z)) and the `arguments` of
-    its nonlinearities, and writes `argument_weights` and `updates`. The step, its derivative and training follow from
-    those. Its own dataclass fields are its hyperparameters.
+    A subclass states its `name`, its counts `n_gates`, `n_states` and `n_noise`, and the `pre_activations` of its
+    nonlinearities, and writes `pre_activation_weights` and `updates`. The step, its derivative and training follow from
+    those. The hidden units are the first block of the state: LSTM (h, c), coRNN and LEM (y, z). Its own dataclass
+    fields are its hyperparameters.
 
     Parameters are a dictionary: "input_weight" (*lead, G*H, F), "recurrent_weight" (*lead, rows, columns) and, where
     there are biases, "bias" (*lead, G*H). The dissertation's networks have none.
@@ -106,10 +106,12 @@ class Cell(ABC):
     """
 
     name: ClassVar[str]
-    gates: ClassVar[int] = 1
-    states: ClassVar[int] = 1
-    arguments: ClassVar[tuple[Argument, ...]]
-    noise_shape: ClassVar[int] = 0
+    n_gates: ClassVar[int] = 1
+    """G, blocks of H rows of the input weight, and so of the drive."""
+    n_states: ClassVar[int] = 1
+    """Blocks of H units of which the state consists."""
+    pre_activations: ClassVar[tuple[PreActivation, ...]]
+    n_noise: ClassVar[int] = 0
     """Standard normal draws per hidden unit and step in training."""
 
     input_size: int
@@ -130,14 +132,14 @@ class Cell(ABC):
     @property
     def state_size(self) -> int:
         """S, the number of state variables."""
-        return self.states * self.hidden_size
+        return self.n_states * self.hidden_size
 
     def parameter_shapes(self) -> dict[str, tuple[int, int]]:
         """Return the shape (rows, columns) of each parameter, in the order in which they are drawn."""
-        rows = self.gates * self.hidden_size
+        rows = self.n_gates * self.hidden_size
         return {"input_weight": (rows, self.input_size), "recurrent_weight": (rows, self.hidden_size)}
 
-    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
+    def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
         """Draw all weights uniformly on [-p, p], without biases (dissertation, appendix A of chapter 3, SMNIST).
 
         Args:
@@ -165,15 +167,18 @@ class Cell(ABC):
         return drive + params["bias"].unsqueeze(-2) if "bias" in params else drive
 
     @abstractmethod
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """Return W of each of the `arguments`, (*lead, H, H) views of what `prepare` returned; None: drive alone."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """Return W of each of the `pre_activations`, (*lead, H, H) views of what `prepare` returned.
+
+        None stands for a pre-activation that is the drive alone.
+        """
 
     @abstractmethod
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """Return how the blocks of the state are renewed, in this order; `noisy` as in training with noise."""
 
     def recurrent_biases(self, prepared: Params) -> dict[int, Tensor]:
-        """Return biases (*lead, H) that are added to arguments besides those in the drive; most cells have none."""
+        """Return biases (*lead, H) added to pre-activations besides those in the drive; most cells have none."""
         return {}
 
     def advance(self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -183,26 +188,26 @@ class Cell(ABC):
             prepared: what `prepare` returned.
             state: (*lead, B, S).
             drive: what `drive` returned, (*lead, B, G*H).
-            noise: standard normal draws (*lead, B, noise_shape, H) of a cell that is noisy in training; None: no noise.
+            noise: standard normal draws (*lead, B, n_noise, H) of a cell that is noisy in training; None: no noise.
         """
-        blocks = list(state.chunk(self.states, dim=-1))
-        for update, arguments, values in self._run(prepared, blocks, drive, noise):
-            blocks[update.target] = update.value(arguments, values, update.constants)
+        blocks = list(state.chunk(self.n_states, dim=-1))
+        for update, pre_activations, values in self._run(prepared, blocks, drive, noise):
+            blocks[update.target] = update.value(pre_activations, values, update.constants)
         return torch.cat(blocks, dim=-1)
 
     def linearize(
         self, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Linearization]:
         """Return the next state (*lead, B, S) and the derivative there; arguments as in `advance`."""
-        blocks = list(state.chunk(self.states, dim=-1))
+        blocks = list(state.chunk(self.n_states, dim=-1))
         slopes: dict[int, dict[int, Unit]] = {}
         direct: dict[int, dict[int, Unit]] = {}
-        for update, arguments, values in self._run(prepared, blocks, drive, noise):
-            of_arguments, of_blocks = update.slopes(arguments, values, update.constants)
-            blocks[update.target] = update.value(arguments, values, update.constants)
+        for update, pre_activations, values in self._run(prepared, blocks, drive, noise):
+            of_pre_activations, of_blocks = update.slopes(pre_activations, values, update.constants)
+            blocks[update.target] = update.value(pre_activations, values, update.constants)
             own_slopes: dict[int, Unit] = {}
-            for g, slope in zip(update.arguments, of_arguments, strict=True):
-                own_slopes |= {h: slope for h, a in enumerate(self.arguments) if h == g or a.joins == g}
+            for g, slope in zip(update.pre_activations, of_pre_activations, strict=True):
+                own_slopes |= {h: slope for h, a in enumerate(self.pre_activations) if h == g or a.joins == g}
             own_direct: dict[int, Unit] = {}
             for j, coefficient in zip(update.blocks, of_blocks, strict=True):
                 if j not in direct:
@@ -214,10 +219,10 @@ class Cell(ABC):
                 for i, value in direct[j].items():
                     _accumulate(own_direct, i, coefficient * value)
             slopes[update.target], direct[update.target] = own_slopes, own_direct
-        for of_arguments in slopes.values():
-            for g, slope in of_arguments.items():
+        for of_pre_activations in slopes.values():
+            for g, slope in of_pre_activations.items():
                 if not isinstance(slope, Tensor):
-                    of_arguments[g] = torch.full_like(blocks[0], slope)
+                    of_pre_activations[g] = torch.full_like(blocks[0], slope)
         return torch.cat(blocks, dim=-1), Linearization(_by_pairs(slopes), _by_pairs(direct))
 
     def step(self, params: Params, state: Tensor, x: Tensor) -> Tensor:
@@ -249,32 +254,30 @@ class Cell(ABC):
 
         drive_tangents (*lead, B, G*H, k) say how the drive moves with the tangents; None: it does not.
         """
-        weights = self.argument_weights(prepared)
-        moved_arguments: dict[int, Tensor] = {}
+        weights = self.pre_activation_weights(prepared)
+        moved: dict[int, Tensor] = {}
         if drive_tangents is not None:
-            blocks = drive_tangents.chunk(self.gates, dim=-2)
-            moved_arguments = {g: blocks[a.drive] for g, a in enumerate(self.arguments) if a.drive is not None}
+            blocks = drive_tangents.chunk(self.n_gates, dim=-2)
+            moved = {g: blocks[a.drive] for g, a in enumerate(self.pre_activations) if a.drive is not None}
 
         def act(source: int, block: Tensor, after: bool) -> None:
-            """Add what a block's tangents do to the arguments, all in one product."""
+            """Add what a block's tangents do to the pre-activations, all in one product."""
             acting = self.acting_on(source, after)
             if not acting:
                 return
             pushed = push(torch.cat([weights[g] for g in acting], dim=-2), block).chunk(len(acting), dim=-2)
             for g, value in zip(acting, pushed, strict=True):
-                _accumulate(moved_arguments, g, value)
+                _accumulate(moved, g, value)
 
         before = tangents.split(self.hidden_size, dim=-2)
         for source, block in enumerate(before):
             act(source, block, after=False)
         after: dict[int, Tensor] = {}
-        # The last block first, since arguments may act on it as it is after the step.
+        # The last block first, since pre-activations may act on it as it is after the step.
         for target in reversed(self.blocks_to_move(len(before))):
-            # What is missing is held: the rest of a reduced state, and an argument that only the input moves.
+            # What is missing is held: the rest of a reduced state, and a pre-activation that only the input moves.
             terms = [
-                scale(slope, moved_arguments[g])
-                for (i, g), slope in linearization.slopes.items()
-                if i == target and g in moved_arguments
+                scale(slope, moved[g]) for (i, g), slope in linearization.slopes.items() if i == target and g in moved
             ]
             terms += [
                 scale(coefficient, before[j])
@@ -283,53 +286,70 @@ class Cell(ABC):
             ]
             after[target] = sum(terms[1:], start=terms[0])
             act(target, after[target], after=True)
-        return after[0] if len(before) == 1 else torch.cat([after[i] for i in range(self.states)], dim=-2)
+        return after[0] if len(before) == 1 else torch.cat([after[i] for i in range(self.n_states)], dim=-2)
 
-    def jacobian(self, params: Params, state: Tensor, x: Tensor, reduced: bool = False) -> Tensor:
-        """Return d state_t / d state_{t-1} (*lead, B, S, S), or its leading block (*lead, B, H, H) where `reduced`."""
-        size = self.hidden_size if reduced else self.state_size
+    def jacobian(
+        self, params: Params, state: Tensor, x: Tensor, jacobian: Literal["full", "reduced"] = "full"
+    ) -> Tensor:
+        """Return d state_t / d state_{t-1} (*lead, B, S, S), or its leading block (*lead, B, H, H) where "reduced".
+
+        Raises:
+            ValueError: `jacobian` is neither "full" nor "reduced".
+        """
+        size = self.hidden_size if is_reduced(jacobian) else self.state_size
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
         return self.push_forward(params, state, x, identity)[1]
 
     def acting_on(self, source: int, after: bool) -> list[int]:
-        """Return the arguments whose weight acts on that block of the state, as it is before or after the step."""
-        return [g for g, a in enumerate(self.arguments) if (a.source, a.after) == (source, after)]
+        """Return the pre-activations whose weight acts on that block of the state, as before or after the step."""
+        return [g for g, a in enumerate(self.pre_activations) if (a.source, a.after) == (source, after)]
 
     def _run(
         self, prepared: Params, blocks: list[Tensor], drive: Tensor, noise: Tensor | None
     ) -> Iterator[tuple[Update, Units, Units]]:
-        """Yield each update with its arguments, and blocks and draws, while the caller renews `blocks`."""
-        weights = self.argument_weights(prepared)
-        drives = drive.chunk(self.gates, dim=-1)
-        arguments = {g: drives[a.drive] for g, a in enumerate(self.arguments) if a.drive is not None}
+        """Yield each update with its pre-activations, and blocks and draws, while the caller renews `blocks`."""
+        weights = self.pre_activation_weights(prepared)
+        drives = drive.chunk(self.n_gates, dim=-1)
+        pre_activations = {g: drives[a.drive] for g, a in enumerate(self.pre_activations) if a.drive is not None}
         for g, bias in self.recurrent_biases(prepared).items():
-            _accumulate(arguments, g, bias.unsqueeze(-2))
+            _accumulate(pre_activations, g, bias.unsqueeze(-2))
 
         def act(source: int, after: bool) -> None:
-            """Add what a block of the state does to the arguments, all in one product."""
+            """Add what a block of the state does to the pre-activations, all in one product."""
             acting = self.acting_on(source, after)
             if not acting:
                 return
             products = blocks[source] @ torch.cat([weights[g] for g in acting], dim=-2).mT
             for g, value in zip(acting, products.chunk(len(acting), dim=-1), strict=True):
-                joined = self.arguments[g].joins
-                _accumulate(arguments, g if joined is None else joined, value)
+                joined = self.pre_activations[g].joins
+                _accumulate(pre_activations, g if joined is None else joined, value)
 
-        for source in range(self.states):
+        for source in range(self.n_states):
             act(source, after=False)
         for update in self.updates(noisy=noise is not None):
             draws = tuple(noise[..., draw, :] for draw in update.draws)
             yield (
                 update,
-                tuple(arguments[g] for g in update.arguments),
+                tuple(pre_activations[g] for g in update.pre_activations),
                 tuple(blocks[j] for j in update.blocks) + draws,
             )
             act(update.target, after=True)
 
     def blocks_to_move(self, n_blocks: int) -> list[int]:
         """Return the blocks of the state that have to be moved where `n_blocks` of them, 1 or all, are asked for."""
-        on_the_way = {a.source for a in self.arguments if a.after}
-        return [i for i in range(self.states) if i < n_blocks or i in on_the_way]
+        on_the_way = {a.source for a in self.pre_activations if a.after}
+        return [i for i in range(self.n_states) if i < n_blocks or i in on_the_way]
+
+
+def is_reduced(jacobian: str) -> bool:
+    """Return whether `jacobian` names the reduced Jacobian, not the full one.
+
+    Raises:
+        ValueError: `jacobian` is neither "full" nor "reduced".
+    """
+    if jacobian not in ("full", "reduced"):
+        raise ValueError(f"jacobian is {jacobian!r}; expected 'full' or 'reduced'")
+    return jacobian == "reduced"
 
 
 def _accumulate(totals: dict[int, Unit], key: int, term: Unit) -> None:

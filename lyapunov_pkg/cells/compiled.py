@@ -40,7 +40,7 @@ P_5, P_4, P_3, P_2, P_1, P_0 = (
 
 
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""What an update takes: slots of arguments; blocks of the state, and of each how many steps on (0 or 1); draws."""
+"""What an update takes: slots of pre-activations; blocks of the state; how many steps on each is, 0 or 1; draws."""
 
 
 @cache
@@ -55,12 +55,12 @@ def compiled_update(
     """Return the kernels of an update: what `make_forward`, `make_backward` and `make_linearize` return.
 
     They take size (H), constants (a tuple of numbers of the arrays' dtype), and C-contiguous arrays:
-    arguments (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S), and
+    pre_activations (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S), and
     derivatives (V, T, B, slots, H).
 
     Args:
         target: see `lyapunov_pkg.cells.base.Update`.
-        slots: where the update's arguments stand in the rows of `arguments`, in blocks of H.
+        slots: where the update's pre-activations stand in the rows of `pre_activations`, in blocks of H.
         blocks: the blocks of the state that it takes, and of each whether as it is after the step.
         draws: which draws it takes.
         value: as `Update.value`.
@@ -85,12 +85,12 @@ def compiled_update(
 def make_forward(target: int, layout: Layout, value: UnitFunction) -> Callable[..., None]:
     """Return the kernel that writes the target block of `states` after a step of all sequences of all variants."""
 
-    def forward(size, constants, arguments, states, noise, cotangents, step):
-        for row in range(arguments.shape[0] * arguments.shape[2]):
-            a, s, z, after = step_starts(row, step, size, layout, arguments, states, noise)
+    def forward(size, constants, pre_activations, states, noise, cotangents, step):
+        for row in range(pre_activations.shape[0] * pre_activations.shape[2]):
+            a, s, z, after = step_starts(row, step, size, layout, pre_activations, states, noise)
             for u in range(size):
                 values = load_sources(states, s, u) + load_draws(noise, z, u)
-                result = value(load_arguments(arguments, a, u), values, constants)
+                result = value(load_pre_activations(pre_activations, a, u), values, constants)
                 store_target(states, after + target * size + u, result)
 
     return forward
@@ -100,23 +100,23 @@ def make_backward(target: int, layout: Layout, slopes: SlopesFunction) -> Callab
     """Return the kernel that goes back over a step of all sequences of all variants.
 
     It takes cotangents by the state after the update to cotangents by the state before it, and puts those by the
-    arguments in the arguments' place.
+    pre-activations in their place.
     """
     indices = layout[1]
     keeps = target in indices
     others = indices[1:] if keeps else indices
 
-    def backward(size, constants, arguments, states, noise, cotangents, step):
+    def backward(size, constants, pre_activations, states, noise, cotangents, step):
         state_size = states.shape[3]
-        for row in range(arguments.shape[0] * arguments.shape[2]):
-            a, s, z, _ = step_starts(row, step, size, layout, arguments, states, noise)
+        for row in range(pre_activations.shape[0] * pre_activations.shape[2]):
+            a, s, z, _ = step_starts(row, step, size, layout, pre_activations, states, noise)
             own = row * state_size + target * size
             g = starts(row * state_size, others, size)
             for u in range(size):
                 values = load_sources(states, s, u) + load_draws(noise, z, u)
-                of_arguments, of_blocks = slopes(load_arguments(arguments, a, u), values, constants)
+                of_pre_activations, of_blocks = slopes(load_pre_activations(pre_activations, a, u), values, constants)
                 cotangent = load_target(cotangents, own + u)
-                store_arguments(arguments, a, u, of_arguments, cotangent)
+                store_pre_activations(pre_activations, a, u, of_pre_activations, cotangent)
                 if keeps:
                     store_target(cotangents, own + u, of_blocks[0] * cotangent)
                     add_to_cotangents(cotangents, g, u, of_blocks[1:], cotangent)
@@ -128,15 +128,15 @@ def make_backward(target: int, layout: Layout, slopes: SlopesFunction) -> Callab
 
 
 def make_linearize(layout: Layout, slopes: SlopesFunction) -> Callable[..., None]:
-    """Return the kernel, without noise, that writes the slopes by the arguments and then by the blocks.
+    """Return the kernel, without noise, that writes the slopes by the pre-activations and then by the blocks.
 
     It writes them from slot first_slot on, for the rows (V, T, B) that begin and end at `rows`.
     """
     slots, indices, steps_on, _ = layout
     places = tuple(range(len(slots) + len(indices)))
 
-    def linearize(size, constants, arguments, states, derivatives, first_slot, rows):
-        _, n_steps, n_sequences, width = arguments.shape
+    def linearize(size, constants, pre_activations, states, derivatives, first_slot, rows):
+        _, n_steps, n_sequences, width = pre_activations.shape
         state_size, n_slots = states.shape[3], derivatives.shape[3]
         for row in range(rows[0], rows[1]):
             before = (row + row // (n_steps * n_sequences) * n_sequences) * state_size
@@ -144,8 +144,10 @@ def make_linearize(layout: Layout, slopes: SlopesFunction) -> Callable[..., None
             s = source_starts(before, indices, size, steps_on, n_sequences * state_size)
             d = starts((row * n_slots + first_slot) * size, places, size)
             for u in range(size):
-                of_arguments, of_blocks = slopes(load_arguments(arguments, a, u), load_sources(states, s, u), constants)
-                store_derivatives(derivatives, d, u, of_arguments + of_blocks)
+                of_pre_activations, of_blocks = slopes(
+                    load_pre_activations(pre_activations, a, u), load_sources(states, s, u), constants
+                )
+                store_derivatives(derivatives, d, u, of_pre_activations + of_blocks)
 
     return linearize
 
@@ -191,13 +193,13 @@ overload(source_starts, jit_options=INLINED)(_source_starts)
 
 
 @register_jitable(**INLINED)
-def step_starts(row, step, size, layout, arguments, states, noise):
-    """Return where a sequence's blocks begin at a step: arguments, blocks of the state, draws; and its state after.
+def step_starts(row, step, size, layout, pre_activations, states, noise):
+    """Return where a sequence's blocks begin at a step: pre-activations, blocks of the state, draws, its next state.
 
     `row` counts the sequences of all variants.
     """
     slots, indices, steps_on, draws = layout
-    _, n_steps, n_sequences, width = arguments.shape
+    _, n_steps, n_sequences, width = pre_activations.shape
     state_size = states.shape[3]
     variant, sequence = divmod(row, n_sequences)
     place = (variant * n_steps + step) * n_sequences + sequence
@@ -212,7 +214,7 @@ def step_starts(row, step, size, layout, arguments, states, noise):
 # Access to memory. What is loaded and stored under different names never overlaps, which the compiler cannot see: it
 # would check all pairs at run time, or give up. Loads and stores say so in LLVM's terms (alias.scope, noalias).
 
-PLACES = ["target"] + [f"{kind} {n}" for kind in ("argument", "source", "draw", "cotangent") for n in range(1, 9)]
+PLACES = ["target"] + [f"{kind} {n}" for kind in ("pre_activation", "source", "draw", "cotangent") for n in range(1, 9)]
 
 
 def _apart(builder: ir.IRBuilder, instruction: ir.Instruction, place: str) -> ir.Instruction:
@@ -225,16 +227,16 @@ def _apart(builder: ir.IRBuilder, instruction: ir.Instruction, place: str) -> ir
     return instruction
 
 
-def _pointer(context, builder, signature, arguments):
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    return builder.gep(array.data, [arguments[1]])
+def _pointer(context, builder, signature, operands):
+    array = context.make_array(signature.args[0])(context, builder, operands[0])
+    return builder.gep(array.data, [operands[1]])
 
 
 def _load_at(place: str):
     @intrinsic
     def load(typing_context, array, index):
-        def generate(context, builder, signature, arguments):
-            return _apart(builder, builder.load(_pointer(context, builder, signature, arguments)), place)
+        def generate(context, builder, signature, operands):
+            return _apart(builder, builder.load(_pointer(context, builder, signature, operands)), place)
 
         return array.dtype(array, types.intp), generate
 
@@ -244,9 +246,9 @@ def _load_at(place: str):
 def _store_at(place: str):
     @intrinsic
     def store(typing_context, array, index, number):
-        def generate(context, builder, signature, arguments):
-            pointer = _pointer(context, builder, signature, arguments)
-            _apart(builder, builder.store(arguments[2], pointer), place)
+        def generate(context, builder, signature, operands):
+            pointer = _pointer(context, builder, signature, operands)
+            _apart(builder, builder.store(operands[2], pointer), place)
             return context.get_dummy_value()
 
         return types.void(array, types.intp, array.dtype), generate
@@ -273,26 +275,26 @@ def _loader(kind: str):
     return load
 
 
-load_arguments, load_sources, load_draws = _loader("argument"), _loader("source"), _loader("draw")
+load_pre_activations, load_sources, load_draws = _loader("pre_activation"), _loader("source"), _loader("draw")
 
 
-def store_arguments(array, starts, u, slopes, cotangent):
+def store_pre_activations(array, starts, u, slopes, cotangent):
     """Store each slope times the cotangent at `u` of the blocks that begin at `starts`."""
 
 
-def _store_arguments(array, starts, u, slopes, cotangent):
+def _store_pre_activations(array, starts, u, slopes, cotangent):
     if len(starts) == 0:
         return lambda array, starts, u, slopes, cotangent: None
-    store = STORE[f"argument {len(starts)}"]
+    store = STORE[f"pre_activation {len(starts)}"]
 
     def store_all(array, starts, u, slopes, cotangent):
         store(array, starts[0] + u, slopes[0] * cotangent)
-        store_arguments(array, starts[1:], u, slopes[1:], cotangent)
+        store_pre_activations(array, starts[1:], u, slopes[1:], cotangent)
 
     return store_all
 
 
-overload(store_arguments, jit_options=INLINED)(_store_arguments)
+overload(store_pre_activations, jit_options=INLINED)(_store_pre_activations)
 
 
 def store_derivatives(array, starts, u, numbers):
@@ -339,16 +341,16 @@ overload(add_to_cotangents, jit_options=INLINED)(_add_to_cotangents)
 
 @intrinsic
 def _float_of_bits(typing_context, bits):
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+    def generate(context, builder, signature, operands):
+        return builder.bitcast(operands[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), generate
 
 
 @intrinsic
 def _bits_of_float(typing_context, number):
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(types.int32))
+    def generate(context, builder, signature, operands):
+        return builder.bitcast(operands[0], context.get_value_type(types.int32))
 
     return types.int32(types.float32), generate
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
+from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,12 @@ class CoRNN(Cell):
     """
 
     name: ClassVar[str] = "cornn"
-    states: ClassVar[int] = 2
+    n_states: ClassVar[int] = 2
     # W_y y with the drive, and W_z z.
-    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0), Argument(source=1, drive=None, joins=0))
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (
+        PreActivation(source=0, drive=0),
+        PreActivation(source=1, drive=None, joins=0),
+    )
 
     dt: float = 0.042
     """Time step."""
@@ -38,38 +41,40 @@ class CoRNN(Cell):
         size = self.hidden_size
         return {"input_weight": (size, self.input_size), "recurrent_weight": (size, 2 * size)}
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return prepared["recurrent_weight"].chunk(2, dim=-1)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
         of_z = (self.dt, -self.dt * self.gamma, 1 - self.dt * self.epsilon)
         return (
-            Update(target=1, arguments=(0,), blocks=(1, 0), value=_next_z, slopes=_next_z_slopes, constants=of_z),
-            Update(target=0, arguments=(), blocks=(0, 1), value=_next_y, slopes=_next_y_slopes, constants=(self.dt,)),
+            Update(target=1, pre_activations=(0,), blocks=(1, 0), value=_next_z, slopes=_next_z_slopes, constants=of_z),
+            Update(
+                target=0, pre_activations=(), blocks=(0, 1), value=_next_y, slopes=_next_y_slopes, constants=(self.dt,)
+            ),
         )
 
 
-def _next_z(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    (a,) = arguments
+def _next_z(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = pre_activations
     z, y = blocks
     dt, by_y, by_z = constants
     return by_z * z + by_y * y + dt * tanh(a)
 
 
-def _next_z_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    (a,) = arguments
+def _next_z_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = pre_activations
     dt, by_y, by_z = constants
     return (dt * tanh_slope(a),), (by_z, by_y)
 
 
-def _next_y(arguments: Units, blocks: Units, constants: Units) -> Unit:
+def _next_y(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
     y, z = blocks
     (dt,) = constants
     return y + dt * z
 
 
-def _next_y_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_y_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
     (dt,) = constants
     return (), (1.0, dt)

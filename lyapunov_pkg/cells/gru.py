@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from lyapunov_pkg.cells.base import (
-    Argument,
     Cell,
     Params,
+    PreActivation,
     Unit,
     Units,
     Update,
@@ -34,22 +34,22 @@ class GRU(Cell):
     """
 
     name: ClassVar[str] = "gru"
-    gates: ClassVar[int] = 3
-    # r, z, and the two terms of n's argument apart, since r multiplies the recurrent one alone.
-    arguments: ClassVar[tuple[Argument, ...]] = (
-        Argument(source=0, drive=0),
-        Argument(source=0, drive=1),
-        Argument(source=0, drive=None),
-        Argument(source=None, drive=2),
+    n_gates: ClassVar[int] = 3
+    # r, z, and the two terms of n's pre-activation apart, since r multiplies the recurrent one alone.
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (
+        PreActivation(source=0, drive=0),
+        PreActivation(source=0, drive=1),
+        PreActivation(source=0, drive=None),
+        PreActivation(source=None, drive=2),
     )
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return (*prepared["recurrent_weight"].chunk(3, dim=-2), None)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
-        return (Update(0, arguments=(0, 1, 2, 3), blocks=(0,), value=_next_h, slopes=_next_h_slopes),)
+        return (Update(0, pre_activations=(0, 1, 2, 3), blocks=(0,), value=_next_h, slopes=_next_h_slopes),)
 
     def recurrent_biases(self, prepared: Params) -> dict[int, Tensor]:
         """See `Cell.recurrent_biases`."""
@@ -58,15 +58,15 @@ class GRU(Cell):
         return dict(enumerate(prepared["recurrent_bias"].chunk(3, dim=-1)))
 
 
-def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    y_r, y_z, h_n, x_n = arguments
+def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    y_r, y_z, h_n, x_n = pre_activations
     (h,) = blocks
     n = tanh(x_n + sigmoid(y_r) * h_n)
     return n + sigmoid(y_z) * (h - n)
 
 
-def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    y_r, y_z, h_n, x_n = arguments
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    y_r, y_z, h_n, x_n = pre_activations
     (h,) = blocks
     r = sigmoid(y_r)
     y_n = x_n + r * h_n

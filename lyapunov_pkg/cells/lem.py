@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from lyapunov_pkg.cells.base import (
-    Argument,
     Cell,
     Params,
+    PreActivation,
     Unit,
     Units,
     Update,
@@ -35,13 +35,13 @@ class LEM(Cell):
     """
 
     name: ClassVar[str] = "lem"
-    gates: ClassVar[int] = 4
-    states: ClassVar[int] = 2
-    arguments: ClassVar[tuple[Argument, ...]] = (
-        Argument(source=0, drive=0),
-        Argument(source=0, drive=1),
-        Argument(source=0, drive=2),
-        Argument(source=1, drive=3, after=True),
+    n_gates: ClassVar[int] = 4
+    n_states: ClassVar[int] = 2
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (
+        PreActivation(source=0, drive=0),
+        PreActivation(source=0, drive=1),
+        PreActivation(source=0, drive=2),
+        PreActivation(source=1, drive=3, after=True),
     )
 
     dt: float = 1.0
@@ -52,29 +52,33 @@ class LEM(Cell):
         on_y, on_z = params["recurrent_weight"].split([3 * self.hidden_size, self.hidden_size], dim=-2)
         return {"recurrent_weight": on_y, "memory_weight": on_z}
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return (*prepared["recurrent_weight"].chunk(3, dim=-2), prepared["memory_weight"])
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
         constants = (self.dt, 1 - self.dt)
         return (
-            Update(target=1, arguments=(0, 2), blocks=(1,), value=_relax, slopes=_relax_slopes, constants=constants),
-            Update(target=0, arguments=(1, 3), blocks=(0,), value=_relax, slopes=_relax_slopes, constants=constants),
+            Update(
+                target=1, pre_activations=(0, 2), blocks=(1,), value=_relax, slopes=_relax_slopes, constants=constants
+            ),
+            Update(
+                target=0, pre_activations=(1, 3), blocks=(0,), value=_relax, slopes=_relax_slopes, constants=constants
+            ),
         )
 
 
-def _relax(arguments: Units, blocks: Units, constants: Units) -> Unit:
+def _relax(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
     """Return (1 - Δ) value + Δ tanh(a), Δ = dt sigmoid(a_step)."""
-    a_step, a = arguments
+    a_step, a = pre_activations
     (value,) = blocks
     dt, _ = constants
     return value + dt * sigmoid(a_step) * (tanh(a) - value)
 
 
-def _relax_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    a_step, a = arguments
+def _relax_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    a_step, a = pre_activations
     (value,) = blocks
     dt, rest = constants
     by_step = dt * sigmoid_slope(a_step) * (tanh(a) - value)

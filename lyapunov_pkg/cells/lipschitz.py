@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
+from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,11 @@ class LipschitzRNN(Cell):
     """
 
     name: ClassVar[str] = "lipschitz"
-    # The linear term, and the argument of tanh.
-    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=None), Argument(source=0, drive=0))
+    # The linear term, and the pre-activation of tanh.
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (
+        PreActivation(source=0, drive=None),
+        PreActivation(source=0, drive=0),
+    )
 
     dt: float = 0.03
     """Time step."""
@@ -50,24 +53,26 @@ class LipschitzRNN(Cell):
         a = symmetric_skew(m_a, self.beta_A, self.gamma_A)
         return {"recurrent_weight": torch.cat([self.alpha * a, symmetric_skew(m_w, self.beta_W, self.gamma_W)], dim=-2)}
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return prepared["recurrent_weight"].chunk(2, dim=-2)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
-        return (Update(0, arguments=(0, 1), blocks=(0,), value=_next_h, slopes=_next_h_slopes, constants=(self.dt,)),)
+        return (
+            Update(0, pre_activations=(0, 1), blocks=(0,), value=_next_h, slopes=_next_h_slopes, constants=(self.dt,)),
+        )
 
 
-def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    linear, a = arguments
+def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    linear, a = pre_activations
     (h,) = blocks
     (dt,) = constants
     return h + dt * (linear + tanh(a))
 
 
-def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    _, a = arguments
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    _, a = pre_activations
     (dt,) = constants
     return (dt, dt * tanh_slope(a)), (1.0,)
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from lyapunov_pkg.cells.base import (
-    Argument,
     Cell,
     Params,
+    PreActivation,
     Unit,
     Units,
     Update,
@@ -34,41 +34,43 @@ class LSTM(Cell):
     """
 
     name: ClassVar[str] = "lstm"
-    gates: ClassVar[int] = 4
-    states: ClassVar[int] = 2
-    arguments: ClassVar[tuple[Argument, ...]] = tuple(Argument(source=0, drive=gate) for gate in range(4))
+    n_gates: ClassVar[int] = 4
+    n_states: ClassVar[int] = 2
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = tuple(
+        PreActivation(source=0, drive=gate) for gate in range(4)
+    )
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return prepared["recurrent_weight"].chunk(4, dim=-2)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
         return (
-            Update(target=1, arguments=(0, 1, 2), blocks=(1,), value=_next_c, slopes=_next_c_slopes),
-            Update(target=0, arguments=(3,), blocks=(1,), value=_next_h, slopes=_next_h_slopes),
+            Update(target=1, pre_activations=(0, 1, 2), blocks=(1,), value=_next_c, slopes=_next_c_slopes),
+            Update(target=0, pre_activations=(3,), blocks=(1,), value=_next_h, slopes=_next_h_slopes),
         )
 
 
-def _next_c(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    y_i, y_f, y_c = arguments
+def _next_c(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    y_i, y_f, y_c = pre_activations
     (c,) = blocks
     return sigmoid(y_f) * c + sigmoid(y_i) * tanh(y_c)
 
 
-def _next_c_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    y_i, y_f, y_c = arguments
+def _next_c_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    y_i, y_f, y_c = pre_activations
     (c,) = blocks
     return (sigmoid_slope(y_i) * tanh(y_c), sigmoid_slope(y_f) * c, sigmoid(y_i) * tanh_slope(y_c)), (sigmoid(y_f),)
 
 
-def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    (y_o,) = arguments
+def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    (y_o,) = pre_activations
     (c,) = blocks
     return sigmoid(y_o) * tanh(c)
 
 
-def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    (y_o,) = arguments
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (y_o,) = pre_activations
     (c,) = blocks
     return (sigmoid_slope(y_o) * tanh(c),), (sigmoid(y_o) * tanh_slope(c),)

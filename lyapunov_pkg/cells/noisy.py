@@ -22,7 +22,7 @@ class NoisyRNN(LipschitzRNN):
     """
 
     name: ClassVar[str] = "noisy"
-    noise_shape: ClassVar[int] = 2
+    n_noise: ClassVar[int] = 2
 
     dt: float = 0.01
     multiplicative_noise: float = 0.02
@@ -39,15 +39,15 @@ class NoisyRNN(LipschitzRNN):
         return (Update(0, (0, 1), (0,), _next_h, _next_h_slopes, constants, draws=(0, 1)),)
 
 
-def _next_h(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    linear, a = arguments
+def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    linear, a = pre_activations
     h, eta, xi = blocks
     mean, deviation, additive = constants
     return h + (mean + deviation * eta) * (linear + tanh(a)) + additive * xi
 
 
-def _next_h_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    _, a = arguments
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    _, a = pre_activations
     _, eta, _ = blocks
     mean, deviation, _ = constants
     step = mean + deviation * eta

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, tanh, tanh_slope
+from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class RankOneRNN(Cell):
     """
 
     name: ClassVar[str] = "rank_one"
-    states: ClassVar[int] = 2
-    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=1, drive=0, after=True),)
+    n_states: ClassVar[int] = 2
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=1, drive=0, after=True),)
 
     dt: float = 0.1
     """Time step, in time constants of a unit."""
@@ -44,7 +44,7 @@ class RankOneRNN(Cell):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} of rank_one is {getattr(self, name)!r}; expected above 0, at most 1")
 
-    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
+    def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
         """Draw M and w_f as the dissertation does (catalogue of chapter 3, target learning).
 
         A share `density` of M's entries, at random places, is normal with standard deviation g / sqrt(density H); the
@@ -73,16 +73,16 @@ class RankOneRNN(Cell):
         feedback = torch.empty(size, self.input_size).uniform_(-1, 1, generator=generator)
         return {"input_weight": feedback, "recurrent_weight": recurrent.view(size, size)}
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return (prepared["recurrent_weight"],)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
         constants = (self.dt, 1 - self.dt)
         return (
-            Update(target=1, arguments=(), blocks=(0,), value=_rate, slopes=_rate_slopes),
-            Update(target=0, arguments=(0,), blocks=(0,), value=_leak, slopes=_leak_slopes, constants=constants),
+            Update(target=1, pre_activations=(), blocks=(0,), value=_rate, slopes=_rate_slopes),
+            Update(target=0, pre_activations=(0,), blocks=(0,), value=_leak, slopes=_leak_slopes, constants=constants),
         )
 
 
@@ -105,23 +105,23 @@ def closed_loop(params: Params, readout: Tensor) -> Params:
     }
 
 
-def _rate(arguments: Units, blocks: Units, constants: Units) -> Unit:
+def _rate(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
     (x,) = blocks
     return tanh(x)
 
 
-def _rate_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _rate_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
     (x,) = blocks
     return (), (tanh_slope(x),)
 
 
-def _leak(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    (a,) = arguments
+def _leak(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = pre_activations
     (x,) = blocks
     dt, rest = constants
     return rest * x + dt * a
 
 
-def _leak_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _leak_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
     dt, rest = constants
     return (dt,), (rest,)

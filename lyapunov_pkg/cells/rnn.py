@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.cells.base import Argument, Cell, Params, Unit, Units, Update, relu, relu_slope, tanh, tanh_slope
+from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, relu, relu_slope, tanh, tanh_slope
 
 NONLINEARITIES = ("tanh", "relu")
 INITIALISATIONS = ("uniform", "xavier_normal", "orthogonal")
@@ -30,7 +30,7 @@ class RNN(Cell):
     """
 
     name: ClassVar[str] = "rnn"
-    arguments: ClassVar[tuple[Argument, ...]] = (Argument(source=0, drive=0),)
+    pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=0, drive=0),)
 
     nonlinearity: str = "tanh"
     initialisation: str = "uniform"
@@ -42,9 +42,9 @@ class RNN(Cell):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} of rnn is {getattr(self, name)!r}; expected one of {allowed}")
 
-    def init_params(self, init_param: float, generator: torch.Generator) -> Params:
-        """Draw the weights as `initialisation` says; see `Cell.init_params`."""
-        params = super().init_params(init_param, generator)
+    def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
+        """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        params = super().draw_params(init_param, generator)
         if self.initialisation == "uniform":
             return params
         for name, weight in params.items():
@@ -54,32 +54,32 @@ class RNN(Cell):
                 weight.normal_(std=init_param * math.sqrt(2 / sum(weight.shape)), generator=generator)
         return params
 
-    def argument_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
-        """See `Cell.argument_weights`."""
+    def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:
+        """See `Cell.pre_activation_weights`."""
         return (prepared["recurrent_weight"],)
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`."""
         if self.nonlinearity == "tanh":
-            return (Update(target=0, arguments=(0,), blocks=(), value=_tanh, slopes=_tanh_slopes),)
-        return (Update(target=0, arguments=(0,), blocks=(), value=_relu, slopes=_relu_slopes),)
+            return (Update(target=0, pre_activations=(0,), blocks=(), value=_tanh, slopes=_tanh_slopes),)
+        return (Update(target=0, pre_activations=(0,), blocks=(), value=_relu, slopes=_relu_slopes),)
 
 
-def _tanh(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    (a,) = arguments
+def _tanh(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = pre_activations
     return tanh(a)
 
 
-def _tanh_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    (a,) = arguments
+def _tanh_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = pre_activations
     return (tanh_slope(a),), ()
 
 
-def _relu(arguments: Units, blocks: Units, constants: Units) -> Unit:
-    (a,) = arguments
+def _relu(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+    (a,) = pre_activations
     return relu(a)
 
 
-def _relu_slopes(arguments: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
-    (a,) = arguments
+def _relu_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+    (a,) = pre_activations
     return (relu_slope(a),), ()

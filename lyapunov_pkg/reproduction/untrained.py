@@ -38,7 +38,7 @@ def layered_jacobian(
     inputs = torch.randn(n_steps, 1, hidden_size, generator=generator)
     for x in inputs[:-1]:
         state = network.step(state, x)
-    jacobian = network.jacobian(state, inputs[-1], reduced=True)[0, 0]
+    jacobian = network.jacobian(state, inputs[-1], jacobian="reduced")[0, 0]
     layer = np.repeat(np.arange(1, n_layers + 1), hidden_size)
     dataset = xr.Dataset(
         {"jacobian": (("unit", "previous_unit"), jacobian)},

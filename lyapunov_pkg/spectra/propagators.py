@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -118,7 +118,9 @@ class KernelCarrier(Carrier):
         from lyapunov_pkg.linalg.tangent_flow import TangentFlow
 
         self.network, self.state = network, state
-        blocks, n_blocks, n_slots = jacobian_blocks(network, reduced=tangents.shape[-2] < network.state_size)
+        blocks, n_blocks, n_slots = jacobian_blocks(
+            network, "reduced" if tangents.shape[-2] < network.state_size else "full"
+        )
         self.flow = TangentFlow(blocks, n_blocks, tangents)
         self.steps_at_once = max(1, SLOPES_AT_ONCE // (n_slots * state[..., 0].numel() * network.cells[0].hidden_size))
 
@@ -156,10 +158,10 @@ Terms = dict[tuple[int, bool], list[tuple[tuple[int, ...], Tensor | None]]]
 """Terms of `Block`s with one target, by source and whether that is taken after the step."""
 
 
-def jacobian_blocks(network: Network, reduced: bool) -> tuple[list[Block], int, int]:
+def jacobian_blocks(network: Network, jacobian: Literal["full", "reduced"]) -> tuple[list[Block], int, int]:
     """Return what the Jacobian of a network is made of (dissertation, eq. 2.6), in the order of its computation.
 
-    The blocks of rows are those of the layers in order, of each its state or, where `reduced`, its hidden units. What a
+    The blocks of rows are those of the layers in order, of each its state or, where "reduced", its hidden units. What a
     cell needs on the way beyond them (LEM's z) comes behind all of them.
 
     Returns:
@@ -168,7 +170,7 @@ def jacobian_blocks(network: Network, reduced: bool) -> tuple[list[Block], int, 
     """
     from lyapunov_pkg.linalg.tangent_flow import Block
 
-    kept = [1 if reduced else cell.states for cell in network.cells]
+    kept = [1 if jacobian == "reduced" else cell.n_states for cell in network.cells]
     blocks: list[Block] = []
     first, next_auxiliary, below, n_slots = 0, sum(kept), None, 0
     for layer, cell in enumerate(network.cells):
@@ -196,20 +198,20 @@ def _layer_terms(
         below: where the hidden units stand that are its input; None: the input is fixed.
         n_slots: slots of the layers before.
     """
-    weights = cell.argument_weights(cell.prepare(params))
-    input_weights = params["input_weight"].chunk(cell.gates, dim=-2)
+    weights = cell.pre_activation_weights(cell.prepare(params))
+    input_weights = params["input_weight"].chunk(cell.n_gates, dim=-2)
     moved: dict[int, Terms] = {}
     for update in cell.updates():
         terms: Terms = {}
-        for g in update.arguments:
-            for h, argument in enumerate(cell.arguments):
-                if h != g and argument.joins != g:
+        for g in update.pre_activations:
+            for h, pre_activation in enumerate(cell.pre_activations):
+                if h != g and pre_activation.joins != g:
                     continue
-                if argument.source is not None and (argument.after or argument.source < n_kept):
-                    source = places[argument.source], argument.after
+                if pre_activation.source is not None and (pre_activation.after or pre_activation.source < n_kept):
+                    source = places[pre_activation.source], pre_activation.after
                     terms.setdefault(source, []).append(((n_slots,), weights[h]))
-                if argument.drive is not None and below is not None:
-                    terms.setdefault((below, True), []).append(((n_slots,), input_weights[argument.drive]))
+                if pre_activation.drive is not None and below is not None:
+                    terms.setdefault((below, True), []).append(((n_slots,), input_weights[pre_activation.drive]))
             n_slots += 1
         for j in update.blocks:
             if j in moved and j in places:

@@ -34,7 +34,7 @@ def test_slopes_keep_relative_accuracy_in_float32(a):
 @pytest.mark.parametrize("architecture", [name for name in CELLS if name != "rank_one"])
 def test_weights_are_uniform_on_minus_p_to_p_without_biases(architecture):
     cell = make_cell(architecture, 30, 40)
-    params = cell.init_params(0.7, torch.Generator().manual_seed(3))
+    params = cell.draw_params(0.7, torch.Generator().manual_seed(3))
     assert {name: tuple(value.shape) for name, value in params.items()} == cell.parameter_shapes()
     for value in params.values():
         assert value.dtype == torch.float32
@@ -44,7 +44,7 @@ def test_weights_are_uniform_on_minus_p_to_p_without_biases(architecture):
 
 def test_normal_weights_of_asrnn_are_those_of_the_text():
     cell = make_cell("asrnn", 30, 100, initialisation="normal")
-    params = cell.init_params(4.0, torch.Generator().manual_seed(3))
+    params = cell.draw_params(4.0, torch.Generator().manual_seed(3))
     assert params["input_weight"].std().item() == pytest.approx(1, rel=0.05)
     assert params["recurrent_weight"].std().item() == pytest.approx(4 / math.sqrt(100), rel=0.05)
     assert params["recurrent_weight"].abs().max() > 3 * 4 / math.sqrt(100)  # as no uniform weight is
@@ -56,16 +56,16 @@ def test_normal_weights_of_asrnn_are_those_of_the_text():
 def test_initialisation_depends_on_the_generator_alone(architecture):
     cell = make_cell(architecture, 3, HIDDEN_SIZE)
     torch.manual_seed(1)
-    first = cell.init_params(1.0, torch.Generator().manual_seed(5))
+    first = cell.draw_params(1.0, torch.Generator().manual_seed(5))
     torch.manual_seed(2)
-    second = cell.init_params(1.0, torch.Generator().manual_seed(5))
+    second = cell.draw_params(1.0, torch.Generator().manual_seed(5))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_rnn_can_start_from_xavier_normal_and_orthogonal_weights():
     size = 300
     draws = {
-        name: make_cell("rnn", 100, size, initialisation=name).init_params(0.9, torch.Generator().manual_seed(5))
+        name: make_cell("rnn", 100, size, initialisation=name).draw_params(0.9, torch.Generator().manual_seed(5))
         for name in ("xavier_normal", "orthogonal")
     }
     for weights in draws.values():
@@ -108,7 +108,7 @@ def test_lem_state_is_y_then_z_and_the_last_block_acts_on_the_new_z():
 
 def test_rank_one_weights_are_sparse_normal_and_feedback_uniform():
     cell = make_cell("rank_one", 1, 200, density=0.05)
-    params = cell.init_params(1.5, torch.Generator().manual_seed(3))
+    params = cell.draw_params(1.5, torch.Generator().manual_seed(3))
     connections = params["recurrent_weight"][params["recurrent_weight"] != 0]
     assert len(connections) == 0.05 * 200**2
     assert connections.std().item() == pytest.approx(1.5 / math.sqrt(0.05 * 200), rel=0.05)
@@ -132,7 +132,7 @@ def test_rank_one_forgets_the_rate_of_before_and_leaks():
 def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_that_map():
     """Jacobian of the dissertation: (1 - dt) I + dt (M + w_f w_o) diag(sech² x), by automatic differentiation."""
     cell = make_cell("rank_one", 1, 12, density=0.5)
-    params = {name: value.double() for name, value in cell.init_params(1.5, torch.Generator().manual_seed(0)).items()}
+    params = {name: value.double() for name, value in cell.draw_params(1.5, torch.Generator().manual_seed(0)).items()}
     readout, state = torch.randn(12, dtype=torch.float64), state_of(cell)[:1]
     closed = closed_loop(params, readout)
 
@@ -145,26 +145,26 @@ def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_t
     written = 0.9 * torch.eye(12) + 0.1 * connections / torch.cosh(x).square()
     nothing = torch.zeros(1, 1).double()
     torch.testing.assert_close(cell.step(closed, state, nothing)[0, :12], step(x))
-    torch.testing.assert_close(cell.jacobian(closed, state, nothing, reduced=True)[0], by_autograd)
+    torch.testing.assert_close(cell.jacobian(closed, state, nothing, jacobian="reduced")[0], by_autograd)
     torch.testing.assert_close(by_autograd, written)
 
 
 @pytest.mark.parametrize("g", [0.0, -1.0, math.inf, math.nan])
 def test_rank_one_refuses_a_gain_out_of_range(g):
     with pytest.raises(ValueError, match=r"the gain g, is .*; expected a finite number above 0"):
-        make_cell("rank_one", 1, 20).init_params(g, torch.Generator())
+        make_cell("rank_one", 1, 20).draw_params(g, torch.Generator())
 
 
 def test_rank_one_refuses_a_density_that_leaves_no_connection():
     with pytest.raises(ValueError, match=r"density 0\.1 of 2 x 2 connections is none"):
-        make_cell("rank_one", 1, 2).init_params(1.5, torch.Generator())
+        make_cell("rank_one", 1, 2).draw_params(1.5, torch.Generator())
     with pytest.raises(ValueError, match="density of rank_one is 0; expected above 0, at most 1"):
         make_cell("rank_one", 1, 20, density=0)
 
 
 def test_asrnn_jacobian_without_diffusion_is_the_identity_plus_a_skew_matrix_at_rest():
     cell = make_cell("asrnn", 1, HIDDEN_SIZE, eps=0.1, gamma=0.0)
-    params = {name: value.double() for name, value in cell.init_params(1.0, torch.Generator().manual_seed(0)).items()}
+    params = {name: value.double() for name, value in cell.draw_params(1.0, torch.Generator().manual_seed(0)).items()}
     jacobian = cell.jacobian(params, torch.zeros(1, HIDDEN_SIZE).double(), torch.zeros(1, 1).double())[0]
     skew = (jacobian - torch.eye(HIDDEN_SIZE)) / 0.1
     torch.testing.assert_close(skew, -skew.mT)
@@ -190,7 +190,7 @@ def test_relu_slope_at_zero_is_one():
 
 def noisy_step(noise, **hyperparameters):
     cell = make_cell("noisy", 2, HIDDEN_SIZE, **hyperparameters)
-    params = {name: value.double() for name, value in cell.init_params(1.0, torch.Generator().manual_seed(0)).items()}
+    params = {name: value.double() for name, value in cell.draw_params(1.0, torch.Generator().manual_seed(0)).items()}
     state, x = state_of(cell), torch.ones(3, 2, dtype=torch.float64)
     return state, cell.step(params, state, x), cell.advance(cell.prepare(params), state, cell.drive(params, x), noise)
 
@@ -243,4 +243,4 @@ def test_hyperparameters_out_of_range_are_refused():
 @pytest.mark.parametrize("init_param", [-0.1, float("inf")])
 def test_init_param_out_of_range_is_refused(init_param):
     with pytest.raises(ValueError, match="init_param is"):
-        make_cell("rnn", 3, 4).init_params(init_param, torch.Generator())
+        make_cell("rnn", 3, 4).draw_params(init_param, torch.Generator())

@@ -34,9 +34,9 @@ def draw(cell: Cell, lead: tuple[int, ...], biases: bool, seed: int = 0) -> tupl
 
     params = {name: normal(*shape) for name, shape in cell.parameter_shapes().items()}
     if biases:
-        params["bias"] = normal(cell.gates * cell.hidden_size)
+        params["bias"] = normal(cell.n_gates * cell.hidden_size)
         if cell.name == "gru":
-            params["recurrent_bias"] = normal(cell.gates * cell.hidden_size)
+            params["recurrent_bias"] = normal(cell.n_gates * cell.hidden_size)
     return params, normal(N_SEQUENCES, cell.state_size), normal(N_SEQUENCES, cell.input_size)
 
 
@@ -77,7 +77,7 @@ def test_jacobian_is_the_derivative_of_step(cell, lead, biases):
 def test_reduced_jacobian_is_its_leading_block(cell, lead):
     params, state, x = draw(cell, lead, biases=True)
     by_state, _ = differentiate(cell, params, state, x)
-    reduced = cell.jacobian(params, state, x, reduced=True)
+    reduced = cell.jacobian(params, state, x, jacobian="reduced")
     torch.testing.assert_close(reduced, by_state[..., :HIDDEN_SIZE, :HIDDEN_SIZE], rtol=1e-10, atol=1e-10)
 
 
@@ -119,7 +119,7 @@ def test_leading_axes_change_nothing(cell):
 def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(architecture):
     cell = make_cell(architecture, 1, 3)
     sizes = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in cell.parameter_shapes().items()}
-    # No recurrence: the derivative by the input is nothing but slopes, of arguments of about 12.
+    # No recurrence: the derivative by the input is nothing but slopes, of pre-activations of about 12.
     params = sizes | {"input_weight": 12 + torch.rand(sizes["input_weight"].shape, dtype=torch.float64)}
     params = {name: value.float().double() for name, value in params.items()}
     state, x = torch.zeros(1, cell.state_size, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
@@ -137,35 +137,35 @@ def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(archite
 
 def with_noise(cell: Cell, lead: tuple[int, ...]) -> Tensor | None:
     """Draws of one step of training; None for cells without noise."""
-    if cell.noise_shape == 0:
+    if cell.n_noise == 0:
         return None
-    return torch.randn(*lead, N_SEQUENCES, cell.noise_shape, HIDDEN_SIZE, dtype=torch.float64)
+    return torch.randn(*lead, N_SEQUENCES, cell.n_noise, HIDDEN_SIZE, dtype=torch.float64)
 
 
 def pull_back(cell, prepared, linearization, cotangents) -> tuple[Tensor, dict[int, Tensor]]:
-    """The transposed derivative of a step applied to a covector: gradients by the state and by each argument."""
-    weights = cell.argument_weights(prepared)
+    """The transposed derivative of a step applied to a covector: gradients by the state and by each pre-activation."""
+    weights = cell.pre_activation_weights(prepared)
     after = list(cotangents.split(HIDDEN_SIZE, dim=-1))
     before = [torch.zeros_like(block) for block in after]
-    by_argument = [0.0] * len(cell.arguments)
-    for target in range(cell.states):
+    by_pre_activation = [0.0] * len(cell.pre_activations)
+    for target in range(cell.n_states):
         for (i, g), slope in linearization.slopes.items():
-            by_argument[g] = by_argument[g] + slope * after[target] if i == target else by_argument[g]
+            by_pre_activation[g] = by_pre_activation[g] + slope * after[target] if i == target else by_pre_activation[g]
         for (i, j), coefficient in linearization.direct.items():
             before[j] = before[j] + coefficient * after[target] if i == target else before[j]
-        for source in range(target + 1, cell.states):
+        for source in range(target + 1, cell.n_states):
             for g in cell.acting_on(source, after=True):
-                after[source] = after[source] + by_argument[g] @ weights[g]
-    for source in range(cell.states):
+                after[source] = after[source] + by_pre_activation[g] @ weights[g]
+    for source in range(cell.n_states):
         for g in cell.acting_on(source, after=False):
-            before[source] = before[source] + by_argument[g] @ weights[g]
-    return torch.cat(before, dim=-1), by_argument
+            before[source] = before[source] + by_pre_activation[g] @ weights[g]
+    return torch.cat(before, dim=-1), by_pre_activation
 
 
 @pytest.mark.parametrize("lead", [(), (2,)])
 @pytest.mark.parametrize("noisy", [False, True])
 def test_linearization_transposed_is_reverse_mode(cell, lead, noisy):
-    """Gradients by the state, by each argument through its weight and drive, with the noise of training and without."""
+    """Gradients by the state, and by each pre-activation through its weight and drive, with noise and without."""
     params, state, x = draw(cell, lead, biases=True)
     prepared = {name: value.requires_grad_() for name, value in cell.prepare(params).items()}
     state.requires_grad_()
@@ -178,21 +178,21 @@ def test_linearization_transposed_is_reverse_mode(cell, lead, noisy):
         cell.advance(prepared, state, drive, noise), [state, drive, *(prepared[name] for name in names)], cotangents
     )
     next_state, linearization = cell.linearize(prepared, state, drive, noise)
-    by_state, by_argument = pull_back(cell, prepared, linearization, cotangents)
+    by_state, by_pre_activation = pull_back(cell, prepared, linearization, cotangents)
 
     torch.testing.assert_close(next_state, cell.advance(prepared, state, drive, noise), rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(by_state, expected[0], rtol=1e-10, atol=1e-10)
     by_drive = [
-        sum(by_argument[g] for g, argument in enumerate(cell.arguments) if argument.drive == block)
-        for block in range(cell.gates)
+        sum(by_pre_activation[g] for g, a in enumerate(cell.pre_activations) if a.drive == block)
+        for block in range(cell.n_gates)
     ]
     torch.testing.assert_close(torch.cat(by_drive, dim=-1), expected[1], rtol=1e-10, atol=1e-10)
-    weights = cell.argument_weights(prepared)
+    weights = cell.pre_activation_weights(prepared)
     surrogate = 0
-    for g, argument in enumerate(cell.arguments):
-        if argument.source is not None:
-            acted_on = (next_state if argument.after else state).split(HIDDEN_SIZE, dim=-1)[argument.source]
-            surrogate = surrogate + (by_argument[g].detach() * (acted_on.detach() @ weights[g].mT)).sum()
+    for g, pre_activation in enumerate(cell.pre_activations):
+        if pre_activation.source is not None:
+            acted_on = (next_state if pre_activation.after else state).split(HIDDEN_SIZE, dim=-1)[pre_activation.source]
+            surrogate = surrogate + (by_pre_activation[g].detach() * (acted_on.detach() @ weights[g].mT)).sum()
     by_weights = torch.autograd.grad(surrogate, [prepared[name] for name in names])
     for actual, exact in zip(by_weights, expected[2:], strict=True):
         torch.testing.assert_close(actual, exact, rtol=1e-10, atol=1e-10)

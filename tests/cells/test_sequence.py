@@ -28,13 +28,13 @@ def draw(cell: Cell, biases: bool, dtype: torch.dtype = torch.float64) -> tuple[
     """Random parameters, inputs (V, T, B, F) and noise, all to be differentiated but the noise."""
     shapes = dict(cell.parameter_shapes())
     if biases:
-        shapes["bias"] = (cell.gates * HIDDEN_SIZE,)
+        shapes["bias"] = (cell.n_gates * HIDDEN_SIZE,)
     if biases and cell.name == "gru":
         shapes["recurrent_bias"] = (3 * HIDDEN_SIZE,)
     params = {name: torch.randn(N_VARIANTS, *shape, dtype=dtype, requires_grad=True) for name, shape in shapes.items()}
     inputs = torch.randn(N_VARIANTS, N_STEPS, N_SEQUENCES, INPUT_SIZE, dtype=dtype, requires_grad=True)
-    noise = torch.randn(N_VARIANTS, N_SEQUENCES, N_STEPS, cell.noise_shape, HIDDEN_SIZE, dtype=dtype)
-    return params, inputs, noise if cell.noise_shape else None
+    noise = torch.randn(N_VARIANTS, N_SEQUENCES, N_STEPS, cell.n_noise, HIDDEN_SIZE, dtype=dtype)
+    return params, inputs, noise if cell.n_noise else None
 
 
 def step_by_step(cell: Cell, params: dict[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
@@ -64,7 +64,7 @@ def assert_same(actual: list[Tensor], expected: list[Tensor], tolerance: float =
 @pytest.mark.parametrize("last_only", [False, True])
 def test_values_and_gradients_are_those_of_autograd(cell, biases, last_only):
     params, inputs, draws = draw(cell, biases)
-    for noise in (None, draws) if cell.noise_shape else (None,):
+    for noise in (None, draws) if cell.n_noise else (None,):
         expected = step_by_step(cell, params, inputs, noise)
         expected = expected[:, -1] if last_only else expected
         hidden = run_sequence(cell, params, inputs, noise, last_only)

@@ -28,7 +28,7 @@ def point(architecture, **hyperparameters):
 @pytest.mark.parametrize("architecture", TEXT_VERSIONS)
 def test_text_is_not_the_derivative(architecture):
     cell, params, state, x = point(architecture)
-    derivative = cell.jacobian(params, state, x, reduced=True)
+    derivative = cell.jacobian(params, state, x, jacobian="reduced")
     assert (TEXT_VERSIONS[architecture](cell, params, state, x) - derivative).abs().max() > 1e-4
 
 
@@ -50,7 +50,7 @@ def test_gru_of_the_appendix_lacks_the_slope_of_the_candidate_in_one_term():
 
 def test_cornn_of_the_appendix_is_the_transpose_of_the_reduced_jacobian():
     cell, params, state, x = point("cornn")
-    derivative = cell.jacobian(params, state, x, reduced=True)
+    derivative = cell.jacobian(params, state, x, jacobian="reduced")
     torch.testing.assert_close(cornn_appendix(cell, params, state, x), derivative.mT)
 
 
@@ -78,5 +78,5 @@ def test_lem_of_the_appendix_lacks_the_nonlinearity_of_y():
     cell, params, state, x = point("lem")
     params["input_weight"][15:] *= 1e-6
     params["recurrent_weight"][15:] *= 1e-6
-    text, derivative = lem_appendix(cell, params, state, x), cell.jacobian(params, state, x, reduced=True)
+    text, derivative = lem_appendix(cell, params, state, x), cell.jacobian(params, state, x, jacobian="reduced")
     torch.testing.assert_close(text, derivative, rtol=1e-9, atol=1e-9)

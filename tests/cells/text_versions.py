@@ -77,7 +77,7 @@ TEXT_VERSIONS: dict[str, Callable[[Cell, Params, Tensor, Tensor], Tensor]] = {
 def random_cell(architecture: str, hidden_size: int = 32, init_param: float = 0.5) -> tuple[Cell, Params]:
     """A cell of 8 inputs and its weights, uniform on [-p, p], in float64."""
     cell = make_cell(architecture, 8, hidden_size)
-    params = cell.init_params(init_param, torch.Generator().manual_seed(0))
+    params = cell.draw_params(init_param, torch.Generator().manual_seed(0))
     return cell, {name: value.double() for name, value in params.items()}
 
 
@@ -96,7 +96,7 @@ def exponents(cell: Cell, params: Params, jacobian: Callable[..., Tensor], n_ste
 
 def main() -> None:
     def derivative(cell, params, state, x):
-        return cell.jacobian(params, state, x, reduced=True)
+        return cell.jacobian(params, state, x, jacobian="reduced")
 
     def full(cell, params, state, x):
         return cell.jacobian(params, state, x)

@@ -111,7 +111,7 @@ def test_flip_setting_redoes_the_flips_and_what_follows(repository: Path, plan: 
 
 
 def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) -> None:
-    replace(repository / "lyapunov_pkg/cells/gru.py", "gates: ClassVar[int] = 3", "gates: ClassVar[int] = 2 + 1")
+    replace(repository / "lyapunov_pkg/cells/gru.py", "n_gates: ClassVar[int] = 3", "n_gates: ClassVar[int] = 2 + 1")
     rules, files = plan(repository)
     assert {name for name in files if name.startswith("training")} == {"training/smnist/gru/0.zarr.zip"}
     assert {name for name in files if name.startswith("spectra")} == {"spectra/smnist/gru/0.zarr.zip"}

@@ -63,7 +63,7 @@ def recurrent_gradients(
             f"network has layers {found} and {network.output_size} outputs; expected one layer of rnn with a readout"
         )
     states, slopes = _linearize_along(network, inputs, initial_state)
-    (recurrent_weight,) = cell.argument_weights(cell.prepare(network.layer_params(0)))
+    (recurrent_weight,) = cell.pre_activation_weights(cell.prepare(network.layer_params(0)))
     recurrent_weight = recurrent_weight[:, None]  # the same for all sequences
     at_ends = _output_gradients(network, states[..., 1:, :], labels) @ network.params["readout.weight"][:, None]
 

@@ -65,7 +65,7 @@ def initialise_network(variants: Sequence[Variant], task: Task) -> Network:
         input_size=task.input_size,
         hidden_size=variants[0].hidden_size,
         output_size=task.output_size,
-        init_params=[variant.init_param for variant in variants],
+        init_param=[variant.init_param for variant in variants],
         generators=[variant.generator("initialisation") for variant in variants],
         n_layers=variants[0].n_layers,
         **variants[0].hyperparameters,

@@ -178,7 +178,7 @@ def initial_params(variant: Variant) -> tuple[Cell, Params]:
             f"hidden_size {cell.hidden_size} with density {cell.density} is {per_unit:.2g} connections a unit; "
             "expected at least 1"
         )
-    return cell, cell.init_params(variant.init_param, variant.generator("initialisation"))
+    return cell, cell.draw_params(variant.init_param, variant.generator("initialisation"))
 
 
 def initial_network(cell: Cell, params: Params, variant: Variant) -> tuple[RateNetwork, LeastSquares]:

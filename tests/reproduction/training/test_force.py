@@ -109,7 +109,7 @@ def test_what_is_stored(tmp_path):
     np.testing.assert_allclose(store["free_output"].values[1], run.output[150:], atol=1e-6)
     np.testing.assert_allclose(store["target"].values[1], target, atol=1e-7)
     np.testing.assert_array_equal(store["readout.weight"].values[1, 2, 0], network.readout)
-    drawn = make_cell("rank_one", 1, 40).init_params(1.2, variants[1].generator("initialisation"))
+    drawn = make_cell("rank_one", 1, 40).draw_params(1.2, variants[1].generator("initialisation"))
     np.testing.assert_array_equal(store["layer_0.recurrent_weight"].values[1], drawn["recurrent_weight"])
     assert store["start_state"].shape == (2, 3, 4, 40)
 
