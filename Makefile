@@ -4,13 +4,30 @@ ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
 
-.PHONY: run test report cache benchmarks clean lock
+LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectra tests/aelle tests/test_networks.py \
+    $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle networks.py labels.py progress.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-library check report cache benchmarks clean lock
+
+help:  ## these commands
+	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
 
 run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
-test: .venv/installed  ## the default test suite; ARGS="-m slow" runs the slow tests instead
+test: .venv/installed  ## all tests but the slow ones; ARGS="-m slow" runs the slow ones instead
 	$(BIN)/pytest $(ARGS)
+
+test-library: .venv/installed  ## the tests of the library alone, without the workflow
+	$(BIN)/pytest $(ARGS) $(LIBRARY_TESTS)
+
+check: .venv/installed  ## style and types, as CI checks them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --compact-diff Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
 
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)

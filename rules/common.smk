@@ -1,7 +1,6 @@
 # What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
 
 import functools
-import math
 import platform
 import re
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from lyapunov_pkg.reproduction.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
 from lyapunov_pkg.reproduction.figures.chapters import chapter_of
 from lyapunov_pkg.workflow.provenance import library_versions, stage_provenance
+from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
 from lyapunov_pkg.reproduction.training.design import study_groups
 
 take_away_nulls(config)
@@ -61,8 +61,7 @@ def cell_modules(study):
 
 def shard_indices(study, group, shard):
     """Indices of the variants in one shard."""
-    size, n_variants = STUDIES[study]["shard_size"], GROUPS[study][group].n_variants
-    return list(range(int(shard) * size, min((int(shard) + 1) * size, n_variants)))
+    return indices_of_shard(int(shard), STUDIES[study]["shard_size"], GROUPS[study][group].n_variants)
 
 
 def shards(stage, study):
@@ -71,7 +70,7 @@ def shards(stage, study):
     return [
         f"results/{stage}/{study}/{group.label}/{shard}.zarr.zip"
         for group in GROUPS[study].values()
-        for shard in range(math.ceil(group.n_variants / size))
+        for shard in range(number_of_shards(group.n_variants, size))
     ]
 
 

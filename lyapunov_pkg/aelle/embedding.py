@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from lyapunov_pkg.aelle.autoencoder import SpectrumAutoencoder
@@ -40,6 +38,9 @@ def fit_components(points: np.ndarray, loss: np.ndarray, n_components: int) -> E
     Raises:
         ValueError: more components asked for than there are points or dimensions.
     """
+    from scipy.stats import spearmanr  # of the extra `workflow`: the library imports without it
+    from sklearn.decomposition import PCA
+
     n, d = points.shape
     if not 1 <= n_components <= min(n, d):
         raise ValueError(f"n_components is {n_components} for {n} points of {d} dimensions; expected 1 to {min(n, d)}")

@@ -1,0 +1,41 @@
+"""Who may import whom: the one list that `test_imports.py` holds the code to."""
+
+from __future__ import annotations
+
+# The library, from the bottom up. A module may import from its own line and from the lines before it.
+LIBRARY = (
+    "version",
+    "labels",
+    "progress",
+    "devices",
+    "linalg",
+    "cells",
+    "networks",
+    "systems",
+    "spectra",
+    "aelle",
+)
+
+# Above the library: what else of the package each part may import.
+ABOVE = {
+    "__init__": LIBRARY,  # the public names
+    "workflow": ("version", "labels"),
+    "reproduction": (*LIBRARY, "__init__", "workflow"),
+}
+
+# Distributions beside the base dependencies of pyproject.toml.
+WORKFLOW_LIBRARIES = ("pydantic", "pyyaml", "zarr")
+REPRODUCTION_LIBRARIES = (
+    "jsonschema",
+    "matplotlib",
+    "pandas",
+    "pydantic",
+    "pyyaml",
+    "scipy",
+    "scikit-learn",
+    "tabulate",
+)
+# Inside a function of the library, for those who call that function; never at import.
+LIBRARY_LIBRARIES_IN_FUNCTIONS = ("scipy", "scikit-learn")
+
+NOBODY = ("snakemake",)
