@@ -1,4 +1,4 @@
-# The cache between runs, clones and users: where it is, and how an entry is taken and stored.
+# The cache between runs and clones: where it is, and how an entry is taken and stored.
 
 import os
 
@@ -6,15 +6,28 @@ import snakemake.workflow
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.local import OutputFileCache
 
-from lyapunov_pkg.workflow.cache import check_writable, in_use, prepare_cache, record_user, take_out_damaged_links, take_out_if_damaged
+from lyapunov_pkg.workflow.cache import (
+    check_writable,
+    delete_damaged_links,
+    in_use,
+    is_damaged,
+    is_writable,
+    keep,
+    open_to_everybody,
+    prepare_cache,
+    record_user,
+)
+from lyapunov_pkg.workflow.files import remove_partial_files
 from lyapunov_pkg.workflow.locks import lock_for_this_process
-from lyapunov_pkg.workflow.store import remove_partial_files
 
 try:
-    CACHE = prepare_cache(config["cache_directory"])
+    CACHE = prepare_cache(config["cache_directory"], config["cache_group"])
+    CACHE_IS_WRITABLE = is_writable(CACHE)
     if workflow.is_main_process:
         check_writable("results")
-        take_out_damaged_links(CACHE, "results")
+        delete_damaged_links(CACHE, "results")
+        for warning in filter(None, [open_to_everybody(CACHE)]):
+            logger.warning(warning)
 except OSError as error:
     raise WorkflowError(str(error)) from None
 
@@ -22,18 +35,21 @@ os.environ[LOCATION_ENVVAR] = str(CACHE / "results")  # Snakemake looks for it a
 
 
 class CheckedCache(OutputFileCache):
-    """Snakemake's cache, but an entry that is damaged is made anew, and none is pruned while it is taken or stored."""
+    """Snakemake's cache, but a damaged entry is recomputed, and none is pruned while it is taken or stored."""
 
     async def fetch(self, job):
         with in_use(CACHE):
-            for _, entry in await self.get_outputfiles_and_cachefiles(job):
-                take_out_if_damaged(entry)
+            if any([is_damaged(entry) for _, entry in await self.get_outputfiles_and_cachefiles(job)]):
+                self.raise_cache_miss_exception(job)
             await super().fetch(job)
 
     async def store(self, job):
+        if not CACHE_IS_WRITABLE:
+            return
         try:
             with in_use(CACHE):
-                await super().store(job)
+                for output, entry in await self.get_outputfiles_and_cachefiles(job):
+                    keep(output, entry)
         except OSError as error:
             raise WorkflowError(f"cannot keep the result of {job} in the cache {CACHE}: {error}") from None
 
@@ -49,4 +65,8 @@ onstart:
     except BlockingIOError as error:
         raise WorkflowError(str(error)) from None
     remove_partial_files("results")
-    record_user(CACHE, "results")
+    if CACHE_IS_WRITABLE:
+        try:
+            record_user(CACHE, "results")
+        except OSError as error:
+            raise WorkflowError(str(error)) from None

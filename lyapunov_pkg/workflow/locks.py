@@ -3,48 +3,105 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import platform
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from lyapunov_pkg.workflow.files import take_permissions_from_folder
 
 
 @contextlib.contextmanager
 def file_lock(path: str | Path, *, shared: bool = False, wait: bool = True) -> Iterator[int]:
     """Hold an advisory lock (flock) on the file `path`, which is made if it is missing; yields its descriptor.
 
+    A lock whose file was deleted or replaced while this process waited for it is not taken for the lock.
+
     Args:
-        path: the lock file; everyone may lock it, whoever made it.
+        path: the lock file, a regular file; links are not followed. Who may use its folder may use the lock.
         shared: many may hold the lock at once, unless somebody wants it alone.
         wait: wait until the lock is free, saying so on standard error.
 
     Raises:
         BlockingIOError: another process holds it, and `wait` is false.
+        FileNotFoundError: the folder is not there.
+        OSError: the lock file is no regular file, or cannot be made or opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        share(path)
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            print(f"waiting for another process, which holds {path}", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, kind)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def share(path: str | Path) -> None:
-    """Let every user write a file or folder, as Snakemake does for its cache; what is another user's stays as it is."""
     path = Path(path)
-    with contextlib.suppress(PermissionError):
-        path.chmod(0o777 if path.is_dir() else 0o666)
+    while True:
+        descriptor = _open(path)
+        try:
+            _acquire(descriptor, path, shared, wait)
+            if _is_at(descriptor, path):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, shared: bool, wait: bool) -> None:
+    """Lock an open file."""
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            raise
+        print(f"waiting for another process, which holds {path}", file=sys.stderr, flush=True)
+        fcntl.flock(descriptor, kind)
+
+
+def _open(path: Path) -> int:
+    """Open a lock file, made if it is missing; for reading alone where this process may not write it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        take_permissions_from_folder(path)
+        return descriptor
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.EACCES, errno.EROFS):
+            raise
+    for access in (os.O_RDWR, os.O_RDONLY):
+        try:
+            descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(error.errno, "a link is not followed; expected a lock file", str(path)) from None
+            if access == os.O_RDONLY or error.errno not in (errno.EACCES, errno.EROFS):
+                raise
+            continue
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        break
+    raise OSError(errno.EINVAL, "expected a lock file", str(path))
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def is_locked(path: str | Path) -> bool:
+    """Return whether another process holds a lock; one whose file is missing is held by nobody.
+
+    Raises:
+        OSError: the lock file cannot be opened.
+    """
+    if not os.path.lexists(path):
+        return False
+    try:
+        with file_lock(path, wait=False):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def lock_for_this_process(path: str | Path, purpose: str) -> None:

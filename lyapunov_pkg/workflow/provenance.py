@@ -69,7 +69,7 @@ def resolved(place: tuple[str, str | None]) -> tuple[str, str | None]:
         module = read_module(module_path(module_name))
         if name in module.definitions:
             return place
-        place = module.imports.get(name, (f"{module_name}.{name}", None))
+        place = module.imports.get(name, [(f"{module_name}.{name}", None)])[-1]
     return place
 
 
@@ -79,7 +79,9 @@ class ModuleCode:
     def __init__(self, tree: ast.Module) -> None:
         """Sort the module's statements; docstrings are removed."""
         remove_docstrings(tree)
-        self.imports = dict(package_imports(tree))
+        self.imports: dict[str, list[tuple[str, str | None]]] = {}
+        for local_name, place in package_imports(tree):
+            self.imports.setdefault(local_name, []).append(place)
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.other: list[ast.stmt] = []
         for statement in tree.body:
@@ -104,7 +106,7 @@ class ModuleCode:
         for statement in self.statements(name):
             for node in ast.walk(statement):
                 if isinstance(node, ast.Name) and node.id in self.imports:
-                    yield self.imports[node.id]
+                    yield from self.imports[node.id]
                 if isinstance(node, ast.Name) and node.id in self.definitions and self.module_name:
                     yield self.module_name, node.id
 

@@ -1,18 +1,16 @@
 """The Zarr schema in one place: what is stored, how it is labelled, and how a store is opened and saved.
 
-A store is a Zarr hierarchy in one zip file, `*.zarr.zip`, read and written with xarray. One file is replaced in one
-step, can be shared by a cache, and holds a checksum of everything in it; the same content is the same bytes. A store
-appears whole or not at all, every variable says its unit and its meaning, and nothing in it is code.
+A store is a Zarr hierarchy in one sealed zip file (`workflow.files`), `*.zarr.zip`, read and written with xarray. One
+file is replaced in one step, can be shared by a cache, and notices any damage; the same content is the same bytes. A
+store appears whole or not at all, every variable says its unit and its meaning, and nothing in it is code.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,8 @@ import xarray as xr
 from zarr.storage import MemoryStore, ZipStore
 
 from lyapunov_pkg.version import package_version
+from lyapunov_pkg.workflow.files import damage, seal, whole_file
 from lyapunov_pkg.workflow.provenance import library_versions
-
-PARTIAL = ".partial"  # how the name of a file ends while it is being written
 
 
 def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, Any]) -> None:
@@ -50,48 +47,15 @@ def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, A
     dataset.drop_encoding().to_zarr(MemoryStore(contents), mode="w", zarr_format=2, consolidated=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for key in sorted(contents):
-                member = zipfile.ZipInfo(key)  # without the time of writing
-                member.external_attr = 0o644 << 16
-                archive.writestr(member, contents[key].to_bytes())
+        with whole_file(path) as partial:
+            with zipfile.ZipFile(partial, "w") as archive:
+                for key in sorted(contents):
+                    member = zipfile.ZipInfo(key)  # without the time of writing
+                    member.external_attr = 0o644 << 16
+                    archive.writestr(member, contents[key].to_bytes())
+            seal(partial)
     except OSError as error:
         raise OSError(f"cannot write the store {path}: {error}") from error
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield the path to write to, so that the file appears at `path` whole or not at all."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
-    try:
-        yield partial
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
-
-
-def remove_partial_files(directory: str | Path) -> None:
-    """Delete what `whole_file` left below `directory` in processes that were killed; nobody may be writing there."""
-    for partial in Path(directory).rglob(f".*{PARTIAL}"):
-        partial.unlink(missing_ok=True)
-
-
-def damage(path: str | Path) -> str | None:
-    """Return what is wrong with the zip file at `path`, or None if all of it has the checksum it was written with.
-
-    Raises:
-        PermissionError: the file may not be read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.testzip()
-    except PermissionError:
-        raise
-    except Exception as error:  # damage can make zipfile stumble in any way
-        return f"{type(error).__name__}: {error}"
-    return f"wrong checksum of {member}" if member else None
 
 
 def open_store(path: str | Path) -> xr.Dataset:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lyapunov_pkg.workflow.files import damage
 from lyapunov_pkg.workflow.locks import file_lock
-from lyapunov_pkg.workflow.store import damage
 from tests.snakemake.conftest import ROOT, RunSnakemake, environment, snakemake_command
 
 TARGETS = [f"results/training/smnist/{architecture}/0.zarr.zip" for architecture in ("rnn", "noisy")]

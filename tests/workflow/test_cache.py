@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import errno
+import grp
+import itertools
 import os
+import stat
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +15,29 @@ import pytest
 import xarray as xr
 
 from lyapunov_pkg.labels import describe
+from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
+from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow import cache as cache_module
 from lyapunov_pkg.workflow.cache import (
     DAY,
+    delete_damaged_links,
     entries,
+    in_use,
+    is_damaged,
+    is_writable,
+    keep,
+    linked_entries,
+    links,
     main,
+    open_to_everybody,
     prepare_cache,
     prune,
+    record_name,
     record_user,
-    take_out_damaged_links,
-    take_out_if_damaged,
 )
-from lyapunov_pkg.workflow.locks import file_lock, lock_for_this_process
+from lyapunov_pkg.workflow.locks import file_lock
 from lyapunov_pkg.workflow.store import save_store
+from tests.workflow.conftest import another_user
 
 
 @pytest.fixture
@@ -112,20 +128,20 @@ def test_what_a_gone_clone_used_may_be_pruned(cache: Path, tmp_path: Path) -> No
 def test_taking_an_entry_makes_it_young_and_leaves_its_time_of_writing(cache: Path) -> None:
     entry = add_result(cache, "a", days_ago=9)
     written = entry.stat().st_mtime
-    assert not take_out_if_damaged(entry)
+    assert not is_damaged(entry)
     assert entry.stat().st_mtime == written
     assert not prune(cache, older_than=DAY)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b.replace(b"nat", b"bit"), lambda b: b""])
-def test_damaged_entries_are_taken_out(cache: Path, tmp_path: Path, damage, capsys) -> None:
+def test_damaged_entries_are_deleted(cache: Path, tmp_path: Path, damage, capsys) -> None:
     entry, whole = add_result(cache, "a", days_ago=1), add_result(cache, "b", days_ago=1)
     link(cache, entry, tmp_path / "clone" / "results")
     entry.write_bytes(damage(entry.read_bytes()))
-    take_out_damaged_links(cache, tmp_path / "clone" / "results")
+    delete_damaged_links(cache, tmp_path / "clone" / "results")
     assert not entry.exists()
     assert f"{entry} was damaged" in capsys.readouterr().err
-    assert not take_out_if_damaged(whole) and whole.exists()
+    assert not is_damaged(whole) and whole.exists()
 
 
 def test_nothing_is_pruned_while_a_result_is_taken(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +177,281 @@ def test_wrong_commands_say_what_is_missing(cache: Path, capsys, arguments: list
     assert message in capsys.readouterr().err
 
 
-def test_second_holder_of_a_lock_is_told_who_holds_it(tmp_path: Path) -> None:
-    lock_for_this_process(tmp_path / "run.lock", "the folder here")
-    with pytest.raises(BlockingIOError, match=rf"the folder here is locked by process {os.getpid()} on .*, since"):
-        lock_for_this_process(tmp_path / "run.lock", "the folder here")
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_a_new_cache_is_its_owners_alone(cache: Path, tmp_path: Path) -> None:
+    add_result(cache, "a")
+    output = tmp_path / "output.zip"
+    output.write_bytes(b"result")
+    keep(output, cache / "results/kept.zip")
+    record_user(cache, tmp_path / "results")
+    with in_use(cache):
+        pass
+    assert {mode(path) for path in (cache, *(path for path in cache.rglob("*") if path.is_dir()))} == {0o700}
+    made = [cache / "results/kept.zip", cache / "lock", *(cache / "users").iterdir()]
+    assert {mode(path) for path in made} == {0o600} and len(made) == 3
+
+
+def test_a_cache_can_be_shared_with_a_group(tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgid()).gr_name
+    cache = prepare_cache(tmp_path / "cache", group)
+    output = tmp_path / "output.zip"
+    output.write_bytes(b"result")
+    keep(output, cache / "results/kept.zip")
+    record_user(cache, tmp_path / "results")
+    assert {mode(path) for path in (cache, *(path for path in cache.rglob("*") if path.is_dir()))} == {0o2770}
+    assert {mode(path) for path in cache.rglob("*") if path.is_file()} == {0o660}
+    assert {path.stat().st_gid for path in (cache, *cache.rglob("*"))} == {os.getgid()}
+    assert prepare_cache(tmp_path / "cache", group) == cache
+
+
+def test_a_cache_that_is_not_the_groups_says_how_to_share_it(cache: Path) -> None:
+    group = grp.getgrgid(os.getgid()).gr_name
+    with pytest.raises(OSError, match=rf"cache_group is {group}, but .* to share it: chgrp -R {group} .*; chmod -R g"):
+        prepare_cache(cache, group)
+    assert mode(cache) == 0o700
+    with pytest.raises(OSError, match="cache_group is 'nosuchgroup', and there is no such group"):
+        prepare_cache(cache.parent / "another", "nosuchgroup")
+
+
+def test_a_cache_that_everybody_can_change_is_warned_about(cache: Path) -> None:
+    assert open_to_everybody(cache) is None
+    cache.chmod(0o777)
+    assert f"chmod -R o-w {cache}" in str(open_to_everybody(cache))
+    assert mode(cache) == 0o777
+
+
+@pytest.mark.parametrize("name", ["results", "checkpoints", "users"])
+def test_links_in_the_place_of_the_caches_folders_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "cache" / name).symlink_to(tmp_path / "private")
+    with pytest.raises(OSError, match=rf"cache_directory is .*{name} is a link or a file; expected a folder"):
+        prepare_cache(tmp_path / "cache")
+    assert mode(tmp_path / "private") == 0o700
+
+
+def test_a_link_in_the_place_of_a_result_is_damage(cache: Path, tmp_path: Path, capsys) -> None:
+    elsewhere = add_result(cache, "a").rename(tmp_path / "elsewhere.zip")
+    (cache / "results/b.zip").symlink_to(elsewhere)
+    assert is_damaged(cache / "results/b.zip")
+    assert not os.path.lexists(cache / "results/b.zip") and elsewhere.exists()
+    assert "it is no regular file" in capsys.readouterr().err
+
+
+def test_a_kept_result_is_a_link_to_the_cache(cache: Path, tmp_path: Path) -> None:
+    output, entry = tmp_path / "store.zip", cache / "results/digest.zip"
+    for content in (b"first", b"second"):  # another run may have stored the same meanwhile
+        output.unlink(missing_ok=True)
+        output.write_bytes(content)
+        keep(output, entry)
+        assert output.is_symlink() and output.resolve() == entry and output.read_bytes() == content
+    assert [path.name for path in (cache / "results").iterdir()] == ["digest.zip"]
+
+
+def test_what_cannot_be_kept_stays_where_it_is(cache: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.zip"
+    output.write_bytes(b"result")
+    with pytest.raises(OSError):
+        keep(output, cache / "nowhere/digest.zip")
+    assert output.read_bytes() == b"result" and not output.is_symlink()
+
+
+RECORDS: dict[str, Callable[[Path], object]] = {
+    "empty": lambda record: record.write_text(""),
+    "torn": lambda record: record.write_text(record.read_text()[:12]),
+    "of another folder": lambda record: record.write_text("/\n/\n"),
+    "not text": lambda record: record.write_bytes(b"\xff\xfe\n"),
+    "a link": lambda record: record.rename(record.parents[2] / "r") and record.symlink_to(record.parents[2] / "r"),
+    "a folder": lambda record: record.unlink() or record.mkdir(),
+}
+
+
+@pytest.mark.parametrize("change", RECORDS.values(), ids=RECORDS.keys())
+def test_no_result_is_pruned_when_a_record_does_not_say_whose_it_is(
+    cache: Path, tmp_path: Path, change: Callable[[Path], object], capsys
+) -> None:
+    linked, idle = add_result(cache, "linked", days_ago=9), add_checkpoints(cache, "idle", days_ago=9)
+    link(cache, linked, tmp_path / "clone" / "results")
+    (record,) = (cache / "users").iterdir()
+    change(record)
+    main(["prune", "--older-than", "1", "--directory", str(cache)])
+    assert linked.exists() and not idle.exists()  # checkpoints are nobody's links
+    message = capsys.readouterr().err
+    assert f"no result is pruned, since what uses it cannot be seen: {record} does not say which folder" in message
+    record.rmdir() if record.is_dir() and not record.is_symlink() else record.unlink()
+    assert {entry.path for entry in prune(cache, older_than=DAY)} == {linked}
+
+
+@pytest.mark.parametrize("unreadable", ["clone", "clone/results", "clone/results/training"])
+def test_no_result_is_pruned_when_a_folder_of_results_cannot_be_read(public_folder: Path, unreadable: str) -> None:
+    with another_user():
+        pass  # skips before anything is made
+    cache = prepare_cache(public_folder / "cache")
+    linked = add_result(cache, "linked", days_ago=9)
+    link(cache, linked, public_folder / "clone/results/training")
+    os.chown(cache, 65_534, -1)
+    for path in cache.rglob("*"):
+        os.chown(path, 65_534, -1)
+    (public_folder / unreadable).chmod(0o700)
+    with another_user():
+        assert prune(cache, older_than=DAY) == []
+        assert "Permission denied" in linked_entries(cache)[1][0]
+    (public_folder / unreadable).chmod(0o755)
+    with another_user():
+        assert prune(cache, older_than=DAY) == []  # it is seen to be linked
+        assert linked_entries(cache) == ({linked}, [])
+    assert linked.exists()
+
+
+def test_no_result_is_pruned_while_the_disk_of_its_user_is_not_there(cache: Path, tmp_path: Path) -> None:
+    linked, results = add_result(cache, "linked", days_ago=9), tmp_path / "disk/clone/results"
+    record = cache / "users" / record_name(results)
+    record.write_text(f"{results}\n{tmp_path / 'disk'}\n")
+    assert prune(cache, older_than=DAY) == []
+    assert "neither is its disk" in linked_entries(cache)[1][0]
+    record.write_text(f"{results}\n/\n")
+    assert {entry.path for entry in prune(cache, older_than=DAY)} == {linked}
+
+
+def test_a_folder_of_results_that_was_emptied_is_still_known(cache: Path, tmp_path: Path) -> None:
+    entry, results = add_result(cache, "a", days_ago=9), tmp_path / "clone" / "results"
+    link(cache, entry, results).unlink()
+    results.rmdir()
+    assert prune(cache, older_than=DAY) and len(list((cache / "users").iterdir())) == 1
+
+
+def test_strange_links_in_results_stop_nothing(cache: Path, tmp_path: Path) -> None:
+    linked, results = add_result(cache, "linked", days_ago=9), tmp_path / "clone" / "results"
+    link(cache, linked, results)
+    (results / "loop").symlink_to(results / "loop")
+    (results / "broken").symlink_to(results / "nowhere")
+    (results / "up").symlink_to(tmp_path)
+    relative = Path(os.path.relpath(linked, results))
+    (results / "relative").symlink_to(relative)
+    assert [path.name for path, _ in sorted(links(cache, results))] == ["relative", "store.zarr.zip"]
+    assert prune(cache, older_than=DAY) == []
+
+
+def test_a_record_survives_a_full_disk(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_user(cache, tmp_path / "results")
+    (record,) = (cache / "users").iterdir()
+    before = record.read_text()
+    record.write_text(before.replace("\n", "\n\n"))  # so that it is written again
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=rf"cannot record in {record} that .*results uses the cache: .*No space left"):
+        record_user(cache, tmp_path / "results")
+    assert record.read_text() == before.replace("\n", "\n\n")
+    assert list((cache / "users").iterdir()) == [record]
+
+
+def test_pruning_leaves_nothing_unfinished_behind(cache: Path) -> None:
+    (cache / "results/tmpabc").mkdir()
+    (cache / "results/tmpabc/half.zip").write_bytes(b"half")
+    (cache / "results/.digest.zip.0123.partial").write_bytes(b"half")
+    (cache / "users/.digest.0123.partial").write_text("half")
+    (cache / "checkpoints/.deleted-0123").mkdir()
+    (cache / "checkpoints/.deleted-0123/epoch_0.npz").write_bytes(b"half")
+    assert entries(cache) == []
+    assert prune(cache, older_than=DAY) == []
+    assert sorted(path.name for path in cache.rglob("*")) == ["checkpoints", "lock", "results", "users"]
+
+
+def test_a_way_of_training_that_somebody_begins_is_not_pruned(cache: Path) -> None:
+    """The lock of the folder is held before there is any stack in it."""
+    folder = add_checkpoints(cache, "begun", days_ago=9)
+    with file_lock(folder / "lock", shared=True):
+        os.utime(folder / "lock", (0, 0))
+        assert prune(cache, older_than=DAY) == []
+        assert (folder / "0-3/epoch_0.npz").exists()
+    assert [entry.path for entry in prune(cache, older_than=DAY)] == [folder]
+
+
+def test_pruning_fails_neither_beside_training_nor_beside_pruning(cache: Path) -> None:
+    """Folders and files come and go while the cache is listed and pruned, and each that is held stays whole."""
+    end = time.monotonic() + 2
+    failures: list[BaseException] = []
+
+    def train(name: str) -> None:
+        folder = cache / "checkpoints" / name
+        stack = [Variant(0, "rnn", 2, 1.0, 0.1, seed=1)]
+        try:
+            for epoch in itertools.count():
+                with Checkpoints(cache / "checkpoints", {"job": name}).of(stack) as kept:
+                    kept.save(epoch % 3, {"weight": np.ones(3)}, {"moment": np.ones(2)})
+                    assert kept.read(f"epoch_{epoch % 3}.npz") is not None, folder
+                if time.monotonic() > end:
+                    return
+        except BaseException as error:
+            failures.append(error)
+
+    def prune_often() -> None:
+        try:
+            while time.monotonic() < end:
+                prune(cache, older_than=0.0)
+                entries(cache)
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=train, args=(name,)) for name in ("a", "a", "b")]
+    workers += [threading.Thread(target=prune_often) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert not failures, failures
+
+
+def test_what_another_user_does_not_let_us_delete_stays(public_folder: Path, capsys) -> None:
+    with another_user():
+        pass
+    cache = prepare_cache(public_folder / "cache")
+    entry = add_result(cache, "a", days_ago=9)
+    folder = add_checkpoints(cache, "b", days_ago=9)
+    (cache / "lock").write_text("")
+    for path in (cache, *cache.rglob("*")):
+        path.chmod(0o755)
+    with another_user():
+        assert prune(cache, older_than=DAY) == []
+    assert entry.exists() and (folder / "0-3/epoch_0.npz").exists()
+    assert f"{entry} stays: " in capsys.readouterr().err
+
+
+def test_a_cache_that_can_only_be_read_is_read_from(public_folder: Path, capsys) -> None:
+    with another_user():
+        pass
+    cache = prepare_cache(public_folder / "cache")
+    whole, broken = add_result(cache, "whole"), add_result(cache, "broken")
+    broken.write_bytes(b"PK")
+    stack = [Variant(0, "rnn", 2, 1.0, 0.1, seed=1)]
+    with Checkpoints(cache / "checkpoints", {}).of(stack) as kept:
+        kept.save(0, {"weight": np.ones(3)}, {"moment": np.ones(2)})
+    for path in (cache, *cache.rglob("*")):
+        path.chmod(0o755)
+    assert is_writable(cache)
+    with another_user():
+        assert prepare_cache(cache) == cache and not is_writable(cache)
+        with in_use(cache):
+            assert not is_damaged(whole) and is_damaged(broken)
+        with Checkpoints(cache / "checkpoints", {}).of(stack) as kept:
+            history, _ = kept.load(5)
+            kept.save(1, {"weight": np.ones(3)}, {"moment": np.ones(2)})
+        with Checkpoints(cache / "checkpoints", {"new": 1}).of(stack) as kept:
+            assert kept.load(5) == ([], {})
+    assert len(history) == 1 and broken.exists()
+    assert capsys.readouterr().err.count("checkpoints cannot be kept") == 2
+    assert len(list((cache / "checkpoints").glob("*/0-0/epoch_*.npz"))) == 1
+
+
+@pytest.mark.parametrize("limit", ["-1", "nan", "inf"])
+def test_limits_of_pruning_are_numbers_from_zero(cache: Path, capsys, limit: str) -> None:
+    entry = add_result(cache, "a", days_ago=9)
+    with pytest.raises(SystemExit):
+        main(["prune", f"--max-size={limit}", "--directory", str(cache)])
+    assert "expected 0 or more" in capsys.readouterr().err and entry.exists()

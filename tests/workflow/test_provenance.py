@@ -15,6 +15,11 @@ FILES = {
     "cells/gru.py": "def step(x):\n    return 2 * x\n",
     "maths.py": '"""Docstring."""\nSCALE = 3\n\n'
     'def slope(x):\n    """Slope."""\n    return SCALE * x\n\ndef other(x):\n    return x\n',
+    "shapes.py": 'class Square:\n    """Square."""\n\n    def area(self, side):\n        """Area."""\n'
+    "        return side * side\n",
+    "plain.py": "import lyapunov_pkg.maths as m\nimport lyapunov_pkg.shapes\nimport lyapunov_pkg.cells.gru\n\n"
+    "def by_alias(x):\n    return m.slope(x)\n\n"
+    "def by_full_name(x):\n    return lyapunov_pkg.shapes.Square().area(x)\n",
     "figures/__init__.py": "from lyapunov_pkg.figures.lines import first, second\n\n__all__ = ['first', 'second']\n",
     "figures/lines.py": "def first(x):\n    return x\n\ndef second(x):\n    return 2 * x\n",
 }
@@ -96,3 +101,27 @@ def test_reverting_an_edit_gives_the_digest_back(edit: Callable) -> None:
 def test_an_import_that_the_package_lacks_is_named(edit: Callable) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"lyapunov_pkg\.cells\.lem"):
         edit("script.py", "lyapunov_pkg.cells ", "lyapunov_pkg.cells.lem ")
+
+
+@pytest.mark.parametrize(
+    ("definition", "name", "old", "new"),
+    [
+        ("by_alias", "maths.py", "SCALE * x", "SCALE + x"),
+        ("by_full_name", "shapes.py", "side * side", "side + side"),
+        ("by_full_name", "cells/gru.py", "2 * x", "3 * x"),  # which of the modules is meant is not looked at
+    ],
+)
+def test_modules_that_are_imported_as_a_whole_are_followed(
+    edit: Callable, definition: str, name: str, old: str, new: str
+) -> None:
+    loaded = f"lyapunov_pkg.plain:{definition}"
+    before = edit(loaded=loaded)
+    assert edit(name, old, new, loaded=loaded) != before
+
+
+@pytest.mark.parametrize("old", ["Square.", "Area."])
+def test_docstrings_of_classes_and_methods_do_not_count(edit: Callable, old: str) -> None:
+    loaded = "lyapunov_pkg.shapes"
+    before = edit(loaded=loaded)
+    assert edit("shapes.py", f'"""{old}"""', '"""Said otherwise."""', loaded=loaded) == before
+    assert edit("shapes.py", "side * side", "side + side", loaded=loaded) != before

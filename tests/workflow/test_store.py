@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from lyapunov_pkg.labels import describe
-from lyapunov_pkg.workflow.store import open_shards, open_store, remove_partial_files, save_store
+from lyapunov_pkg.workflow.files import remove_partial_files
+from lyapunov_pkg.workflow.store import open_shards, open_store, save_store
 
 
 def labelled(values: np.ndarray, first_variant: int = 0) -> xr.Dataset:
@@ -20,8 +21,8 @@ def labelled(values: np.ndarray, first_variant: int = 0) -> xr.Dataset:
 
 def test_round_trip_keeps_values_and_says_what_made_it(tmp_path: Path) -> None:
     values = np.array([[0.5, -np.inf], [np.nan, -1.0]])
-    save_store(labelled(values), tmp_path / "deep" / "spectra.zarr.zip", {"epochs": 3})
-    stored = open_store(tmp_path / "deep" / "spectra.zarr.zip")
+    save_store(labelled(values), tmp_path / "new" / "deep" / "spectra.zarr.zip", {"epochs": 3})
+    stored = open_store(tmp_path / "new" / "deep" / "spectra.zarr.zip")
     np.testing.assert_array_equal(stored["lyapunov_exponent"], values)
     assert stored["lyapunov_exponent"].attrs["units"] == "nat/step"
     assert json.loads(stored.attrs["configuration"]) == {"epochs": 3}
@@ -65,6 +66,16 @@ def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
 
 
+def test_the_order_of_variables_and_coordinates_changes_no_byte(tmp_path: Path) -> None:
+    names = {"b": ("1", "b"), "a": ("1", "a"), "x": ("1", "x"), "y": ("1", "y")}
+    for name, order in {"one": (1, 1), "other": (-1, -1)}.items():
+        variables = [("a", ("variant", [1.0, 2.0])), ("b", ("variant", [3.0, 4.0]))][:: order[0]]
+        coordinates = [("x", ("variant", [1, 2])), ("y", ("variant", ["p", "q"]))][:: order[1]]
+        dataset = describe(xr.Dataset(dict(variables), dict(coordinates)), names)
+        save_store(dataset, tmp_path / f"{name}.zarr.zip", dict([("seed", 1), ("epochs", 2)][:: order[0]]))
+    assert (tmp_path / "one.zarr.zip").read_bytes() == (tmp_path / "other.zarr.zip").read_bytes()
+
+
 def test_what_a_killed_save_leaves_is_removed(tmp_path: Path) -> None:
     save_store(labelled(np.ones((1, 1))), tmp_path / "deep" / "a.zarr.zip", {})
     (tmp_path / "deep" / ".a.zarr.zip.0123.partial").write_bytes(b"half")
@@ -90,3 +101,15 @@ def test_hyperparameters_that_some_variants_lack_are_empty_there(tmp_path: Path)
     np.testing.assert_array_equal(joined["eps"], [np.nan, np.nan, 0.1, 0.1])
     assert joined["nonlinearity"].values.tolist() == ["", "", "relu", "relu"]
     assert joined["eps"].attrs == {"units": "1", "long_name": "eps"}
+
+
+def test_a_coordinate_that_is_not_on_variant_stays_as_it_is(tmp_path: Path) -> None:
+    for number in range(2):
+        dataset = labelled(np.ones((2, 3)), first_variant=2 * number)
+        if number == 0:
+            weight = ("exponent", [0.5, 0.25, 0.125], {"units": "1", "long_name": "weight"})
+            dataset = dataset.assign_coords(weight=weight, scale=((), 7.0, {"units": "1", "long_name": "scale"}))
+        save_store(dataset, tmp_path / f"{number}.zarr.zip", {})
+    joined = open_shards([tmp_path / "0.zarr.zip", tmp_path / "1.zarr.zip"])
+    assert joined["weight"].dims == ("exponent",) and joined["weight"].values.tolist() == [0.5, 0.25, 0.125]
+    assert joined["scale"].dims == () and joined["scale"].item() == 7.0

@@ -5,14 +5,17 @@ shorter one, to the same bits as if it had never stopped: a variant's random num
 epoch, so parameters and the optimiser's moments are the whole state. Variants that are added find the others trained.
 
 Layout of a folder of checkpoints: `{first variant}-{last variant}/epoch_{n}.npz` holds losses, accuracies and
-parameters after an epoch, `optimizer_{n}.npz` the optimiser's state, of the last epoch alone. Nothing in them is code.
+parameters after an epoch, `optimizer_{n}.npz` the optimiser's state, of the last epoch alone. The files are sealed
+(`workflow.files`): one that is damaged counts as missing. Nothing in them is code.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -21,8 +24,16 @@ from typing import Any
 import numpy as np
 
 from lyapunov_pkg.reproduction.training.variants import Variant
-from lyapunov_pkg.workflow.locks import file_lock, share
-from lyapunov_pkg.workflow.store import damage, remove_partial_files, whole_file
+from lyapunov_pkg.workflow.files import (
+    damage,
+    is_regular_file,
+    make_folder,
+    remove_partial_files,
+    seal,
+    take_permissions_from_folder,
+    whole_file,
+)
+from lyapunov_pkg.workflow.locks import file_lock
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,29 +70,47 @@ class Checkpoints:
     def of(self, stack: Sequence[Variant]) -> Iterator[StackCheckpoints]:
         """Open the checkpoints of one stack, and keep them from others; waits while another process trains the same.
 
+        In a folder that can only be read, the checkpoints that are there are used and no others are kept; standard
+        error says so.
+
         Raises:
-            OSError: the folder cannot be written; the message names it.
+            OSError: the folder cannot be made; the message names it.
         """
         folder = self.directory / f"{stack[0].index}-{stack[-1].index}"
-        try:
-            for path in (self.directory, folder):
-                path.mkdir(parents=True, exist_ok=True)
-                share(path)
-            with whole_file(self.directory / "about.json") as about:
-                about.write_text(self.way_of_training)
-        except OSError as error:
-            raise OSError(f"cannot write the checkpoints in {folder}: {error}") from error
-        with file_lock(folder / "lock"):
+        with contextlib.ExitStack() as locks:
+            try:
+                self._hold(folder, locks)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise OSError(f"cannot write the checkpoints in {folder}: {error}") from error
+                print(f"checkpoints cannot be kept: {error}", file=sys.stderr)
+                yield StackCheckpoints(folder, stack, read_only=True)
+                return
             remove_partial_files(folder)
             yield StackCheckpoints(folder, stack)
+
+    def _hold(self, folder: Path, locks: contextlib.ExitStack) -> None:
+        """Make the folder of a stack, and keep it from being pruned and from others who would train the same."""
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            make_folder(self.directory)
+            with contextlib.suppress(FileNotFoundError):  # it was pruned between these two lines
+                locks.enter_context(file_lock(self.directory / "lock", shared=True))
+                break
+        make_folder(folder)
+        with whole_file(self.directory / "about.json") as about:
+            about.write_text(self.way_of_training)
+            take_permissions_from_folder(about)
+        locks.enter_context(file_lock(folder / "lock"))
 
 
 class StackCheckpoints:
     """The checkpoints of one stack of variants."""
 
-    def __init__(self, folder: Path, stack: Sequence[Variant]) -> None:
-        """Use the checkpoints in `folder`."""
+    def __init__(self, folder: Path, stack: Sequence[Variant], *, read_only: bool = False) -> None:
+        """Use the checkpoints in `folder`; `read_only` keeps no more than are there."""
         self.folder = folder
+        self.read_only = read_only
         self.seeds = np.array([variant.seed for variant in stack])
 
     def load(self, epochs: int) -> tuple[list[Arrays], Arrays]:
@@ -107,6 +136,8 @@ class StackCheckpoints:
         Raises:
             OSError: the checkpoint could not be written; the message names it, and those before it are whole.
         """
+        if self.read_only:
+            return
         self.write(f"epoch_{epoch}.npz", result)
         self.write(f"optimizer_{epoch}.npz", optimizer)
         for outdated in self.folder.glob("optimizer_*.npz"):
@@ -116,7 +147,7 @@ class StackCheckpoints:
     def read(self, name: str) -> Arrays | None:
         """Return the arrays of a file; None if there is none, it is damaged, or it is of other variants."""
         path = self.folder / name
-        if not path.exists() or damage(path):
+        if not is_regular_file(path) or damage(path):
             return None
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
@@ -127,9 +158,10 @@ class StackCheckpoints:
         """Write arrays to a file, whole or not at all."""
         try:
             with whole_file(self.folder / name) as partial:
-                with partial.open("wb") as file:
+                with partial.open("xb") as file:
                     np.savez(file, allow_pickle=False, seed=self.seeds, **arrays)
-                share(partial)
+                seal(partial)
+                take_permissions_from_folder(partial)
         except OSError as error:
             raise OSError(f"cannot write the checkpoint {self.folder / name}: {error}") from error
 

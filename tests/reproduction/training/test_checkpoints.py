@@ -157,3 +157,40 @@ def test_unwritable_folder_is_one_clear_error(dataset: xr.Dataset, tmp_path: Pat
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match=r"cannot write the checkpoints in .*file"):
         train(dataset, 2, 1, Checkpoints(tmp_path / "file", {}))
+
+
+@pytest.mark.parametrize("place", ["way of training", "stack", "epoch"])
+def test_links_that_others_put_there_are_not_followed(tmp_path: Path, place: str) -> None:
+    kept, stack = Checkpoints(tmp_path / "checkpoints", {}), noisy_variants(2)
+    with kept.of(stack) as own:
+        own.save(0, {"weight": np.ones(2)}, {"moment": np.ones(2)})
+    private = tmp_path / "private"
+    paths = {"way of training": kept.directory, "stack": kept.directory / "0-1"}
+    link = paths.get(place, kept.directory / "0-1" / "epoch_0.npz")
+    link.rename(private)
+    private.chmod(0o700)
+    link.symlink_to(private)
+    if place == "epoch":
+        with kept.of(stack) as own:
+            assert own.load(0) == ([], {})
+            own.save(0, {"weight": np.zeros(2)}, {"moment": np.ones(2)})
+        assert not link.is_symlink()
+        assert np.load(private)["weight"].tolist() == [1, 1]
+    else:
+        with pytest.raises(OSError, match="is a link or a file; expected a folder"), kept.of(stack):
+            pass
+    assert private.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
+    """Wherever a bit is flipped: `tests/workflow/test_files.py` tries every one."""
+    kept, stack = Checkpoints(tmp_path, {}), noisy_variants(2)
+    with kept.of(stack) as own:
+        own.save(0, {"weight": np.ones(2)}, {"moment": np.ones(2)})
+        path = kept.directory / "0-1" / "epoch_0.npz"
+        whole = path.read_bytes()
+        for place in range(0, len(whole), len(whole) // 50):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+            assert own.read("epoch_0.npz") is None
+        path.write_bytes(whole)
+        assert own.read("epoch_0.npz") is not None
