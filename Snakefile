@@ -24,6 +24,7 @@ include: "rules/systems.smk"
 include: "rules/single_networks.smk"
 include: "rules/populations.smk"
 include: "rules/gradients.smk"
+include: "rules/presentation.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
 
@@ -37,43 +38,27 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        targets(FIGURES, TABLES),
+        targets([*FIGURES.values(), *TABLES.values()]),
 
 
-rule chapter_1:
-    input:
-        targets(*of_chapter(1)),
+for number in sorted({record.chapter for record in (*FIGURES.values(), *TABLES.values())}):
 
-
-rule chapter_2:
-    input:
-        targets(*of_chapter(2)),
-
-
-rule chapter_3:
-    input:
-        targets(*of_chapter(3)),
-
-
-rule chapter_4:
-    input:
-        targets(*of_chapter(4)),
+    rule:
+        name:
+            f"chapter_{number}"
+        input:
+            of_chapter(number),
 
 
 # One target per figure and table: `snakemake --cores 2 table_3_2` makes just what that one needs.
-for name in FIGURES:
+for name, record in {**FIGURES, **TABLES}.items():
 
     rule:
         name:
             name
         input:
-            targets([name], []),
+            targets([record]),
 
 
-for name in TABLES:
-
-    rule:
-        name:
-            name
-        input:
-            targets([], [name]),
+if workflow.is_main_process:
+    check_sources()

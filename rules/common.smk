@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from lyapunov_pkg.reproduction.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
-from lyapunov_pkg.reproduction.figures.chapters import chapter_of
 from lyapunov_pkg.workflow.provenance import library_versions, stage_provenance
 from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
 from lyapunov_pkg.reproduction.training.design import study_groups
@@ -20,8 +19,6 @@ except ConfigurationError as error:
 config["software"] = {"python": platform.python_version()} | library_versions()  # for the report alone
 STUDIES = config["studies"]
 GROUPS = {name: study_groups(name, study, config["seed"]) for name, study in STUDIES.items()}
-FIGURES = []  # names of figures and tables, filled where their rules stand
-TABLES = []
 
 
 @functools.cache
@@ -86,23 +83,6 @@ def local_motions(settings):
     if settings["source"] != "cmu" or settings["directory"] is None:
         return []
     return sorted(str(path) for path in Path(settings["directory"]).glob("*.amc*"))
-
-
-def chapter(name):
-    """The heading of the chapter that a figure or table stands in: that of "fig_3_5" is "Chapter 3"."""
-    return f"Chapter {chapter_of(name)}"
-
-
-def of_chapter(number):
-    """Names of the figures and of the tables of a chapter."""
-    return [[name for name in names if chapter_of(name) == number] for names in (FIGURES, TABLES)]
-
-
-def targets(figures, tables):
-    """Files of figures and tables by name."""
-    return [f"results/figures/{name}.{kind}" for name in figures for kind in ("pdf", "png")] + [
-        f"results/tables/{name}.{kind}" for name in tables for kind in ("csv", "md")
-    ]
 
 
 def seeds(count):

@@ -1,11 +1,16 @@
-from importlib import import_module
-
-from lyapunov_pkg.reproduction.tables import write_table
+from lyapunov_pkg.reproduction.catalogue import load
+from lyapunov_pkg.reproduction.pages import table_page, write_text
+from lyapunov_pkg.reproduction.records import record_of
+from lyapunov_pkg.reproduction.sources import caption_numbers, select_variables
+from lyapunov_pkg.reproduction.tables.writing import write_table
 from lyapunov_pkg.workflow.logs import logging_to
-from lyapunov_pkg.workflow.store import open_store
+from lyapunov_pkg.workflow.store import open_shards
 
 with logging_to(snakemake.log[0]):
-    stores = {name: open_store(path) for name, path in snakemake.input.items()}
     # By name, so that an edit of one table's function writes that table alone.
-    make_table = getattr(import_module("lyapunov_pkg.reproduction.tables"), snakemake.wildcards.table)
-    write_table(make_table(**stores), snakemake.output.csv, snakemake.output.markdown)
+    make_table = load(snakemake.params.place)
+    record, output = record_of(make_table), snakemake.output
+    data = select_variables(record, {name: open_shards(paths) for name, paths in snakemake.input.items()})
+    frame = make_table(**data, **snakemake.params.groups)
+    write_table(frame, output.csv, output.markdown)
+    write_text(table_page(record.name, record.text(caption_numbers(data)), frame), output.page)

@@ -1,4 +1,5 @@
 """Figures: a function takes Datasets and returns a matplotlib Figure. None imports torch.
 
-`chapter_N`, a module or a package, has the figures of a chapter by their names.
+Each function carries its record (`reproduction.records.figure`); `reproduction.catalogue` finds it wherever it stands
+below this folder.
 """

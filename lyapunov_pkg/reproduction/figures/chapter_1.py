@@ -6,19 +6,22 @@ from string import ascii_lowercase
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lyapunov_pkg.reproduction.figures.panels import legend_below
-from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, PAPER_STYLE, SERIES_COLORS, SERIES_MARKERS
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_COLORS, SERIES_MARKERS
+from lyapunov_pkg.reproduction.records import Store, figure
 
 EXPONENT_LABEL = "Lyapunov exponent [nats/time unit]"
 TRANSIENT_COLOR = "0.65"
 RHO_COLORS = tuple(SERIES_COLORS.values())  # in the order of the text's: blue, orange, green, red
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"lorenz": Store("results/systems/lorenz.zarr.zip", ("trajectory", "fixed_point", "fixed_point_exponent"))},
+    caption="Trajectories of the Lorenz system for several values of rho, after the transient.",
+)
 def fig_1_1(lorenz: xr.Dataset) -> Figure:
     """Trajectories of Lorenz systems, one row for each rho: z against x on the left, x against time on the right.
 
@@ -63,7 +66,15 @@ def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
     ax.plot([-x, x], [z, z], "ko", label="stable fixed point", **look)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "lorenz": Store(
+            "results/systems/lorenz.zarr.zip",
+            ("short_run_exponent", "long_run_exponent", "long_run_standard_error", "fixed_point_exponent"),
+        )
+    },
+    caption="Lyapunov exponents of the Lorenz system: as estimated from a short run, and the converged values.",
+)
 def fig_1_2(lorenz: xr.Dataset) -> Figure:
     """Exponents of Lorenz systems: as the short run estimates them (open) and as they converge (filled).
 

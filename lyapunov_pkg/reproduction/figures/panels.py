@@ -147,9 +147,14 @@ def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
     ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label)
 
 
+def zero_line(ax: Axes) -> None:
+    """A thin grey line at zero."""
+    ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
+
+
 def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tuple[()] = ()) -> None:
     """Labels and limits of a panel of spectra `exponents` (..., d); `also` are another panel's, to share limits."""
-    ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
+    zero_line(ax)
     limits = robust_limits(np.append(exponents, also), include=(0.0,))
     ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

@@ -65,6 +65,7 @@ _LOOKS: dict[str, tuple[str, str, float, str | tuple[int, tuple[float, ...]]]] =
 
 # For series without a look of their own: colours from that palette by the names, and in the order, of the text.
 SERIES_COLORS = dict(zip(SERIES_NAMES, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E"), strict=True))
+COLORS = tuple(SERIES_COLORS.values())
 SERIES_MARKERS = ("o", "s", "D", "^", "v", "P")
 
 LOW_ERROR_COLOR = "#2B5C9E"

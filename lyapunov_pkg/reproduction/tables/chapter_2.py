@@ -8,14 +8,26 @@ import pandas as pd
 import xarray as xr
 
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
+from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
 
+HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
+COEFFICIENTS = ("pearson", "pearson_low", "pearson_high", "spearman", "spearman_low", "spearman_high", "n_used")
 
+
+@table(
+    stores={"char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", HIGHLIGHTED)},
+    caption="Hyperparameters of the CharRNN networks coloured in figures 2.7 and 2.8, beside the dissertation's.",
+)
 def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
     """Hyperparameters of the CharRNN networks highlighted in figures 2.7 and 2.8, beside the dissertation's."""
     return _highlighted_networks(char_rnn, DISSERTATION_2_A1)
 
 
+@table(
+    stores={"mocap": Store("results/populations/mocap.zarr.zip", HIGHLIGHTED)},
+    caption="Hyperparameters of the Mocap networks coloured in figure 2.7, beside the dissertation's.",
+)
 def table_2_a2(mocap: xr.Dataset) -> pd.DataFrame:
     """Hyperparameters of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
     return _highlighted_networks(mocap, DISSERTATION_2_A2)
@@ -47,6 +59,14 @@ def _highlighted_networks(
     return frame
 
 
+@table(
+    stores={
+        "char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", COEFFICIENTS),
+        "mocap": Store("results/populations/mocap.zarr.zip", COEFFICIENTS),
+    },
+    chapter=2,
+    caption="Correlation of statistics of the Lyapunov spectrum with performance, with 95% confidence intervals.",
+)
 def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
     """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
     names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}

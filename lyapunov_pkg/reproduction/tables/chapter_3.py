@@ -21,6 +21,7 @@ from lyapunov_pkg.reproduction.figures.presentation import (
     in_display_order,
     shown_epochs,
 )
+from lyapunov_pkg.reproduction.records import Groups, Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import (
     DISSERTATION_3_1_AND_3_2,
     DISSERTATION_3_3,
@@ -33,13 +34,23 @@ from lyapunov_pkg.reproduction.tables.dissertation import (
 from lyapunov_pkg.reproduction.training.design import level_ends
 
 SCORES = ("recall", "precision", "f1")
+ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
+HALVING = ("best_loss", "better_in_pool", "saved", "saved_in_all")
 
 
+@table(
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", SCORES)},
+    caption="Scores of pre-trained AeLLE, and of the loss at that epoch, on the test networks over training.",
+)
 def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
     """Scores of pre-trained AeLLE, and of the loss at that epoch, on the test networks over training."""
     return _scores_over_training(pretrained, ("aelle", "loss_at_epoch"))
 
 
+@table(
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", SCORES)},
+    caption="Scores of every classifier on the test networks over training.",
+)
 def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
     """Scores of every classifier on the test networks over training, also of those that the dissertation has not."""
     return _scores_over_training(pretrained, in_display_order(pretrained["classifier"].values, CLASSIFIER_LABELS))
@@ -58,6 +69,10 @@ def _scores_over_training(pretrained: xr.Dataset, classifiers: Sequence[str]) ->
     return _with_note(rows, pretrained)
 
 
+@table(
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", ("orthant_f1",))},
+    caption="F1 of the orthants of the first principal components of pre-trained AeLLE over training.",
+)
 def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
     """F1 of the orthants of the first 1, 2, 4, ... principal components of pre-trained AeLLE over training."""
     rows = []
@@ -70,6 +85,10 @@ def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
     return _with_note(rows, pretrained)
 
 
+@table(
+    stores={"groups": Groups("smnist")},
+    caption="Who is trained on sequential MNIST, beside the dissertation's networks.",
+)
 def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Who is trained on sequential MNIST, beside the dissertation's networks.
 
@@ -88,16 +107,35 @@ def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table(
+    stores={"final": Store("results/aelle/target_learning_final.zarr.zip", SCORES)},
+    caption=(
+        "Target learning: scores on the test networks of classifiers of the trained networks' spectra; thresholds are"
+        " medians."
+    ),
+)
 def table_3_b2(final: xr.Dataset) -> pd.DataFrame:
     """Target learning: scores on the test networks of classifiers of the trained networks' spectra, by medians."""
     return _scores_of_classifiers(final, DISSERTATION_B2)
 
 
+@table(
+    stores={"final": Store("results/aelle/char_rnn_sizes_final.zarr.zip", SCORES)},
+    caption=(
+        "CharRNN: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."
+    ),
+)
 def table_3_b3(final: xr.Dataset) -> pd.DataFrame:
     """CharRNN: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
     return _scores_of_classifiers(final, DISSERTATION_B3)
 
 
+@table(
+    stores={"final": Store("results/aelle/smnist_final.zarr.zip", SCORES)},
+    caption=(
+        "SMNIST: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."
+    ),
+)
 def table_3_b4(final: xr.Dataset) -> pd.DataFrame:
     """SMNIST: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
     return _scores_of_classifiers(final, DISSERTATION_B4)
@@ -111,17 +149,33 @@ def _scores_of_classifiers(final: xr.Dataset, printed: Mapping[str, tuple[float,
     return _with_note(rows, final)
 
 
+@table(
+    stores={"prednet": Store("results/aelle/char_rnn_sizes_prednet.zarr.zip", ERRORS)},
+    chapter=3,
+    caption=(
+        "Errors on networks held out of PredNet, which predicts the final loss from spectra early in training, and of"
+        " predictors that know no spectrum."
+    ),
+)
 def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
     """Errors of PredNet and of what knows no spectrum in predicting the final losses of networks held out."""
     rows = []
     for predictor in in_display_order(prednet["predictor"].values, PREDICTOR_LABELS):
         row = {"predictor": PREDICTOR_LABELS.get(predictor, predictor)}
-        for error in ("mean_absolute_error", "rms_error", "r_squared"):
+        for error in ERRORS:
             row |= _mean_and_spread(error, prednet[error].sel(predictor=predictor).values)
         rows.append(row)
     return _with_note(rows, prednet, "split and PredNet")
 
 
+@table(
+    stores={"pruning": Store("results/aelle/smnist_pruning.zarr.zip", (*HALVING, "budget"))},
+    chapter=3,
+    caption=(
+        "Successive halving of networks after 0, 1 and 2 epochs by AeLLE's prediction, by the loss so far and by "
+        "chance: the best survivor, and what was saved."
+    ),
+)
 def table_extra_pruning(pruning: xr.Dataset) -> pd.DataFrame:
     """The best survivors of successive halving, by pool size and by what networks are stopped by, and what is saved."""
     rows = []
@@ -129,12 +183,19 @@ def table_extra_pruning(pruning: xr.Dataset) -> pd.DataFrame:
         for criterion in in_display_order(pruning["criterion"].values, CRITERION_LABELS):
             found = pruning.sel(pool_size=size, criterion=criterion)
             row = {"pool_size": int(size), "criterion": CRITERION_LABELS[criterion], "budget": int(found["budget"])}
-            for name in ("best_loss", "better_in_pool", "saved", "saved_in_all"):
+            for name in HALVING:
                 row |= _mean_and_spread(name, found[name].values)
             rows.append(row)
     return _with_note(rows, pruning)
 
 
+@table(
+    stores={"final": Store("results/aelle/smnist_final.zarr.zip", ("share_above_median", "share_above_mean"))},
+    caption=(
+        "Of the networks right of the median of AeLLE's first principal component, and of its mean: the percentage of"
+        " each architecture."
+    ),
+)
 def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
     """Of the networks right of AeLLE PC1's median, and of its mean: the percentage of each architecture."""
     rows = []

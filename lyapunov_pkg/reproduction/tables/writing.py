@@ -89,7 +89,8 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _heading(name: str) -> str:
     stem = name.removesuffix("_dissertation")
-    return COLUMN_LABELS[stem] + (" (dissertation)" if stem != name else "")
+    label = COLUMN_LABELS.get(stem, stem.replace("_", " "))
+    return label + (" (dissertation)" if stem != name else "")
 
 
 def _is_end_of_interval(name: str, frame: pd.DataFrame) -> bool:

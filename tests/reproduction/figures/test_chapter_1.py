@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from lyapunov_pkg.reproduction.catalogue import figures
 from lyapunov_pkg.reproduction.figures import chapter_1
-from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM
+from lyapunov_pkg.reproduction.sources import select_variables
 from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 
 FIGURES = ["fig_1_1", "fig_1_2"]
@@ -44,8 +45,8 @@ def test_is_complete_for_any_number_of_rho(name, rho):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_what_is_kept_beside_the_figure_suffices_to_draw_it(name):
-    (variables,) = DRAWN_FROM[name].values()
-    assert_complete(getattr(chapter_1, name)(make_lorenz()[list(variables)]))
+    data = select_variables(figures()[name], {"lorenz": make_lorenz()})
+    assert_complete(getattr(chapter_1, name)(**data))
 
 
 def lines(ax, label: str) -> list[np.ndarray]:

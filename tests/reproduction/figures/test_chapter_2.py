@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures import chapter_2
-from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM, figure_data, joined
+from lyapunov_pkg.reproduction.catalogue import figures, load
 from lyapunov_pkg.reproduction.figures.presentation import STATISTIC_LABELS
 from lyapunov_pkg.reproduction.figures.style import SERIES_COLORS
 from lyapunov_pkg.reproduction.populations.correlations import performance_correlations
 from lyapunov_pkg.reproduction.populations.evolution import spectrum_evolution
+from lyapunov_pkg.reproduction.sources import joined, select_variables
 from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 from tests.reproduction.populations.synthetic import make_study
 
-FIGURES = [name for name in DRAWN_FROM if name.startswith("fig_2")]
+FIGURES = [name for name, record in figures().items() if record.chapter == 2]
 
 
 def make_layers(n_layers: int) -> xr.Dataset:
@@ -96,13 +94,13 @@ def stores() -> dict[str, xr.Dataset]:
 
 
 def draw(name: str, stores: dict[str, xr.Dataset]) -> Figure:
-    function = getattr(chapter_2, name)
-    return function(**{argument: stores[argument] for argument in inspect.signature(function).parameters})
+    record = figures()[name]
+    return load(record.place)(**{argument: stores[argument] for argument in record.sources})
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_is_complete_when_drawn_from_what_is_kept_beside_it(name, stores):
-    fig = draw(name, figure_data(name, stores))
+    fig = draw(name, select_variables(figures()[name], stores))
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, name)
 
@@ -116,7 +114,7 @@ def test_is_complete_with_few_networks_and_epochs(name):
 
 
 def test_stores_of_both_tasks_are_kept_apart(stores):
-    data = joined(figure_data("fig_2_7", stores))
+    data = joined(select_variables(figures()["fig_2_7"], stores))
     for task in ("char_rnn", "mocap"):
         np.testing.assert_array_equal(data[f"{task}_validation_loss"], stores[task]["validation_loss"])
     assert joined({"char_rnn": stores["char_rnn"]}).identical(stores["char_rnn"])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 
@@ -8,29 +7,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures import chapter_3
-from lyapunov_pkg.reproduction.figures.chapters import chapter_of
-from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM, figure_data, joined
+from lyapunov_pkg.reproduction.catalogue import figures, load
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS
 from lyapunov_pkg.reproduction.figures.style import save_figure
+from lyapunov_pkg.reproduction.sources import joined, select_variables
 from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 
-FIGURES = [
-    *(
-        "fig_3_1",
-        "fig_3_5",
-        "fig_3_6",
-        "fig_3_7",
-        "fig_3_8",
-        "fig_3_9",
-        "fig_3_10",
-        "fig_3_11",
-        "fig_3_12",
-        "fig_3_13",
-        "fig_3_14",
-    ),
-    *("fig_extra_pruning", "fig_3_15", "fig_3_b1", "fig_3_b2", "fig_3_b3", "fig_3_b4"),
-]
+FIGURES = [name for name, record in figures().items() if record.chapter == 3]
 
 OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5", "fig_extra_pruning"]  # the others show one seed
 
@@ -39,17 +22,19 @@ STUDIES = ("target_learning", "char_rnn_sizes", "smnist")
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
 
 
-def draw(name: str, datasets: dict) -> Figure:
+def stores_of(name: str, datasets: dict) -> dict:
+    """The Datasets that a figure takes, by the name of its argument."""
     if name == "fig_3_b4":
-        return chapter_3.fig_3_b4(**{study: datasets["final"] for study in STUDIES})
+        return {study: datasets["final"] for study in STUDIES}
     if name == "fig_3_3":
-        return chapter_3.fig_3_3(datasets["eigenvalues"])  # which has spectra, too
-    function = getattr(chapter_3, name)
-    return function(*[datasets[argument] for argument in inspect.signature(function).parameters])
+        return {"spectra": datasets["eigenvalues"]}  # which has spectra, too
+    return {argument: datasets[argument] for argument in figures()[name].sources}
 
 
-def test_package_has_every_figure_of_the_chapter():
-    assert set(chapter_3.__all__) == {name for name in DRAWN_FROM if chapter_of(name) == 3}
+def draw(name: str, datasets: dict) -> Figure:
+    """The figure, drawn from the variables that its record names and from no other."""
+    record = figures()[name]
+    return load(record.place)(**select_variables(record, stores_of(name, datasets)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -104,12 +89,11 @@ def test_text_stays_inside_the_figure_and_panels_apart(datasets):
 
 def test_stores_of_one_schema_are_kept_apart_beside_a_figure(datasets):
     sets = datasets()
-    merged = joined(
-        figure_data("fig_3_b4", {study: sets["final"].isel(network=slice(7 + n)) for n, study in enumerate(STUDIES)})
-    )
+    finals = {study: sets["final"].isel(network=slice(7 + n)) for n, study in enumerate(STUDIES)}
+    merged = joined(select_variables(figures()["fig_3_b4"], finals))
     assert merged["smnist_f1"].dims == ("smnist_seed", "smnist_classifier")
     assert [merged.sizes[f"{study}_network"] for study in STUDIES] == [7, 8, 9]
-    assert "final_loss" in joined(figure_data("fig_3_9", sets))
+    assert "final_loss" in joined(select_variables(figures()["fig_3_9"], sets))
 
 
 @pytest.mark.parametrize("name", ["fig_3_5", "fig_3_9", "fig_3_10"])  # between them: lines, images, histograms, points
@@ -126,7 +110,8 @@ def test_saves_the_same_bytes_twice(name, datasets, tmp_path):
 
 def test_drawing_does_not_import_torch():
     code = (
-        "import sys, lyapunov_pkg.reproduction.figures.chapter_3, lyapunov_pkg.reproduction.tables; "
+        "import sys; from lyapunov_pkg.reproduction.catalogue import figures, load, tables; "
+        "[load(record.place) for record in (*figures().values(), *tables().values())]; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,19 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lyapunov_pkg.reproduction.figures import chapter_4
-from lyapunov_pkg.reproduction.figures.drawn_from import DRAWN_FROM
+from lyapunov_pkg.reproduction.catalogue import figures, load
+from lyapunov_pkg.reproduction.figures.chapter_4.alignment import fig_4_1
+from lyapunov_pkg.reproduction.figures.chapter_4.flips import fig_4_5, fig_4_d
+from lyapunov_pkg.reproduction.sources import select_variables
 from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 from tests.reproduction.gradients.stores import make_alignment, make_flips, make_participation
 
 STORES = {"alignment": make_alignment, "flips": make_flips, "participation": make_participation}
-FIGURES = {name: next(iter(stores)) for name, stores in DRAWN_FROM.items() if hasattr(chapter_4, name)}
+FIGURES = {name: record for name, record in figures().items() if record.chapter == 4}
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_is_complete_and_drawn_from_what_is_kept_beside_it(name):
-    ((store, variables),) = DRAWN_FROM[name].items()
-    fig = getattr(chapter_4, name)(STORES[store]()[list(variables)])
+    record = FIGURES[name]
+    fig = load(record.place)(**select_variables(record, {store: STORES[store]() for store in record.sources}))
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, name)
 
@@ -33,13 +35,13 @@ def test_is_complete_and_drawn_from_what_is_kept_beside_it(name):
     ],
 )
 def test_other_scales_fit_in(name, store):
-    fig = getattr(chapter_4, name)(store)
+    fig = load(FIGURES[name].place)(store)
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, name)
 
 
 def test_fig_4_1_writes_standard_deviations_and_the_null_reference():
-    fig = chapter_4.fig_4_1(make_alignment(hidden_size=16))
+    fig = fig_4_1(make_alignment(hidden_size=16))
     text = texts(fig)
     assert any(line == "epoch 0: σ = 0.255 ± 0.007\nepoch 5: σ = 0.380 ± 0.007" for line in text)
     assert "random frames, σ = 0.250" in text
@@ -51,11 +53,11 @@ def test_fig_4_1_writes_standard_deviations_and_the_null_reference():
 
 def test_fig_4_5_shows_one_recognised_and_one_mistaken_image_in_their_place():
     flips = make_flips()
-    fig = chapter_4.fig_4_5(flips)
+    fig = fig_4_5(flips)
     shown = [ax.images[0].get_array() for ax in fig.axes if ax.images]
     for image, (original, flipped) in zip((0, 1), (shown[:2], shown[2:]), strict=True):
         values = flips["input"].values[image]
         np.testing.assert_array_equal(original.ravel()[flips["pixel"].values], values)
         np.testing.assert_array_equal(flipped == 1.0, original == 0)
-    others = chapter_4.fig_4_d(flips)
+    others = fig_4_d(flips)
     assert sum(text.startswith("digit ") for text in texts(others)) == 4

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lyapunov_pkg.reproduction import tables
+from lyapunov_pkg.reproduction.tables.chapter_2 import table_2_a1, table_2_a2, table_extra_correlations
+from lyapunov_pkg.reproduction.tables.writing import write_table
 from tests.reproduction.tables.stores import correlations, row
 
 
 def test_tables_2_a_have_the_highlighted_networks_beside_the_dissertations():
     dataset = correlations()
-    frame = tables.table_2_a1(dataset)
+    frame = table_2_a1(dataset)
     assert frame["color"].tolist() == ["blue", "orange", "green", "red", "purple", "brown"]
     chosen = dataset.isel(network=dataset["highlighted_network"].values)
     np.testing.assert_array_equal(frame["learning_rate"], chosen["learning_rate"])
@@ -19,18 +20,18 @@ def test_tables_2_a_have_the_highlighted_networks_beside_the_dissertations():
     assert frame["mean_exponent"].is_monotonic_increasing
     brown = row(frame, color="brown")
     assert (brown["dropout_dissertation"], brown["learning_rate_dissertation"]) == (0.106, 0.00485)
-    assert row(tables.table_2_a2(dataset), color="purple")["init_param_dissertation"] == 0.059
+    assert row(table_2_a2(dataset), color="purple")["init_param_dissertation"] == 0.059
     assert "evenly spaced ranks of LE mean" in frame.attrs["note"] and "12 networks" in frame.attrs["note"]
 
 
 def test_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
     char_rnn, mocap = correlations(), correlations(n_diverged=2, classification=False)
-    frame = tables.table_extra_correlations(char_rnn, mocap)
+    frame = table_extra_correlations(char_rnn, mocap)
     assert frame["task"].tolist() == ["CharRNN"] * 17 + ["Mocap"] * 8
     largest = row(frame, task="Mocap", quantity="LE max", performance="validation loss")
     assert (largest["n_used"], largest["n_diverged"]) == (11, 2)
     assert largest["pearson_low"] < largest["pearson"] == float(mocap["pearson"][0]) < largest["pearson_high"]
-    tables.write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
     text = (tmp_path / "table.md").read_text()
     numbers = [f"{largest[name]:.2f}" for name in ("pearson", "pearson_low", "pearson_high")]
     assert "{} [{}, {}]".format(*numbers) in text

@@ -3,12 +3,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lyapunov_pkg.reproduction import tables
+from lyapunov_pkg.reproduction.tables.chapter_3 import (
+    table_3_1,
+    table_3_2,
+    table_3_3,
+    table_3_a1,
+    table_3_b2,
+    table_3_b3,
+    table_3_b4,
+    table_3_d5,
+    table_extra_prednet,
+    table_extra_pruning,
+)
+from lyapunov_pkg.reproduction.tables.writing import readable
 from tests.reproduction.tables.stores import SCORES, final, prednet, pretrained, pruning, row
 
 
 def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
-    frame = tables.table_3_1(pretrained([0.2, 0.3, 0.4]))
+    frame = table_3_1(pretrained([0.2, 0.3, 0.4]))
     assert frame["training_percent"].tolist() == [0, 0, 10, 10, 20, 20, 50, 50]
     aelle = row(frame, training_percent=10, classifier="AeLLE")
     for score, printed in zip(SCORES, (0.915, 0.866, 0.89), strict=True):
@@ -21,7 +33,7 @@ def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
 
 
 def test_table_3_2_has_every_classifier_in_order_and_new_ones_last():
-    frame = tables.table_3_2(pretrained([0.2]))
+    frame = table_3_2(pretrained([0.2]))
     at_start = frame[frame["training_percent"] == 0]
     assert at_start["classifier"].tolist() == ["LE max", "AeLLE", "loss at that epoch", "my_own"]
     assert at_start["f1_dissertation"].tolist()[:2] == [0.72, 0.85]
@@ -29,7 +41,7 @@ def test_table_3_2_has_every_classifier_in_order_and_new_ones_last():
 
 
 def test_other_numbers_of_epochs_show_their_own_percentages_without_the_dissertations():
-    frame = tables.table_3_1(pretrained([0.2], total_epochs=4))
+    frame = table_3_1(pretrained([0.2], total_epochs=4))
     assert frame["training_percent"].unique().tolist() == [0, 25, 50]
     assert np.isnan(row(frame, training_percent=25, classifier="AeLLE")["f1_dissertation"])
     assert row(frame, training_percent=50, classifier="AeLLE")["f1_mean"] == pytest.approx(0.22)
@@ -39,11 +51,11 @@ def test_pretrained_without_total_epochs_is_refused():
     data = pretrained([0.2])
     del data.attrs["total_epochs"]
     with pytest.raises(ValueError, match="total_epochs"):
-        tables.table_3_1(data)
+        table_3_1(data)
 
 
 def test_table_3_3_has_a_row_per_number_of_components():
-    frame = tables.table_3_3(pretrained([0.2, 0.4]))
+    frame = table_3_3(pretrained([0.2, 0.4]))
     cell = row(frame, training_percent=50, n_components=10)
     assert cell["f1_mean"] == pytest.approx(0.45)
     assert cell["f1_std"] == pytest.approx(np.sqrt(0.02))
@@ -52,9 +64,9 @@ def test_table_3_3_has_a_row_per_number_of_components():
 
 
 def test_seeds_without_a_score_do_not_count():
-    cell = row(tables.table_3_3(pretrained([0.2, np.nan, 0.4])), training_percent=0, n_components=1)
+    cell = row(table_3_3(pretrained([0.2, np.nan, 0.4])), training_percent=0, n_components=1)
     assert cell["f1_mean"] == pytest.approx(0.3)
-    none = row(tables.table_3_3(pretrained([np.nan, np.nan])), training_percent=0, n_components=1)
+    none = row(table_3_3(pretrained([np.nan, np.nan])), training_percent=0, n_components=1)
     assert np.isnan(none["f1_mean"])
 
 
@@ -64,7 +76,7 @@ def test_table_3_a1_is_the_configuration_beside_the_dissertations():
         {"architecture": architecture, "hidden_size": 32, "init_param": level, "networks": 24}
         for architecture, level in levels.items()
     ]
-    frame = tables.table_3_a1(groups)
+    frame = table_3_a1(groups)
     assert frame["architecture"].tolist() == ["RNN", "LEM", "mine"]
     lem = row(frame, architecture="LEM")
     assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, 32, 24)
@@ -75,7 +87,7 @@ def test_table_3_a1_is_the_configuration_beside_the_dissertations():
 
 
 def test_table_3_b4():
-    frame = tables.table_3_b4(final())
+    frame = table_3_b4(final())
     assert frame["classifier"].tolist() == ["LE mean", "AeLLE"]
     assert frame["f1_mean"].tolist() == pytest.approx([0.8, 0.55])
     assert frame["f1_dissertation"].tolist() == [0.609, 0.859]
@@ -83,20 +95,20 @@ def test_table_3_b4():
 
 
 def test_table_3_b3_is_beside_char_rnns_numbers():
-    frame = tables.table_3_b3(final())
-    assert frame["f1_mean"].tolist() == tables.table_3_b4(final())["f1_mean"].tolist()
+    frame = table_3_b3(final())
+    assert frame["f1_mean"].tolist() == table_3_b4(final())["f1_mean"].tolist()
     assert frame["f1_dissertation"].tolist() == [0.834, 0.877]
 
 
 def test_table_3_b2_is_beside_target_learnings_numbers():
-    frame = tables.table_3_b2(final())
-    assert frame["f1_mean"].tolist() == tables.table_3_b4(final())["f1_mean"].tolist()
+    frame = table_3_b2(final())
+    assert frame["f1_mean"].tolist() == table_3_b4(final())["f1_mean"].tolist()
     assert frame["f1_dissertation"].tolist() == [0.705, 0.724]
     assert frame["recall_dissertation"].tolist() == [0.702, 0.721]
 
 
 def test_table_extra_pruning_has_a_row_for_each_pool_size_and_criterion():
-    frame = tables.table_extra_pruning(pruning())
+    frame = table_extra_pruning(pruning())
     assert frame["pool_size"].tolist() == [8, 8, 16, 16]
     assert frame["criterion"].tolist() == ["AeLLE's prediction", "chance"] * 2
     assert frame["budget"].tolist() == [14, 14, 28, 28]
@@ -104,17 +116,17 @@ def test_table_extra_pruning_has_a_row_for_each_pool_size_and_criterion():
 
 
 def test_table_extra_prednet_has_small_errors_in_thousandths():
-    frame = tables.table_extra_prednet(prednet())
+    frame = table_extra_prednet(prednet())
     assert frame["predictor"].tolist() == ["PredNet", "mean of the training networks"]
     assert frame["rms_error_mean"].tolist() == pytest.approx([0.03, 0.11])
-    readable = tables.readable(frame)
-    assert readable["RMS error [nats]"].tolist() == ["0.030 ± 0.014", "0.110 ± 0.014"]
-    assert readable["R²"].tolist() == ["0.85 ± 0.07", "-0.20 ± 0.14"]
+    shown = readable(frame)
+    assert shown["RMS error [nats]"].tolist() == ["0.030 ± 0.014", "0.110 ± 0.014"]
+    assert shown["R²"].tolist() == ["0.85 ± 0.07", "-0.20 ± 0.14"]
     assert "split and PredNet (2 of them); 40 networks" in frame.attrs["note"]
 
 
 def test_table_3_d5():
-    frame = tables.table_3_d5(final())
+    frame = table_3_d5(final())
     assert frame["architecture"].tolist() == ["RNN", "LEM"]
     lem = row(frame, architecture="LEM")
     assert lem["right_of_median_mean"] == pytest.approx(20)

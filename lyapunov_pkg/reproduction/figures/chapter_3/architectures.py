@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import MEDIAN_LABEL, set_aelle_axes
+from lyapunov_pkg.reproduction.figures.chapter_3.variables import EMBEDDING
 from lyapunov_pkg.reproduction.figures.panels import (
     EXPONENT_LABEL,
     LOSS_LABEL,
@@ -25,10 +25,20 @@ from lyapunov_pkg.reproduction.figures.panels import (
     spectrum_line,
     threshold_line,
 )
-from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, PAPER_STYLE, architecture_style
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, architecture_style
+from lyapunov_pkg.reproduction.records import Store, figure
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store(
+            "results/aelle/smnist_final.zarr.zip", (*EMBEDDING, "lyapunov_exponent", "final_loss", "example_network")
+        )
+    },
+    caption=(
+        "One network per architecture, that of median final loss: its spectrum, its place in AeLLE, its final loss."
+    ),
+)
 def fig_3_12(final: xr.Dataset) -> Figure:
     """One network per architecture, that of its median final loss: spectrum, place in AeLLE, final loss."""
     data, seeds = first_seed(final)
@@ -70,7 +80,13 @@ def _final_losses(ax: Axes, architectures: list[str], losses: np.ndarray, median
     ax.grid(axis="y", color="0.9", linewidth=0.6)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"final": Store("results/aelle/smnist_final.zarr.zip", (*EMBEDDING, "shifted_component"))},
+    caption=(
+        "AeLLE by architecture, and where changes of the predicted loss move the {n_test[final]} test networks (eq. "
+        "3.7)."
+    ),
+)
 def fig_3_13(final: xr.Dataset) -> Figure:
     """AeLLE by architecture, and where changes of the predicted loss move the test networks (eq. 3.7)."""
     data, seeds = first_seed(final)
@@ -94,7 +110,17 @@ def fig_3_13(final: xr.Dataset) -> Figure:
     return fig
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store(
+            "results/aelle/smnist_final.zarr.zip",
+            (*EMBEDDING, "lyapunov_exponent", "shifted_exponent", "example_network"),
+        )
+    },
+    caption=(
+        "Spectra decoded after the latent point of one network per architecture was moved along the predicted loss."
+    ),
+)
 def fig_3_14(final: xr.Dataset) -> Figure:
     """Decoded spectra of one network per architecture, its latent point moved along the predicted loss by Delta T."""
     data, seeds = first_seed(final)
@@ -124,7 +150,12 @@ def fig_3_14(final: xr.Dataset) -> Figure:
     return fig
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store("results/aelle/smnist_final.zarr.zip", (*EMBEDDING, "zero_loss_component", "zero_loss_exponent"))
+    },
+    caption="AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these.",
+)
 def fig_3_15(final: xr.Dataset) -> Figure:
     """AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these."""
     data, seeds = first_seed(final)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import AELLE_PC1, AELLE_PC2
+from lyapunov_pkg.reproduction.figures.chapter_3.variables import EMBEDDING, STATISTICS
 from lyapunov_pkg.reproduction.figures.panels import (
     NOTE_SIZE,
     first_seed,
@@ -24,7 +24,8 @@ from lyapunov_pkg.reproduction.figures.panels import (
     threshold_line,
 )
 from lyapunov_pkg.reproduction.figures.presentation import STUDY_LABELS, in_display_order, shown_epochs
-from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, PAPER_STYLE
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
+from lyapunov_pkg.reproduction.records import Store, figure
 
 BEST_F1_LABEL = "threshold of best F1 (training part)"
 
@@ -58,7 +59,13 @@ PLANES = (
 )
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", (*EMBEDDING, "f1"))},
+    caption=(
+        "Pre-trained AeLLE of the {n_test[pretrained]} test networks at 0, 10, 20 and 50 % of training, by final "
+        "error, with the threshold."
+    ),
+)
 def fig_3_10(pretrained: xr.Dataset) -> Figure:
     """Pre-trained AeLLE of the test networks at 0, 10, 20 and 50% of training, by final error, with the threshold."""
     data, seeds = first_seed(pretrained)
@@ -85,7 +92,13 @@ def fig_3_10(pretrained: xr.Dataset) -> Figure:
     return fig
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", STATISTICS)},
+    caption=(
+        "Mean and largest exponent, first principal component of the spectra and of AeLLE, of the "
+        "{n_test[pretrained]} test networks over training, by final error, with thresholds."
+    ),
+)
 def fig_3_11(pretrained: xr.Dataset) -> Figure:
     """Distributions of LE mean, LE max, LE PC1 and AeLLE PC1 of the test networks over training, with thresholds."""
     data, seeds = first_seed(pretrained)
@@ -116,19 +129,37 @@ def fig_3_11(pretrained: xr.Dataset) -> Figure:
     return fig
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"final": Store("results/aelle/target_learning_final.zarr.zip", STATISTICS)},
+    caption=(
+        "Target learning: mean and largest exponent, first principal components of the spectra, and AeLLE of the "
+        "{n_test[final]} test networks by final error, with medians."
+    ),
+)
 def fig_3_b1(final: xr.Dataset) -> Figure:
     """Target learning: LE mean and max, first components of the spectra, and AeLLE of the test networks by error."""
     return _statistics_and_aelle(final)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"final": Store("results/aelle/char_rnn_sizes_final.zarr.zip", STATISTICS)},
+    caption=(
+        "CharRNN: mean and largest exponent, first principal components of the spectra, and AeLLE of the "
+        "{n_test[final]} test networks by final error, with medians."
+    ),
+)
 def fig_3_b2(final: xr.Dataset) -> Figure:
     """CharRNN: LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error."""
     return _statistics_and_aelle(final)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"final": Store("results/aelle/smnist_final.zarr.zip", STATISTICS)},
+    caption=(
+        "Mean and largest exponent, first principal components of the spectra, and AeLLE of the {n_test[final]} test "
+        "networks by final error, with medians."
+    ),
+)
 def fig_3_b3(final: xr.Dataset) -> Figure:
     """SMNIST: LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error."""
     return _statistics_and_aelle(final)
@@ -146,7 +177,14 @@ def _statistics_and_aelle(final: xr.Dataset) -> Figure:
     return fig
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "target_learning": Store("results/aelle/target_learning_final.zarr.zip", STATISTICS),
+        "char_rnn_sizes": Store("results/aelle/char_rnn_sizes_final.zarr.zip", STATISTICS),
+        "smnist": Store("results/aelle/smnist_final.zarr.zip", STATISTICS),
+    },
+    caption="The same planes for every task.",
+)
 def fig_3_b4(**finals: xr.Dataset) -> Figure:
     """LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error, study by study.
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import MEDIAN_LABEL, set_aelle_axes
+from lyapunov_pkg.reproduction.figures.chapter_3.variables import EMBEDDING
 from lyapunov_pkg.reproduction.figures.panels import (
     ANNOTATION_SIZE,
     NOTE_SIZE,
@@ -26,7 +26,8 @@ from lyapunov_pkg.reproduction.figures.panels import (
     stacked_histogram,
     threshold_line,
 )
-from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, PAPER_STYLE
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
+from lyapunov_pkg.reproduction.records import Shards, Store, figure
 
 EXAMPLE_QUANTILES = {"low": 0.1, "middle": 0.5, "high": 0.9}  # of the errors of free runs
 EXAMPLE_SPACING = 3.2  # from one signal to the next; targets are in [-1, 1]
@@ -34,7 +35,19 @@ TEXT_ROWS, TEXT_COLUMNS = 10, 10  # of characters of an example
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store(
+            "results/aelle/char_rnn_sizes_final.zarr.zip",
+            (*EMBEDDING, "f1", "lyapunov_exponent", "reconstructed_exponent"),
+        )
+    },
+    caption=(
+        "(a) The autoencoder, with a spectrum of a network held out and, in grey behind its reconstruction, again. "
+        "(b) AeLLE of CharRNN's {n_test[final]} test networks by final error, with the linear classifier on the first"
+        " principal component."
+    ),
+)
 def fig_3_6(final: xr.Dataset) -> Figure:
     """The autoencoder drawn with a spectrum of a test network, and AeLLE of the test networks with the classifier on
     PC1."""
@@ -89,7 +102,17 @@ def _draw_autoencoder(ax: Axes, network: xr.Dataset, widths: Sequence[int]) -> N
     ax.axis("off")
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store("results/aelle/target_learning_final.zarr.zip", EMBEDDING),
+        "free_runs": Shards("training", "target_learning", ("target", "free_output", "validation_loss", "diverged")),
+    },
+    caption=(
+        "(a) Target and output over the last period of the free runs of three networks, of low, middle and high "
+        "error. (b) AeLLE of the {n_test[final]} test networks by final error, with the median of its first principal"
+        " component. (c) AeLLE of all networks by the gain g."
+    ),
+)
 def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
     """Free runs of low, middle and high error, AeLLE of the test networks by error with PC1's median, and of all
     networks by g.
@@ -104,7 +127,17 @@ def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
     return _aelle_beside_an_example(final, free_runs, _example_free_runs, by_gain, columns=4)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store("results/aelle/char_rnn_sizes_final.zarr.zip", EMBEDDING),
+        "text": Store("results/datasets/char_rnn.zarr.zip", ("test_input", "test_target", "alphabet")),
+    },
+    caption=(
+        "(a) A text of the task and, shaded, the character to be predicted last. (b) AeLLE of the {n_test[final]} "
+        "test networks by final error, with the median of its first principal component. (c) AeLLE of all networks by"
+        " hidden size."
+    ),
+)
 def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
     """A text of the task, AeLLE of the test networks by error with PC1's median, and of all networks by hidden size.
 
@@ -118,7 +151,16 @@ def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
     return _aelle_beside_an_example(final, text, _example_text, by_size, columns=2)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "final": Store("results/aelle/smnist_final.zarr.zip", EMBEDDING),
+        "examples": Store("results/datasets/smnist.zarr.zip", ("test_input", "test_label")),
+    },
+    caption=(
+        "(a) An input of the task, read row by row. (b) AeLLE of the {n_test[final]} test networks by final error, "
+        "with the median of its first principal component. (c) AeLLE of all networks by architecture."
+    ),
+)
 def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
     """An input of the task, AeLLE of the test networks by error with PC1's median, and of all networks by architecture.
 

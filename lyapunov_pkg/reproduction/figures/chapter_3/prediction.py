@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -27,11 +26,12 @@ from lyapunov_pkg.reproduction.figures.style import (
     DOUBLE_WIDTH,
     HIGH_ERROR_COLOR,
     LOW_ERROR_COLOR,
-    PAPER_STYLE,
     architecture_style,
 )
+from lyapunov_pkg.reproduction.records import Shards, Store, figure
 from lyapunov_pkg.spectra.statistics import final_slope, initial_slope, maximum_exponent, number_above_zero, slope_width
 
+ASRNN = ("validation_loss", "diverged", "eps", "gamma")
 SLOPE_FRACTION = 0.1  # of the indices, at either end
 FEATURE_LOOKS = {
     "eigenvalues": ("Jacobian eigenvalues", LOW_ERROR_COLOR, "--"),
@@ -45,7 +45,18 @@ VERDICTS = {
 }
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "prednet": Store(
+            "results/aelle/char_rnn_sizes_prednet.zarr.zip", ("final_loss", "held_out_prediction", "rms_error")
+        )
+    },
+    caption=(
+        "(a) Final validation loss of LSTMs on text against the initialisation parameter p. (b) The same as PredNet "
+        "predicts it from spectra early in training, for networks held out; mean over the seeds that hold a network "
+        "out. (c) Errors on networks held out, beside predictors that know no spectrum."
+    ),
+)
 def fig_3_1(prednet: xr.Dataset) -> Figure:
     """Final validation loss against p, true and as PredNet predicts it from early spectra, and the errors of both
     PredNet and what knows no spectrum.
@@ -86,7 +97,12 @@ def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
     ax.set_title("(c) errors")
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "eigenvalues": Store("results/eigenvalues/asrnn.zarr.zip", ("eigenvalue_real", "eigenvalue_imaginary", *ASRNN))
+    },
+    caption="Eigenvalues of the ASRNN's Jacobian at one random state and input, by validation loss.",
+)
 def fig_3_2(eigenvalues: xr.Dataset) -> Figure:
     """Eigenvalues of the ASRNN's Jacobian for the largest gamma and the smallest and largest eps, by loss."""
 
@@ -99,7 +115,10 @@ def fig_3_2(eigenvalues: xr.Dataset) -> Figure:
     return _asrnn_by_loss(eigenvalues, draw)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"spectra": Shards("spectra", "asrnn", ("lyapunov_exponent", *ASRNN))},
+    caption="Lyapunov spectra of the ASRNN, by validation loss.",
+)
 def fig_3_3(spectra: xr.Dataset) -> Figure:
     """Lyapunov spectra of the ASRNN for the largest gamma and the smallest and largest eps, by loss."""
 
@@ -131,7 +150,18 @@ def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarr
     return fig
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "prednets": Store(
+            "results/aelle/asrnn_eigenvalue_prednets.zarr.zip",
+            ("validation_error", "baseline_error", "difference", "difference_low", "difference_high", "better"),
+        )
+    },
+    caption=(
+        "(a) Validation error of PredNets that predict the loss of ASRNNs from eigenvalues and from spectra. (b) The "
+        "difference, and whether spectra predict better than eigenvalues here."
+    ),
+)
 def fig_3_4(prednets: xr.Dataset) -> Figure:
     """Validation error of PredNets on eigenvalues and on spectra as they are trained, and how far apart they end.
 
@@ -173,7 +203,13 @@ def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
     ax.spines["left"].set_visible(False)
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={"spectra": Shards("spectra", "smnist", ("lyapunov_exponent", "validation_loss", "diverged"))},
+    caption=(
+        "Lyapunov spectra of one network per architecture, that of median final loss, before and after training; (a) "
+        "names the features that the text speaks of."
+    ),
+)
 def fig_3_5(spectra: xr.Dataset) -> Figure:
     """Spectra of one network per architecture (that of median final loss) before and after training, features marked.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from lyapunov_pkg.reproduction.figures.panels import legend_below
 from lyapunov_pkg.reproduction.figures.presentation import CRITERION_LABELS, in_display_order
-from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, HIGH_ERROR_COLOR, LOW_ERROR_COLOR, PAPER_STYLE
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, HIGH_ERROR_COLOR, LOW_ERROR_COLOR
+from lyapunov_pkg.reproduction.records import Store, figure
 
 CRITERION_LOOKS = {
     "aelle": (LOW_ERROR_COLOR, "o"),
@@ -20,7 +20,20 @@ CRITERION_LOOKS = {
 }
 
 
-@rc_context(PAPER_STYLE)
+@figure(
+    stores={
+        "pruning": Store(
+            "results/aelle/smnist_pruning.zarr.zip",
+            ("best_loss", "budget", "complete_loss", "complete_budget", "saved", "saved_in_all"),
+        )
+    },
+    chapter=3,
+    caption=(
+        "Successive halving of networks after 0, 1 and 2 epochs by AeLLE's prediction, by architecture, by the loss "
+        "so far and by chance: (a) final loss of the best survivor against the training spent, beside training "
+        "networks to the end; (b) training spent, relative to stopping none for the same loss."
+    ),
+)
 def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
     """Final loss of the best survivor of halving against the training spent, and that beside stopping none.
 

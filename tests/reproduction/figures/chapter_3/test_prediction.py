@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lyapunov_pkg.reproduction.figures import chapter_3
+from lyapunov_pkg.reproduction.figures.chapter_3.prediction import fig_3_1, fig_3_2, fig_3_3, fig_3_4, fig_3_5
 from tests.reproduction.figures.checks import texts
 
 
@@ -11,23 +11,23 @@ def test_fig_3_5_marks_maximum_and_number_above_zero(datasets):
     spectra = datasets(architectures=("gru",))["spectra"].isel(variant=[5])
     exponents = np.linspace(0.31, -0.62, spectra.sizes["exponent"])  # 11 of 32 above zero, slope -0.03
     spectra["lyapunov_exponent"][:] = exponents
-    shown = texts(chapter_3.fig_3_5(spectra))
+    shown = texts(fig_3_5(spectra))
     assert {"maximum 0.31", "11 above zero", "initial slope −0.03", "final slope −0.03"} <= set(shown)
 
 
 def test_fig_3_5_leaves_out_diverged_networks_and_says_if_none_is_left(datasets):
     spectra = datasets(architectures=("gru", "lem"))["spectra"]
     spectra["diverged"][spectra["architecture"].values == "gru"] = True
-    shown = texts(chapter_3.fig_3_5(spectra))
+    shown = texts(fig_3_5(spectra))
     assert "LEM" in shown and "GRU" not in shown
     spectra["diverged"][:] = True
     with pytest.raises(ValueError, match="all 16 networks diverged"):
-        chapter_3.fig_3_5(spectra)
+        fig_3_5(spectra)
 
 
 def test_fig_3_1_names_errors_of_all_predictors_and_leaves_out_who_was_never_held_out(datasets):
     prednet = datasets()["prednet"]
-    fig = chapter_3.fig_3_1(prednet)
+    fig = fig_3_1(prednet)
     true, predicted = fig.axes[:2]
     assert [sum(len(points.get_offsets()) for points in ax.collections) for ax in (true, predicted)] == [40, 40]
     finite = [np.isfinite(points.get_offsets()).all(axis=1).sum() for points in predicted.collections]
@@ -40,10 +40,10 @@ def test_fig_3_1_names_errors_of_all_predictors_and_leaves_out_who_was_never_hel
 def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_diverged_networks(datasets):
     networks = datasets()["eigenvalues"]
     networks["diverged"][18] = True
-    for figure in (chapter_3.fig_3_2, chapter_3.fig_3_3):
+    for figure in (fig_3_2, fig_3_3):
         shown = texts(figure(networks))
         assert {"(a) ε = 0.01, γ = 0.1: 5 networks", "(b) ε = 1, γ = 0.1: 6 networks"} <= set(shown)
-    drawn = chapter_3.fig_3_2(networks).axes[0].collections
+    drawn = fig_3_2(networks).axes[0].collections
     chosen = networks.isel(variant=[12, 14, 16, 20, 22])
     worst = chosen.isel(variant=int(chosen["validation_loss"].values.argmax()))
     np.testing.assert_allclose(drawn[0].get_offsets()[:, 0], worst["eigenvalue_real"])
@@ -51,5 +51,5 @@ def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_dive
 
 
 def test_fig_3_4_says_whether_spectra_predict_better(datasets):
-    shown = texts(chapter_3.fig_3_4(datasets()["prednets"]))
+    shown = texts(fig_3_4(datasets()["prednets"]))
     assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from lyapunov_pkg.reproduction.figures import chapter_3
+from lyapunov_pkg.reproduction.figures.chapter_3.pruning import fig_extra_pruning
 from tests.reproduction.figures.checks import texts
 
 
 def test_fig_extra_pruning_draws_every_criterion_and_what_aelle_has_cost(datasets):
-    fig = chapter_3.fig_extra_pruning(datasets()["pruning"])
+    fig = fig_extra_pruning(datasets()["pruning"])
     names = ("AeLLE's prediction", "architecture", "loss so far", "chance")
     for label in (*(f"halving by {name}" for name in names), "none is stopped"):
         assert texts(fig).count(label) == 1

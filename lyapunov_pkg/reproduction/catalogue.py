@@ -1,0 +1,135 @@
+"""All figures and tables, by their records, without importing the code that draws them.
+
+A record is a decorator whose arguments are constants of its module, or of modules that import no more than constants.
+It is read from the syntax tree, so that a plan of the workflow does not wait for matplotlib and pandas.
+
+    python -m lyapunov_pkg.reproduction.catalogue    # every target with its caption
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import textwrap
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lyapunov_pkg.reproduction.records import Declaration, Record, RecordError
+
+REPRODUCTION = Path(__file__).parent
+FOLDERS = {"figure": REPRODUCTION / "figures", "table": REPRODUCTION / "tables"}
+
+
+@functools.cache
+def figures() -> dict[str, Record]:
+    """Return the records of all figures by name, in natural order.
+
+    Raises:
+        RecordError: a record cannot be used, or two figures have the same name.
+    """
+    return _records("figure")
+
+
+@functools.cache
+def tables() -> dict[str, Record]:
+    """Return the records of all tables by name, in natural order; raises as `figures` does."""
+    return _records("table")
+
+
+def load(place: str) -> Callable[..., Any]:
+    """Import and return the function at a record's `place`, "package.module:name"."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _records(kind: str) -> dict[str, Record]:
+    found: dict[str, Record] = {}
+    for path in sorted(FOLDERS[kind].rglob("*.py")):
+        for record in read_records(path):
+            if record.name in found:
+                raise RecordError(f"{record.name} is in {record.module} and in {found[record.name].module}")
+            if record.kind != kind:
+                raise RecordError(f"{record.name} in {record.module} is a {record.kind}; expected a {kind} there")
+            found[record.name] = record
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the records of the functions in one file below `reproduction`.
+
+    Raises:
+        RecordError: the file cannot be parsed, or a record cannot be used.
+    """
+    module = ".".join((__package__, *path.relative_to(REPRODUCTION).with_suffix("").parts)).removesuffix(".__init__")
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
+    except SyntaxError as error:
+        raise RecordError(f"{module} cannot be read: {error}") from None
+    constants = Constants(tree)
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        declaration = _declaration(function, module, constants)
+        if declaration is not None:
+            arguments = function.args
+            parameters = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+            yield declaration.record(module, function.name, parameters, takes_any=arguments.kwarg is not None)
+
+
+def _declaration(function: ast.FunctionDef, module: str, constants: Constants) -> Declaration | None:
+    """The `figure` or `table` that decorates a function, or None."""
+    for decorator in function.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(called, ast.Name) and called.id in FOLDERS:
+            try:
+                declaration = constants.evaluate(decorator)
+            except Exception as error:  # whatever an expression can raise
+                raise RecordError(
+                    f"{function.name} in {module}: its record cannot be read: {type(error).__name__}: {error}"
+                ) from None
+            if not isinstance(declaration, Declaration):
+                raise RecordError(f"{function.name} in {module}: expected @{called.id}(stores=..., caption=...)")
+            return declaration
+    return None
+
+
+class Constants:
+    """The values of a module's names, computed when a record asks for them."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        """Sort the names by where they come from: an import, or an assignment in the module."""
+        self.imported: dict[str, tuple[str, str]] = {}
+        self.assigned: dict[str, ast.expr] = {}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                self.imported |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for target in targets:
+                if isinstance(target, ast.Name) and isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+                    self.assigned[target.id] = node.value
+
+    def evaluate(self, expression: ast.expr) -> Any:
+        """Return the value of an expression, importing only the modules that its names come from."""
+        names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+        scope = {name: self.value(name) for name in names if name in self.imported or name in self.assigned}
+        return eval(compile(ast.Expression(expression), "<record>", "eval"), scope)
+
+    def value(self, name: str) -> Any:
+        """Return the value of one of the module's names."""
+        if name in self.assigned:
+            return self.evaluate(self.assigned[name])
+        module, imported = self.imported[name]
+        return getattr(import_module(module), imported)
+
+
+def main() -> None:
+    """Print every target with its caption, in natural order."""
+    targets = [*figures().values(), *tables().values()]
+    width = max(len(record.name) for record in targets) + 2
+    for record in sorted(targets, key=lambda record: (record.chapter, record.kind, record.order)):
+        lines = textwrap.wrap(record.text(), 100, break_on_hyphens=False)
+        print(f"{record.name:<{width}}{lines[0]}", *(f"{'':<{width}}{line}" for line in lines[1:]), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Statistics of spectra beside performance: figures 2.7, 2.8, 2.B1 and 2.B2."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lyapunov_pkg.reproduction.figures.panels import (
+    LOSS_LABEL,
+    POINT_SIZE,
+    label_spectrum_axes,
+    legend_below,
+    note_outside,
+    robust_limits,
+)
+from lyapunov_pkg.reproduction.figures.presentation import STATISTIC_LABELS
+from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES_MARKERS
+from lyapunov_pkg.reproduction.records import Store, figure
+
+OVER_TRAINING = ("spectrum_statistic", "validation_loss", "highlighted_network", "best_epoch")
+AT_BEST_EPOCH = (*OVER_TRAINING, "lyapunov_exponent", "pearson", "spearman")
+MOCAP_LOSS_LABEL = "validation loss [MSE]"
+ACCURACY_LABEL = "validation accuracy"
+OTHERS_COLOR = "0.75"
+COUNTED = ("number_near_zero", "number_above_zero", "kaplan_yorke_dimension")
+
+
+@figure(
+    stores={
+        "char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", AT_BEST_EPOCH),
+        "mocap": Store("results/populations/mocap.zarr.zip", AT_BEST_EPOCH),
+    },
+    caption=(
+        "(a, c) Lyapunov spectra at the epoch of lowest validation loss, and (b, d) that loss against the largest or "
+        "the mean exponent, for both tasks. Coloured networks stand at evenly spaced ranks of that statistic; r is "
+        "Pearson's, ρ Spearman's correlation coefficient."
+    ),
+)
+def fig_2_7(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
+    """Spectra of the networks of both tasks, and their validation loss against a statistic of the spectrum.
+
+    Both are Datasets of `reproduction.populations.correlations`, all at the epoch of lowest validation loss. The
+    highlighted networks span the range of the statistic.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 5.2), layout="constrained")
+    axes = fig.subplots(2, 2)
+    tasks = (("CharRNN", char_rnn, LOSS_LABEL), ("Mocap", mocap, MOCAP_LOSS_LABEL))
+    for row, letters, (task, networks, loss_label) in zip(axes, ("ab", "cd"), tasks, strict=True):
+        index, exponents = networks["exponent"].values, networks["lyapunov_exponent"].values
+        row[0].plot(index, exponents.T, color=OTHERS_COLOR, linewidth=0.5)
+        for color, network in zip(COLORS, networks["highlighted_network"].values, strict=False):
+            row[0].plot(index, exponents[network], color=color)
+        label_spectrum_axes(row[0], exponents)
+        row[0].set_title(f"({letters[0]}) {task}, {networks.attrs['n_networks']} networks")
+        statistic = networks.attrs["highlighted_by"]
+        at_best = networks.sel(epoch=networks["best_epoch"])
+        x, y = at_best["spectrum_statistic"].sel(statistic=statistic).values, at_best["validation_loss"].values
+        _scatter_highlighted(row[1], x, y, networks["highlighted_network"].values)
+        row[1].set(xlabel=_statistic_label(statistic), ylabel=loss_label)
+        row[1].set_title(f"({letters[1]}) {task}: {_coefficients(networks, statistic, 'validation_loss')}")
+    return fig
+
+
+@figure(
+    stores={"char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", OVER_TRAINING)},
+    caption=(
+        "Validation loss against (a) the largest and (b) the mean exponent over training, of the CharRNN networks "
+        "coloured in figure 2.7; the more opaque the later."
+    ),
+)
+def fig_2_8(char_rnn: xr.Dataset) -> Figure:
+    """Validation loss against largest and mean exponent over training, of the networks highlighted in figure 2.7.
+
+    `char_rnn` is the Dataset of `reproduction.populations.correlations`; points grow more opaque with the epoch.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
+    axes = fig.subplots(1, 2, sharey=True)
+    for letter, ax, statistic in zip("ab", axes, ("maximum_exponent", "mean_exponent"), strict=True):
+        _over_training(ax, char_rnn, statistic, "validation_loss")
+        ax.set(title=f"({letter})", xlabel=_statistic_label(statistic))
+    axes[0].set_ylabel(LOSS_LABEL)
+    _name_epochs(fig, axes[0], char_rnn)
+    return fig
+
+
+@figure(
+    stores={
+        "char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", AT_BEST_EPOCH),
+        "mocap": Store("results/populations/mocap.zarr.zip", AT_BEST_EPOCH),
+    },
+    caption=(
+        "Statistics of the Lyapunov spectrum against validation loss, both at the epoch of lowest validation loss; r "
+        "is Pearson's, ρ Spearman's correlation coefficient."
+    ),
+)
+def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
+    """Statistics of the spectrum against validation loss for both tasks, with correlation coefficients.
+
+    Both are Datasets of `reproduction.populations.correlations`, all at the epoch of lowest validation loss.
+    """
+    statistics = [name for name in STATISTIC_LABELS if name in char_rnn["statistic"].values]
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.3 * len(statistics)), layout="constrained")
+    axes = fig.subplots(len(statistics), 2, squeeze=False)
+    tasks = (("CharRNN", char_rnn, "loss [nats]"), ("Mocap", mocap, "loss [MSE]"))
+    for column, (task, networks, loss_label) in zip(axes.T, tasks, strict=True):
+        at_best = networks.sel(epoch=networks["best_epoch"])
+        for ax, statistic in zip(column, statistics, strict=True):
+            x, y = at_best["spectrum_statistic"].sel(statistic=statistic).values, at_best["validation_loss"].values
+            counted = statistic in COUNTED
+            _scatter_highlighted(ax, x, y, networks["highlighted_network"].values, counted)
+            ax.set_ylabel(loss_label)
+            coefficients = _coefficients(networks, statistic, "validation_loss")
+            ax.set_title(f"{_statistic_label(statistic)}: {coefficients}", pad=3)
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=counted))
+            ax.yaxis.set_major_locator(MaxNLocator(nbins=3))
+        column[-1].set_xlabel(f"statistic of the spectrum, {task}")
+    tolerance = char_rnn.attrs["near_zero"]
+    fig.suptitle(f"CharRNN (left) and Mocap (right); near zero: within {tolerance:g} nats/step of it", fontsize=8)
+    return fig
+
+
+@figure(
+    stores={
+        "char_rnn": Store(
+            "results/populations/char_rnn_regularisation.zarr.zip",
+            (*OVER_TRAINING, "validation_accuracy", "pearson", "spearman"),
+        )
+    },
+    caption=(
+        "Validation accuracy against (a) validation loss, (b) the largest and (c) the mean exponent over training, of"
+        " the CharRNN networks coloured in figure 2.7; the coefficients in (a) are those of all networks at the epoch"
+        " of lowest validation loss."
+    ),
+)
+def fig_2_b2(char_rnn: xr.Dataset) -> Figure:
+    """Validation accuracy against loss, largest and mean exponent over training, of the highlighted networks.
+
+    `char_rnn` is the Dataset of `reproduction.populations.correlations`; points grow more opaque with the epoch.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 2.9), layout="constrained")
+    axes = fig.subplots(1, 3, sharey=True)
+    quantities = {"validation_loss": LOSS_LABEL} | {
+        name: _statistic_label(name) for name in ("maximum_exponent", "mean_exponent")
+    }
+    for letter, ax, (quantity, label) in zip("abc", axes, quantities.items(), strict=True):
+        _over_training(ax, char_rnn, quantity, "validation_accuracy")
+        ax.set(title=f"({letter})", xlabel=label)
+    axes[0].set_title(f"(a) {_coefficients(char_rnn, 'validation_accuracy', 'validation_loss')}")
+    axes[0].set_ylabel(ACCURACY_LABEL)
+    _name_epochs(fig, axes[0], char_rnn)
+    return fig
+
+
+def _scatter_highlighted(
+    ax: Axes, x: np.ndarray, y: np.ndarray, highlighted: np.ndarray, counted: bool = False
+) -> None:
+    """Points (x, y), each (network,), in grey, those that are highlighted in their colours; other outliers outside.
+
+    Where x counts something, and may be zero for nearly all, no x is an outlier.
+    """
+    ax.scatter(x, y, s=POINT_SIZE, color=OTHERS_COLOR, linewidths=0)
+    for color, marker, network in zip(COLORS, SERIES_MARKERS, highlighted, strict=False):
+        ax.plot(x[network], y[network], color=color, marker=marker, markersize=5)
+    x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x, include=x[highlighted])
+    ax.set(xlim=x_limits, ylim=robust_limits(y, include=y[highlighted]))
+    note_outside(ax, x, y)
+
+
+def _statistic_label(statistic: str) -> str:
+    name, unit = STATISTIC_LABELS[statistic]
+    return f"{name} [{unit}]" if unit else name
+
+
+def _coefficients(networks: xr.Dataset, quantity: str, performance: str) -> str:
+    """How two quantities go together, in words for a title."""
+    pair = (networks["quantity"] == quantity) & (networks["performance"] == performance)
+    found = networks.isel(pair=int(np.flatnonzero(pair.values)[0]))
+    r, rho = (f"{float(found[name]):.2f}".replace("-", "−") for name in ("pearson", "spearman"))
+    return "constant" if r == "nan" else f"r = {r}, ρ = {rho}"
+
+
+def _over_training(ax: Axes, networks: xr.Dataset, quantity: str, performance: str) -> None:
+    """Points of the highlighted networks at every epoch, the more opaque the later."""
+    shown = networks.isel(network=networks["highlighted_network"].values)
+    by_epoch = ("network", "epoch")
+    of_spectrum = quantity in shown["statistic"].values
+    x = shown["spectrum_statistic"].sel(statistic=quantity) if of_spectrum else shown[quantity]
+    x, y = x.transpose(*by_epoch).values, shown[performance].transpose(*by_epoch).values
+    opacity = np.linspace(0.12, 1, shown.sizes["epoch"])
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    for color, marker, own_x, own_y in zip(COLORS, SERIES_MARKERS, x, y, strict=False):
+        ax.plot(own_x, own_y, color=color, linewidth=0.4, alpha=0.3)
+        ax.scatter(own_x, own_y, s=POINT_SIZE, color=color, marker=marker, alpha=opacity, linewidths=0)
+
+
+def _name_epochs(fig: Figure, ax: Axes, networks: xr.Dataset) -> None:
+    """Legend of the opacities, in grey, and of nothing else."""
+    epochs = networks["epoch"].values
+    for alpha, epoch in ((0.12, epochs[0]), (0.56, epochs[len(epochs) // 2]), (1, epochs[-1])):
+        ax.scatter([], [], s=POINT_SIZE, color="black", alpha=alpha, linewidths=0, label=f"epoch {epoch}")
+    legend_below(fig, [ax], columns=3)

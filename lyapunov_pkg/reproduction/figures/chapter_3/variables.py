@@ -1,0 +1,6 @@
+"""Variables that several figures of chapter 3 are drawn from."""
+
+from __future__ import annotations
+
+EMBEDDING = ("aelle_component", "threshold", "low_is_above", "low_error", "partition")
+STATISTICS = (*EMBEDDING, "f1", "lyapunov_mean", "lyapunov_max", "spectrum_component")

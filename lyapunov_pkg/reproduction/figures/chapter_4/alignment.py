@@ -1,0 +1,159 @@
+"""Lyapunov vectors beside singular vectors of the gradient: figures 4.1, 4.2 and C2, and one of covariant vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import lgamma, pi
+
+import numpy as np
+import xarray as xr
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.reproduction.figures.panels import legend_below
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
+from lyapunov_pkg.reproduction.records import Store, figure
+
+DENSITIES = ("alignment_density", "alignment_std")
+Q_VECTORS = ("tangent", "dissertation")
+VECTOR_LABELS = {
+    "tangent": "Q of J Q",
+    "dissertation": "Q of Jᵀ Q (eq. 4.11)",
+    "settled": "Q of J Q, settled",
+    "covariant": "covariant vectors",
+}
+# Standard deviations printed in figure 4.1 of the dissertation, before and after training, by group of Q vectors.
+DISSERTATION_4_1 = {"first": (0.089, 0.200), "last": (0.089, 0.051), "random": (0.088, 0.067)}
+EPOCH_COLORS = ("#E69F00", "#0072B2")
+STEP_COLORS = ListedColormap(colormaps["plasma"](np.linspace(0, 0.92, 256)))
+NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
+
+
+@figure(
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
+    caption=(
+        "Alignment of the first singular vectors of the recurrent gradient, at all steps, with the first, last and "
+        "random Q vectors, before and after training; standard deviations (over networks: mean and standard "
+        "deviation) beside that of random frames."
+    ),
+)
+def fig_4_1(alignment: xr.Dataset) -> Figure:
+    """Distribution of the alignment of the first singular vectors with first, last and random Q vectors.
+
+    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are the conventions of Q, and left and right
+    singular vectors.
+    """
+    return _distributions(alignment, Q_VECTORS, "first", DISSERTATION_4_1)
+
+
+@figure(
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
+    caption=(
+        "As figure 4.1 for the last singular vectors. A gradient over t steps has at most t singular values that are "
+        "not zero: these are vectors of a null space."
+    ),
+)
+def fig_4_c2(alignment: xr.Dataset) -> Figure:
+    """As `fig_4_1` for the last singular vectors."""
+    return _distributions(alignment, Q_VECTORS, "last", {})
+
+
+@figure(
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
+    chapter=4,
+    caption=(
+        "As figure 4.1 in the second pass over the image: Q vectors after a pass of warm-up, and covariant Lyapunov "
+        "vectors."
+    ),
+)
+def fig_extra_clv_alignment(alignment: xr.Dataset) -> Figure:
+    """As `fig_4_1` for covariant vectors, beside Q vectors in the same pass over the sequence."""
+    return _distributions(alignment, ("settled", "covariant"), "first", {})
+
+
+def _distributions(
+    alignment: xr.Dataset, vectors: Sequence[str], modes: str, printed: dict[str, tuple[float, float]]
+) -> Figure:
+    """Densities of alignment: a row for each kind of vectors and side, a column for each group of vectors."""
+    null = alignment.attrs["null_std"]
+    rows = [(name, side) for name in vectors for side in alignment["side"].values]
+    groups = alignment["group"].values
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.5 * len(rows) + 0.7), layout="constrained")
+    axes = fig.subplots(len(rows), len(groups), sharex=True, sharey="row")
+    centres = alignment["alignment"].values
+    edges = np.linspace(-1, 1, len(centres) + 1)
+    for row, (name, side) in enumerate(rows):
+        for column, group in enumerate(groups):
+            ax = axes[row, column]
+            shown = alignment.sel(vectors=name, side=side, modes=modes, group=group)
+            for color, epoch in zip(EPOCH_COLORS, alignment["epoch"].values, strict=False):
+                density = shown["alignment_density"].sel(epoch=epoch).mean("variant")
+                ax.stairs(density, edges, color=color, label=f"epoch {epoch}", linewidth=1)
+            random = f"random frames, σ = {null:.3f}"
+            ax.plot(centres, _null_density(centres, alignment.attrs["hidden_size"]), **NULL_LOOK, label=random)
+            ax.text(0.02, 0.98, _deviations(shown["alignment_std"]), transform=ax.transAxes, va="top", fontsize=6)
+            if row == 0:
+                note = "\ndissertation (128 units): {:.3f}, {:.3f}".format(*printed[group]) if group in printed else ""
+                ax.set_title(f"{group} {alignment.attrs['n_vectors']} vectors{note}", fontsize=7)
+        axes[row, 0].set_ylim(0, 1.4 * max(ax.get_ylim()[1] for ax in axes[row]))  # room for the numbers
+        axes[row, 0].set_ylabel(f"{VECTOR_LABELS[name]}\n{side} singular vectors\ndensity", fontsize=7)
+    reach = min(1, 8 * null)
+    axes[0, 0].set_xlim(-reach, reach)
+    for ax in axes[-1]:
+        ax.set_xlabel(f"alignment with the {modes} {alignment.attrs['n_modes']}")
+    legend_below(fig, axes.flat, columns=3)
+    return fig
+
+
+def _deviations(stds: xr.DataArray) -> str:
+    """Standard deviations (variant, epoch) as text, one line for each epoch."""
+    lines = []
+    for epoch, values in zip(stds["epoch"].values, stds.transpose("epoch", "variant").values, strict=True):
+        spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+        lines.append(f"epoch {epoch}: σ = {np.mean(values):.3f}{spread}")
+    return "\n".join(lines)
+
+
+def _null_density(x: np.ndarray, size: int) -> np.ndarray:
+    """Density of the cosine of two independent directions, uniform on the sphere in `size` dimensions."""
+    log_constant = lgamma(size / 2) - lgamma((size - 1) / 2) - 0.5 * np.log(pi)
+    return np.exp(log_constant) * (1 - x**2) ** ((size - 3) / 2)
+
+
+@figure(
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", ("alignment_std_by_index",))},
+    caption=(
+        "Standard deviation of the alignment of Q vectors with the first and the last singular vectors of the "
+        "recurrent gradient, by index of the Q vector and step, before and after training."
+    ),
+)
+def fig_4_2(alignment: xr.Dataset) -> Figure:
+    """Standard deviation of alignment by index of the Q vector and step, for first and last singular vectors.
+
+    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged.
+    """
+    stds = np.sqrt(np.square(alignment["alignment_std_by_index"]).mean("variant"))
+    rows = [(name, side) for name in Q_VECTORS for side in alignment["side"].values]
+    columns = [(modes, epoch) for modes in alignment["modes"].values for epoch in alignment["epoch"].values]
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.4 * len(rows) + 0.6), layout="constrained")
+    axes = fig.subplots(len(rows), len(columns), sharex=True, sharey=True)
+    steps = alignment["time"].values
+    scale = Normalize(steps[0], steps[-1])
+    for row, (name, side) in enumerate(rows):
+        for column, (modes, epoch) in enumerate(columns):
+            ax = axes[row, column]
+            values = stds.sel(vectors=name, side=side, modes=modes, epoch=epoch).transpose("time", "exponent")
+            index, step = np.meshgrid(values["exponent"], values["time"])
+            ax.scatter(index, values, s=2, c=STEP_COLORS(scale(step.ravel())), linewidths=0)
+            ax.axhline(alignment.attrs["null_std"], color="#009E73", linewidth=1, label="random frames, 1/√H")
+            if row == 0:
+                ax.set_title(f"{modes} {alignment.attrs['n_modes']} singular\nvectors, epoch {epoch}")
+        axes[row, 0].set_ylabel(f"{VECTOR_LABELS[name]}\n{side} singular vectors\nσ of alignment", fontsize=7)
+    for ax in axes[-1]:
+        ax.set_xlabel("index of Q vector")
+    axes[0, 0].set_ylim(bottom=0)
+    for step in (steps[0], steps[len(steps) // 2], steps[-1]):
+        axes[0, 0].scatter([], [], s=8, color=STEP_COLORS(scale(step)), label=f"step {step}")
+    legend_below(fig, axes.flat, columns=4)
+    return fig

@@ -1,0 +1,74 @@
+# What figures and tables have in common: their records, the inputs that follow from them, and their targets.
+
+from lyapunov_pkg.reproduction.catalogue import figures, tables
+from lyapunov_pkg.reproduction.records import Groups, RecordError, Shards, Store, did_you_mean
+
+try:
+    FIGURES, TABLES = figures(), tables()  # records by name
+except RecordError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def check_study(record, study):
+    """Stop if a record names a study that the configuration does not have."""
+    if study not in STUDIES:
+        raise WorkflowError(
+            f"{record.name} in {record.module} is drawn from the study {study!r}, which the configuration does not "
+            f"have{did_you_mean(study, STUDIES)}"
+        )
+
+
+def inputs_of(record):
+    """The stores of a record by argument: one file, or all shards of a study."""
+    return {
+        argument: shards(source.stage, source.study) if isinstance(source, Shards) else source.path
+        for argument, source in record.sources.items()
+        if not isinstance(source, Groups)
+    }
+
+
+def groups_of(record):
+    """What a record takes from the configuration, by argument: the settings of each group, with its networks."""
+    return {
+        argument: [dict(group.settings) | {"networks": group.n_variants} for group in GROUPS[source.study].values()]
+        for argument, source in record.sources.items()
+        if isinstance(source, Groups)
+    }
+
+
+def targets(records):
+    """Files of figures and tables."""
+    kinds = {"figure": ("pdf", "png", "md", "html"), "table": ("csv", "md", "html")}
+    return [f"results/{record.kind}s/{record.name}.{kind}" for record in records for kind in kinds[record.kind]]
+
+
+def of_chapter(number):
+    """Files of the figures and tables of a chapter."""
+    return targets(record for record in (*FIGURES.values(), *TABLES.values()) if record.chapter == number)
+
+
+def check_sources():
+    """Stop if a record names a store that no rule makes and that is not there."""
+    made = [output for rule in workflow.rules for output in rule.output]
+    named = [
+        (record, source.path)
+        for record in (*FIGURES.values(), *TABLES.values())
+        for source in record.sources.values()
+        if isinstance(source, Store)
+    ]
+    unknown = [
+        (record, path)
+        for record, path in named
+        if not any(output.match(path) for output in made) and not Path(path).exists()
+    ]
+    for record, path in unknown:
+        known = {path for _, path in named} - {path for _, path in unknown}
+        raise WorkflowError(
+            f"{record.name} in {record.module} is drawn from {path}, which no rule makes{did_you_mean(path, known)}"
+        )
+
+
+for record in (*FIGURES.values(), *TABLES.values()):
+    for source in record.sources.values():
+        if isinstance(source, Groups | Shards):
+            check_study(record, source.study)
