@@ -12,33 +12,88 @@ xarray is loaded here: the workflow asks for groups whenever it starts.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+
+from lyapunov_pkg.workflow.settings import shortened, suggestion, unsuitable
 
 STACKABLE = ("init_param", "learning_rate", "dropout")
 """The hyperparameters in which the variants of a stack may differ, in the order in which they are drawn."""
 
-ALLOWED = {
-    "hidden_size": (lambda value: isinstance(value, int) and value >= 1, "an integer above 0"),
-    "n_layers": (lambda value: isinstance(value, int) and value >= 1, "an integer above 0"),
-    "init_param": (lambda value: is_number(value) and value >= 0, "a number, 0 or above"),
-    "learning_rate": (lambda value: is_number(value) and value > 0, "a number above 0"),
-    "dropout": (lambda value: is_number(value) and 0 <= value < 1, "a number from 0 up to, but not, 1"),
-}
-"""The hyperparameters that every network has, and what they may be; a cell's own come to them."""
-
-ANYTHING = (lambda value: is_number(value) or isinstance(value, str), "a number or text")  # of a cell's own
-
 INTEGERS = ("hidden_size", "n_layers")
-OPTIONAL = ("n_layers", "dropout")  # 1 layer, no dropout
 FORMS = "a value, {grid: [...]}, {uniform: [low, high]} or {log_uniform: [low, high]}"
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """What the values of a hyperparameter may be.
+
+    Attributes:
+        kind: type of the values.
+        above: they are above this number.
+        at_least: they are this number or above.
+        at_most: they are this number or below.
+        below: they are below this number.
+        choices: the words that they may be, of text; none: any word.
+        default: value where a design gives none; None: a design must give one.
+        text: description.
+    """
+
+    kind: type[int] | type[float] | type[str] = float
+    above: float = -math.inf
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    below: float = math.inf
+    choices: tuple[str, ...] = ()
+    default: float | str | None = None
+    text: str = ""
+
+    def allows(self, value: object) -> bool:
+        """Whether a hyperparameter may have this value."""
+        if self.kind is str:
+            return isinstance(value, str) and (value in self.choices if self.choices else is_safe(value))
+        fits = isinstance(value, int) if self.kind is int else True
+        return (
+            fits and is_number(value) and self.above < value < self.below and self.at_least <= value <= self.at_most
+        )
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words.
+
+        Example:
+            >>> Hyperparameter(at_least=0, below=1).allowed
+            'a number from 0 up to, but not, 1'
+        """
+        if self.kind is str:
+            return "one of " + ", ".join(self.choices) if self.choices else "letters, digits, _ and -"
+        noun = "an integer" if self.kind is int else "a number"
+        low = f" above {self.above:g}" if self.above > -math.inf else ""
+        if self.at_least > -math.inf:
+            is_range = self.below < math.inf or self.at_most < math.inf
+            low = f" from {self.at_least:g}" if is_range else f", {self.at_least:g} or above"
+        joint = " to" if low.startswith(" from") else ", at most"
+        high = f"{joint} {self.at_most:g}" if self.at_most < math.inf else ""
+        if self.below < math.inf:
+            high = f" up to, but not, {self.below:g}" if low.startswith(" from") else f", below {self.below:g}"
+        return f"{noun}{low}{high}" if low or high else "a finite number"
+
+
+COMMON = {
+    "hidden_size": Hyperparameter(int, above=0),
+    "n_layers": Hyperparameter(int, above=0, default=1),
+    "init_param": Hyperparameter(at_least=0),
+    "learning_rate": Hyperparameter(above=0),
+    "dropout": Hyperparameter(at_least=0, below=1, default=0.0),
+}
+"""The hyperparameters that every network has; those of its cell come to them."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +129,26 @@ def study_groups(name: str, study: Mapping[str, Any], seed: int) -> dict[str, Gr
         study: its section of the configuration: `variants`, `hyperparameters` and `design`.
         seed: of the whole workflow.
     """
-    groups: dict[str, Group] = {}
-    for entry in study["design"]:
-        settings = entry_settings(study, entry)
-        n_levels = len(list(stackable_levels(settings)))
-        grids = {name: level["grid"] for name, level in settings.items() if is_grid(level) and name not in STACKABLE}
-        random = [name for name, level in settings.items() if is_random(level) and name not in STACKABLE]
-        for values in itertools.product(*grids.values()):
-            chosen = dict(zip(grids, values, strict=True))
-            label = "_".join([entry, *(value_label(*item) for item in chosen.items())])
-            if not random:
-                made = [Group(label, settings | chosen, n_levels * study["variants"])]
-            else:
-                made = []
-                for own_label in (f"{label}_draw{draw}" for draw in range(study["variants"])):
-                    drawn = {
-                        key: value_at(key, settings[key], own_quantile(seed, name, own_label, key)) for key in random
-                    }
-                    made.append(Group(own_label, settings | chosen | drawn, n_levels))
-            groups |= {group.label: group for group in made}
+    entries = (entry_groups(name, study, entry, seed) for entry in study["design"])
+    return {group.label: group for groups in entries for group in groups}
+
+
+def entry_groups(name: str, study: Mapping[str, Any], entry: str, seed: int) -> list[Group]:
+    """Return the groups of one entry of a study's design; see `study_groups`."""
+    settings = entry_settings(study, entry)
+    n_levels = len(list(stackable_levels(settings)))
+    grids = {name: level["grid"] for name, level in settings.items() if is_grid(level) and name not in STACKABLE}
+    random = [name for name, level in settings.items() if is_random(level) and name not in STACKABLE]
+    groups = []
+    for values in itertools.product(*grids.values()):
+        chosen = dict(zip(grids, values, strict=True))
+        label = "_".join([entry, *(value_label(*item) for item in chosen.items())])
+        if not random:
+            groups.append(Group(label, settings | chosen, n_levels * study["variants"]))
+            continue
+        for own_label in (f"{label}_draw{draw}" for draw in range(study["variants"])):
+            drawn = {key: value_at(key, settings[key], own_quantile(seed, name, own_label, key)) for key in random}
+            groups.append(Group(own_label, settings | chosen | drawn, n_levels))
     return groups
 
 
@@ -137,9 +193,17 @@ def level_ends(level: Any) -> tuple[Any, Any]:
     return min(values), max(values)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond the largest float
+        return False
+
+
+def is_safe(text: str) -> bool:
+    """Whether a text can be part of a file's name: letters, digits, _ and - cannot leave a folder."""
+    return re.fullmatch("[A-Za-z0-9_-]{1,64}", text) is not None
 
 
 def is_grid(level: Any) -> bool:
@@ -152,9 +216,17 @@ def is_random(level: Any) -> bool:
     return isinstance(level, Mapping) and not is_grid(level)
 
 
-def level_problem(name: str, level: Any) -> str | None:
-    """Return what is expected of a hyperparameter instead of `level`, or None if it can be used."""
-    is_allowed, allowed = ALLOWED.get(name, ANYTHING)
+def level_problem(name: str, level: Any, known: Mapping[str, Hyperparameter] = COMMON) -> str | None:
+    """Return what is expected of a hyperparameter instead of `level`, or None if it can be used.
+
+    Args:
+        name: of the hyperparameter.
+        level: a value, a grid or a distribution.
+        known: what hyperparameters may be, by name; others may be any finite number or word.
+    """
+    hyperparameter = known.get(name)
+    is_allowed = hyperparameter.allows if hyperparameter else _is_number_or_word
+    allowed = hyperparameter.allowed if hyperparameter else "a number or a word of letters, digits, _ and -"
     if not isinstance(level, Mapping):
         return None if is_allowed(level) else f"{allowed}, or {FORMS.partition(', ')[2]}"
     if len(level) != 1 or not level.keys() <= {"grid", "uniform", "log_uniform"}:
@@ -173,40 +245,67 @@ def level_problem(name: str, level: Any) -> str | None:
     return None
 
 
-def study_problems(path: str, study: Mapping[str, Any], cells: Mapping[str, Iterable[str]]) -> list[str]:
+def _is_number_or_word(value: object) -> bool:
+    return is_number(value) or (isinstance(value, str) and is_safe(value))
+
+
+def study_problems(
+    path: str, study: Mapping[str, Any], cells: Mapping[str, Mapping[str, Hyperparameter]]
+) -> list[str]:
     """Return what is wrong with the design of a study, a line each.
 
     Args:
         path: where the study stands in the configuration, for the messages.
         study: its section.
-        cells: the names of the hyperparameters of each architecture's cell.
+        cells: the hyperparameters of each architecture's cell by name.
     """
+    problems = [
+        problem
+        for entry, own in study["design"].items()
+        for problem in _entry_problems(path, entry, own, entry_settings(study, entry), cells)
+    ]
+    return list(dict.fromkeys(problems)) or _label_problems(path, study)
+
+
+def _entry_problems(
+    path: str,
+    entry: str,
+    own: Mapping[str, Any],
+    settings: dict[str, Any],
+    cells: Mapping[str, Mapping[str, Hyperparameter]],
+) -> list[str]:
+    """Return what is wrong with one entry of a design, `own` and with those of the whole study, `settings`."""
+    where = f"{path}.design.{entry}"
+    architecture = settings.pop("architecture")
+    if not isinstance(architecture, str) or architecture not in cells:
+        named = f"{where}.architecture is" if "architecture" in own else f"{where} names no architecture, so it is"
+        return [f"{named} {shortened(architecture)}; {suggestion(str(architecture), cells)}"]
+    known = COMMON | cells[architecture]
     problems = []
-    for entry, own in study["design"].items():
-        settings = entry_settings(study, entry)
-        architecture = settings.pop("architecture")
-        where = f"{path}.design.{entry}"
-        if architecture not in cells:
-            named = f"{where}.architecture is" if "architecture" in own else f"{where} names no architecture, so it is"
-            problems.append(f"{named} {architecture!r}; {suggestion(architecture, cells)}")
-            continue
-        known = [*ALLOWED, *cells[architecture]]
-        for name, level in settings.items():
-            place = f"{where}.{name}" if name in own else f"{path}.hyperparameters.{name}"
-            if name not in known:
-                problems.append(f"{place}: {architecture} has no hyperparameter {name!r}; {suggestion(name, known)}")
-            elif expected := level_problem(name, level):
-                problems.append(f"{place} is {level!r}; expected {expected}")
-        problems += [
-            f"{where} has no {name}; expected it there or in {path}.hyperparameters"
-            for name in ALLOWED
-            if name not in settings and name not in OPTIONAL
-        ]
+    for name, level in settings.items():
+        place = f"{where}.{name}" if name in own else f"{path}.hyperparameters.{name}"
+        if name not in known:
+            problems.append(
+                f"{place}: {architecture} has no hyperparameter {shortened(name)}; {suggestion(str(name), known)}"
+            )
+        elif expected := level_problem(name, level, known):
+            problems.append(unsuitable([place], level, expected))
+    missing = [name for name, common in COMMON.items() if name not in settings and common.default is None]
+    return problems + [
+        f"{where} has no {name}; expected it there or in {path}.hyperparameters" for name in missing
+    ]
+
+
+def _label_problems(path: str, study: Mapping[str, Any]) -> list[str]:
+    """Return which entries of a design would write the same files."""
+    owner: dict[str, str] = {}
+    problems = []
+    for entry in study["design"]:
+        for group in entry_groups(path, study, entry, 0):
+            first = owner.setdefault(group.label, entry)
+            if first != entry:
+                problems.append(
+                    f"{path}.design.{entry} and {path}.design.{first} both make files called {group.label!r}; "
+                    "expected names that differ"
+                )
     return problems
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the closest known name to a misspelt one as a question, else all of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else "allowed are " + ", ".join(known)

@@ -1,0 +1,54 @@
+"""Settings of chapter 4: Lyapunov vectors beside gradients, and pixels flipped where states expand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
+
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Section
+
+
+class AlignmentSettings(Section):
+    """Which Lyapunov vectors are aligned with which singular vectors of gradients (figures 4.1, 4.2, 4.C2)."""
+
+    n_initial_states: Count
+    """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
+    initial_state_std: NonNegative
+    """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
+    n_modes: Count
+    """Singular vectors from either end of the spectrum. Unit: vectors. Dissertation: 5."""
+    n_vectors: Count
+    """Lyapunov vectors in each set: the first, the last, and random ones among the others. Unit: vectors.
+    Dissertation: 10."""
+    epochs: Annotated[Many[Natural], Len(2, 2)]
+    """Epochs of training after which they are compared; 0 is before training. Unit: epochs."""
+
+
+class ParticipationSettings(Section):
+    """When and where the participation of units in the gradient is measured (figure 4.B1)."""
+
+    n_initial_states: Count
+    """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
+    initial_state_std: NonNegative
+    """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
+    at_epochs: Annotated[Many[NonNegative], Len(1, 9)]
+    """Moments of training; 0 is before it. Unit: epochs."""
+
+
+class FlipSettings(Section):
+    """Which pixels of which images are flipped (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
+
+    n_images: Annotated[int, Ge(2)]
+    """Test images. Unit: images. Dissertation: 15."""
+    n_draws: Count
+    """Random choices of pixels for each image. Unit: choices. Dissertation: 50."""
+    n_flips: Annotated[Many[Count], Len(1)]
+    """Numbers of pixels that are flipped. Unit: pixels. Dissertation: 1, 5, 10, 20, 30, 50, 75, 100, 200 of 784."""
+    n_averaged: Annotated[Many[Count], Len(1, 4)]
+    """Numbers of R values whose logarithms are averaged; flips are ranked by the largest. Unit: R values.
+    Dissertation: 1, 10, 100."""
+    n_flips_shown: Count
+    """Number of flips for which outputs are kept. Unit: pixels. Dissertation: 100."""
+    n_draws_shown: Annotated[int, Ge(0), Le(4)]
+    """Random choices for which outputs are kept. Unit: choices."""

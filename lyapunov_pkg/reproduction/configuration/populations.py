@@ -1,0 +1,44 @@
+"""Settings of what the spectra of all networks of a study have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from lyapunov_pkg.workflow.settings import NonNegative, Section
+
+Statistic = Literal[
+    "maximum_exponent",
+    "mean_exponent",
+    "exponent_variance",
+    "number_near_zero",
+    "number_above_zero",
+    "kaplan_yorke_dimension",
+    "initial_slope",
+    "final_slope",
+]
+
+
+class HighlightedBy(Section):
+    """The statistic whose range the highlighted networks span, by study."""
+
+    char_rnn_regularisation: Statistic
+    """Statistic for the networks on text (figure 2.7)."""
+    mocap: Statistic
+    """Statistic for the networks on motion (figure 2.7)."""
+
+
+class Correlations(Section):
+    """Statistics of the spectra and performance (figures 2.7, 2.8, 2.b1, 2.b2, tables of chapter 2)."""
+
+    highlighted_by: HighlightedBy
+    """Statistic whose range the highlighted networks span."""
+    n_highlighted: Annotated[int, Ge(1), Le(6)]
+    """Networks that are highlighted, at evenly spaced ranks. Unit: networks. Dissertation: 6, chosen by eye."""
+    near_zero: NonNegative
+    """Exponents nearer to zero than this are counted as near it. Unit: nats/step."""
+    exponent_floor: Annotated[float, Le(0)]
+    """Exponents below count as this one; singular Jacobians give -inf. Unit: nats/step."""
+    n_resamples: Annotated[int, Ge(100)]
+    """Resamples of the bootstrap for confidence intervals. Unit: resamples."""

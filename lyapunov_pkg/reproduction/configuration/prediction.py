@@ -1,0 +1,140 @@
+"""Settings of what predicts a network's loss from its spectrum: AeLLE, pruning by it, and PredNet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic import AfterValidator
+
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Positive, Rising, Section, Share, refused
+
+
+
+def adding_up(shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Return `shares`.
+
+    Raises:
+        PydanticCustomError: they do not add up to 1.
+    """
+    if abs(sum(shares) - 1) > 1e-9:
+        raise refused("1", f", which adds up to {sum(shares):g}")
+    return shares
+
+
+Fractions = Annotated[Many[Share], Len(3, 3), AfterValidator(adding_up)]
+SpectrumLength = Annotated[int, Ge(2)]
+
+
+class Autoencoder(Section):
+    """Layers and training of the autoencoder (`lyapunov_pkg.aelle.AutoencoderSettings`)."""
+
+    latent_size: Count
+    """Width of the latent layer. Unit: units. Dissertation: 32."""
+    layer_divisors: Annotated[Many[Count], Len(2, 2)]
+    """Widths of the inner layers are the number of exponents over these, at least 2. Unit: 1. Dissertation: 8, 16."""
+    dropout: Annotated[float, Ge(0), Lt(1)]
+    """Probability with which an inner activation is dropped in training. Unit: 1. Dissertation: 0.1."""
+    learning_rate: Positive
+    """Step size of Adam. Unit: 1. Dissertation: 1e-4."""
+    batch_size: Count
+    """Spectra in a batch. Unit: spectra. Dissertation: 128."""
+    prediction_weights: Annotated[Many[NonNegative], Len(1)]
+    """Weight alpha of the prediction loss (eq. 3.6), stage by stage. Unit: 1. Dissertation: 5, 5, 10, 20 in the released
+    program."""
+    epochs_per_stage: Count
+    """Epochs of each stage. Unit: epochs. Dissertation: 1000."""
+    prediction_loss: Literal["l1", "l2"]
+    """`l2` is the mean square, `l1` the mean absolute prediction error. Dissertation: l2."""
+    loss_ceiling: Positive
+    """Larger losses are predicted as this one; chance on ten digits is ln 10 = 2.3. Unit: nats. Dissertation: none."""
+
+
+class Aelle(Section):
+    """The autoencoder of spectra (chapter 3)."""
+
+    n_seeds: Count
+    """Splits and autoencoders; every score is reported with its spread over them. Unit: seeds."""
+    exponent_floor: Annotated[float, Le(0)]
+    """Exponents below are set to this one; singular Jacobians give -inf. Unit: nats/step. Dissertation: none."""
+    spectrum_length: SpectrumLength | None
+    """Exponents to which every spectrum is interpolated. Null: those of the longest. Unit: exponents.
+    Dissertation: 1024 (char_rnn_sizes)."""
+    final_fractions: Fractions
+    """Training, validation and test share of the networks (figures 3.6, 3.8, 3.9, 3.12 to 3.15). Unit: 1.
+    Dissertation: 0.7, 0.1, 0.2."""
+    pretrained_fractions: Fractions
+    """The same for the pre-trained AeLLE (tables 3.1 to 3.3). Unit: 1. Dissertation: 0.2, 0.2, 0.6."""
+    pretrained_epochs: Count
+    """Spectra of the pre-trained AeLLE: those after this many epochs, from epoch 0 on. Unit: epochs. Dissertation: 6."""
+    autoencoder: Autoencoder
+    """Layers and training of the autoencoder."""
+
+
+class Pruning(Section):
+    """Successive halving of the networks of SMNIST by early predictions; it is not in the dissertation."""
+
+    pool_sizes: Annotated[Many[Annotated[int, Ge(2)]], Len(1)]
+    """Networks that are started together; at most the test part of the pre-trained AeLLE. Unit: networks."""
+    epochs: Annotated[Rising[Natural], Len(1)]
+    """Epochs after which some are stopped; 0 is before training. Unit: epochs."""
+    kept_share: Annotated[float, Gt(0), Le(1)]
+    """Share of the networks that go on each time. Unit: 1."""
+    n_draws: Count
+    """Pools of each size, drawn from the test part. Unit: pools."""
+
+
+class PruningSettings(Pruning):
+    """Settings of successive halving with the ceiling of losses, which is AeLLE's."""
+
+    loss_ceiling: Positive
+    """Final losses above it count as this one; one that exploded would be all that a mean shows. Unit: nats."""
+
+
+class PredNetSettings(Section):
+    """Size and training of PredNet, a small network that predicts the final loss."""
+
+    hidden_size: Count
+    """Neurons of the hidden layer, with tanh. Unit: units. Dissertation: 50 for figure 3.1, 10 for figure 3.4."""
+    learning_rate: Positive
+    """Step size of Adam. Unit: 1. Dissertation: 1e-4."""
+    epochs: Count
+    """Steps of Adam, each on the whole training part. Unit: epochs. Dissertation: 15,000."""
+    loss_ceiling: Positive
+    """Larger losses are predicted as this one. Unit: nats. Dissertation: none."""
+
+
+class EarlyPrednet(Section):
+    """PredNet on spectra early in training (figure 3.1, study char_rnn_sizes)."""
+
+    n_seeds: Count
+    """Splits and PredNets. Unit: seeds."""
+    training_share: Share
+    """Share of the epochs after which the spectra are taken; they must be among `spectra.epochs`. Unit: 1.
+    Dissertation: 0.4."""
+    spectrum_length: SpectrumLength | None
+    """Exponents to which every spectrum is interpolated. Null: those of the longest. Unit: exponents. Dissertation: 1024."""
+    fractions: Fractions
+    """Training, validation and test share of the networks. Unit: 1. Dissertation: 0.7, 0.1, 0.2."""
+    network: PredNetSettings
+    """Size and training of PredNet."""
+
+
+class EigenvaluePrednet(Section):
+    """PredNet on spectra against PredNet on eigenvalues, after training (figure 3.4, study asrnn)."""
+
+    n_seeds: Annotated[int, Ge(2)]
+    """Splits and PredNets. Unit: seeds."""
+    validation_share: Annotated[float, Gt(0), Lt(1)]
+    """Share of the networks that validate. Unit: 1."""
+    network: PredNetSettings
+    """Size and training of PredNet."""
+
+
+class Prednet(Section):
+    """Small networks that predict the final loss."""
+
+    early: EarlyPrednet
+    """On spectra early in training."""
+    eigenvalues: EigenvaluePrednet
+    """On spectra against on eigenvalues."""

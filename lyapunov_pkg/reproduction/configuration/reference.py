@@ -1,0 +1,69 @@
+"""The pages that are written from the definitions: the schema for editors and docs/configuration.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lyapunov_pkg.reproduction.configuration.cells import CELL_HYPERPARAMETERS
+from lyapunov_pkg.reproduction.configuration.whole import Configuration
+from lyapunov_pkg.reproduction.training.design import COMMON, Hyperparameter
+from lyapunov_pkg.workflow.settings_reference import reference_tables, schema_for_editors
+from lyapunov_pkg.workflow.strict_yaml import read_configuration
+
+INTRODUCTION = """# Configuration
+
+`make schema` writes this page from `lyapunov_pkg/reproduction/configuration/`, where every setting is defined once.
+
+`config.yaml` has the default values. Replace some of them in a file of your own and pass it with `--configfile`: mappings
+are merged, all other values are replaced. Before any job starts, the workflow refuses misspelt keys, wrong types and
+values out of range, and names all of them at once. A key may be given once in a mapping, and every key must be text.
+
+The column *unit* has 1 for numbers without a unit. The column *dissertation* has the value of the dissertation, where it
+states one, with the study in brackets where studies differ.
+
+"""
+HYPERPARAMETERS = """## Hyperparameters of designs
+
+`studies.NAME.hyperparameters` holds those of the whole study, `studies.NAME.design.ENTRY` those of one entry. Each is a
+value, or one of these forms:
+
+| form | meaning |
+| --- | --- |
+| `{grid: [...]}` | each of the values, with each of other grids |
+| `{uniform: [low, high]}` | drawn at random between two numbers |
+| `{log_uniform: [low, high]}` | drawn at random between two numbers, uniform in the logarithm |
+| `null` in an overlay | removes the hyperparameter, entry or form |
+
+All values of every form must be in the range. Names of studies and entries become names of files: they have lower-case
+letters, digits, `_` and `-`, and begin with a letter.
+
+| cell | hyperparameter | allowed | if left out |
+| --- | --- | --- | --- |
+"""
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Return the content of each page that is written from the definitions, by its path below `root`."""
+    defaults = read_configuration(root / "config.yaml")
+    return {
+        root / "schemas" / "config.schema.yaml": schema_for_editors(Configuration, "Configuration of the workflow"),
+        root / "docs" / "configuration.md": INTRODUCTION
+        + reference_tables(Configuration, defaults)
+        + "\n"
+        + HYPERPARAMETERS
+        + _rows("every cell", COMMON)
+        + "".join(_rows(cell, own) for cell, own in CELL_HYPERPARAMETERS.items()),
+    }
+
+
+def _rows(cell: str, hyperparameters: dict[str, Hyperparameter]) -> str:
+    return "".join(
+        f"| {cell} | `{name}` | {hyperparameter.allowed} | {_default(cell, hyperparameter)} |\n"
+        for name, hyperparameter in hyperparameters.items()
+    )
+
+
+def _default(cell: str, hyperparameter: Hyperparameter) -> str:
+    if hyperparameter.default is not None:
+        return f"`{hyperparameter.default}`"
+    return "must be given" if cell == "every cell" else "the cell's default"

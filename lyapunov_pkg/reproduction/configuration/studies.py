@@ -1,0 +1,111 @@
+"""Settings of studies: populations of networks that are trained on one task and differ in hyperparameters and seeds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, Len
+
+from lyapunov_pkg.reproduction.configuration.gradients import AlignmentSettings, FlipSettings, ParticipationSettings
+from lyapunov_pkg.reproduction.configuration.prediction import Aelle
+from lyapunov_pkg.reproduction.configuration.spectra import FreeRunSpectraSettings, SpectraSettings
+from lyapunov_pkg.reproduction.configuration.training import ForceSettings, TrainingSettings
+from lyapunov_pkg.workflow.settings import Count, FileName, PartOf, Section
+
+Hyperparameters = dict[str, Any]
+"""Values, grids and distributions by name; `lyapunov_pkg.reproduction.training.design` checks them."""
+Design = Annotated[dict[FileName, Hyperparameters], Len(1)]
+
+
+class AnyStudy(Section):
+    """What all studies have in common."""
+
+    variants: Annotated[int, Ge(1), Le(1_000_000)]
+    """Random draws of each entry of the design, with each combination of its grids. Unit: networks. Dissertation: 200
+    (smnist), 60 (char_rnn_regularisation), 30 (mocap), 300 (char_rnn_sizes), 120 of each g (target_learning), 1 (row_rnn,
+    pixel_rnn)."""
+    shard_size: Count
+    """Networks that one job trains; it changes no number. Unit: networks."""
+    hyperparameters: Hyperparameters = {}
+    """Hyperparameters of the whole study. Dissertation: hidden size 64 (smnist), 512 (char_rnn_initialisation,
+    char_rnn_regularisation, target_learning, pixel_rnn), 256 (mocap), 128 (asrnn, row_rnn)."""
+    design: Design
+    """Groups of networks by name, with the hyperparameters that are their own. An entry that names no `architecture` is
+    named after it."""
+    aelle: Annotated[dict[str, Any], PartOf(Aelle)] = {}
+    """Settings of AeLLE that differ from those of the section `aelle` in this study."""
+
+
+class Study(AnyStudy):
+    """A population of networks that are trained by back-propagation through time."""
+
+    task: Literal["smnist", "smnist_pixels", "char_rnn", "mocap"]
+    """Task on which the networks are trained."""
+    training: TrainingSettings
+    """How they are trained."""
+    spectra: SpectraSettings | None = None
+    """How their spectra are taken. Left out: none are taken."""
+    alignment: AlignmentSettings | None = None
+    """What Lyapunov vectors are aligned with; for row_rnn alone."""
+    participation: ParticipationSettings | None = None
+    """When the participation of units is measured; for row_rnn alone."""
+    flips: FlipSettings | None = None
+    """Which pixels are flipped; for pixel_rnn alone."""
+
+
+class StudyWithSpectra(Study):
+    """A population of networks whose spectra are taken."""
+
+    spectra: SpectraSettings
+    """How their spectra are taken."""
+
+
+class RowRnnStudy(Study):
+    """Vanilla networks of one size on rows of an image (figures 4.1, 4.2, 4.B1, 4.C2)."""
+
+    alignment: AlignmentSettings
+    """What Lyapunov vectors are aligned with."""
+    participation: ParticipationSettings
+    """When the participation of units is measured."""
+
+
+class PixelRnnStudy(Study):
+    """Vanilla networks of one size on permuted pixels (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
+
+    flips: FlipSettings
+    """Which pixels are flipped."""
+
+
+class TargetLearningStudy(AnyStudy):
+    """Rank-1 networks that learn by FORCE to generate a signal (figures 3.7, 3.b1, table 3.b2)."""
+
+    task: Literal["target_learning"]
+    """Task: four sines, each network its own."""
+    training: ForceSettings
+    """How they are trained."""
+    spectra: FreeRunSpectraSettings
+    """How spectra of their free runs are taken."""
+
+
+class Studies(Section, extra="allow"):
+    """Studies by name; further ones may be added."""
+
+    __pydantic_extra__: dict[FileName, Study]
+    smnist: StudyWithSpectra
+    """Architectures on sequential MNIST (chapter 3)."""
+    char_rnn_initialisation: StudyWithSpectra
+    """LSTM on text, over initial weights (figures 2.2, 2.4, 2.5, 2.6)."""
+    char_rnn_regularisation: StudyWithSpectra
+    """LSTM on text, over learning rate and dropout (figures 2.7, 2.8, 2.b1, 2.b2, table 2.a1)."""
+    mocap: StudyWithSpectra
+    """LSTM on motion, over initial weights (figures 2.7, 2.b1, table 2.a2)."""
+    char_rnn_sizes: StudyWithSpectra
+    """LSTM on text, over hidden size and initial weights (figures 3.1 and 3.8)."""
+    asrnn: StudyWithSpectra
+    """ASRNN as in Chang et al. 2019: eigenvalues against spectra (figures 3.2, 3.3 and 3.4)."""
+    target_learning: TargetLearningStudy
+    """Rank-1 networks that learn by FORCE to generate a signal (figures 3.7, 3.b1, table 3.b2)."""
+    row_rnn: RowRnnStudy
+    """Vanilla networks on rows of an image (figures 4.1, 4.2, 4.B1, 4.C2)."""
+    pixel_rnn: PixelRnnStudy
+    """Vanilla networks on permuted pixels, one a step (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""

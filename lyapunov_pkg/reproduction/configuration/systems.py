@@ -1,0 +1,110 @@
+"""Settings of the reference systems: the Lorenz system (chapter 1) and untrained networks (chapter 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, Len
+
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Positive, Section
+
+
+class LorenzRun(Section):
+    """One way to estimate the exponents of a Lorenz system."""
+
+    step_size: Annotated[float, Gt(0), Le(0.05)]
+    """Step of the integration. Unit: time units of the equations. Dissertation: 0.001."""
+    transient: NonNegative
+    """Time before exponents are measured. Unit: time units. Dissertation: 10."""
+    duration: Annotated[float, Ge(0.1)]
+    """Time over which exponents are measured. Unit: time units. Dissertation: 40 (40,000 steps)."""
+    orthonormalize_every: Count
+    """Steps between orthonormalizations. Unit: steps. Dissertation: 1; over 4 time units both agree to 1e-13."""
+
+    @property
+    def transient_steps(self) -> int:
+        """Steps of the transient."""
+        return round(self.transient / self.step_size)
+
+    @property
+    def measured_steps(self) -> int:
+        """Steps that are measured, at least one."""
+        return max(1, round(self.duration / self.step_size))
+
+
+class ShortRun(LorenzRun):
+    """The dissertation's estimate, from one trajectory."""
+
+    n_trajectories: ClassVar[int] = 1
+
+
+class LongRun(LorenzRun):
+    """The value to which the estimate converges: the mean over many trajectories."""
+
+    n_trajectories: Annotated[int, Ge(2)]
+    """Trajectories, from initial states scattered around `initial_state`. Unit: trajectories."""
+
+
+class Lorenz(Section):
+    """The Lorenz system (chapter 1)."""
+
+    rho: Annotated[Many[Annotated[float, Ge(0), Le(100)]], Len(1, 6)]
+    """Parameters rho, one for each system. Unit: 1. Dissertation: 28, 16, 5, 1."""
+    sigma: Annotated[float, Gt(0), Le(100)]
+    """Parameter sigma. Unit: 1. Dissertation: 10."""
+    beta: Annotated[float, Gt(0), Le(100)]
+    """Parameter beta. Unit: 1. Dissertation: 8/3."""
+    initial_state: Annotated[Many[float], Len(3, 3)]
+    """Initial x, y and z. Unit: 1. Dissertation: not stated."""
+    short_run: ShortRun
+    """The dissertation's estimate."""
+    long_run: LongRun
+    """The value to which it converges."""
+
+
+class LayeredJacobian(Section):
+    """The Jacobian of a network of layers with random weights (figure 2.1)."""
+
+    architecture: Literal["rnn", "lstm", "gru", "asrnn", "cornn", "lipschitz", "noisy", "lem"]
+    """Cell of every layer."""
+    n_layers: Annotated[int, Ge(1), Le(6)]
+    """Layers. Unit: layers."""
+    hidden_size: Annotated[int, Ge(1), Le(256)]
+    """Hidden units of each layer. Unit: units."""
+    init_param: Positive
+    """Half-width p: weights are uniform on [-p, p]. Unit: 1."""
+    n_steps: Count
+    """Steps under standard normal inputs, of which the last is differentiated. Unit: steps."""
+
+
+class Gains(Section):
+    """The gains g of the three regimes. The dissertation has variances of the recurrent weights of 1/500, 100 and 500
+    instead, which do not go with an orthogonal matrix."""
+
+    stable: Positive
+    """Gain of the stable network; its largest exponent is -1.01 nats/step. Unit: 1. Dissertation: a variance of 1/500."""
+    marginal: Positive
+    """Gain of the network at the edge; its largest exponent is 0.00. Unit: 1. Dissertation: a variance of 100."""
+    chaotic: Positive
+    """Gain of the chaotic network; its largest exponent is 0.27. Unit: 1. Dissertation: a variance of 500."""
+
+
+class StabilityRegimes(Section):
+    """An untrained tanh RNN, h <- tanh(g Q h + x), with Q orthogonal (figure 2.3)."""
+
+    gains: Gains
+    """Gains g."""
+    hidden_size: Annotated[int, Ge(2), Le(4096)]
+    """Hidden units. Unit: units. Dissertation: not stated."""
+    input_variance: NonNegative
+    """Variance of the inputs. Unit: 1. Dissertation: 0.6."""
+    initial_variance: NonNegative
+    """Variance of the initial states. Unit: 1. Dissertation: 1."""
+    n_inputs: Annotated[int, Ge(1), Le(2)]
+    """Realisations of the inputs. Unit: realisations. Dissertation: 2."""
+    n_initial_states: Count
+    """Initial states with each realisation. Unit: states. Dissertation: 10."""
+    warmup: Natural
+    """Steps before exponents are measured. Unit: steps."""
+    n_steps: Count
+    """Steps over which exponents are measured. Unit: steps."""

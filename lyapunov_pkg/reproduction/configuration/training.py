@@ -1,0 +1,69 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, Positive, Section
+
+
+class LearningRateDecay(Section):
+    """How learning rates fall: in epoch after_epoch + k they are multiplied by factor^k."""
+
+    factor: Annotated[float, Gt(0), Le(1)]
+    """Factor for each epoch. Unit: 1. Dissertation: 0.95."""
+    after_epoch: Natural
+    """Last epoch with the full learning rates. Unit: epochs. Dissertation: 10."""
+
+
+class TrainingSettings(Section):
+    """How all variants of a study are trained by back-propagation through time."""
+
+    epochs: Count
+    """Passes over the training samples. Unit: epochs. Dissertation: 40 (char_rnn_regularisation), 15 (char_rnn_sizes),
+    107 (asrnn, 50,000 batches)."""
+    batch_size: Count
+    """Sequences in a batch. Unit: sequences. Dissertation: 100 (char_rnn_initialisation, char_rnn_regularisation), 250
+    (mocap), 32 (char_rnn_sizes)."""
+    loss_on: Literal["all", "last"]
+    """Steps whose outputs are scored. Dissertation: last in the text of chapter 3, all in its released program."""
+    optimizer: Literal["adam", "adagrad"]
+    """Optimizer. Dissertation: adam; adagrad for asrnn."""
+    learning_rate_decay: LearningRateDecay | None = None
+    """How learning rates fall. Null: they do not. Dissertation: for char_rnn_regularisation alone."""
+    gradient_clip: Positive | None = None
+    """Largest norm of a variant's gradient over all its parameters. Null: any. Unit: 1."""
+    subsample: Annotated[float, Gt(0), Le(1)] | None = None
+    """Share of the training and of the validation sequences that a variant sees, its own. Null: all. Unit: 1.
+    Dissertation: 0.3 (char_rnn_sizes)."""
+
+    def learning_rate_factor(self, epoch: int) -> float:
+        """Return by what learning rates are multiplied in an epoch, counted from 1."""
+        decay = self.learning_rate_decay
+        return 1.0 if decay is None else decay.factor ** max(0, epoch - decay.after_epoch)
+
+
+class ForceSettings(Section):
+    """How networks learn by FORCE to generate a signal (target learning)."""
+
+    epochs: Count
+    """Passes over the target in training. Unit: epochs. Dissertation: 15."""
+    n_samples: Annotated[int, Ge(11)]
+    """Steps of a pass, one period of the target: 120 time constants at dt 0.1. Unit: steps. Dissertation: 1200."""
+    update_every: Count
+    """Steps from one update of the output's weights to the next. Unit: steps. Dissertation: 2."""
+    free_epochs: Count
+    """Passes over the target that the trained network runs freely; its error is the validation loss. Unit: epochs.
+    Dissertation: 15."""
+    kept_epochs: Many[Natural]
+    """Epochs, besides the last, after which networks are kept and run freely; 0 is before training. Unit: epochs."""
+    n_starts: Count
+    """States along each free run, at random times, that are kept for spectra to start from. Unit: states.
+    Dissertation: 10."""
+
+    @property
+    def stored_epochs(self) -> list[int]:
+        """The epochs that are kept, in order."""
+        return sorted({*self.kept_epochs, self.epochs})

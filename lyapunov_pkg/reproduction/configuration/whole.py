@@ -1,0 +1,314 @@
+"""The whole configuration, and the checks that need more than one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge, Le
+
+from lyapunov_pkg.reproduction.configuration.cells import CELL_HYPERPARAMETERS
+from lyapunov_pkg.reproduction.configuration.data import CharRnn, Mocap, Smnist
+from lyapunov_pkg.reproduction.configuration.populations import Correlations
+from lyapunov_pkg.reproduction.configuration.prediction import Aelle, Prednet, Pruning
+from lyapunov_pkg.reproduction.configuration.resources import JobResources, Resources
+from lyapunov_pkg.reproduction.configuration.spectra import EstimatorSettings
+from lyapunov_pkg.reproduction.configuration.studies import Studies
+from lyapunov_pkg.reproduction.configuration.systems import LayeredJacobian, Lorenz, StabilityRegimes
+from lyapunov_pkg.reproduction.training.design import STACKABLE, entry_settings, level_ends, study_problems
+from lyapunov_pkg.workflow.settings import (
+    Key,
+    Problem,
+    Section,
+    Text,
+    check_problems,
+    merged,
+    section_problems,
+    shortened,
+    unsuitable,
+    without_nulls,
+)
+
+
+class Configuration(Section):
+    """The settings of the workflow. `config.yaml` has the default values; overlays replace some of them."""
+
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)]
+    """Number from which every random number of the workflow is derived. Unit: 1."""
+    device: Literal["auto", "cpu", "cuda"]
+    """Where networks are trained and analysed; `auto` is CUDA where there is a GPU."""
+    cache_directory: Text
+    """Folder of results that are kept between runs and clones (docs/caching.md)."""
+    cache_group: Text | None
+    """Group of users who share the cache folder; null makes it for its owner alone."""
+    resources: Resources
+    """What jobs ask of a cluster."""
+    lorenz: Lorenz
+    """The Lorenz system (chapter 1)."""
+    layered_jacobian: LayeredJacobian
+    """The Jacobian of a network of layers (figure 2.1)."""
+    stability_regimes: StabilityRegimes
+    """Regimes of an untrained network (figure 2.3)."""
+    estimator: EstimatorSettings
+    """Estimates of the exponents of one network (figures 2.2, 2.4, 2.5)."""
+    correlations: Correlations
+    """Statistics of the spectra and performance (chapter 2)."""
+    char_rnn: CharRnn
+    """Prediction of the next character (chapters 2 and 3)."""
+    mocap: Mocap
+    """Prediction of the next frame of a motion (chapter 2)."""
+    smnist: Smnist
+    """Sequential MNIST (chapters 3 and 4)."""
+    studies: Studies
+    """Populations of networks."""
+    aelle: Aelle
+    """The autoencoder of spectra (chapter 3)."""
+    pruning: Pruning
+    """Successive halving by early predictions."""
+    prednet: Prednet
+    """Small networks that predict the final loss (chapter 3)."""
+
+
+def validate_configuration(configuration: Mapping[str, Any]) -> None:
+    """Check a configuration: every setting by its definition, and what needs more than one of them.
+
+    Raises:
+        ConfigurationError: a misspelt or missing key, a wrong type, a value out of range; all of them at once.
+    """
+    check_problems(configuration_problems(configuration))
+
+
+def configuration_problems(configuration: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with a configuration.
+
+    A check that needs several settings runs if each of them is allowed by itself.
+    """
+    problems = section_problems(Configuration, configuration)
+    for check in _checks(configuration):
+        if all(_usable(key, problems) for key in check.reads):
+            problems += check.problems()
+    return problems
+
+
+def take_away_nulls(configuration: Mapping[str, Any]) -> None:
+    """Delete, in place, hyperparameters and entries of designs that are null, also in grids and distributions.
+
+    An overlay only adds to what it finds: null is how it removes, such as `{uniform: null, log_uniform: [1, 2]}`.
+    """
+    studies = configuration.get("studies")
+    for study in studies.values() if isinstance(studies, dict) else ():
+        for key in {"hyperparameters", "design"} & (study.keys() if isinstance(study, dict) else set()):
+            study[key] = without_nulls(study[key])
+
+
+def aelle_settings(configuration: Mapping[str, Any], study: str) -> dict[str, Any]:
+    """Return the settings of AeLLE for one study: its own, else those of the section `aelle`."""
+    return merged(configuration["aelle"], configuration["studies"][study].get("aelle", {}))
+
+
+class _Check(NamedTuple):
+    """A check of several settings.
+
+    Attributes:
+        reads: keys of the settings that it needs.
+        problems: returns what is wrong.
+    """
+
+    reads: tuple[Key, ...]
+    problems: Callable[[], list[Problem]]
+
+
+def _usable(key: Key, problems: list[Problem]) -> bool:
+    """Whether no setting at a key, below or above it has a problem."""
+    return not any(problem.key[: len(key)] == key[: len(problem.key)] for problem in problems)
+
+
+def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
+    """Yield the checks of several settings; a later one may rely on what earlier ones have refused."""
+    studies = configuration.get("studies")
+    for name, study in studies.items() if isinstance(studies, Mapping) else ():
+        if isinstance(study, Mapping):
+            yield from _study_checks(configuration, name, study)
+    resources = configuration.get("resources")
+    for rule in resources if isinstance(resources, Mapping) else ():
+        if rule != "default":
+            yield _replacing(JobResources, ("resources", "default"), ("resources", rule), configuration)
+    row_rnn, pixel_rnn, target = (("studies", name) for name in ("row_rnn", "pixel_rnn", "target_learning"))
+    yield _Check((row_rnn, pixel_rnn), lambda: gradient_problems(configuration["studies"]))
+    yield _Check((target,), lambda: target_learning_problems(configuration["studies"]["target_learning"]))
+    yield _Check((("char_rnn", "data"),), lambda: text_problems(configuration["char_rnn"]["data"]))
+    trained = [("studies", name, "training") for name in ("smnist", "char_rnn_sizes", "asrnn")]
+    taken = [("studies", name, "spectra") for name in ("smnist", "char_rnn_sizes", "asrnn")]
+    early = ("prednet", "early", "training_share")
+    yield _Check((*trained, *taken, early), lambda: epoch_problems(configuration))
+    smnist = ("studies", "smnist")
+    yield _Check(
+        ((*smnist, "training"), (*smnist, "aelle"), ("aelle",), ("pruning", "epochs")),
+        lambda: pretrained_problems(configuration),
+    )
+
+
+def _study_checks(configuration: Mapping[str, Any], name: str, study: Mapping[str, Any]) -> Iterator[_Check]:
+    """Yield the checks of one study."""
+    key: Key = ("studies", name)
+    design = tuple((*key, part) for part in ("variants", "hyperparameters", "design"))
+    path = f"studies.{name}"
+    yield _Check(
+        design,
+        lambda: [Problem((*key, "design"), text) for text in study_problems(path, study, CELL_HYPERPARAMETERS)],
+    )
+    if name in ("row_rnn", "pixel_rnn"):
+        yield _Check(design, lambda: one_group_problems(name, study))
+    yield _Check(((*key, "training"), (*key, "spectra")), lambda: late_spectra_problems(name, study))
+    yield _replacing(Aelle, ("aelle",), (*key, "aelle"), configuration)
+
+
+def _replacing(section: type[Section], common: Key, own: Key, configuration: Mapping[str, Any]) -> _Check:
+    """Return the check of values, at the key `own`, that replace some of the common ones of a section."""
+
+    def problems() -> list[Problem]:
+        base, values = _value(configuration, common), _value(configuration, own)
+        found = section_problems(section, merged(base if isinstance(base, Mapping) else {}, values), own)
+        return [problem for problem in found if _value(values, problem.key[len(own) :], _ABSENT) is not _ABSENT]
+
+    return _Check((own,), problems)
+
+
+_ABSENT = object()
+
+
+def _value(configuration: Any, key: Key, otherwise: Any = None) -> Any:
+    """Return the value at a key, or `otherwise` (default: an empty mapping) if the configuration has none there."""
+    for step in key:
+        if isinstance(configuration, Mapping) and step in configuration:
+            configuration = configuration[step]
+        elif isinstance(configuration, Sequence) and isinstance(step, int) and not isinstance(configuration, str):
+            configuration = configuration[step]
+        else:
+            return {} if otherwise is None else otherwise
+    return configuration
+
+
+def late_spectra_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
+    """Return which spectra of a study are to be taken after its last epoch."""
+    epochs = study["training"]["epochs"]
+    if name == "target_learning":
+        return []  # of which only some epochs are stored: `target_learning_problems`
+    later = [epoch for epoch in (study.get("spectra") or {}).get("epochs") or [] if epoch > epochs]
+    key: Key = ("studies", name, "spectra", "epochs")
+    return [
+        Problem(key, f"studies.{name}.spectra.epochs has {epoch}; expected at most studies.{name}.training.epochs = {epochs}")
+        for epoch in later[:1]
+    ]
+
+
+def one_group_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
+    """Return why a study is not of vanilla networks of one size, which the figures of chapter 4 expect."""
+    key: Key = ("studies", name, "design")
+    if list(study["design"]) != ["rnn"]:
+        return [Problem(key, unsuitable(key, list(study["design"]), "the one entry rnn"))]
+    settings = entry_settings(study, "rnn")
+    place = f"studies.{name}.design.rnn"
+    problems = []
+    if settings["architecture"] != "rnn":
+        problems.append(Problem(key, unsuitable([place, "architecture"], settings["architecture"], "one of rnn")))
+    for hyperparameter, level in settings.items():
+        if isinstance(level, Mapping) and hyperparameter not in STACKABLE:
+            kind = "one integer" if hyperparameter in ("hidden_size", "n_layers") else "one value"
+            problems.append(Problem(key, unsuitable([place, hyperparameter], level, kind)))
+    return problems
+
+
+def text_problems(data: Mapping[str, Any]) -> list[Problem]:
+    """Return whether the text of CharRNN has no place."""
+    key: Key = ("char_rnn", "data", "path")
+    if data["source"] == "file" and data["path"] is None:
+        return [Problem(key, unsuitable(key, None, "a text file, since char_rnn.data.source is 'file'"))]
+    return []
+
+
+def epoch_problems(configuration: Mapping[str, Any]) -> list[Problem]:
+    """Return which spectra are asked for by AeLLE and PredNet that are not taken."""
+    studies, early = configuration["studies"], configuration["prednet"]["early"]
+    needed = {name: {studies[name]["training"]["epochs"]} for name in ("smnist", "char_rnn_sizes", "asrnn")}
+    needed["char_rnn_sizes"].add(round(early["training_share"] * studies["char_rnn_sizes"]["training"]["epochs"]))
+    problems = []
+    for name, epochs in needed.items():
+        key: Key = ("studies", name, "spectra", "epochs")
+        taken = studies[name]["spectra"]["epochs"]
+        missing = sorted(epochs - set(epochs if taken is None else taken))
+        if missing:
+            problems.append(Problem(key, unsuitable(key, taken, f"{missing[0]} among them, or null")))
+    return problems
+
+
+def pretrained_problems(configuration: Mapping[str, Any]) -> list[Problem]:
+    """Return whether the pre-trained AeLLE and pruning by it need more epochs than there are."""
+    epochs = configuration["studies"]["smnist"]["training"]["epochs"]
+    pretrained = aelle_settings(configuration, "smnist")["pretrained_epochs"]
+    problems = []
+    if pretrained > epochs + 1:
+        key: Key = ("aelle", "pretrained_epochs")
+        expected = f"at most studies.smnist.training.epochs + 1 = {epochs + 1}"
+        problems.append(Problem(key, unsuitable(key, pretrained, expected)))
+    for epoch in [epoch for epoch in configuration["pruning"]["epochs"] if epoch >= pretrained][:1]:
+        text = f"pruning.epochs has {epoch}; expected less than aelle.pretrained_epochs = {pretrained}"
+        problems.append(Problem(("pruning", "epochs"), text))
+    return problems
+
+
+def gradient_problems(studies: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the settings of chapter 4: more epochs, vectors or exponents than there are."""
+    row_rnn, pixel_rnn = studies["row_rnn"], studies["pixel_rnn"]
+    alignment, flips = row_rnn["alignment"], pixel_rnn["flips"]
+    n_rows, n_pixel = (entry_settings(study, "rnn")["hidden_size"] for study in (row_rnn, pixel_rnn))
+    epochs = row_rnn["training"]["epochs"]
+    limits = (
+        ("row_rnn.alignment.epochs", max(alignment["epochs"]), epochs, "studies.row_rnn.training.epochs"),
+        ("row_rnn.alignment.n_vectors", alignment["n_vectors"], n_rows // 3, "a third of the hidden units"),
+        ("row_rnn.alignment.n_modes", alignment["n_modes"], n_rows // 2, "half the hidden units"),
+        ("pixel_rnn.flips.n_averaged", max(flips["n_averaged"]), n_pixel, "the hidden units"),
+        ("pixel_rnn.flips.n_draws_shown", flips["n_draws_shown"], flips["n_draws"], "studies.pixel_rnn.flips.n_draws"),
+    )
+    return [
+        Problem(
+            ("studies", *key.split(".")),
+            unsuitable(["studies", key], value, f"at most {available}, {of_what}"),
+        )
+        for key, value, available, of_what in limits
+        if value > available
+    ]
+
+
+def target_learning_problems(study: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the study of target learning, beyond what could be wrong with any design."""
+    path, training, spectra = "studies.target_learning", study["training"], study["spectra"]
+    lines = [line for entry in study["design"] for line in _rank_one_problems(path, entry, entry_settings(study, entry))]
+    stored = [*training["kept_epochs"], training["epochs"]]
+    for name, epochs, expected in (
+        ("training.kept_epochs", training["kept_epochs"], range(training["epochs"] + 1)),
+        ("spectra.epochs", spectra["epochs"] or [], stored),
+    ):
+        choices = f"0 to {training['epochs']}" if len(expected) > 100 else f"one of {', '.join(map(str, expected))}"
+        lines += [f"{path}.{name} has {epoch}; expected {choices}" for epoch in epochs if epoch not in expected]
+    if spectra["n_sequences"] > training["n_starts"]:
+        expected_starts = f"at most {path}.training.n_starts = {training['n_starts']}"
+        lines.append(unsuitable([path, "spectra.n_sequences"], spectra["n_sequences"], expected_starts))
+    return [Problem(("studies", "target_learning"), line) for line in lines]
+
+
+def _rank_one_problems(path: str, entry: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with one entry of the design of target learning."""
+    lines = []
+    if settings["architecture"] != "rank_one":
+        lines.append(f"{path}.design.{entry} is of {shortened(settings['architecture'])}; expected rank_one")
+    gain, _ = level_ends(settings["init_param"])
+    if gain <= 0:
+        lines.append(f"{path}.design.{entry}.init_param, the gain g, goes down to {gain}; expected above 0")
+    (density, _), (size, _) = (level_ends(settings.get(name, 1)) for name in ("density", "hidden_size"))
+    if size * density < 1:
+        lines.append(
+            f"{path}: hidden_size {size} with density {density} is {size * density:.2g} connections a unit; "
+            "expected at least 1"
+        )
+    return lines

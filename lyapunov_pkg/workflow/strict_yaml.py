@@ -1,0 +1,106 @@
+"""Strict reading of configuration files: every key is text and given once, and no alias holds itself.
+
+PyYAML keeps the last of two equal keys and reads `yes` as a boolean, both in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lyapunov_pkg.workflow.settings import ConfigurationError
+
+_TEXT = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timestamp")}
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_configuration(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in a YAML or JSON file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, holds no mapping, or has a key twice, a key that is not text, an
+            alias that holds itself or a tag that makes an object; a line for each, with its number in the file.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: expected text in UTF-8, found the byte {error.object[error.start]:#x}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        loaded = _from_json(text) if Path(path).suffix == ".json" else _from_yaml(text)
+    except RecursionError:
+        raise ConfigurationError(f"{path}: nested too deeply") from None
+    except (ValueError, yaml.YAMLError) as error:
+        lines = str(error).splitlines() if isinstance(error, _Faults) else [" ".join(str(error).split())]
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in lines)) from None
+    if not isinstance(loaded, dict):
+        raise ConfigurationError(f"{path}: expected a mapping of settings, found {type(loaded).__name__}")
+    return loaded
+
+
+class _Faults(ValueError):
+    """Faults of a file, a line each."""
+
+
+def _from_yaml(text: str) -> Any:
+    root = yaml.compose(text, Loader=_Loader)
+    faults = sorted(set(_faults(root, set(), set())))
+    if faults:
+        raise _Faults("\n".join(f"line {line}: {fault}" for line, fault in faults))
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+
+
+def _faults(node: yaml.Node | None, above: set[int], seen: set[int]) -> Iterator[tuple[int, str]]:
+    """Yield (line, fault) for a node and those below it; a node that several aliases name is looked at once."""
+    if node is not None and id(node) in above:
+        yield node.start_mark.line + 1, "an alias names a mapping or list that holds it; expected one that ends"
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    if node.tag not in _PLAIN:
+        yield node.start_mark.line + 1, f"the tag {node.tag} is not known; expected plain YAML"
+    inside = above | {id(node)}
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _faults(item, inside, seen)
+    elif isinstance(node, yaml.MappingNode):
+        yield from _key_faults(node)
+        for _, value in node.value:
+            yield from _faults(value, inside, seen)
+
+
+def _key_faults(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
+    """Yield the keys of a mapping that are not text, or stand there twice."""
+    first: dict[str, int] = {}
+    for key, _ in mapping.value:
+        line = key.start_mark.line + 1
+        if key.tag == _MERGE:
+            continue
+        if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
+            kind = {"bool": "a boolean", "null": "null", "map": "a mapping", "seq": "a list"}.get(
+                key.tag.rpartition(":")[2], "a number"
+            )
+            shown = key.value if isinstance(key, yaml.ScalarNode) else "[...]"
+            yield line, f"the key {shown} is {kind} to YAML; expected text (quote it if it is a name)"
+        elif key.value in first:
+            yield line, f"the key {key.value!r} is given twice, first in line {first[key.value]}; expected it once"
+        else:
+            first[key.value] = line
+
+
+def _from_json(text: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise _Faults("\n".join(f"the key {name!r} is given twice; expected it once" for name in twice))
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=once)
