@@ -4,9 +4,10 @@ ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
 
-.PHONY: run test report cache benchmarks clean lock
+.PHONY: run test report cache benchmarks schema clean lock
 
 run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
+	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
 test: .venv/installed  ## the default test suite; ARGS="-m slow" runs the slow tests instead
@@ -20,6 +21,9 @@ cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (d
 
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
+
+schema: .venv/installed  ## the schema and docs/configuration.md from the definitions of the settings
+	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write
 
 clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
 	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs results/report.html
