@@ -8,12 +8,13 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
     $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle networks.py labels.py progress.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-library check report cache benchmarks clean lock
+.PHONY: help run test test-library check report cache benchmarks schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
 
 run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
+	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
 test: .venv/installed  ## all tests but the slow ones; ARGS="-m slow" runs the slow ones instead
@@ -37,6 +38,9 @@ cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (d
 
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
+
+schema: .venv/installed  ## the schema and docs/configuration.md from the definitions of the settings
+	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write
 
 clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
 	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs results/report.html

@@ -156,7 +156,9 @@ def report_speed(n_units: int, epochs: int, n_samples: int, per_gain: int, n_cor
     header = ["g", "outputs, first epoch", "weights, end", "training error, end", "ours [s]", "NumPy [s]"]
     print(measure.table(header, rows))
     print(f"\nNumPy / ours: median {statistics.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f})\n")
-    settings = ForceSettings(epochs=epochs, n_samples=n_samples, free_epochs=epochs)
+    settings = ForceSettings(
+        epochs=epochs, n_samples=n_samples, update_every=2, free_epochs=epochs, kept_epochs=(), n_starts=10
+    )
     start, before = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(n_cores) as pool:
         list(pool.map(lambda variant: train_one(variant, settings), design))

@@ -190,7 +190,7 @@ class Bench:
         settings = {"architecture": architecture, "hidden_size": hidden_size, "learning_rate": LEARNING_RATE}
         settings["init_param"] = {"uniform": [0.05, 0.2]}
         self.variants: Sequence[Variant] = design_variants("benchmark", architecture, settings, range(width), seed=0)
-        self.settings = TrainingSettings(epochs=1, batch_size=BATCH_SIZE, loss_on="last")
+        self.settings = TrainingSettings(epochs=1, batch_size=BATCH_SIZE, loss_on="last", optimizer="adam")
         network = initialise_network(self.variants, self.task)
         self.peers = [Peer(network, variant) for variant in range(width)]
         params = {name: value.requires_grad_() for name, value in network.params.items()}

@@ -5,14 +5,19 @@ import platform
 import re
 from pathlib import Path
 
-from lyapunov_pkg.reproduction.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
+from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
 from lyapunov_pkg.workflow.provenance import library_versions, stage_provenance
+from lyapunov_pkg.workflow.settings import ConfigurationError
 from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
+from lyapunov_pkg.workflow.strict_yaml import read_configuration
 from lyapunov_pkg.reproduction.training.design import study_groups
 
-take_away_nulls(config)
 try:
-    validate_configuration(config, Path(workflow.basedir, "schemas/config.schema.yaml"))
+    if workflow.is_main_process:  # Snakemake itself keeps the last of two equal keys, and says nothing.
+        for path in workflow.configfiles:
+            read_configuration(path)
+    take_away_nulls(config)
+    validate_configuration(config)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 

@@ -1,11 +1,12 @@
 import torch
 
-from lyapunov_pkg.reproduction.lorenz import RunSettings, lorenz_experiment
+from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
+from lyapunov_pkg.reproduction.lorenz import lorenz_experiment
 from lyapunov_pkg.workflow.logs import logging_to
 from lyapunov_pkg.workflow.store import save_store
 
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     settings, seed = snakemake.params.settings, snakemake.params.seed
-    runs = {name: RunSettings(**settings[name]) for name in ("short_run", "long_run")}
+    runs = {"short_run": ShortRun(**settings["short_run"]), "long_run": LongRun(**settings["long_run"])}
     save_store(lorenz_experiment(**settings | runs, seed=seed), snakemake.output[0], {"lorenz": settings, "seed": seed})

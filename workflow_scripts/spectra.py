@@ -1,5 +1,3 @@
-from dataclasses import asdict
-
 import torch
 
 from lyapunov_pkg.devices import choose_device
@@ -18,4 +16,4 @@ with logging_to(snakemake.log[0]):
         choose_device(snakemake.params.device),
     )
     job = " ".join([snakemake.rule, *snakemake.wildcards])
-    save_store(spectra, snakemake.output[0], {"job": job, "spectra": asdict(settings)})
+    save_store(spectra, snakemake.output[0], {"job": job, "spectra": settings.model_dump()})

@@ -1,5 +1,3 @@
-from dataclasses import asdict
-
 import torch
 
 from lyapunov_pkg.devices import choose_device
@@ -11,8 +9,8 @@ from lyapunov_pkg.workflow.store import open_store, save_store
 with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     asked = dict(snakemake.params.spectra)
-    n_steps, settings = asked.pop("n_steps"), SpectraSettings(**asked)
+    n_steps, settings = asked.pop("n_steps"), SpectraSettings(**asked, jacobian="reduced")
     device = choose_device(snakemake.params.device)
     spectra = spectra_of_free_runs(open_store(snakemake.input.training), n_steps, settings, device)
     job = " ".join([snakemake.rule, *snakemake.wildcards])
-    save_store(spectra, snakemake.output[0], {"job": job, "spectra": asdict(settings) | {"n_steps": n_steps}})
+    save_store(spectra, snakemake.output[0], {"job": job, "spectra": settings.model_dump() | {"n_steps": n_steps}})

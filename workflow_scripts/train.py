@@ -1,5 +1,4 @@
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ with logging_to(snakemake.log[0]):
     # All that a variant depends on but how many there are, and for how long they train: so both can grow.
     way_of_training = {
         "job": f"{snakemake.rule} {study} {group}",
-        "settings": {name: value for name, value in asdict(settings).items() if name != "epochs"},
+        "settings": {name: value for name, value in settings.model_dump().items() if name != "epochs"},
         "design": params.design,
         "seed": params.seed,
         "data": hashlib.sha256(Path(snakemake.input.dataset).read_bytes()).hexdigest(),
@@ -30,5 +29,5 @@ with logging_to(snakemake.log[0]):
     checkpoints = Checkpoints(Path(snakemake.config["cache_directory"]).expanduser() / "checkpoints", way_of_training)
     training = train_variants(variants, open_store(snakemake.input.dataset), settings, device, checkpoints=checkpoints)
     job = " ".join([snakemake.rule, *snakemake.wildcards])
-    configuration = {"job": job, "design": params.design, "training": asdict(settings), "seed": params.seed}
+    configuration = {"job": job, "design": params.design, "training": settings.model_dump(), "seed": params.seed}
     save_store(training, snakemake.output[0], configuration)

@@ -1,5 +1,3 @@
-from dataclasses import asdict
-
 import torch
 
 from lyapunov_pkg.reproduction.training.force import ForceSettings, train_force
@@ -13,5 +11,5 @@ with logging_to(snakemake.log[0]):
     variants = design_variants("target_learning", group, params.design, params.indices, params.seed)
     settings = ForceSettings(**params.training)
     job = " ".join([snakemake.rule, *snakemake.wildcards])
-    configuration = {"job": job, "design": params.design, "training": asdict(settings), "seed": params.seed}
+    configuration = {"job": job, "design": params.design, "training": settings.model_dump(), "seed": params.seed}
     save_store(train_force(variants, settings), snakemake.output[0], configuration)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from lyapunov_pkg import lyapunov_spectrum
 from lyapunov_pkg.labels import describe
+from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
 from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
 from lyapunov_pkg.systems.maps import Lorenz, autonomous_inputs, trajectory
 
@@ -19,42 +19,13 @@ SPREAD = 1.0
 """Of the initial states of the long run around the given one; standard deviation, in the units of x, y and z."""
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """One way to estimate exponents.
-
-    Attributes:
-        step_size: time units.
-        transient: time units before anything is measured.
-        duration: time units that are measured.
-        orthonormalize_every: T_ON, in steps.
-        n_trajectories: whose mean is taken; each starts elsewhere.
-    """
-
-    step_size: float
-    transient: float
-    duration: float
-    orthonormalize_every: int
-    n_trajectories: int = 1
-
-    @property
-    def transient_steps(self) -> int:
-        """Steps of the transient."""
-        return round(self.transient / self.step_size)
-
-    @property
-    def measured_steps(self) -> int:
-        """Steps that are measured, at least one."""
-        return max(1, round(self.duration / self.step_size))
-
-
 def lorenz_experiment(
     rho: Sequence[float],
     sigma: float,
     beta: float,
     initial_state: Sequence[float],
-    short_run: RunSettings,
-    long_run: RunSettings,
+    short_run: ShortRun,
+    long_run: LongRun,
     seed: int,
 ) -> xr.Dataset:
     """Trajectories and exponents of Lorenz systems as the dissertation computes them, and as they converge.
@@ -124,7 +95,7 @@ DESCRIPTIONS = {
 }
 
 
-def _short_run(system: Lorenz, start: Tensor, settings: RunSettings) -> tuple[np.ndarray, Tensor, Tensor]:
+def _short_run(system: Lorenz, start: Tensor, settings: ShortRun) -> tuple[np.ndarray, Tensor, Tensor]:
     """Steps at which states are kept (time,), these states (time, V, 3) and exponents (V, 3) of one trajectory."""
     every = settings.orthonormalize_every
     transient = trajectory(system, start, settings.transient_steps)
@@ -137,7 +108,7 @@ def _short_run(system: Lorenz, start: Tensor, settings: RunSettings) -> tuple[np
     return np.array(steps), states.squeeze(2), rates.squeeze(1).sort(dim=-1, descending=True).values
 
 
-def _long_run(system: Lorenz, start: Tensor, settings: RunSettings, generator: torch.Generator) -> Tensor:
+def _long_run(system: Lorenz, start: Tensor, settings: LongRun, generator: torch.Generator) -> Tensor:
     """Exponents of each trajectory, (V, n_trajectories, 3)."""
     shape = (start.shape[0], settings.n_trajectories, 3)
     spectrum = lyapunov_spectrum(

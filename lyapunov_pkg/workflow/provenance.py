@@ -167,10 +167,16 @@ def defined_names(statement: ast.stmt) -> list[str]:
 
 
 def remove_docstrings(tree: ast.Module) -> None:
-    """Delete the docstrings of the module and of everything in it."""
+    """Delete the docstrings of the module and of everything in it, those below constants and fields included."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:]
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.body = [statement for statement in node.body if not is_text(statement)]
+
+
+def is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a bare text, which does nothing."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

@@ -1,22 +1,31 @@
 """Settings that are defined once: the types that state their limits, and messages for values that do not fit.
 
-A section of a configuration is a subclass of `Section`, a strict pydantic model, and a setting is a field of it. The type
-of the field states what is allowed. The docstring below the field describes it, with a sentence "Unit: ..." and, where
-there is one, a sentence on the source's value; `lyapunov_pkg.workflow.settings_reference` reads these.
+A section of a configuration is a subclass of `Section`, a strict pydantic model, and a setting is a field of it. The
+type of the field states what is allowed. The docstring below the field describes it, with a sentence "Unit: ..." and,
+where there is one, a sentence on the source's value; `lyapunov_pkg.workflow.settings_reference` reads these.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from reprlib import Repr
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
-from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, Strict, StringConstraints, ValidationError
+from annotated_types import Ge, GroupedMetadata, Gt, Le
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    Strict,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 Key = tuple[str | int, ...]
@@ -33,10 +42,10 @@ class ConfigurationError(ValueError):
 class Section(BaseModel):
     """A section of a configuration.
 
-    Types are exact: a boolean or 6.0 is no integer, text is no number, and numbers are finite. Unknown keys are refused.
+    Types are exact: a boolean or 6.0 is no integer, text is no number, and numbers are finite. Unknown keys are
+    refused.
 
-    Raises:
-        pydantic.ValidationError: a value that is not allowed (a `ValueError`).
+    Raises: pydantic.ValidationError: a value that is not allowed (a `ValueError`).
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True, defer_build=True)
@@ -46,14 +55,16 @@ class Section(BaseModel):
         return type(self)(**(dict(self) | changes))
 
 
-def refused(expected: str, remark: str = "") -> PydanticCustomError:
+def refused(expected: str, remark: str = "", entry: object = None) -> PydanticCustomError:
     """Return the error that a validator of values raises.
 
     Args:
         expected: what is allowed.
         remark: what is to be said of the value that was found.
+        entry: the one of several values that is not allowed; None: the whole.
     """
-    return PydanticCustomError("expected", "{expected}", {"expected": expected, "remark": remark})
+    context = {"expected": expected, "remark": remark, "entry": entry}
+    return PydanticCustomError("expected", "expected {expected}", context)
 
 
 def all_different(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -85,10 +96,26 @@ NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Many = Annotated[tuple[T, ...], Strict(False)]
-Different = Annotated[
-    tuple[T, ...], Strict(False), AfterValidator(all_different), Field(json_schema_extra={"uniqueItems": True})
-]
-Rising = Annotated[tuple[T, ...], Strict(False), AfterValidator(rising), Field(json_schema_extra={"uniqueItems": True})]
+
+
+class Different(GroupedMetadata):
+    """Marks a list whose entries must differ."""
+
+    def __iter__(self) -> Iterator[object]:
+        """Yield what pydantic is to know of it."""
+        yield AfterValidator(all_different)
+        yield Field(json_schema_extra={"uniqueItems": True})
+
+
+class Rising(GroupedMetadata):
+    """Marks a list whose entries must rise."""
+
+    def __iter__(self) -> Iterator[object]:
+        """Yield what pydantic is to know of it."""
+        yield AfterValidator(rising)
+        yield Field(json_schema_extra={"uniqueItems": True})
+
+
 FileName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_-]*$", max_length=64)]
 """A name that becomes part of names of files: it cannot leave a folder, and no two differ in case alone."""
 
@@ -187,7 +214,7 @@ def _problem(section: type[BaseModel], error: ErrorDetails, key: Key) -> Problem
     node = _node(section, steps)
     of_a_key = kind == "invalid_key" or steps[-1:] == (_KEY,) or (found == place[-1:][0] and _is_mapping(node))
     if of_a_key:
-        return Problem(place, _key_text(place, kind, context))
+        return Problem(place, _key_text(place[:-1], found, kind, context))
     if kind in _LENGTHS:
         name, words = _LENGTHS[kind]
         fits = (len(found) >= context[name]) if kind == "too_short" else (len(found) <= context[name])
@@ -202,18 +229,25 @@ def _problem(section: type[BaseModel], error: ErrorDetails, key: Key) -> Problem
     if kind == "string_pattern_mismatch":
         return Problem(place, unsuitable(place, found, f"text that matches {context['pattern']}"))
     if kind == "expected":
-        return Problem(place, unsuitable(place, found, context["expected"], context["remark"]))
+        return Problem(place, _refusal(place, found, **context))
     return Problem(place, unsuitable(place, found, allowed(node) or error["msg"]))
 
 
-def _key_text(place: Key, kind: str, context: Mapping[str, Any]) -> str:
-    """Return the line for a key that is not allowed."""
+def _refusal(place: Key, found: object, expected: str, remark: str, entry: object) -> str:
+    """Return the line for what a validator has `refused`."""
+    if entry is None:
+        return unsuitable(place, found, expected, remark)
+    return f"{written(place)} has {shortened(entry)}; expected {expected}"
+
+
+def _key_text(section: Key, name: object, kind: str, context: Mapping[str, Any]) -> str:
+    """Return the line for a key of a section that is not allowed."""
     if kind == "literal_error":
-        return misspelt(place[:-1], place[-1], re.findall("'([^']*)'", context["expected"]))
+        return misspelt(section, name, re.findall("'([^']*)'", context["expected"]))
     expected = f"text that matches {context['pattern']}" if "pattern" in context else "text"
     if kind == "string_too_long":
         expected = f"at most {context['max_length']} characters"
-    return f"{written(place[:-1])} has the key {shortened(place[-1])}; expected {expected}"
+    return f"{written(section)} has the key {shortened(name)}; expected {expected}"
 
 
 def written(key: Sequence[str | int]) -> str:
@@ -262,11 +296,18 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return "allowed are " + ", ".join(known) if known else "none is allowed"
 
 
+class _Short(Repr):
+    """How long a value may be in a message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 4, 8, 12, 12
+        self.maxstring = self.maxother = 80
+
+
 def shortened(value: object) -> str:
     """Return a value as Python writes it, cut where it is long."""
-    cut = Repr()
-    cut.maxlevel, cut.maxdict, cut.maxlist, cut.maxtuple, cut.maxstring, cut.maxother, cut.maxlong = 4, 8, 12, 12, 80, 80, 40
-    return cut.repr(value)
+    return _Short().repr(value)
 
 
 def number(value: float) -> str:
@@ -277,6 +318,14 @@ def number(value: float) -> str:
 def entries(count: int) -> str:
     """Return a number of entries in words."""
     return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
 
 
 def allowed(node: Schema) -> str:
@@ -293,8 +342,7 @@ def allowed(node: Schema) -> str:
         return "one of " + ", ".join(map(str, node["enum"]))
     if "const" in node:
         return str(node["const"])
-    bounds = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "less than"}
-    limits = [f"{words} {number(node[name])}" for name, words in bounds.items() if name in node]
+    limits = [f"{words} {number(node[name])}" for name, words in _LIMITS.items() if name in node]
     kind = {
         "integer": "an integer",
         "number": "a number",

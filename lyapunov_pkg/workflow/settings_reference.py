@@ -126,7 +126,8 @@ def _table(section: type[BaseModel], places: list[Place]) -> str:
     keys = ", ".join(f"`{place.key}`" for place in places) or ""
     heading = "## The whole" if places[0].key == "" else f"## {keys}"
     rows = "".join(_row(section, name, description, places) for name, description in descriptions(section).items())
-    head = "| setting | allowed | unit | default | description | dissertation |\n| --- | --- | --- | --- | --- | --- |\n"
+    columns = ("setting", "allowed", "unit", "default", "description", "dissertation")
+    head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
     return f"{heading}\n\n{' '.join((section.__doc__ or '').split())}\n\n{head}{rows}"
 
 

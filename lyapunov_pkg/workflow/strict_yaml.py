@@ -16,7 +16,9 @@ from lyapunov_pkg.workflow.settings import ConfigurationError
 
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
-_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timestamp")}
+_KINDS = ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timestamp")
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
+_DEEPEST = 100
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -30,7 +32,8 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: expected text in UTF-8, found the byte {error.object[error.start]:#x}") from None
+        found = f"the byte {error.object[error.start]:#x}"
+        raise ConfigurationError(f"{path}: expected text in UTF-8, found {found}") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -50,11 +53,16 @@ class _Faults(ValueError):
 
 
 def _from_yaml(text: str) -> Any:
+    depth = 0  # A nesting of thousands of levels would end the process in libyaml's parser.
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise _Faults(f"line {event.start_mark.line + 1}: nested more than {_DEEPEST} levels deep")
     root = yaml.compose(text, Loader=_Loader)
     faults = sorted(set(_faults(root, set(), set())))
     if faults:
         raise _Faults("\n".join(f"line {line}: {fault}" for line, fault in faults))
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    return yaml.load(text, Loader=_Loader)  # a safe loader
 
 
 def _faults(node: yaml.Node | None, above: set[int], seen: set[int]) -> Iterator[tuple[int, str]]:

@@ -78,7 +78,12 @@ def networks() -> dict[str, Network]:
     found = {}
     for architecture in TRAINED:
         variants = design_variants("test", architecture, settings | {"architecture": architecture}, range(2), seed=0)
-        store = train_variants(variants, dataset, TrainingSettings(3, 16, "last"), torch.device("cpu"))
+        store = train_variants(
+            variants,
+            dataset,
+            TrainingSettings(epochs=3, batch_size=16, loss_on="last", optimizer="adam"),
+            torch.device("cpu"),
+        )
         for name, epoch in (("untrained", 0), ("trained", 3)):
             params = {
                 key: torch.from_numpy(value.values[:, epoch])

@@ -1,28 +1,25 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from lyapunov_pkg.reproduction.configuration import ConfigurationError, take_away_nulls, validate_configuration
+from lyapunov_pkg.reproduction.configuration.whole import take_away_nulls, validate_configuration
+from lyapunov_pkg.workflow.settings import ConfigurationError, merged, shortened
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = ROOT / "schemas" / "config.schema.yaml"
+
+
+DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 @pytest.fixture
 def configuration() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
-
-
-def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    result = copy.deepcopy(base)
-    for key, value in overlay.items():
-        result[key] = merged(result.get(key) or {}, value) if isinstance(value, dict) else value
-    return result
+    return copy.deepcopy(DEFAULTS)
 
 
 def set_key(configuration: dict[str, Any], path: str, value: Any) -> None:
@@ -36,7 +33,7 @@ def set_key(configuration: dict[str, Any], path: str, value: Any) -> None:
 def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) -> None:
     changed = merged(configuration, yaml.safe_load(overlay.read_text()))
     take_away_nulls(changed)
-    validate_configuration(changed, SCHEMA)
+    validate_configuration(changed)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +41,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
     [
         ("studies.smnist.varients", 3, "unknown key 'varients' in studies.smnist; did you mean variants?"),
         ("studies.smnist.variants", -3, "studies.smnist.variants is -3; expected at least 1"),
-        ("studies.smnist.variants", "many", "studies.smnist.variants is 'many'; expected integer"),
+        ("studies.smnist.variants", "many", "studies.smnist.variants is 'many'; expected an integer, at least 1"),
         ("smnist.data.n_train", -5, "smnist.data.n_train is -5; expected at least 10"),
         (
             "studies.smnist.spectra.jacobian",
@@ -57,7 +54,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("studies.mocap.training.learning_rate_decay", {"factor": 0.9}, "learning_rate_decay lacks after_epoch"),
         ("studies.mocap.spectra.epochs", [0, 99], "studies.mocap.spectra.epochs has 99; expected at most"),
         ("studies.mocap.task", "mocup", "'mocup'; expected one of smnist, smnist_pixels, char_rnn, mocap"),
-        ("studies.Mine", {}, "studies has the key 'Mine'; expected text that matches ^[a-z][a-z0-9_]*$"),
+        ("studies.Mine", {}, "studies has the key 'Mine'; expected text that matches ^[a-z][a-z0-9_-]*$"),
         ("studies.mine", {"task": "mocap"}, "studies.mine lacks variants"),
         ("studies.smnist.design.lstmm", {}, "studies.smnist.design.lstmm names no architecture, so it is 'lstmm'; did"),
         ("studies.smnist.design.lstm.init_param", {"uniform": [3, 1]}, "studies.smnist.design.lstm.init_param is {'un"),
@@ -72,9 +69,17 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             11,
             "n_vectors is 11; expected at most 10, a third of the hidden units",
         ),
-        ("studies.row_rnn.design", {"rnn": {}, "gru": {}}, "expected at most 1 entries"),
+        (
+            "studies.row_rnn.design",
+            {"rnn": {}, "gru": {}},
+            "row_rnn.design is ['rnn', 'gru']; expected the one entry rnn",
+        ),
         ("studies.row_rnn.design.rnn.architecture", "gru", "rnn.architecture is 'gru'; expected one of rnn"),
-        ("studies.pixel_rnn.hyperparameters.hidden_size", {"grid": [8]}, "expected integer"),
+        (
+            "studies.pixel_rnn.hyperparameters.hidden_size",
+            {"grid": [8]},
+            "hidden_size is {'grid': [8]}; expected one integer",
+        ),
         (
             "studies.pixel_rnn.flips.n_averaged",
             [1, 65],
@@ -122,7 +127,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             5,
             "unknown key 'n_trajectory' in lorenz.long_run; did you mean n_trajectories?",
         ),
-        ("lorenz.rho", [], "lorenz.rho is []; expected at least 1 entries"),
+        ("lorenz.rho", [], "lorenz.rho is []; expected at least 1 entry"),
         (
             "stability_regimes.gains",
             {"stable": 1.0},
@@ -147,17 +152,254 @@ def test_problem_names_key_value_and_what_is_allowed(
 ) -> None:
     set_key(configuration, key, value)
     with pytest.raises(ConfigurationError) as error:
-        validate_configuration(configuration, SCHEMA)
+        validate_configuration(configuration)
     assert expected in str(error.value)
+
+
+def problems(configuration: dict[str, Any]) -> list[str]:
+    """The lines that name what is wrong."""
+    with pytest.raises(ConfigurationError) as error:
+        validate_configuration(configuration)
+    return [line.removeprefix("  - ") for line in str(error.value).splitlines()[1:]]
+
+
+NUMBERS = (
+    "lorenz.sigma",
+    "aelle.exponent_floor",
+    "aelle.autoencoder.loss_ceiling",
+    "pruning.kept_share",
+    "correlations.near_zero",
+    "stability_regimes.gains.chaotic",
+    "studies.smnist.training.gradient_clip",
+    "studies.smnist.training.subsample",
+    "studies.row_rnn.alignment.initial_state_std",
+    "prednet.early.network.learning_rate",
+)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", NUMBERS)
+def test_what_is_no_finite_number_is_refused(configuration: dict[str, Any], key: str, number: float) -> None:
+    set_key(configuration, key, number)
+    (problem,) = problems(configuration)
+    assert problem.startswith(f"{key} is {number}; expected a finite number")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", ["aelle.final_fractions", "prednet.early.fractions", "lorenz.initial_state"])
+def test_what_is_no_finite_number_is_refused_in_lists(configuration: dict[str, Any], key: str, number: float) -> None:
+    set_key(configuration, key, [0.5, number, 0.2])
+    (problem,) = problems(configuration)
+    assert problem.startswith(f"{key}.1 is {number}; expected a finite number")
+
+
+@pytest.mark.parametrize("value", [True, False, 6.0, 1.5, "6", "six", None, [6], {"epochs": 6}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "studies.smnist.training.epochs",
+        "studies.smnist.shard_size",
+        "studies.asrnn.spectra.n_sequences",
+        "studies.target_learning.training.update_every",
+        "aelle.autoencoder.latent_size",
+        "pruning.n_draws",
+        "resources.default.memory",
+    ],
+)
+def test_an_integer_is_neither_a_boolean_nor_a_float_nor_text(
+    configuration: dict[str, Any], key: str, value: Any
+) -> None:
+    set_key(configuration, key, value)
+    assert problems(configuration) == [f"{key} is {value!r}; expected an integer, at least 1"]
+
+
+@pytest.mark.parametrize(("text", "written"), [("1e-4", "1.0e-4"), ("2E5", "2.0e+5"), ("1.5e3", None)])
+def test_numbers_that_yaml_reads_as_text_are_explained(
+    configuration: dict[str, Any], text: str, written: str | None
+) -> None:
+    set_key(configuration, "aelle.autoencoder.learning_rate", text)
+    (problem,) = problems(configuration)
+    assert (
+        f"is '{text}'; expected a number, more than 0 (YAML reads this as text: write {written or '1.5e+3'})" in problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "setting", "value", "expected"),
+    [
+        ("cornn", "dt", -1, "a finite number above 0"),
+        ("cornn", "dt", "soon", "a finite number above 0"),
+        ("cornn", "gamma", math.nan, "a finite number"),
+        ("cornn", "epsilon", True, "a finite number"),
+        ("rnn", "nonlinearity", "tahn", "one of tanh, relu"),
+        ("rnn", "initialisation", "../../x", "one of uniform, xavier_normal, orthogonal"),
+        ("asrnn", "initialisation", "orthogonal", "one of uniform, normal"),
+        ("asrnn", "eps", 0, "a finite number above 0"),
+        ("lem", "dt", math.inf, "a finite number above 0"),
+        ("lipschitz", "gamma_A", -0.1, "a finite number"),
+    ],
+)
+@pytest.mark.parametrize("form", ["value", "grid", "uniform", "log_uniform"])
+def test_hyperparameters_of_cells_are_checked_in_every_form(
+    configuration: dict[str, Any], cell: str, setting: str, value: Any, expected: str, form: str
+) -> None:
+    level = value if form == "value" else {form: [value, value if form != "grid" else 0.5]}
+    configuration["studies"]["smnist"]["design"][cell][setting] = level
+    (problem,) = problems(configuration)
+    assert problem.startswith(f"studies.smnist.design.{cell}.{setting} is {level!r}; expected ")
+    assert expected in problem
+
+
+ESCAPES = (
+    "../x",
+    "../../../../escaped/x",
+    "/tmp/x",
+    "a/b",
+    "..",
+    "a b",
+    "a.b",
+    "é",
+    "Mine",
+    "",
+    "x" * 100,
+    3,
+    True,
+    None,
+)
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_names_of_studies_stay_in_their_folder(configuration: dict[str, Any], name: Any) -> None:
+    configuration["studies"][name] = configuration["studies"]["mocap"]
+    assert all(
+        problem.startswith(f"studies has the key {shortened(name)}; expected ") for problem in problems(configuration)
+    )
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+@pytest.mark.parametrize("study", ["smnist", "target_learning"])
+def test_names_of_entries_stay_in_their_folder(configuration: dict[str, Any], study: str, name: Any) -> None:
+    configuration["studies"][study]["design"][name] = {"architecture": "lstm", "init_param": 1.0}
+    (problem,) = problems(configuration)
+    assert problem.startswith(f"studies.{study}.design has the key {shortened(name)}; expected ")
+
+
+@pytest.mark.parametrize("name", ["mine", "my-lstms", "my_lstms_2", "a"])
+def test_names_of_letters_digits_and_dashes_are_allowed(configuration: dict[str, Any], name: str) -> None:
+    configuration["studies"][name] = configuration["studies"]["mocap"] | {
+        "design": {name: {"architecture": "gru", "init_param": 1.0}}
+    }
+    validate_configuration(configuration)
+
+
+@pytest.mark.parametrize("value", ["../../x", "a/b", "..", ""])
+@pytest.mark.parametrize("study", ["smnist", "asrnn", "row_rnn"])
+def test_values_of_grids_stay_in_their_folder(configuration: dict[str, Any], study: str, value: str) -> None:
+    entry = "asrnn" if study == "asrnn" else "rnn"
+    configuration["studies"][study]["design"][entry]["initialisation"] = {"grid": ["uniform", value]}
+    (problem,) = problems(configuration)
+    assert "expected each value to be one of uniform, " in problem
+
+
+@pytest.mark.parametrize(
+    ("design", "label"),
+    [
+        ({"lstm": {"hidden_size": {"grid": [8, 16]}}, "lstm_8": {"architecture": "lstm"}}, "lstm_8"),
+        ({"gru": {"hidden_size": {"uniform": [2, 9]}}, "gru_draw3": {"architecture": "gru"}}, "gru_draw3"),
+        (
+            {"a": {"architecture": "rnn", "n_layers": {"grid": [1, 2]}}, "a_n_layers-2": {"architecture": "rnn"}},
+            "a_n_layers-2",
+        ),
+    ],
+)
+def test_entries_that_write_the_same_files_are_refused(
+    configuration: dict[str, Any], design: dict[str, Any], label: str
+) -> None:
+    study = configuration["studies"]["mocap"] | {"design": design}
+    study["hyperparameters"] = study["hyperparameters"] | {"init_param": 1.0}
+    configuration["studies"]["mine"] = study
+    (problem,) = problems(configuration)
+    first, second = design
+    assert problem == (
+        f"studies.mine.design.{second} and studies.mine.design.{first} both make files called {label!r}; "
+        "expected names that differ"
+    )
+
+
+@pytest.mark.parametrize("study", ["row_rnn", "pixel_rnn"])
+@pytest.mark.parametrize(
+    ("setting", "level"),
+    [("nonlinearity", {"grid": ["tanh", "relu"]}), ("n_layers", {"uniform": [1, 2]}), ("hidden_size", {"grid": [32]})],
+)
+def test_chapter_4_is_of_one_group(configuration: dict[str, Any], study: str, setting: str, level: Any) -> None:
+    configuration["studies"][study]["design"]["rnn"][setting] = level
+    assert any(f"{study}.design.rnn.{setting} is {level!r}; expected one " in line for line in problems(configuration))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "expected"),
+    [
+        ("resources", "trian", {"minutes": 3}, "unknown key 'trian' in resources; did you mean train?"),
+        ("resources", "train", {"minuts": 3}, "unknown key 'minuts' in resources.train; did you mean minutes?"),
+        ("resources", "train", {"minutes": 0}, "resources.train.minutes is 0; expected at least 1"),
+        ("resources", "aelle", {"gpus": 1.0}, "resources.aelle.gpus is 1.0; expected an integer, at least 0"),
+        (
+            "studies.mocap",
+            "aelle",
+            {"autoencoder": {"dropout": 1}},
+            "aelle.autoencoder.dropout is 1; expected less than 1",
+        ),
+        (
+            "studies.mocap",
+            "aelle",
+            {"autoencoder": {"drop": 1}},
+            "in studies.mocap.aelle.autoencoder; did you mean dropout?",
+        ),
+        (
+            "studies.mocap",
+            "aelle",
+            {"autoencoder": None},
+            "studies.mocap.aelle.autoencoder is None; expected a mapping",
+        ),
+    ],
+)
+def test_values_that_replace_common_ones_are_checked_where_they_stand(
+    configuration: dict[str, Any], section: str, key: str, value: Any, expected: str
+) -> None:
+    set_key(configuration, f"{section}.{key}", value)
+    (problem,) = problems(configuration)
+    assert expected in problem
+
+
+@pytest.mark.parametrize("key", [3, True, None, 1.5])
+@pytest.mark.parametrize("section", ["", "lorenz", "studies", "studies.smnist.training", "resources"])
+def test_keys_that_are_not_text_are_refused(configuration: dict[str, Any], section: str, key: Any) -> None:
+    node = configuration
+    for name in filter(None, section.split(".")):
+        node = node[name]
+    node[key] = copy.deepcopy(node[next(iter(node))])
+    assert any(
+        f"{section or 'the configuration'} has the key {key!r}; expected text" in line
+        for line in problems(configuration)
+    )
 
 
 def test_all_problems_are_named_at_once(configuration: dict[str, Any]) -> None:
     del configuration["device"]
     configuration["studies"]["smnist"]["shard_size"] = 0
-    with pytest.raises(ConfigurationError) as error:
-        validate_configuration(configuration, SCHEMA)
-    assert "lacks device" in str(error.value)
-    assert "studies.smnist.shard_size is 0; expected at least 1" in str(error.value)
+    configuration["studies"]["smnist"]["design"]["cornn"]["dt"] = "soon"
+    configuration["studies"]["mocap"]["spectra"]["epochs"] = [99]
+    configuration["resources"]["train"]["minuts"] = 3
+    found = problems(configuration)
+    assert len(found) == 5
+    for expected in (
+        "lacks device",
+        "studies.smnist.shard_size is 0; expected at least 1",
+        "studies.smnist.design.cornn.dt is 'soon'; expected a finite number above 0",
+        "studies.mocap.spectra.epochs has 99; expected at most studies.mocap.training.epochs = 20",
+        "unknown key 'minuts' in resources.train; did you mean minutes?",
+    ):
+        assert any(expected in line for line in found)
 
 
 def test_null_takes_away_what_an_overlay_cannot(configuration: dict[str, Any]) -> None:
@@ -171,7 +413,7 @@ def test_null_takes_away_what_an_overlay_cannot(configuration: dict[str, Any]) -
     assert study["design"]["lstm"] == {"learning_rate": rates, "init_param": 0.1, "dropout": {"uniform": [0, 0.5]}}
     assert "gru" not in changed["studies"]["smnist"]["design"]
     assert changed["studies"]["smnist"]["spectra"]["epochs"] is None
-    validate_configuration(changed, SCHEMA)
+    validate_configuration(changed)
 
 
 @pytest.mark.parametrize("studies", [None, [], {"smnist": None}, {"smnist": {"design": None}}])
@@ -181,4 +423,4 @@ def test_null_where_nothing_can_be_taken_away_is_left_to_the_schema(
     configuration["studies"] = studies
     take_away_nulls(configuration)
     with pytest.raises(ConfigurationError, match="studies"):
-        validate_configuration(configuration, SCHEMA)
+        validate_configuration(configuration)

@@ -5,14 +5,15 @@ import pytest
 import torch
 import xarray as xr
 
-from lyapunov_pkg.reproduction.lorenz import RunSettings, lorenz_experiment
+from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
+from lyapunov_pkg.reproduction.lorenz import lorenz_experiment
 from lyapunov_pkg.systems.maps import Lorenz, trajectory
 
-SHORT = RunSettings(step_size=0.005, transient=1.0, duration=3.0, orthonormalize_every=4)
-LONG = RunSettings(step_size=0.02, transient=20.0, duration=50.0, orthonormalize_every=5, n_trajectories=8)
+SHORT = ShortRun(step_size=0.005, transient=1.0, duration=3.0, orthonormalize_every=4)
+LONG = LongRun(step_size=0.02, transient=20.0, duration=50.0, orthonormalize_every=5, n_trajectories=8)
 
 
-def experiment(short: RunSettings = SHORT, long: RunSettings = LONG, seed: int = 3) -> xr.Dataset:
+def experiment(short: ShortRun = SHORT, long: LongRun = LONG, seed: int = 3) -> xr.Dataset:
     return lorenz_experiment([28.0, 5.0, 1.0], 10.0, 8 / 3, [1.0, 1.0, 1.0], short, long, seed)
 
 
@@ -38,7 +39,7 @@ def test_trajectory_is_that_of_the_system(dataset):
 
 @pytest.mark.parametrize(("transient", "every"), [(0.0, 7), (0.515, 10)])
 def test_times_of_kept_states_are_right_where_intervals_do_not_fit(transient, every):
-    dataset = experiment(RunSettings(0.005, transient, 1.0, every))
+    dataset = experiment(SHORT.replaced(transient=transient, duration=1.0, orthonormalize_every=every))
     steps = np.rint(dataset["time"].values / 0.005).astype(int)
     states = trajectory(Lorenz(28.0, step_size=0.005), torch.ones(3, dtype=torch.float64), steps[-1])
     assert steps[-1] == round((transient + 1.0) / 0.005)

@@ -1,9 +1,9 @@
 """Commands for the configuration.
 
-    python -m lyapunov_pkg.reproduction.configuration write
-        writes schemas/config.schema.yaml and docs/configuration.md from the definitions
-    python -m lyapunov_pkg.reproduction.configuration check --configfile FILE ...
-        says in a line what is wrong with files that Snakemake is about to read; other arguments are ignored
+python -m lyapunov_pkg.reproduction.configuration write
+    writes schemas/config.schema.yaml and docs/configuration.md from the definitions
+python -m lyapunov_pkg.reproduction.configuration check --configfile FILE ...
+    says in a line what is wrong with files that Snakemake is about to read; other arguments are ignored
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ class CharRnnData(Section):
     """Text of which the next character is predicted (chapters 2 and 3)."""
 
     source: Literal["python_topics", "war_and_peace", "file"]
-    """`python_topics` is the help texts of Python, which are embedded. `file` is any text. Dissertation: War and Peace."""
+    """`python_topics` is the help texts of Python, which are embedded. `file` is any text. Dissertation: War and
+    Peace."""
     path: Text | None
     """Text file in UTF-8, plain or gzip; for War and Peace its file or folder. Null: it is downloaded."""
     mirrors: Many[Address]
@@ -42,7 +43,8 @@ class MocapData(Section):
     """Motions of which the next frame is predicted (chapter 2)."""
 
     source: Literal["synthetic", "cmu"]
-    """`synthetic` is coupled oscillations of limbs, `cmu` AMC files of motion capture. Dissertation: CMU motion capture."""
+    """`synthetic` is coupled oscillations of limbs, `cmu` AMC files of motion capture. Dissertation: CMU motion
+    capture."""
     directory: Text | None
     """Folder of AMC files, plain or gzip. Null: they are downloaded, if the source is `cmu`."""
     trials: Annotated[Many[TrialName], Len(1)] | None

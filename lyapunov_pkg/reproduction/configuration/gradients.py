@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from annotated_types import Ge, Le, Len
+from pydantic import ValidationInfo, field_validator
 
-from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Section
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Section, refused
 
 
 class AlignmentSettings(Section):
@@ -52,3 +53,12 @@ class FlipSettings(Section):
     """Number of flips for which outputs are kept. Unit: pixels. Dissertation: 100."""
     n_draws_shown: Annotated[int, Ge(0), Le(4)]
     """Random choices for which outputs are kept. Unit: choices."""
+
+    @field_validator("n_draws_shown")
+    @classmethod
+    def _are_drawn(cls, n_draws_shown: int, info: ValidationInfo) -> int:
+        """Refuse to show more choices than are drawn."""
+        n_draws = info.data.get("n_draws")
+        if n_draws is not None and n_draws_shown > n_draws:
+            raise refused(f"at most n_draws = {n_draws}")
+        return n_draws_shown

@@ -10,7 +10,6 @@ from pydantic import AfterValidator
 from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Positive, Rising, Section, Share, refused
 
 
-
 def adding_up(shares: tuple[float, ...]) -> tuple[float, ...]:
     """Return `shares`.
 
@@ -40,8 +39,8 @@ class Autoencoder(Section):
     batch_size: Count
     """Spectra in a batch. Unit: spectra. Dissertation: 128."""
     prediction_weights: Annotated[Many[NonNegative], Len(1)]
-    """Weight alpha of the prediction loss (eq. 3.6), stage by stage. Unit: 1. Dissertation: 5, 5, 10, 20 in the released
-    program."""
+    """Weight alpha of the prediction loss (eq. 3.6), stage by stage. Unit: 1. Dissertation: 5, 5, 10, 20 in the
+    released program."""
     epochs_per_stage: Count
     """Epochs of each stage. Unit: epochs. Dissertation: 1000."""
     prediction_loss: Literal["l1", "l2"]
@@ -66,7 +65,8 @@ class Aelle(Section):
     pretrained_fractions: Fractions
     """The same for the pre-trained AeLLE (tables 3.1 to 3.3). Unit: 1. Dissertation: 0.2, 0.2, 0.6."""
     pretrained_epochs: Count
-    """Spectra of the pre-trained AeLLE: those after this many epochs, from epoch 0 on. Unit: epochs. Dissertation: 6."""
+    """Spectra of the pre-trained AeLLE: those after this many epochs, from epoch 0 on. Unit: epochs. Dissertation:
+    6."""
     autoencoder: Autoencoder
     """Layers and training of the autoencoder."""
 
@@ -76,7 +76,7 @@ class Pruning(Section):
 
     pool_sizes: Annotated[Many[Annotated[int, Ge(2)]], Len(1)]
     """Networks that are started together; at most the test part of the pre-trained AeLLE. Unit: networks."""
-    epochs: Annotated[Rising[Natural], Len(1)]
+    epochs: Annotated[Many[Natural], Len(1), Rising()]
     """Epochs after which some are stopped; 0 is before training. Unit: epochs."""
     kept_share: Annotated[float, Gt(0), Le(1)]
     """Share of the networks that go on each time. Unit: 1."""
@@ -113,7 +113,8 @@ class EarlyPrednet(Section):
     """Share of the epochs after which the spectra are taken; they must be among `spectra.epochs`. Unit: 1.
     Dissertation: 0.4."""
     spectrum_length: SpectrumLength | None
-    """Exponents to which every spectrum is interpolated. Null: those of the longest. Unit: exponents. Dissertation: 1024."""
+    """Exponents to which every spectrum is interpolated. Null: those of the longest. Unit: exponents. Dissertation:
+    1024."""
     fractions: Fractions
     """Training, validation and test share of the networks. Unit: 1. Dissertation: 0.7, 0.1, 0.2."""
     network: PredNetSettings

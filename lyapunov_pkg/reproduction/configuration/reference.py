@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from lyapunov_pkg.reproduction.configuration.cells import CELL_HYPERPARAMETERS
+from lyapunov_pkg.reproduction.configuration.cells import cell_hyperparameters
 from lyapunov_pkg.reproduction.configuration.whole import Configuration
-from lyapunov_pkg.reproduction.training.design import COMMON, Hyperparameter
+from lyapunov_pkg.reproduction.training.design import COMMON, Hyperparameter, Numbers
 from lyapunov_pkg.workflow.settings_reference import reference_tables, schema_for_editors
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
@@ -14,12 +15,12 @@ INTRODUCTION = """# Configuration
 
 `make schema` writes this page from `lyapunov_pkg/reproduction/configuration/`, where every setting is defined once.
 
-`config.yaml` has the default values. Replace some of them in a file of your own and pass it with `--configfile`: mappings
-are merged, all other values are replaced. Before any job starts, the workflow refuses misspelt keys, wrong types and
-values out of range, and names all of them at once. A key may be given once in a mapping, and every key must be text.
+`config.yaml` has the default values. Replace some of them in a file of your own and pass it with `--configfile`.
+Mappings are merged, all other values are replaced. Before any job starts, the workflow refuses misspelt keys, wrong
+types and values out of range, and names all of them at once. Every key is text and is given once in a mapping.
 
-The column *unit* has 1 for numbers without a unit. The column *dissertation* has the value of the dissertation, where it
-states one, with the study in brackets where studies differ.
+The column *unit* has 1 for numbers without a unit. The column *dissertation* has the value of the dissertation, where
+it states one, with the study in brackets where studies differ.
 
 """
 HYPERPARAMETERS = """## Hyperparameters of designs
@@ -52,18 +53,18 @@ def pages(root: Path) -> dict[Path, str]:
         + "\n"
         + HYPERPARAMETERS
         + _rows("every cell", COMMON)
-        + "".join(_rows(cell, own) for cell, own in CELL_HYPERPARAMETERS.items()),
+        + "".join(_rows(cell, own) for cell, own in cell_hyperparameters().items()),
     }
 
 
-def _rows(cell: str, hyperparameters: dict[str, Hyperparameter]) -> str:
+def _rows(cell: str, hyperparameters: Mapping[str, Hyperparameter]) -> str:
     return "".join(
-        f"| {cell} | `{name}` | {hyperparameter.allowed} | {_default(cell, hyperparameter)} |\n"
+        f"| {cell} | `{name}` | {hyperparameter.expected} | {_default(hyperparameter)} |\n"
         for name, hyperparameter in hyperparameters.items()
     )
 
 
-def _default(cell: str, hyperparameter: Hyperparameter) -> str:
-    if hyperparameter.default is not None:
-        return f"`{hyperparameter.default}`"
-    return "must be given" if cell == "every cell" else "the cell's default"
+def _default(hyperparameter: Hyperparameter) -> str:
+    if isinstance(hyperparameter, Numbers) and hyperparameter.default is None:
+        return "must be given"
+    return f"`{hyperparameter.default}`" if isinstance(hyperparameter, Numbers) else "the cell's default"

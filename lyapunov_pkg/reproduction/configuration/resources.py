@@ -54,7 +54,8 @@ class JobResources(Section):
 
 
 class Resources(Section, extra="allow"):
-    """What jobs ask of a cluster (profiles/slurm); it changes no result. A rule's own values replace the default ones."""
+    """What jobs ask of a cluster (profiles/slurm); it changes no result. A rule's own values replace the default
+    ones."""
 
     __pydantic_extra__: dict[Rule, Annotated[dict[str, Any], PartOf(JobResources)]]
     default: JobResources

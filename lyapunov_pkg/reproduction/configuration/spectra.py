@@ -18,8 +18,8 @@ class CommonSpectraSettings(Section):
     """Driving sequences, the first ones of the validation samples, or states that free runs start from; spectra are
     averaged over them. Unit: sequences. Dissertation: 128 (smnist), 10 elsewhere."""
     warmup_passes: Natural
-    """Passes over each sequence before exponents are measured. Unit: passes. Dissertation: 1 in the released program; 500
-    steps (asrnn)."""
+    """Passes over each sequence before exponents are measured. Unit: passes. Dissertation: 1 in the released
+    program; 500 steps (asrnn)."""
     orthonormalize_every: Count
     """T_ON of algorithm 2: steps between orthonormalizations. Unit: steps. Dissertation: 1."""
     dtype: Literal["float32", "float64"]
@@ -51,9 +51,9 @@ class EstimatorSettings(Section):
     """Driving sequences. Unit: sequences. Dissertation: 10."""
     n_steps: Annotated[int, Ge(2)]
     """Steps that are measured; sequences of the data follow one another. Unit: steps."""
-    warmups: Annotated[Different[Natural], Len(1, 4)]
+    warmups: Annotated[Many[Natural], Len(1, 4), Different()]
     """Steps of state and tangent vectors before them, one for each estimate. Unit: steps."""
-    intervals: Annotated[Different[Count], Len(1, 8)]
+    intervals: Annotated[Many[Count], Len(1, 8), Different()]
     """T_ON, one for each estimate. Unit: steps. Dissertation: not stated."""
     jacobian: Jacobian
     """`reduced` is the dissertation's reduced Jacobian, `full` that of the whole state. Dissertation: reduced."""

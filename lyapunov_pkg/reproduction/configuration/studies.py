@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, Len
+from pydantic import Field
 
 from lyapunov_pkg.reproduction.configuration.gradients import AlignmentSettings, FlipSettings, ParticipationSettings
 from lyapunov_pkg.reproduction.configuration.prediction import Aelle
@@ -21,18 +22,18 @@ class AnyStudy(Section):
     """What all studies have in common."""
 
     variants: Annotated[int, Ge(1), Le(1_000_000)]
-    """Random draws of each entry of the design, with each combination of its grids. Unit: networks. Dissertation: 200
-    (smnist), 60 (char_rnn_regularisation), 30 (mocap), 300 (char_rnn_sizes), 120 of each g (target_learning), 1 (row_rnn,
-    pixel_rnn)."""
+    """Random draws of each entry of the design, with each combination of its grids. Unit: networks. Dissertation:
+    200 (smnist), 60 (char_rnn_regularisation), 30 (mocap), 300 (char_rnn_sizes), 120 of each g (target_learning), 1
+    (row_rnn, pixel_rnn)."""
     shard_size: Count
     """Networks that one job trains; it changes no number. Unit: networks."""
-    hyperparameters: Hyperparameters = {}
+    hyperparameters: Hyperparameters = Field(default={})
     """Hyperparameters of the whole study. Dissertation: hidden size 64 (smnist), 512 (char_rnn_initialisation,
     char_rnn_regularisation, target_learning, pixel_rnn), 256 (mocap), 128 (asrnn, row_rnn)."""
     design: Design
     """Groups of networks by name, with the hyperparameters that are their own. An entry that names no `architecture` is
     named after it."""
-    aelle: Annotated[dict[str, Any], PartOf(Aelle)] = {}
+    aelle: Annotated[dict[str, Any], PartOf(Aelle)] = Field(default={})
     """Settings of AeLLE that differ from those of the section `aelle` in this study."""
 
 

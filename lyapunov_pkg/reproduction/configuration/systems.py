@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le, Len
 
-from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Positive, Section
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Positive, Section, Text
 
 
 class LorenzRun(Section):
@@ -65,8 +65,8 @@ class Lorenz(Section):
 class LayeredJacobian(Section):
     """The Jacobian of a network of layers with random weights (figure 2.1)."""
 
-    architecture: Literal["rnn", "lstm", "gru", "asrnn", "cornn", "lipschitz", "noisy", "lem"]
-    """Cell of every layer."""
+    architecture: Text
+    """Cell of every layer: any but `rank_one`."""
     n_layers: Annotated[int, Ge(1), Le(6)]
     """Layers. Unit: layers."""
     hidden_size: Annotated[int, Ge(1), Le(256)]
@@ -82,7 +82,8 @@ class Gains(Section):
     instead, which do not go with an orthogonal matrix."""
 
     stable: Positive
-    """Gain of the stable network; its largest exponent is -1.01 nats/step. Unit: 1. Dissertation: a variance of 1/500."""
+    """Gain of the stable network; its largest exponent is -1.01 nats/step. Unit: 1. Dissertation: a variance of
+    1/500."""
     marginal: Positive
     """Gain of the network at the edge; its largest exponent is 0.00. Unit: 1. Dissertation: a variance of 100."""
     chaotic: Positive

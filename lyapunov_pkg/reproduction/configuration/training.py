@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
+from pydantic import ValidationInfo, field_validator
 
-from lyapunov_pkg.workflow.settings import Count, Many, Natural, Positive, Section
+from lyapunov_pkg.workflow.settings import Count, Many, Natural, Positive, Section, refused
 
 
 class LearningRateDecay(Section):
@@ -62,6 +63,17 @@ class ForceSettings(Section):
     n_starts: Count
     """States along each free run, at random times, that are kept for spectra to start from. Unit: states.
     Dissertation: 10."""
+
+    @field_validator("kept_epochs")
+    @classmethod
+    def _are_trained(cls, kept_epochs: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        """Refuse epochs after the last one."""
+        last = info.data.get("epochs")
+        for epoch in kept_epochs:
+            if last is not None and epoch > last:
+                epochs = f"one of {', '.join(map(str, range(last + 1)))}" if last < 50 else f"0 to {last}"
+                raise refused(epochs, entry=epoch)
+        return kept_epochs
 
     @property
     def stored_epochs(self) -> list[int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Le
 
-from lyapunov_pkg.reproduction.configuration.cells import CELL_HYPERPARAMETERS
+from lyapunov_pkg.reproduction.configuration.cells import cell_hyperparameters
 from lyapunov_pkg.reproduction.configuration.data import CharRnn, Mocap, Smnist
 from lyapunov_pkg.reproduction.configuration.populations import Correlations
 from lyapunov_pkg.reproduction.configuration.prediction import Aelle, Prednet, Pruning
@@ -27,6 +27,7 @@ from lyapunov_pkg.workflow.settings import (
     shortened,
     unsuitable,
     without_nulls,
+    written,
 )
 
 
@@ -136,6 +137,7 @@ def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
     row_rnn, pixel_rnn, target = (("studies", name) for name in ("row_rnn", "pixel_rnn", "target_learning"))
     yield _Check((row_rnn, pixel_rnn), lambda: gradient_problems(configuration["studies"]))
     yield _Check((target,), lambda: target_learning_problems(configuration["studies"]["target_learning"]))
+    yield _Check((("layered_jacobian",),), lambda: cell_problems(configuration["layered_jacobian"]["architecture"]))
     yield _Check((("char_rnn", "data"),), lambda: text_problems(configuration["char_rnn"]["data"]))
     trained = [("studies", name, "training") for name in ("smnist", "char_rnn_sizes", "asrnn")]
     taken = [("studies", name, "spectra") for name in ("smnist", "char_rnn_sizes", "asrnn")]
@@ -153,9 +155,10 @@ def _study_checks(configuration: Mapping[str, Any], name: str, study: Mapping[st
     key: Key = ("studies", name)
     design = tuple((*key, part) for part in ("variants", "hyperparameters", "design"))
     path = f"studies.{name}"
+    cells = cell_hyperparameters()
     yield _Check(
         design,
-        lambda: [Problem((*key, "design"), text) for text in study_problems(path, study, CELL_HYPERPARAMETERS)],
+        lambda: [Problem((*key, "design"), text) for text in study_problems(path, study, cells)],
     )
     if name in ("row_rnn", "pixel_rnn"):
         yield _Check(design, lambda: one_group_problems(name, study))
@@ -178,14 +181,12 @@ _ABSENT = object()
 
 
 def _value(configuration: Any, key: Key, otherwise: Any = None) -> Any:
-    """Return the value at a key, or `otherwise` (default: an empty mapping) if the configuration has none there."""
+    """Return the value at a key, or `otherwise` (an empty mapping if None) where the configuration has none."""
     for step in key:
-        if isinstance(configuration, Mapping) and step in configuration:
-            configuration = configuration[step]
-        elif isinstance(configuration, Sequence) and isinstance(step, int) and not isinstance(configuration, str):
-            configuration = configuration[step]
-        else:
+        is_there = step in configuration if isinstance(configuration, Mapping) else isinstance(step, int)
+        if not is_there:
             return {} if otherwise is None else otherwise
+        configuration = configuration[step]
     return configuration
 
 
@@ -197,7 +198,7 @@ def late_spectra_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
     later = [epoch for epoch in (study.get("spectra") or {}).get("epochs") or [] if epoch > epochs]
     key: Key = ("studies", name, "spectra", "epochs")
     return [
-        Problem(key, f"studies.{name}.spectra.epochs has {epoch}; expected at most studies.{name}.training.epochs = {epochs}")
+        Problem(key, f"{written(key)} has {epoch}; expected at most studies.{name}.training.epochs = {epochs}")
         for epoch in later[:1]
     ]
 
@@ -217,6 +218,13 @@ def one_group_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
             kind = "one integer" if hyperparameter in ("hidden_size", "n_layers") else "one value"
             problems.append(Problem(key, unsuitable([place, hyperparameter], level, kind)))
     return problems
+
+
+def cell_problems(architecture: str) -> list[Problem]:
+    """Return whether figure 2.1 is to be of no cell, or of one whose layers cannot be stacked."""
+    key: Key = ("layered_jacobian", "architecture")
+    cells = [name for name in cell_hyperparameters() if name != "rank_one"]
+    return [] if architecture in cells else [Problem(key, unsuitable(key, architecture, f"one of {', '.join(cells)}"))]
 
 
 def text_problems(data: Mapping[str, Any]) -> list[Problem]:
@@ -268,7 +276,6 @@ def gradient_problems(studies: Mapping[str, Any]) -> list[Problem]:
         ("row_rnn.alignment.n_vectors", alignment["n_vectors"], n_rows // 3, "a third of the hidden units"),
         ("row_rnn.alignment.n_modes", alignment["n_modes"], n_rows // 2, "half the hidden units"),
         ("pixel_rnn.flips.n_averaged", max(flips["n_averaged"]), n_pixel, "the hidden units"),
-        ("pixel_rnn.flips.n_draws_shown", flips["n_draws_shown"], flips["n_draws"], "studies.pixel_rnn.flips.n_draws"),
     )
     return [
         Problem(
@@ -283,14 +290,14 @@ def gradient_problems(studies: Mapping[str, Any]) -> list[Problem]:
 def target_learning_problems(study: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the study of target learning, beyond what could be wrong with any design."""
     path, training, spectra = "studies.target_learning", study["training"], study["spectra"]
-    lines = [line for entry in study["design"] for line in _rank_one_problems(path, entry, entry_settings(study, entry))]
+    entries = {entry: entry_settings(study, entry) for entry in study["design"]}
+    lines = [line for entry, settings in entries.items() for line in _rank_one_problems(path, entry, settings)]
     stored = [*training["kept_epochs"], training["epochs"]]
-    for name, epochs, expected in (
-        ("training.kept_epochs", training["kept_epochs"], range(training["epochs"] + 1)),
-        ("spectra.epochs", spectra["epochs"] or [], stored),
-    ):
-        choices = f"0 to {training['epochs']}" if len(expected) > 100 else f"one of {', '.join(map(str, expected))}"
-        lines += [f"{path}.{name} has {epoch}; expected {choices}" for epoch in epochs if epoch not in expected]
+    lines += [
+        f"{path}.spectra.epochs has {epoch}; expected one of {', '.join(map(str, stored))}"
+        for epoch in spectra["epochs"] or []
+        if epoch not in stored
+    ]
     if spectra["n_sequences"] > training["n_starts"]:
         expected_starts = f"at most {path}.training.n_starts = {training['n_starts']}"
         lines.append(unsuitable([path, "spectra.n_sequences"], spectra["n_sequences"], expected_starts))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,31 +12,13 @@ from torch import Tensor
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.gradients import AlignmentSettings
 from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors, settled_vectors
 from lyapunov_pkg.reproduction.gradients.recurrent_gradient import random_starts, recurrent_gradients
 from lyapunov_pkg.reproduction.populations.spectra import stored_network
 
 N_BINS = 100
 """Of the histograms of alignments, on [-1, 1]."""
-
-
-@dataclass(frozen=True)
-class AlignmentSettings:
-    """What is aligned with what.
-
-    Attributes:
-        n_initial_states: random initial states, each with a test image of its own.
-        initial_state_std: standard deviation of their units.
-        n_modes: singular vectors from either end of the spectrum.
-        n_vectors: Lyapunov vectors in each set: the first, the last, and random ones among the others.
-        epochs: epochs of training.
-    """
-
-    n_initial_states: int
-    initial_state_std: float
-    n_modes: int
-    n_vectors: int
-    epochs: Sequence[int]
 
 
 def alignment_experiment(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,32 +14,12 @@ from torch.nn.functional import cross_entropy
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.gradients import FlipSettings
 from lyapunov_pkg.reproduction.populations.spectra import best_position, stored_network
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
 RANKINGS = ("expansion", "mean_expansion", "gradient", "intensity")
 SEQUENCES_TOGETHER = 1000  # bounds memory, changes no number beyond rounding
-
-
-@dataclass(frozen=True)
-class FlipSettings:
-    """What is flipped.
-
-    Attributes:
-        n_images: test images.
-        n_draws: random choices of pixels for each image.
-        n_flips: numbers of pixels that are flipped.
-        n_averaged: numbers of R values whose logarithms are averaged (figure 4.3); flips are ranked by the largest.
-        n_flips_shown: number of flips for which outputs are kept.
-        n_draws_shown: random choices for which they are kept.
-    """
-
-    n_images: int
-    n_draws: int
-    n_flips: Sequence[int]
-    n_averaged: Sequence[int]
-    n_flips_shown: int
-    n_draws_shown: int
 
 
 def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSettings, seed: int) -> xr.Dataset:
@@ -204,7 +183,6 @@ def _check(network: Network, dataset: xr.Dataset, settings: FlipSettings) -> Non
         ("n_images", settings.n_images, dataset.sizes["test_sample"], "test images"),
         ("n_flips", max(settings.n_flips), dataset.sizes["time"], "pixels"),
         ("n_flips_shown", settings.n_flips_shown, dataset.sizes["time"], "pixels"),
-        ("n_draws_shown", settings.n_draws_shown, settings.n_draws, "random choices"),
         ("n_averaged", max(settings.n_averaged), network.state_size, "exponents"),
     ):
         if value > available:

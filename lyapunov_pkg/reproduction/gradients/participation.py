@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.gradients import ParticipationSettings
 from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
     participation_ratio,
     random_starts,
@@ -21,21 +21,6 @@ from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
 from lyapunov_pkg.reproduction.tasks.supervised import Task
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, begin_training, own_samples, train_batches
 from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
-
-
-@dataclass(frozen=True)
-class ParticipationSettings:
-    """When and where the gradient is looked at.
-
-    Attributes:
-        n_initial_states: random initial states, each with a test image of its own.
-        initial_state_std: standard deviation of their units.
-        at_epochs: moments of training, in epochs; 0: before it.
-    """
-
-    n_initial_states: int
-    initial_state_std: float
-    at_epochs: Sequence[float]
 
 
 def participation_experiment(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,36 +12,13 @@ from torch import Tensor
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.spectra import EstimatorSettings
 from lyapunov_pkg.reproduction.populations.spectra import best_position, stored_network
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
 EARLY_STEPS = 10
 """In which estimates are early, if as many are measured."""
-
-
-@dataclass(frozen=True)
-class EstimatorSettings:
-    """Which estimates are compared.
-
-    Attributes:
-        n_sequences: driving sequences.
-        n_steps: steps that are measured.
-        warmups: steps of state and tangent vectors before them.
-        intervals: T_ON, steps.
-        jacobian: "reduced" (the dissertation's reduced Jacobian) or "full".
-    """
-
-    n_sequences: int
-    n_steps: int
-    warmups: Sequence[int]
-    intervals: Sequence[int]
-    jacobian: str = "reduced"
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of a driving sequence: the longest warm-up, and what is measured."""
-        return max(self.warmups) + self.n_steps
 
 
 def estimates_of_best_network(

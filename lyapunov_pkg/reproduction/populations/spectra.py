@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,32 +14,10 @@ from lyapunov_pkg.cells import hyperparameter_names
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.spectra import SpectraSettings
 from lyapunov_pkg.spectra.averaging import average_exponents
 
 CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_epoch", "diverged")  # where they are
-
-
-@dataclass(frozen=True)
-class SpectraSettings:
-    """How spectra are taken.
-
-    Attributes:
-        n_sequences: driving sequences, the first ones of the validation samples.
-        warmup_passes: passes over each sequence before exponents are measured.
-        measured_passes: passes over which they are measured.
-        orthonormalize_every: T_ON of algorithm 2, steps.
-        jacobian: "reduced" (the dissertation's reduced Jacobian) or "full".
-        dtype: "float32" or "float64".
-        epochs: those whose networks are analysed; None: all that are stored.
-    """
-
-    n_sequences: int
-    warmup_passes: int = 1
-    measured_passes: int = 1
-    orthonormalize_every: int = 1
-    jacobian: str = "reduced"
-    dtype: str = "float32"
-    epochs: Sequence[int] | None = None
 
 
 def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:

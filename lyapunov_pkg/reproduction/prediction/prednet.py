@@ -7,7 +7,6 @@ initial values come from its own seed, so that its numbers do not depend on who 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,32 +16,7 @@ from torch import Tensor
 
 from lyapunov_pkg.aelle.dense import ArrayLike, Members, checked_parts, layer_shapes, through
 from lyapunov_pkg.devices import one_torch_thread
-
-
-@dataclass(frozen=True)
-class PredNetSettings:
-    """Size and training of PredNet.
-
-    Attributes:
-        hidden_size: neurons of the hidden layer, with tanh: 50 for figure 3.1, 10 for figure 3.4.
-        learning_rate: step size of Adam.
-        epochs: steps of Adam, each on the whole training part; the text gives epochs but no batch size.
-        loss_ceiling: the experiments predict larger losses as this one, in the unit of the losses.
-    """
-
-    hidden_size: int = 50
-    learning_rate: float = 1e-4
-    epochs: int = 15_000
-    loss_ceiling: float = math.inf
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name in ("hidden_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("learning_rate", "loss_ceiling"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
+from lyapunov_pkg.reproduction.configuration.prediction import PredNetSettings
 
 
 @dataclass(frozen=True)

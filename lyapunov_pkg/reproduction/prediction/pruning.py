@@ -6,15 +6,13 @@ which of them would have been stopped, and what that would have cost and saved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from lyapunov_pkg.labels import describe
+from lyapunov_pkg.reproduction.configuration.prediction import PruningSettings
 
 CRITERIA = ("aelle", "architecture", "loss_at_epoch", "random")
 LEARNT = ("aelle", "architecture")  # criteria that need other networks, trained to the end
@@ -30,25 +28,6 @@ DESCRIPTIONS = {
     "saved": ("%", "training saved for the same loss against stopping none"),
     "saved_in_all": ("%", "the same, with the training of the networks that the criterion has learnt from"),
 }
-
-
-@dataclass(frozen=True)
-class PruningSettings:
-    """How networks are stopped.
-
-    Attributes:
-        pool_sizes: networks that are started together.
-        epochs: after how many epochs of training some are stopped; 0 is before training.
-        kept_share: how many go on each time.
-        n_draws: pools of each size, drawn from the test part.
-        loss_ceiling: final losses above it count as it; one that exploded would be all that a mean shows.
-    """
-
-    pool_sizes: Sequence[int]
-    epochs: Sequence[int] = (0, 1, 2)
-    kept_share: float = 0.5
-    n_draws: int = 200
-    loss_ceiling: float = np.inf
 
 
 def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.Dataset:
@@ -213,5 +192,5 @@ def _check(settings: PruningSettings, n_test: int, epochs: NDArray) -> None:
     if too_large:
         raise ValueError(f"pool_sizes has {too_large[0]}; expected 1 to {n_test}, the networks of the test part")
     missing = [epoch for epoch in settings.epochs if epoch not in epochs]
-    if missing or list(settings.epochs) != sorted(set(settings.epochs)):
+    if missing:
         raise ValueError(f"epochs is {list(settings.epochs)}; expected rising numbers out of {epochs.tolist()}")

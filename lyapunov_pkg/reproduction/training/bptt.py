@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
 from lyapunov_pkg.reproduction.tasks.supervised import Task
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints, consecutive
 from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer
@@ -27,35 +27,6 @@ from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordin
 # Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
 VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
 EVALUATION_STEPS = 7000  # of validation sequences at once; bounds memory, changes no number beyond rounding
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How all variants of a study are trained.
-
-    Attributes:
-        epochs: passes over the training samples.
-        batch_size: sequences.
-        loss_on: "all" steps or the "last" one.
-        optimizer: a key of `lyapunov_pkg.reproduction.training.optimizers.OPTIMIZERS`.
-        learning_rate_decay: {"factor": f, "after_epoch": n}: in epoch n + k the learning rate is multiplied by f^k.
-        gradient_clip: the largest norm of a variant's gradient over all its parameters; None: any.
-        subsample: share of the training and of the validation sequences that a variant sees, its own; None: all.
-    """
-
-    epochs: int
-    batch_size: int
-    loss_on: str
-    optimizer: str = "adam"
-    learning_rate_decay: Mapping[str, float] | None = None
-    gradient_clip: float | None = None
-    subsample: float | None = None
-
-    def learning_rate_factor(self, epoch: int) -> float:
-        """Return by what learning rates are multiplied in an epoch, counted from 1."""
-        if self.learning_rate_decay is None:
-            return 1.0
-        return self.learning_rate_decay["factor"] ** max(0, epoch - self.learning_rate_decay["after_epoch"])
 
 
 def initialise_network(variants: Sequence[Variant], task: Task) -> Network:

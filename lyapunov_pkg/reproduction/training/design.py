@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -31,67 +31,60 @@ INTEGERS = ("hidden_size", "n_layers")
 FORMS = "a value, {grid: [...]}, {uniform: [low, high]} or {log_uniform: [low, high]}"
 
 
-@dataclass(frozen=True)
-class Hyperparameter:
-    """What the values of a hyperparameter may be.
+class Hyperparameter(Protocol):
+    """What the values of a hyperparameter may be; `lyapunov_pkg.cells.Hyperparameter` is one."""
 
-    Attributes:
-        kind: type of the values.
-        above: they are above this number.
-        at_least: they are this number or above.
-        at_most: they are this number or below.
-        below: they are below this number.
-        choices: the words that they may be, of text; none: any word.
-        default: value where a design gives none; None: a design must give one.
-        text: description.
-    """
-
-    kind: type[int] | type[float] | type[str] = float
-    above: float = -math.inf
-    at_least: float = -math.inf
-    at_most: float = math.inf
-    below: float = math.inf
-    choices: tuple[str, ...] = ()
-    default: float | str | None = None
-    text: str = ""
+    @property
+    def expected(self) -> str:
+        """What is allowed, in words."""
 
     def allows(self, value: object) -> bool:
         """Whether a hyperparameter may have this value."""
-        if self.kind is str:
-            return isinstance(value, str) and (value in self.choices if self.choices else is_safe(value))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A hyperparameter whose values are numbers.
+
+    Attributes:
+        kind: integers, or any finite numbers.
+        above: they are above this number.
+        minimum: they are this number or above.
+        below: they are below this number.
+        default: value where a design gives none; None: a design must give one.
+    """
+
+    kind: type[int] | type[float] = float
+    above: float = -math.inf
+    minimum: float = -math.inf
+    below: float = math.inf
+    default: float | None = None
+
+    def allows(self, value: object) -> bool:
+        """Whether a hyperparameter may have this value."""
         fits = isinstance(value, int) if self.kind is int else True
-        return (
-            fits and is_number(value) and self.above < value < self.below and self.at_least <= value <= self.at_most
-        )
+        return fits and is_number(value) and self.above < value < self.below and self.minimum <= value
 
     @property
-    def allowed(self) -> str:
+    def expected(self) -> str:
         """What is allowed, in words.
 
         Example:
-            >>> Hyperparameter(at_least=0, below=1).allowed
+            >>> Numbers(minimum=0, below=1).expected
             'a number from 0 up to, but not, 1'
         """
-        if self.kind is str:
-            return "one of " + ", ".join(self.choices) if self.choices else "letters, digits, _ and -"
         noun = "an integer" if self.kind is int else "a number"
-        low = f" above {self.above:g}" if self.above > -math.inf else ""
-        if self.at_least > -math.inf:
-            is_range = self.below < math.inf or self.at_most < math.inf
-            low = f" from {self.at_least:g}" if is_range else f", {self.at_least:g} or above"
-        joint = " to" if low.startswith(" from") else ", at most"
-        high = f"{joint} {self.at_most:g}" if self.at_most < math.inf else ""
         if self.below < math.inf:
-            high = f" up to, but not, {self.below:g}" if low.startswith(" from") else f", below {self.below:g}"
-        return f"{noun}{low}{high}" if low or high else "a finite number"
+            return f"{noun} from {self.minimum:g} up to, but not, {self.below:g}"
+        return f"{noun} above {self.above:g}" if self.above > -math.inf else f"{noun}, {self.minimum:g} or above"
 
 
 COMMON = {
-    "hidden_size": Hyperparameter(int, above=0),
-    "n_layers": Hyperparameter(int, above=0, default=1),
-    "init_param": Hyperparameter(at_least=0),
-    "learning_rate": Hyperparameter(above=0),
-    "dropout": Hyperparameter(at_least=0, below=1, default=0.0),
+    "hidden_size": Numbers(int, above=0),
+    "n_layers": Numbers(int, above=0, default=1),
+    "init_param": Numbers(minimum=0),
+    "learning_rate": Numbers(above=0),
+    "dropout": Numbers(minimum=0, below=1, default=0.0),
 }
 """The hyperparameters that every network has; those of its cell come to them."""
 
@@ -226,7 +219,7 @@ def level_problem(name: str, level: Any, known: Mapping[str, Hyperparameter] = C
     """
     hyperparameter = known.get(name)
     is_allowed = hyperparameter.allows if hyperparameter else _is_number_or_word
-    allowed = hyperparameter.allowed if hyperparameter else "a number or a word of letters, digits, _ and -"
+    allowed = hyperparameter.expected if hyperparameter else "a number or a word of letters, digits, _ and -"
     if not isinstance(level, Mapping):
         return None if is_allowed(level) else f"{allowed}, or {FORMS.partition(', ')[2]}"
     if len(level) != 1 or not level.keys() <= {"grid", "uniform", "log_uniform"}:
@@ -249,9 +242,7 @@ def _is_number_or_word(value: object) -> bool:
     return is_number(value) or (isinstance(value, str) and is_safe(value))
 
 
-def study_problems(
-    path: str, study: Mapping[str, Any], cells: Mapping[str, Mapping[str, Hyperparameter]]
-) -> list[str]:
+def study_problems(path: str, study: Mapping[str, Any], cells: Mapping[str, Mapping[str, Hyperparameter]]) -> list[str]:
     """Return what is wrong with the design of a study, a line each.
 
     Args:
@@ -280,7 +271,7 @@ def _entry_problems(
     if not isinstance(architecture, str) or architecture not in cells:
         named = f"{where}.architecture is" if "architecture" in own else f"{where} names no architecture, so it is"
         return [f"{named} {shortened(architecture)}; {suggestion(str(architecture), cells)}"]
-    known = COMMON | cells[architecture]
+    known: dict[str, Hyperparameter] = {**COMMON, **cells[architecture]}
     problems = []
     for name, level in settings.items():
         place = f"{where}.{name}" if name in own else f"{path}.hyperparameters.{name}"
@@ -291,9 +282,7 @@ def _entry_problems(
         elif expected := level_problem(name, level, known):
             problems.append(unsuitable([place], level, expected))
     missing = [name for name, common in COMMON.items() if name not in settings and common.default is None]
-    return problems + [
-        f"{where} has no {name}; expected it there or in {path}.hyperparameters" for name in missing
-    ]
+    return problems + [f"{where} has no {name}; expected it there or in {path}.hyperparameters" for name in missing]
 
 
 def _label_problems(path: str, study: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,48 +23,13 @@ from lyapunov_pkg.labels import describe
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.least_squares import LeastSquares, learn, least_squares
 from lyapunov_pkg.progress import progress
+from lyapunov_pkg.reproduction.configuration.training import ForceSettings
 from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
 from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
 
 ARCHITECTURE = "rank_one"
 SIDE_BY_SIDE = 4  # connections that are added up beside one another, so that none waits for the one before
 INITIAL_SCALE = 0.5  # standard deviation of state and output before the first step (Sussillo and Abbott's program)
-
-
-@dataclass(frozen=True)
-class ForceSettings:
-    """How networks are trained; the defaults are the dissertation's.
-
-    Attributes:
-        epochs: passes over the target in training.
-        n_samples: steps of a pass, one period of the target.
-        update_every: steps from one update of the output's weights to the next.
-        free_epochs: passes over the target that the network then runs freely.
-        kept_epochs: after which epochs of training the network is kept and run freely, from where it is; 0 is before
-            training. The last one always is.
-        n_starts: states along each free run that are kept, at random times, for spectra to start from.
-    """
-
-    epochs: int = 15
-    n_samples: int = 1200
-    update_every: int = 2
-    free_epochs: int = 15
-    kept_epochs: Sequence[int] = ()
-    n_starts: int = 10
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name, lowest in (("epochs", 1), ("update_every", 1), ("free_epochs", 1), ("n_starts", 0)):
-            if getattr(self, name) < lowest:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least {lowest}")
-        outside = [epoch for epoch in self.kept_epochs if not 0 <= epoch <= self.epochs]
-        if outside:
-            raise ValueError(f"kept_epochs has {outside[0]}; expected 0 to {self.epochs}, the epochs of training")
-
-    @property
-    def stored_epochs(self) -> list[int]:
-        """The epochs that are kept, in order."""
-        return sorted({*self.kept_epochs, self.epochs})
 
 
 class Connections(NamedTuple):

@@ -107,6 +107,6 @@ def _remainder(moved: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 )
 def test_settings_that_ask_for_more_than_there_is_are_named(setting, value):
     network = tanh_network(1, hidden_size=10)
-    settings = AlignmentSettings(**{**vars(SETTINGS), setting: value})
+    settings = SETTINGS.replaced(**{setting: value})
     with pytest.raises(ValueError, match=rf"{setting} of the alignment is \d+; expected at most"):
         alignment_experiment(training_store([network] * 2), images(network), settings, 0)

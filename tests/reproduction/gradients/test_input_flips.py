@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -189,4 +187,4 @@ def test_brightest_pixels_are_all_flipped_down_and_outputs_are_kept(experiment, 
 def test_settings_that_ask_for_more_than_there_is_are_named(experiment, setting, value):
     network, dataset, settings, _ = experiment
     with pytest.raises(ValueError, match=rf"{setting} of the flips is \d+; expected at most"):
-        flip_experiment(training_store([network]), dataset, replace(settings, **{setting: value}), 0)
+        flip_experiment(training_store([network]), dataset, settings.replaced(**{setting: value}), 0)

@@ -17,7 +17,7 @@ def test_networks_are_those_of_the_study_at_every_moment(tmp_path):
     dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
     design = {"architecture": "rnn", "hidden_size": 8, "init_param": 0.3, "learning_rate": 0.01}
     variants = design_variants("row_rnn", "rnn", design, range(2), seed=3)
-    training = TrainingSettings(epochs=2, batch_size=20, loss_on="last")
+    training = TrainingSettings(epochs=2, batch_size=20, loss_on="last", optimizer="adam")
     settings = ParticipationSettings(n_initial_states=5, initial_state_std=0.5, at_epochs=(0, 0.4, 1, 2))
     result = participation_experiment(variants, dataset, training, settings, seed=4)
 
@@ -41,6 +41,7 @@ def test_networks_are_those_of_the_study_at_every_moment(tmp_path):
 
 def test_more_states_than_images_are_refused():
     dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
+    training = TrainingSettings(epochs=1, batch_size=20, loss_on="last", optimizer="adam")
     settings = ParticipationSettings(n_initial_states=21, initial_state_std=0.5, at_epochs=(0,))
     with pytest.raises(ValueError, match="n_initial_states of the participation ratio is 21; expected at most 20"):
-        participation_experiment([], dataset, TrainingSettings(1, 20, "last"), settings, 0)
+        participation_experiment([], dataset, training, settings, 0)

@@ -82,7 +82,7 @@ def make_training(losses: list[list[float]], diverged: list[bool]) -> xr.Dataset
 
 def test_the_network_of_lowest_loss_is_taken_at_its_epoch(inputs):
     training = make_training([[2.0, 1.5], [3.0, 1.0], [0.5, np.nan]], [False, False, True])
-    settings = EstimatorSettings(n_sequences=4, n_steps=40, warmups=[30], intervals=[1])
+    settings = EstimatorSettings(n_sequences=4, n_steps=40, warmups=[30], intervals=[1], jacobian="reduced")
     assert settings.total_steps == inputs.shape[1]
     study = estimates_of_best_network(training, inputs, settings, torch.device("cpu"))
     assert study.attrs["init_param"] == 0.9 and study.attrs["epoch"] == 1 and study.attrs["validation_loss"] == 1.0
@@ -94,8 +94,9 @@ def test_the_network_of_lowest_loss_is_taken_at_its_epoch(inputs):
 
 def test_what_cannot_be_studied_is_named(inputs):
     training = make_training([[np.nan]] * 3, [True] * 3)
+    settings = EstimatorSettings(n_sequences=4, n_steps=40, warmups=[30], intervals=[1], jacobian="reduced")
     with pytest.raises(ValueError, match="all 3 networks diverged"):
-        estimates_of_best_network(training, inputs, EstimatorSettings(4, 40, [30], [1]), torch.device("cpu"))
+        estimates_of_best_network(training, inputs, settings, torch.device("cpu"))
     with pytest.raises(ValueError, match="inputs has 70 steps; expected more than the longest warm-up of 70"):
         estimator_study(make_network(), inputs, [70], [1])
     with pytest.raises(ValueError, match="holds 2 variants"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +15,9 @@ from lyapunov_pkg.reproduction.training.variants import Variant
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU, N_STEPS = torch.device("cpu"), 30
-SETTINGS = SpectraSettings(n_sequences=3, warmup_passes=0, orthonormalize_every=5, dtype="float64")
+SETTINGS = SpectraSettings(
+    n_sequences=3, warmup_passes=0, orthonormalize_every=5, jacobian="reduced", dtype="float64", epochs=None
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def training() -> xr.Dataset:
         Variant(n, "rank_one", 12, init_param, learning_rate=1.0, seed=n, hyperparameters={"dt": 0.2, "density": 0.5})
         for n, init_param in enumerate((1.6, 1e39))
     ]
-    return train_force(variants, ForceSettings(epochs=2, n_samples=60, free_epochs=1, kept_epochs=(0,), n_starts=4))
+    settings = ForceSettings(epochs=2, n_samples=60, update_every=2, free_epochs=1, kept_epochs=(0,), n_starts=4)
+    return train_force(variants, settings)
 
 
 def brute_force(training: xr.Dataset, epoch: int, start: int, warmup: int) -> np.ndarray:
@@ -46,7 +47,7 @@ def brute_force(training: xr.Dataset, epoch: int, start: int, warmup: int) -> np
 
 @pytest.mark.parametrize("warmup_passes", [0, 1])
 def test_exponents_are_those_of_the_closed_loop(training, warmup_passes):
-    spectra = spectra_of_free_runs(training, N_STEPS, replace(SETTINGS, warmup_passes=warmup_passes), CPU)
+    spectra = spectra_of_free_runs(training, N_STEPS, SETTINGS.replaced(warmup_passes=warmup_passes), CPU)
     assert spectra["epoch"].values.tolist() == [0, 2]
     for epoch in range(2):
         expected = [brute_force(training, epoch, start, warmup_passes * N_STEPS) for start in range(3)]
@@ -58,7 +59,7 @@ def test_exponents_are_those_of_the_closed_loop(training, warmup_passes):
 
 def test_single_precision_and_chosen_epochs(training):
     double = spectra_of_free_runs(training, N_STEPS, SETTINGS, CPU)
-    single = spectra_of_free_runs(training, N_STEPS, replace(SETTINGS, dtype="float32", epochs=[2]), CPU)
+    single = spectra_of_free_runs(training, N_STEPS, SETTINGS.replaced(dtype="float32", epochs=[2]), CPU)
     assert single["epoch"].values.tolist() == [2]
     expected = double["lyapunov_exponent"].sel(epoch=[2])
     np.testing.assert_allclose(single["lyapunov_exponent"][0], expected[0], atol=1e-5)
@@ -74,8 +75,8 @@ def test_a_variant_that_diverged_has_no_spectrum_and_is_carried_along(training):
 
 def test_what_is_not_stored_is_refused(training):
     with pytest.raises(ValueError, match=r"spectra\.n_sequences is 5, but 4 states are stored to start from"):
-        spectra_of_free_runs(training, N_STEPS, replace(SETTINGS, n_sequences=5), CPU)
+        spectra_of_free_runs(training, N_STEPS, SETTINGS.replaced(n_sequences=5), CPU)
     with pytest.raises(ValueError, match="epoch 1, which is not stored"):
-        spectra_of_free_runs(training, N_STEPS, replace(SETTINGS, epochs=[1]), CPU)
+        spectra_of_free_runs(training, N_STEPS, SETTINGS.replaced(epochs=[1]), CPU)
     with pytest.raises(ValueError, match=r"spectra\.jacobian is 'full'"):
-        spectra_of_free_runs(training, N_STEPS, replace(SETTINGS, jacobian="full"), CPU)
+        spectra_of_free_runs(training, N_STEPS, SETTINGS.replaced(jacobian="full"), CPU)

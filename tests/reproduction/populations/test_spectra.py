@@ -13,6 +13,9 @@ from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
+SETTINGS = SpectraSettings(
+    n_sequences=1, warmup_passes=1, orthonormalize_every=1, jacobian="reduced", dtype="float32", epochs=None
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +32,13 @@ def training() -> xr.Dataset:
     )
     settings = {"architecture": "asrnn", "hidden_size": 4, "n_layers": 2, "eps": 0.3, "learning_rate": 0.01}
     variants = design_variants("test", "asrnn", settings | {"init_param": {"grid": [0.5, 1.0]}}, range(2), seed=1)
-    return train_variants(variants, dataset, TrainingSettings(3, 10, "all"), CPU)
+    training = TrainingSettings(epochs=3, batch_size=10, loss_on="all", optimizer="adam")
+    return train_variants(variants, dataset, training, CPU)
 
 
 def test_spectra_are_those_of_the_stored_networks(training: xr.Dataset) -> None:
     sequences = torch.randn(4, 7, 3, generator=torch.Generator().manual_seed(0))
-    settings = SpectraSettings(n_sequences=4, warmup_passes=1, measured_passes=2, dtype="float64", epochs=[0, 3])
+    settings = SETTINGS.replaced(n_sequences=4, measured_passes=2, dtype="float64", epochs=[0, 3])
     spectra = spectra_of_training(training, sequences, settings, CPU)
     assert spectra.sizes == {"variant": 2, "epoch": 2, "exponent": 8}
     assert spectra["epoch"].values.tolist() == [0, 3]
@@ -55,6 +59,6 @@ def test_spectra_are_those_of_the_stored_networks(training: xr.Dataset) -> None:
 
 
 def test_epochs_that_are_not_stored_are_refused(training: xr.Dataset) -> None:
-    settings = SpectraSettings(n_sequences=1, epochs=[0, 9])
+    settings = SETTINGS.replaced(epochs=[0, 9])
     with pytest.raises(ValueError, match="spectra are to be of epoch 9, which is not stored; expected 0 to 3"):
         spectra_of_training(training, torch.zeros(1, 7, 3), settings, CPU)

@@ -9,7 +9,7 @@ from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings
 from lyapunov_pkg.reproduction.prediction.samples import select_networks
 from tests.reproduction.prediction.synthetic import synthetic_sizes
 
-SETTINGS = PredNetSettings(hidden_size=20, learning_rate=1e-2, epochs=200)
+SETTINGS = PredNetSettings(hidden_size=20, learning_rate=1e-2, epochs=200, loss_ceiling=1e3)
 SEEDS = (1, 2, 3)
 
 
@@ -71,7 +71,7 @@ def test_the_spectra_are_those_after_the_share_of_training(spectra: xr.Dataset, 
     assert experiment.attrs["spectrum_epoch"] == 2
     later = spectra.copy(deep=True)
     later["lyapunov_exponent"][:, 3:] *= 2
-    brief, some = PredNetSettings(epochs=2), spectra.isel(epoch=[0, 2, 5])
+    brief, some = SETTINGS.replaced(epochs=2), spectra.isel(epoch=[0, 2, 5])
     first, second, third = (
         prednet_experiment(data, brief, SEEDS, spectrum_length=16) for data in (spectra, later, some)
     )

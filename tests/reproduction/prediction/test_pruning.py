@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -18,7 +17,7 @@ from lyapunov_pkg.reproduction.prediction.pruning import (
     training_budget,
 )
 
-SETTINGS = PruningSettings(pool_sizes=(8, 16), n_draws=50)
+SETTINGS = PruningSettings(pool_sizes=(8, 16), epochs=(0, 1, 2), kept_share=0.5, n_draws=50, loss_ceiling=1e3)
 
 
 def pretrained(n_networks: int = 60, n_seeds: int = 3) -> xr.Dataset:
@@ -53,7 +52,7 @@ def test_survivors_are_the_lowest_at_each_rung():
 def test_budget_counts_every_epoch_of_every_network():
     # Of 16 networks 8 are not trained, 4 for 1 epoch, 2 for 2 and 2 for 10.
     assert training_budget(16, SETTINGS, 10) == 4 * 1 + 2 * 2 + 2 * 10
-    assert training_budget(16, replace(SETTINGS, epochs=()), 10) == 160
+    assert training_budget(16, SETTINGS.model_copy(update={"epochs": ()}), 10) == 160
 
 
 def test_expected_best_is_the_mean_over_all_subsets():
@@ -95,7 +94,7 @@ def test_a_loss_that_exploded_counts_as_the_ceiling():
     final_loss = exploded["final_loss"].values.copy()
     final_loss[final_loss > 2] = 1e9
     exploded["final_loss"] = ("network", final_loss, exploded["final_loss"].attrs)
-    result = pruning_experiment(exploded, replace(SETTINGS, loss_ceiling=5.0))
+    result = pruning_experiment(exploded, SETTINGS.replaced(loss_ceiling=5.0))
     assert result["best_loss"].max() < 5
     assert result["complete_loss"].max() < 5
 
@@ -108,6 +107,6 @@ def test_results_are_the_same_again_and_described():
 
 def test_pools_and_epochs_that_there_are_not_are_refused():
     with pytest.raises(ValueError, match="pool_sizes has 41; expected 1 to 40, the networks of the test part"):
-        pruning_experiment(pretrained(), replace(SETTINGS, pool_sizes=(8, 41)))
+        pruning_experiment(pretrained(), SETTINGS.replaced(pool_sizes=(8, 41)))
     with pytest.raises(ValueError, match=r"epochs is \[0, 4\]; expected rising numbers out of \[0, 1, 2, 3\]"):
-        pruning_experiment(pretrained(), replace(SETTINGS, epochs=(0, 4)))
+        pruning_experiment(pretrained(), SETTINGS.replaced(epochs=(0, 4)))

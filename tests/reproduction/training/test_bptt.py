@@ -21,7 +21,7 @@ from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
 from lyapunov_pkg.reproduction.training.variants import Variant, design_variants
 
 CPU = torch.device("cpu")
-SETTINGS = TrainingSettings(epochs=2, batch_size=16, loss_on="last")
+SETTINGS = TrainingSettings(epochs=2, batch_size=16, loss_on="last", optimizer="adam")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -110,7 +110,13 @@ def sequence_task(kind: str, loss_on: str) -> Task:
 def test_options_equal_a_plain_loop_over_torch_modules_in_float64(kind: str, loss_on: str) -> None:
     """Two layers with dropout, learning-rate decay and clipped gradients, variants of different rates in one stack."""
     options = {"n_layers": 2, "learning_rate": {"grid": [0.01, 0.03]}, "dropout": {"grid": [0.0, 0.4]}}
-    settings = TrainingSettings(3, 8, loss_on, learning_rate_decay={"factor": 0.5, "after_epoch": 1}, gradient_clip=0.2)
+    settings = SETTINGS.replaced(
+        epochs=3,
+        batch_size=8,
+        loss_on=loss_on,
+        learning_rate_decay={"factor": 0.5, "after_epoch": 1},
+        gradient_clip=0.2,
+    )
     everyone, task = variants("lstm", range(4), **options), sequence_task(kind, loss_on)
     network = initialise_network(everyone, task).to(dtype=torch.float64)
     params = {name: value.clone().requires_grad_() for name, value in network.params.items()}
@@ -178,7 +184,7 @@ def test_rates_dropout_and_subsamples_do_not_depend_on_how_many_train_together(d
     everyone = variants(
         "gru", range(5), learning_rate={"log_uniform": [1e-3, 0.1]}, dropout={"uniform": [0.0, 0.5]}, n_layers=2
     )
-    settings = TrainingSettings(2, 16, "last", optimizer="adagrad", gradient_clip=0.5, subsample=0.5)
+    settings = SETTINGS.replaced(optimizer="adagrad", gradient_clip=0.5, subsample=0.5)
     alone, together = (train_variants(everyone, dataset, settings, CPU, width) for width in (1, 5))
     for name in ("validation_loss", "train_loss"):
         np.testing.assert_allclose(alone[name], together[name], rtol=1e-5)
@@ -202,7 +208,7 @@ def test_a_variant_sees_its_own_share_of_both_parts(dataset: xr.Dataset) -> None
         torch.testing.assert_close(samples[1:2], own_samples(everyone[1:2], part, n, 0.3))
         order = sample_order(everyone, 1, samples)
         torch.testing.assert_close(order.sort(dim=1).values, samples)
-    settings = TrainingSettings(1, 16, "last", subsample=0.3)
+    settings = SETTINGS.replaced(epochs=1, subsample=0.3)
     trained = train_variants(everyone, dataset, settings, CPU)
     for index, variant in enumerate(everyone):
         chosen = own_samples([variant], "validation", 40, 0.3)[0].numpy()
@@ -219,7 +225,7 @@ def test_what_is_no_share_is_refused(share: float) -> None:
 
 
 def test_learning_rate_decays_after_an_epoch() -> None:
-    settings = TrainingSettings(4, 16, "last", learning_rate_decay={"factor": 0.5, "after_epoch": 2})
+    settings = SETTINGS.replaced(learning_rate_decay={"factor": 0.5, "after_epoch": 2})
     assert [settings.learning_rate_factor(epoch) for epoch in (1, 2, 3, 4)] == [1, 1, 0.5, 0.25]
     assert SETTINGS.learning_rate_factor(100) == 1
 
@@ -227,14 +233,14 @@ def test_learning_rate_decays_after_an_epoch() -> None:
 def test_best_epoch_is_that_of_the_lowest_validation_loss(dataset: xr.Dataset) -> None:
     """A far too large learning rate makes the loss go up and down."""
     everyone = variants("rnn", range(4), learning_rate={"grid": [0.01, 1.0]})
-    trained = train_variants(everyone, dataset, TrainingSettings(6, 16, "last"), CPU)
+    trained = train_variants(everyone, dataset, SETTINGS.replaced(epochs=6), CPU)
     np.testing.assert_array_equal(trained["best_epoch"], trained["validation_loss"].values.argmin(1))
     assert (trained["best_epoch"].values < 6).any()
 
 
 def test_networks_learn_and_epoch_zero_is_before_training(dataset: xr.Dataset) -> None:
     everyone = variants("gru", range(2), learning_rate=0.02)
-    trained = train_variants(everyone, dataset, TrainingSettings(8, 16, "last"), CPU)
+    trained = train_variants(everyone, dataset, SETTINGS.replaced(epochs=8), CPU)
     assert (trained["validation_accuracy"].values[:, -1] > 0.9).all()
     assert (trained["validation_loss"].values[:, -1] < 0.5 * trained["validation_loss"].values[:, 0]).all()
     assert np.isnan(trained["train_loss"].values[:, 0]).all()

@@ -15,6 +15,7 @@ from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
 from lyapunov_pkg.reproduction.training.variants import Variant, design_variants
 
 CPU = torch.device("cpu")
+SETTINGS = TrainingSettings(epochs=1, batch_size=16, loss_on="last", optimizer="adam")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -57,7 +58,7 @@ def noisy_variants(n_variants: int, seed: int = 3) -> list[Variant]:
 def train(
     dataset: xr.Dataset, n_variants: int, epochs: int, kept: Checkpoints | None = None, **settings: object
 ) -> xr.Dataset:
-    settings = TrainingSettings(epochs, 16, "last", **{"subsample": 0.9} | settings)
+    settings = SETTINGS.replaced(epochs=epochs, **{"subsample": 0.9} | settings)
     return train_variants(noisy_variants(n_variants), dataset, settings, CPU, 2, kept).drop_vars("best_epoch")
 
 
@@ -133,7 +134,7 @@ def test_other_ways_of_training_and_other_variants_share_nothing(
     train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.02}))
     assert len(trained_epochs) == 2
     others, kept = noisy_variants(2, seed=4), Checkpoints(tmp_path, {"learning_rate": 0.01})
-    found = train_variants(others, dataset, TrainingSettings(1, 16, "last"), CPU, 2, kept)
+    found = train_variants(others, dataset, SETTINGS, CPU, 2, kept)
     assert len(trained_epochs) == 3
     assert found["seed"].values.tolist() == [variant.seed for variant in others]
 

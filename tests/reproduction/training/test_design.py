@@ -1,17 +1,24 @@
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from lyapunov_pkg.cells import CELLS, hyperparameter_names
-from lyapunov_pkg.reproduction.training.design import Group, study_groups, study_problems
+from lyapunov_pkg.cells import CELLS, hyperparameter_names, make_cell
+from lyapunov_pkg.reproduction.configuration.cells import cell_hyperparameters
+from lyapunov_pkg.reproduction.training.design import (
+    Group,
+    Numbers,
+    is_number,
+    level_problem,
+    study_groups,
+    study_problems,
+)
 
 COMMON = {"hidden_size": 8, "init_param": {"uniform": [0.1, 1.0]}, "learning_rate": 0.01}
-KNOWN_CELLS = {"lstm": [], "asrnn": ["eps", "gamma"]}
+KNOWN_CELLS = {"lstm": {}, "asrnn": {"eps": Numbers(above=0), "gamma": Numbers(minimum=0)}}
 
 
 def groups(design: dict[str, Any], variants: int = 5, seed: int = 1, name: str = "study") -> dict[str, Group]:
@@ -120,6 +127,24 @@ def test_missing_hyperparameters_are_named() -> None:
     ]
 
 
-def test_schema_knows_the_hyperparameters_of_every_cell() -> None:
-    schema = yaml.safe_load((Path(__file__).parents[3] / "schemas/config.schema.yaml").read_text())
-    assert schema["$defs"]["cells"] == {name: hyperparameter_names(name) for name in CELLS}
+@pytest.mark.parametrize("text", ["../x", "a/b", "", "a b", "x" * 65])
+def test_words_that_cannot_be_in_a_files_name_are_refused(text: str) -> None:
+    assert level_problem("kind", text) and level_problem("kind", {"grid": ["uniform", text]})
+    assert level_problem("kind", "a-b_C9") is None
+
+
+@pytest.mark.parametrize("architecture", CELLS)
+def test_limits_of_hyperparameters_are_those_of_the_cells(architecture: str) -> None:
+    """Each limit is where the cell refuses a value, too, or stricter where the cell takes any finite number."""
+    found = cell_hyperparameters()[architecture]
+    assert list(found) == hyperparameter_names(architecture)
+    for name, limits in found.items():
+        assert limits.allows(getattr(make_cell(architecture, 2, 3), name))
+        for value in (math.nan, math.inf, "soon", "../x"):
+            assert not limits.allows(value)
+            with pytest.raises(ValueError, match=name):
+                make_cell(architecture, 2, 3, **{name: value})
+
+
+def test_integers_beyond_all_floats_are_no_numbers() -> None:
+    assert not is_number(10**400) and is_number(10**300)

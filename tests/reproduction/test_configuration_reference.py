@@ -1,0 +1,145 @@
+"""The pages that are written from the definitions, and that everything is defined once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+
+from lyapunov_pkg.reproduction.configuration.__main__ import main
+from lyapunov_pkg.reproduction.configuration.reference import pages
+from lyapunov_pkg.reproduction.configuration.resources import Rule
+from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
+from lyapunov_pkg.reproduction.configuration.whole import Configuration
+from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
+from lyapunov_pkg.workflow.settings import Section, json_schema
+from lyapunov_pkg.workflow.settings_reference import descriptions, sections_below
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", pages(ROOT), ids=lambda path: path.name)
+def test_page_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == pages(ROOT)[path], "run `make schema`"
+
+
+def test_every_setting_is_described_with_its_unit() -> None:
+    for section in sections_below(Configuration):
+        found = descriptions(section)
+        assert list(found) == list(section.model_fields), section
+        for name, description in found.items():
+            node = json_schema(section)["properties"][name]
+            assert description.text.endswith("."), (section, name)
+            assert bool(description.unit) == (numeric(node)), (section, name)
+
+
+def numeric(node: dict[str, Any]) -> bool:
+    """Whether values are numbers, or lists of them."""
+    choices = node.get("anyOf", [node])
+    return any(
+        choice.get("type") in ("integer", "number") or ("items" in choice and numeric(choice["items"]))
+        for choice in choices
+    )
+
+
+def test_defaults_stand_in_one_place() -> None:
+    """A setting with a default in its definition may be left out of every section of config.yaml; others never."""
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for section, values in sections_with_values(Configuration, defaults):
+        required = {name for name, field in section.model_fields.items() if field.is_required()}
+        assert required <= values.keys()
+        optional = section.model_fields.keys() - required
+        assert not any(section.model_fields[name].default == values.get(name, ...) for name in optional), section
+
+
+def sections_with_values(section: type[BaseModel], values: Any) -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
+    yield section, values
+    for name, field in section.model_fields.items():
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, Section) and isinstance(values.get(name), dict):
+                yield from sections_with_values(kind, values[name])
+
+
+def test_schema_for_editors_takes_the_default_configuration_and_finds_mistakes() -> None:
+    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    configuration = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert validator.is_valid(configuration)
+    for change in (
+        {"sede": 3},
+        {"seed": -1},
+        {"studies": configuration["studies"] | {"mine": {"task": "mocap"}}},
+        {"aelle": configuration["aelle"] | {"final_fractions": [0.5, 0.5]}},
+        {
+            "studies": configuration["studies"]
+            | {"smnist": configuration["studies"]["smnist"] | {"aelle": {"n_seed": 1}}}
+        },
+        {"resources": configuration["resources"] | {"train": {"minuts": 1}}},
+    ):
+        assert not validator.is_valid(configuration | change), change
+
+
+def test_editors_are_told_of_the_schema() -> None:
+    assert (ROOT / "config.yaml").read_text().startswith("# yaml-language-server: $schema=schemas/config.schema.yaml\n")
+
+
+def test_rules_that_ask_for_resources_are_those_of_the_workflow() -> None:
+    asked = re.findall(
+        r'job_resources\("(\w+)"\)', "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    )
+    assert sorted(Rule.__args__) == sorted(set(asked))
+
+
+def test_optimizers_are_those_that_there_are() -> None:
+    assert json_schema(TrainingSettings)["properties"]["optimizer"]["enum"] == list(OPTIMIZERS)
+
+
+def test_reading_the_settings_loads_no_heavy_library() -> None:
+    program = (
+        "import sys\n"
+        "import lyapunov_pkg.reproduction.configuration.whole as whole\n"
+        "import lyapunov_pkg.workflow.strict_yaml as files\n"
+        "whole.validate_configuration(files.read_configuration('config.yaml'))\n"
+        "print([name for name in ('torch', 'xarray', 'matplotlib', 'numba', 'pandas', 'scipy') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--configfile", "missing.yaml"], "missing.yaml: cannot be read: No such file or directory"),
+        (["all", "--configfiles", "good.yaml", "missing.yaml", "--dry-run"], "missing.yaml: cannot be read"),
+        (["--configfile", "twice.yaml"], "twice.yaml: line 2: the key 'seed' is given twice, first in line 1"),
+        (["--configfile=yes.yaml"], "yes.yaml: line 1: the key yes is a boolean to YAML; expected text"),
+        (["--configfile", "loop.yaml"], "loop.yaml: line 1: an alias names a mapping or list that holds it"),
+        (["--dry-run", "--configfile", "good.yaml"], None),
+        ([], None),
+    ],
+)
+def test_files_are_checked_before_snakemake_reads_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    expected: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text("seed: 3\n")
+    Path("twice.yaml").write_text("seed: 3\nseed: 4\n")
+    Path("yes.yaml").write_text("yes: 3\n")
+    Path("loop.yaml").write_text("studies: &a\n  smnist: *a\n")
+    assert main(["check", *arguments]) == (expected is not None)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (expected is not None)
+    assert expected is None or lines[0].startswith(expected)
