@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lyapunov_pkg.cells import CELLS, hyperparameter_names
+from lyapunov_pkg.cells import CELLS, hyperparameters
 from lyapunov_pkg.reproduction.training.design import Group, study_groups, study_problems
 
 COMMON = {"hidden_size": 8, "init_param": {"uniform": [0.1, 1.0]}, "learning_rate": 0.01}
@@ -122,4 +122,4 @@ def test_missing_hyperparameters_are_named() -> None:
 
 def test_schema_knows_the_hyperparameters_of_every_cell() -> None:
     schema = yaml.safe_load((Path(__file__).parents[3] / "schemas/config.schema.yaml").read_text())
-    assert schema["$defs"]["cells"] == {name: hyperparameter_names(name) for name in CELLS}
+    assert schema["$defs"]["cells"] == {name: list(hyperparameters(name)) for name in CELLS}
