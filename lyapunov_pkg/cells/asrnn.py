@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
-from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
-
-INITIALISATIONS = ("uniform", "normal")
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,11 @@ class ASRNN(Cell):
     name: ClassVar[str] = "asrnn"
     pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=0, drive=0),)
 
-    eps: float = 0.01
-    """Step size."""
-    gamma: float = 0.01
-    """Diffusion."""
-    initialisation: str = "uniform"
-
-    def __post_init__(self) -> None:
-        """Refuse sizes, numbers and an initialisation out of range."""
-        super().__post_init__()
-        if self.initialisation not in INITIALISATIONS:
-            raise ValueError(f"initialisation of asrnn is {self.initialisation!r}; expected one of {INITIALISATIONS}")
+    eps: float = hyperparameter(0.01, "Step size.", "dissertation, chapter 3, ASRNN, one of its values", above=0)
+    gamma: float = hyperparameter(0.01, "Diffusion.", "dissertation, chapter 3, ASRNN, one of its values", minimum=0)
+    initialisation: str = hyperparameter(
+        "uniform", "How weights are drawn.", "dissertation, appendix A of chapter 3", choices=("uniform", "normal")
+    )
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
         """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
@@ -52,6 +47,8 @@ class ASRNN(Cell):
 
     def prepare(self, params: Params) -> Params:
         """Return A = U - Uᵀ - gamma I as "recurrent_weight"."""
+        import torch
+
         weight = params["recurrent_weight"]
         identity = torch.eye(self.hidden_size, dtype=weight.dtype, device=weight.device)
         return {"recurrent_weight": weight - weight.mT - self.gamma * identity}
@@ -67,14 +64,14 @@ class ASRNN(Cell):
         )
 
 
-def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_h(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (a,) = pre_activations
     (h,) = blocks
     (eps,) = constants
     return h + eps * tanh(a)
 
 
-def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (a,) = pre_activations
     (eps,) = constants
     return (eps * tanh_slope(a),), (1.0,)

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload, register_jitable
 
-from lyapunov_pkg.cells import base
+from lyapunov_pkg.cells import functions
 from lyapunov_pkg.cells.base import SlopesFunction, UnitFunction
 
 INLINED = {"forceinline": True}  # A loop that calls a function is not vectorised.
@@ -74,7 +74,7 @@ def compiled_update(
         make_backward(target, layout, slopes),
         make_linearize(layout, slopes),
     )
-    digest = source_digest(base, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
+    digest = source_digest(functions, sys.modules[__name__], inspect.getmodule(value), inspect.getmodule(slopes))
     for kernel in kernels:
         # Numba's cache looks for changes in this file alone; the name tells it of the others.
         kernel.__qualname__ = f"{kernel.__name__}_{value.__module__.rpartition('.')[-1]}_{digest}"
@@ -443,11 +443,11 @@ def _relu_slope(a):
 
 
 for of_tensors, of_numbers in (
-    (base.sigmoid, _sigmoid),
-    (base.sigmoid_slope, _sigmoid_slope),
-    (base.tanh, _tanh),
-    (base.tanh_slope, _tanh_slope),
-    (base.relu, _relu),
-    (base.relu_slope, _relu_slope),
+    (functions.sigmoid, _sigmoid),
+    (functions.sigmoid_slope, _sigmoid_slope),
+    (functions.tanh, _tanh),
+    (functions.tanh_slope, _tanh_slope),
+    (functions.relu, _relu),
+    (functions.relu_slope, _relu_slope),
 ):
     overload(of_tensors, jit_options=INLINED)(of_numbers)

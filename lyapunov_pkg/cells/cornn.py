@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
-from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOURCE = "Rusch and Mishra 2021, for sequential MNIST"
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,9 @@ class CoRNN(Cell):
         PreActivation(source=1, drive=None, joins=0),
     )
 
-    dt: float = 0.042
-    """Time step."""
-    gamma: float = 2.7
-    """Squared frequency of an uncoupled oscillator."""
-    epsilon: float = 4.7
-    """Damping."""
+    dt: float = hyperparameter(0.042, "Time step.", SOURCE, above=0)
+    gamma: float = hyperparameter(2.7, "Squared frequency of an uncoupled oscillator.", SOURCE, minimum=0)
+    epsilon: float = hyperparameter(4.7, "Damping.", SOURCE, minimum=0)
 
     def parameter_shapes(self) -> dict[str, tuple[int, int]]:
         """See `Cell.parameter_shapes`."""
@@ -56,25 +58,25 @@ class CoRNN(Cell):
         )
 
 
-def _next_z(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_z(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (a,) = pre_activations
     z, y = blocks
     dt, by_y, by_z = constants
     return by_z * z + by_y * y + dt * tanh(a)
 
 
-def _next_z_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_z_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (a,) = pre_activations
     dt, by_y, by_z = constants
     return (dt * tanh_slope(a),), (by_z, by_y)
 
 
-def _next_y(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_y(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     y, z = blocks
     (dt,) = constants
     return y + dt * z
 
 
-def _next_y_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_y_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (dt,) = constants
     return (), (1.0, dt)

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import sigmoid, sigmoid_slope, tanh, tanh_slope
 
-from lyapunov_pkg.cells.base import (
-    Cell,
-    Params,
-    PreActivation,
-    Unit,
-    Units,
-    Update,
-    sigmoid,
-    sigmoid_slope,
-    tanh,
-    tanh_slope,
-)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -58,14 +49,14 @@ class GRU(Cell):
         return dict(enumerate(prepared["recurrent_bias"].chunk(3, dim=-1)))
 
 
-def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_h(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     y_r, y_z, h_n, x_n = pre_activations
     (h,) = blocks
     n = tanh(x_n + sigmoid(y_r) * h_n)
     return n + sigmoid(y_z) * (h - n)
 
 
-def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     y_r, y_z, h_n, x_n = pre_activations
     (h,) = blocks
     r = sigmoid(y_r)

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import sigmoid, sigmoid_slope, tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
-from lyapunov_pkg.cells.base import (
-    Cell,
-    Params,
-    PreActivation,
-    Unit,
-    Units,
-    Update,
-    sigmoid,
-    sigmoid_slope,
-    tanh,
-    tanh_slope,
-)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -44,8 +36,7 @@ class LEM(Cell):
         PreActivation(source=1, drive=3, after=True),
     )
 
-    dt: float = 1.0
-    """Largest time step."""
+    dt: float = hyperparameter(1.0, "Largest time step.", "Rusch et al. 2022, the default of their program", above=0)
 
     def prepare(self, params: Params) -> Params:
         """Return the blocks W_1, W_2, W_z as "recurrent_weight" and W_y as "memory_weight"."""
@@ -69,7 +60,7 @@ class LEM(Cell):
         )
 
 
-def _relax(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _relax(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     """Return (1 - Δ) value + Δ tanh(a), Δ = dt sigmoid(a_step)."""
     a_step, a = pre_activations
     (value,) = blocks
@@ -77,7 +68,7 @@ def _relax(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
     return value + dt * sigmoid(a_step) * (tanh(a) - value)
 
 
-def _relax_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _relax_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     a_step, a = pre_activations
     (value,) = blocks
     dt, rest = constants

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
-from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOURCE = "Erichson et al. 2021, for sequential MNIST"
 
 
 @dataclass(frozen=True)
@@ -29,18 +33,12 @@ class LipschitzRNN(Cell):
         PreActivation(source=0, drive=0),
     )
 
-    dt: float = 0.03
-    """Time step."""
-    beta_A: float = 0.75
-    """Share of the antisymmetric part of A."""
-    beta_W: float = 0.75
-    """Share of the antisymmetric part of W."""
-    gamma_A: float = 0.001
-    """Damping of A."""
-    gamma_W: float = 0.001
-    """Damping of W."""
-    alpha: float = 1.0
-    """Weight of the linear term."""
+    dt: float = hyperparameter(0.03, "Time step.", SOURCE, above=0)
+    beta_A: float = hyperparameter(0.75, "Share of the antisymmetric part of A.", SOURCE, minimum=0, maximum=1)
+    beta_W: float = hyperparameter(0.75, "Share of the antisymmetric part of W.", SOURCE, minimum=0, maximum=1)
+    gamma_A: float = hyperparameter(0.001, "Damping of A.", SOURCE, minimum=0)
+    gamma_W: float = hyperparameter(0.001, "Damping of W.", SOURCE, minimum=0)
+    alpha: float = hyperparameter(1.0, "Weight of the linear term.", "dissertation, appendix C of chapter 3", minimum=0)
 
     def parameter_shapes(self) -> dict[str, tuple[int, int]]:
         """See `Cell.parameter_shapes`."""
@@ -49,6 +47,8 @@ class LipschitzRNN(Cell):
 
     def prepare(self, params: Params) -> Params:
         """Return alpha A above W as "recurrent_weight"."""
+        import torch
+
         m_a, m_w = params["recurrent_weight"].chunk(2, dim=-2)
         a = symmetric_skew(m_a, self.beta_A, self.gamma_A)
         return {"recurrent_weight": torch.cat([self.alpha * a, symmetric_skew(m_w, self.beta_W, self.gamma_W)], dim=-2)}
@@ -64,14 +64,14 @@ class LipschitzRNN(Cell):
         )
 
 
-def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_h(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     linear, a = pre_activations
     (h,) = blocks
     (dt,) = constants
     return h + dt * (linear + tanh(a))
 
 
-def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     _, a = pre_activations
     (dt,) = constants
     return (dt, dt * tanh_slope(a)), (1.0,)
@@ -79,5 +79,7 @@ def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> t
 
 def symmetric_skew(m: Tensor, beta: float, gamma: float) -> Tensor:
     """Return (1 - beta)(M + Mᵀ) + beta (M - Mᵀ) - gamma I = M + (1 - 2 beta) Mᵀ - gamma I; M (*lead, H, H)."""
+    import torch
+
     identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
     return m + (1 - 2 * beta) * m.mT - gamma * identity

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import sigmoid, sigmoid_slope, tanh, tanh_slope
 
-from lyapunov_pkg.cells.base import (
-    Cell,
-    Params,
-    PreActivation,
-    Unit,
-    Units,
-    Update,
-    sigmoid,
-    sigmoid_slope,
-    tanh,
-    tanh_slope,
-)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -52,25 +43,25 @@ class LSTM(Cell):
         )
 
 
-def _next_c(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_c(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     y_i, y_f, y_c = pre_activations
     (c,) = blocks
     return sigmoid(y_f) * c + sigmoid(y_i) * tanh(y_c)
 
 
-def _next_c_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_c_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     y_i, y_f, y_c = pre_activations
     (c,) = blocks
     return (sigmoid_slope(y_i) * tanh(y_c), sigmoid_slope(y_f) * c, sigmoid(y_i) * tanh_slope(y_c)), (sigmoid(y_f),)
 
 
-def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_h(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (y_o,) = pre_activations
     (c,) = blocks
     return sigmoid(y_o) * tanh(c)
 
 
-def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (y_o,) = pre_activations
     (c,) = blocks
     return (sigmoid_slope(y_o) * tanh(c),), (sigmoid(y_o) * tanh_slope(c),)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from lyapunov_pkg.cells.base import Unit, Units, Update, tanh, tanh_slope
+from lyapunov_pkg.cells.base import Constants, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 from lyapunov_pkg.cells.lipschitz import LipschitzRNN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOURCE = "Lim et al. 2021, for sequential MNIST"
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,13 @@ class NoisyRNN(LipschitzRNN):
     name: ClassVar[str] = "noisy"
     n_noise: ClassVar[int] = 2
 
-    dt: float = 0.01
-    multiplicative_noise: float = 0.02
-    """k of the dissertation."""
-    additive_noise: float = 0.02
-    """Standard deviation of the additive noise of a step."""
+    dt: float = hyperparameter(0.01, "Time step.", SOURCE, above=0)
+    multiplicative_noise: float = hyperparameter(
+        0.02, "Standard deviation of the multiplicative noise, k of the dissertation.", SOURCE, minimum=0, maximum=1
+    )
+    additive_noise: float = hyperparameter(
+        0.02, "Standard deviation of the additive noise of a step.", SOURCE, minimum=0
+    )
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
         """See `Cell.updates`; the draws are η, of the multiplicative noise, and ξ, of the additive noise."""
@@ -39,14 +48,14 @@ class NoisyRNN(LipschitzRNN):
         return (Update(0, (0, 1), (0,), _next_h, _next_h_slopes, constants, draws=(0, 1)),)
 
 
-def _next_h(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _next_h(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     linear, a = pre_activations
     h, eta, xi = blocks
     mean, deviation, additive = constants
     return h + (mean + deviation * eta) * (linear + tanh(a)) + additive * xi
 
 
-def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _next_h_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     _, a = pre_activations
     _, eta, _ = blocks
     mean, deviation, _ = constants

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
-from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, tanh, tanh_slope
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+SOURCE = "dissertation, chapter 3, target learning"
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,8 @@ class RankOneRNN(Cell):
     n_states: ClassVar[int] = 2
     pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=1, drive=0, after=True),)
 
-    dt: float = 0.1
-    """Time step, in time constants of a unit."""
-    density: float = 0.1
-    """Share of M's entries that are not zero."""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes and hyperparameters out of range."""
-        super().__post_init__()
-        for name in ("dt", "density"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} of rank_one is {getattr(self, name)!r}; expected above 0, at most 1")
+    dt: float = hyperparameter(0.1, "Time step.", SOURCE, unit="time constants of a unit", above=0, maximum=1)
+    density: float = hyperparameter(0.1, "Share of M's entries that are not zero.", SOURCE, above=0, maximum=1)
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
         """Draw M and w_f as the dissertation does (catalogue of chapter 3, target learning).
@@ -58,6 +54,8 @@ class RankOneRNN(Cell):
         Raises:
             ValueError: g is not a finite number above 0, or there are so few units that no entry is left.
         """
+        import torch
+
         if not (math.isfinite(init_param) and init_param > 0):
             raise ValueError(f"init_param of rank_one, the gain g, is {init_param!r}; expected a finite number above 0")
         size = self.hidden_size
@@ -100,28 +98,28 @@ def closed_loop(params: Params, readout: Tensor) -> Params:
     if readout.ndim < feedback.ndim:
         readout = readout.unsqueeze(-2)
     return {
-        "input_weight": torch.zeros_like(feedback),
+        "input_weight": feedback.new_zeros(feedback.shape),
         "recurrent_weight": params["recurrent_weight"] + feedback @ readout,
     }
 
 
-def _rate(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _rate(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (x,) = blocks
     return tanh(x)
 
 
-def _rate_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _rate_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (x,) = blocks
     return (), (tanh_slope(x),)
 
 
-def _leak(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _leak(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (a,) = pre_activations
     (x,) = blocks
     dt, rest = constants
     return rest * x + dt * a
 
 
-def _leak_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _leak_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     dt, rest = constants
     return (dt,), (rest,)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from lyapunov_pkg.cells.base import Cell, Constants, Params, PreActivation, Slopes, Units, Update
+from lyapunov_pkg.cells.functions import relu, relu_slope, tanh, tanh_slope
+from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
-from lyapunov_pkg.cells.base import Cell, Params, PreActivation, Unit, Units, Update, relu, relu_slope, tanh, tanh_slope
-
-NONLINEARITIES = ("tanh", "relu")
-INITIALISATIONS = ("uniform", "xavier_normal", "orthogonal")
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class RNN(Cell):
     name: ClassVar[str] = "rnn"
     pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=0, drive=0),)
 
-    nonlinearity: str = "tanh"
-    initialisation: str = "uniform"
-
-    def __post_init__(self) -> None:
-        """Refuse sizes, and a nonlinearity or an initialisation out of range."""
-        super().__post_init__()
-        for name, allowed in (("nonlinearity", NONLINEARITIES), ("initialisation", INITIALISATIONS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} of rnn is {getattr(self, name)!r}; expected one of {allowed}")
+    nonlinearity: str = hyperparameter("tanh", "s of the map.", "dissertation, eq. 2.1", choices=("tanh", "relu"))
+    initialisation: str = hyperparameter(
+        "uniform",
+        "How weights are drawn.",
+        "dissertation, appendix A of chapter 3",
+        choices=("uniform", "xavier_normal", "orthogonal"),
+    )
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
         """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        import torch
+
         params = super().draw_params(init_param, generator)
         if self.initialisation == "uniform":
             return params
@@ -65,21 +65,21 @@ class RNN(Cell):
         return (Update(target=0, pre_activations=(0,), blocks=(), value=_relu, slopes=_relu_slopes),)
 
 
-def _tanh(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _tanh(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (a,) = pre_activations
     return tanh(a)
 
 
-def _tanh_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _tanh_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (a,) = pre_activations
     return (tanh_slope(a),), ()
 
 
-def _relu(pre_activations: Units, blocks: Units, constants: Units) -> Unit:
+def _relu(pre_activations: Units, blocks: Units, constants: Constants) -> Tensor:
     (a,) = pre_activations
     return relu(a)
 
 
-def _relu_slopes(pre_activations: Units, blocks: Units, constants: Units) -> tuple[Units, Units]:
+def _relu_slopes(pre_activations: Units, blocks: Units, constants: Constants) -> tuple[Slopes, Slopes]:
     (a,) = pre_activations
     return (relu_slope(a),), ()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lyapunov_pkg.cells import CELLS, make_cell
-from lyapunov_pkg.cells.base import sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.functions import sigmoid_slope, tanh_slope
 from lyapunov_pkg.cells.rank_one import closed_loop
 
 HIDDEN_SIZE = 4
@@ -158,7 +158,7 @@ def test_rank_one_refuses_a_gain_out_of_range(g):
 def test_rank_one_refuses_a_density_that_leaves_no_connection():
     with pytest.raises(ValueError, match=r"density 0\.1 of 2 x 2 connections is none"):
         make_cell("rank_one", 1, 2).draw_params(1.5, torch.Generator())
-    with pytest.raises(ValueError, match="density of rank_one is 0; expected above 0, at most 1"):
+    with pytest.raises(ValueError, match="density of rank_one is 0; expected a finite number above 0 and at most 1"):
         make_cell("rank_one", 1, 20, density=0)
 
 

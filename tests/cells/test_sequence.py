@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from lyapunov_pkg.cells import CELLS, Cell, base, make_cell, sequence
+from lyapunov_pkg.cells import CELLS, Cell, functions, make_cell, sequence
 from lyapunov_pkg.cells.sequence import run_sequence
 
 N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, HIDDEN_SIZE = 2, 3, 6, 4, 5
@@ -121,7 +121,7 @@ def test_runs_share_memory_without_disturbing_each_other(cell):
 @pytest.mark.parametrize("name", ["sigmoid", "sigmoid_slope", "tanh", "tanh_slope", "relu", "relu_slope"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_functions_of_numbers_are_those_of_tensors(name, dtype):
-    function = getattr(base, name)
+    function = getattr(functions, name)
     compiled = njit(lambda a: function(a))
     a = torch.cat([torch.linspace(-40, 40, 801), torch.logspace(-30, 1, 100), -torch.logspace(-30, 1, 100)]).to(dtype)
     values = torch.tensor([compiled(number) for number in a.numpy()], dtype=torch.float64)

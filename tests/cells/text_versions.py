@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lyapunov_pkg.cells import Cell, make_cell
-from lyapunov_pkg.cells.base import sigmoid_slope, tanh_slope
+from lyapunov_pkg.cells.functions import sigmoid_slope, tanh_slope
 
 Params = dict[str, Tensor]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from lyapunov_pkg.cells import Hyperparameter
 from lyapunov_pkg.reproduction.configuration.cells import cell_hyperparameters
 from lyapunov_pkg.reproduction.configuration.whole import Configuration
-from lyapunov_pkg.reproduction.training.design import COMMON, Hyperparameter, Numbers
+from lyapunov_pkg.reproduction.training.design import COMMON, Numbers
 from lyapunov_pkg.workflow.settings_reference import reference_tables, schema_for_editors
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
@@ -38,8 +38,16 @@ value, or one of these forms:
 All values of every form must be in the range. Names of studies and entries become names of files: they have lower-case
 letters, digits, `_` and `-`, and begin with a letter.
 
-| cell | hyperparameter | allowed | if left out |
-| --- | --- | --- | --- |
+Every network has these:
+
+| hyperparameter | allowed | default |
+| --- | --- | --- |
+"""
+CELLS_OF_DESIGNS = """
+The cells have these beside them. A cell declares its own in its file of `lyapunov_pkg/cells/`.
+
+| cell | hyperparameter | meaning | unit | allowed | default | source of the default |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -52,19 +60,17 @@ def pages(root: Path) -> dict[Path, str]:
         + reference_tables(Configuration, defaults)
         + "\n"
         + HYPERPARAMETERS
-        + _rows("every cell", COMMON)
-        + "".join(_rows(cell, own) for cell, own in cell_hyperparameters().items()),
+        + "".join(_common_row(name, numbers) for name, numbers in COMMON.items())
+        + CELLS_OF_DESIGNS
+        + "".join(_row(cell, own) for cell, of_cell in cell_hyperparameters().items() for own in of_cell.values()),
     }
 
 
-def _rows(cell: str, hyperparameters: Mapping[str, Hyperparameter]) -> str:
-    return "".join(
-        f"| {cell} | `{name}` | {hyperparameter.expected} | {_default(hyperparameter)} |\n"
-        for name, hyperparameter in hyperparameters.items()
-    )
+def _common_row(name: str, numbers: Numbers) -> str:
+    default = "must be given" if numbers.default is None else f"`{numbers.default}`"
+    return f"| `{name}` | {numbers.expected} | {default} |\n"
 
 
-def _default(hyperparameter: Hyperparameter) -> str:
-    if isinstance(hyperparameter, Numbers) and hyperparameter.default is None:
-        return "must be given"
-    return f"`{hyperparameter.default}`" if isinstance(hyperparameter, Numbers) else "the cell's default"
+def _row(cell: str, own: Hyperparameter) -> str:
+    columns = (cell, f"`{own.name}`", own.meaning, own.unit, own.expected, f"`{own.default}`", own.source)
+    return f"| {' | '.join(columns)} |\n"

@@ -6,18 +6,10 @@ from collections.abc import Iterable
 
 import xarray as xr
 
+from lyapunov_pkg.cells.entries import CELLS
+
 # In the order in which figures and tables list them.
-ARCHITECTURE_LABELS = {
-    "rnn": "RNN",
-    "lstm": "LSTM",
-    "gru": "GRU",
-    "asrnn": "ASRNN",
-    "cornn": "coRNN",
-    "lipschitz": "Lipschitz RNN",
-    "noisy": "Noisy RNN",
-    "lem": "LEM",
-    "rank_one": "rank-1 RNN",
-}
+ARCHITECTURE_LABELS = {name: entry.label for name, entry in CELLS.items()}
 
 # In the order of chapter 3's figures.
 STUDY_LABELS = {

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from lyapunov_pkg.cells.entries import look_of
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, SERIES_NAMES
 
 DOUBLE_WIDTH = 7.2  # inches, both columns
@@ -50,20 +51,7 @@ class ArchitectureStyle:
     linestyle: str | tuple[int, tuple[float, ...]]
 
 
-# Okabe and Ito's palette for colour-blind readers; its yellow, too pale on white paper, is replaced by a dark brown.
-# Colour, marker, size of the marker beside a circle so that all look alike large, line.
-_LOOKS: dict[str, tuple[str, str, float, str | tuple[int, tuple[float, ...]]]] = {
-    "rnn": ("#000000", "o", 1.0, "-"),
-    "lstm": ("#0072B2", "s", 0.9, "-"),
-    "gru": ("#56B4E9", "D", 0.8, "--"),
-    "asrnn": ("#E69F00", "^", 1.1, "-"),
-    "cornn": ("#D55E00", "v", 1.1, "--"),
-    "lipschitz": ("#009E73", "P", 1.3, "-."),
-    "noisy": ("#CC79A7", "<", 1.1, ":"),
-    "lem": ("#6B3E1E", "*", 1.5, (0, (5, 1, 1, 1, 1, 1))),
-}
-
-# For series without a look of their own: colours from that palette by the names, and in the order, of the text.
+# For series without a look of their own: colours of cells (Okabe and Ito) by the names, and in the order, of the text.
 SERIES_COLORS = dict(zip(SERIES_NAMES, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E"), strict=True))
 COLORS = tuple(SERIES_COLORS.values())
 SERIES_MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -75,9 +63,10 @@ HIGH_ERROR_MARKER = "X"
 
 
 def architecture_style(architecture: str) -> ArchitectureStyle:
-    """The style of `architecture`; one that has no look of its own yet is drawn in grey under its name."""
+    """The style of `architecture`, as its entry says; one that is no cell keeps its name and takes a default look."""
+    look = look_of(architecture)
     label = ARCHITECTURE_LABELS.get(architecture, architecture)
-    return ArchitectureStyle(label, *_LOOKS.get(architecture, ("#777777", "h", 1.1, "-")))
+    return ArchitectureStyle(label, look.color, look.marker, look.marker_scale, look.linestyle)
 
 
 def save_figure(fig: Figure, pdf_path: Path | str, png_path: Path | str) -> None:

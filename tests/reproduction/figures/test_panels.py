@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from lyapunov_pkg.cells.entries import DEFAULT_LOOKS
 from lyapunov_pkg.reproduction.figures.panels import robust_limits
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, in_display_order
 from lyapunov_pkg.reproduction.figures.style import HIGH_ERROR_COLOR, LOW_ERROR_COLOR, architecture_style
@@ -46,6 +47,7 @@ def seen_as(color: str, vision: str) -> np.ndarray:
 def test_colours_differ_for_every_colour_vision(vision):
     # The rank-1 network never stands beside another architecture.
     colors = [architecture_style(name).color for name in ARCHITECTURE_LABELS if name != "rank_one"]
+    colors += {look.color for look in DEFAULT_LOOKS}
     for first, second in [*combinations(colors, 2), (LOW_ERROR_COLOR, HIGH_ERROR_COLOR)]:
         assert np.linalg.norm(seen_as(first, vision) - seen_as(second, vision)) > 15
 
