@@ -1,7 +1,7 @@
 import torch
 
 from lyapunov_pkg.progress import progress
-from lyapunov_pkg.reproduction.prediction.experiments import eigenvalue_experiment
+from lyapunov_pkg.reproduction.prediction.eigenvalue_comparison import eigenvalue_experiment
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings
 from lyapunov_pkg.workflow.logs import logging_to
 from lyapunov_pkg.workflow.store import open_shards, open_store, save_store

@@ -1,7 +1,7 @@
 import torch
 
 from lyapunov_pkg.progress import progress
-from lyapunov_pkg.reproduction.prediction.experiments import prednet_experiment
+from lyapunov_pkg.reproduction.prediction.early_spectra import prednet_experiment
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings
 from lyapunov_pkg.workflow.logs import logging_to
 from lyapunov_pkg.workflow.store import open_shards, save_store

@@ -8,7 +8,7 @@ dropout masks come from its own seed, so that its numbers do not depend on who i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.aelle.dense import ArrayLike, Members, checked_parts, layer_shapes, through
+from lyapunov_pkg.aelle.dense import ArrayLike, Members, Progress, checked_parts, layer_shapes, through
 from lyapunov_pkg.devices import one_torch_thread
 
 
@@ -132,7 +132,7 @@ def train_autoencoder(
     validation_loss: ArrayLike,
     seeds: Sequence[int],
     settings: AutoencoderSettings,
-    progress: Callable[[range, str], Sequence[int]] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[SpectrumAutoencoder, TrainingHistory]:
     """Train one autoencoder per seed on L1 reconstruction plus alpha times the prediction loss (eq. 3.6).
 
@@ -191,7 +191,8 @@ def _train_epoch(
         prediction_loss = _prediction_loss(through(parameters, "prediction", latent)[..., 0], loss[:, part], settings)
         members.step(reconstruction_loss + alpha * prediction_loss)
         sums += len(batch) * torch.stack((reconstruction_loss, prediction_loss)).detach()
-    return tuple(sums / n)
+    reconstruction_mean, prediction_mean = sums / n
+    return reconstruction_mean, prediction_mean
 
 
 def _dropout_masks(

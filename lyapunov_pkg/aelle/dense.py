@@ -7,14 +7,19 @@ operations; each member's initial values come from its own generator.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-ArrayLike = np.ndarray | Tensor
+ArrayLike = NDArray[np.floating[Any]] | Tensor
+Progress = Callable[[range, str], Iterable[int]]
+"""What wraps the range of epochs and names the work, e.g. `lyapunov_pkg.progress.progress`."""
+
 Shapes = dict[str, tuple[int, int]]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from lyapunov_pkg.aelle.autoencoder import SpectrumAutoencoder
@@ -19,38 +20,64 @@ NEGLIGIBLE = 1e-5
 class Embedding:
     """Principal components: `mean` (d,) and orthonormal rows `components` (k, d); rows without variance are zero."""
 
-    mean: np.ndarray
-    components: np.ndarray
+    mean: NDArray[np.float64]
+    components: NDArray[np.float64]
 
-    def transform(self, points: np.ndarray) -> np.ndarray:
+    def transform(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the components (..., k) of points (..., d)."""
-        return (np.asarray(points, dtype=np.float64) - self.mean) @ self.components.T
+        return np.asarray((np.asarray(points, dtype=np.float64) - self.mean) @ self.components.T)
 
 
-def fit_components(points: np.ndarray, loss: np.ndarray, n_components: int) -> Embedding:
+def fit_components(points: ArrayLike, loss: ArrayLike, n_components: int) -> Embedding:
     """Fit the principal components of points (n, d), those of the training part alone.
 
     The sign of PC1 is chosen so that larger PC1 goes with lower loss (n,) by rank correlation: good networks lie to
-    the right,
-    as in the dissertation's figures for SMNIST. Latent points span no more dimensions than the narrowest layer of the
-    encoder is wide (d/16); components beyond that hold rounding errors only, and are zero here.
+    the right, as in the dissertation's figures for SMNIST. Latent points span no more dimensions than the narrowest
+    layer of the encoder is wide (d/16); components beyond that hold rounding errors only, and are zero here.
+
+    >>> rng = np.random.default_rng(0)
+    >>> points = rng.normal(size=(50, 1)) * [1, 2, 2] / 3
+    >>> fit_components(points, loss=-points[:, 0], n_components=2).components.round(6)
+    array([[0.333333, 0.666667, 0.666667],
+           [0.      , 0.      , 0.      ]])
 
     Raises:
         ValueError: more components asked for than there are points or dimensions.
     """
-    from scipy.stats import spearmanr  # of the extra `workflow`: the library imports without it
-    from sklearn.decomposition import PCA
 
+    points, loss = np.asarray(points, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     n, d = points.shape
     if not 1 <= n_components <= min(n, d):
         raise ValueError(f"n_components is {n_components} for {n} points of {d} dimensions; expected 1 to {min(n, d)}")
-    pca = PCA(n_components, svd_solver="full").fit(np.asarray(points, dtype=np.float64))
-    deviation = np.sqrt(pca.explained_variance_)
-    components = np.where((deviation > NEGLIGIBLE * deviation[0])[:, None], pca.components_, 0.0)
-    first = (points - pca.mean_) @ components[0]
-    if np.ptp(first) > 0 and np.ptp(loss) > 0 and spearmanr(first, loss).statistic > 0:
+    mean = points.mean(axis=0)
+    deviation, components = _principal_axes(points - mean)
+    components = np.where((deviation > NEGLIGIBLE * deviation[0])[:, None], components, 0.0)[:n_components]
+    if _ranks_rise_together((points - mean) @ components[0], loss):
         components[0] *= -1
-    return Embedding(pca.mean_, components)
+    return Embedding(mean, np.asfortranarray(components))  # whose transpose, which `transform` takes, is contiguous
+
+
+def _principal_axes(centred: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the standard deviations (k,) along the principal axes (k, d) of points (n, d) of mean zero, largest first.
+
+    The entry of largest magnitude of each axis is positive.
+    """
+    _, singular_values, axes = np.linalg.svd(centred, full_matrices=False)
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    return np.sqrt(singular_values**2 / (len(centred) - 1)), axes * np.sign(largest)
+
+
+def _ranks_rise_together(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Tell whether the rank correlation of two quantities (n,) is above zero; where one is constant, it is not."""
+    ranks = [_mean_ranks(values) for values in (first, second)]
+    return bool(np.sum((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) > 0)
+
+
+def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranks of values (n,), equal values sharing their mean rank."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[place])
 
 
 def loss_shift(autoencoder: SpectrumAutoencoder, latent: Tensor, delta: float) -> Tensor:

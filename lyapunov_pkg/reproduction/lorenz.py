@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg import lyapunov_spectrum
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import EXPONENT, Label, describe
 from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
 from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
 from lyapunov_pkg.systems.maps import Lorenz, autonomous_inputs, trajectory
@@ -82,16 +82,18 @@ def lorenz_experiment(
 
 
 DESCRIPTIONS = {
-    "trajectory": ("1", "state of the Lorenz system, from the beginning of the transient"),
-    "short_run_exponent": ("nat/time unit", "Lyapunov exponent as the dissertation estimates it"),
-    "long_run_exponent": ("nat/time unit", "Lyapunov exponent, mean over long trajectories"),
-    "long_run_standard_error": ("nat/time unit", "standard error of that mean"),
-    "fixed_point_exponent": ("nat/time unit", "real parts of the eigenvalues at the fixed point, where it is stable"),
-    "fixed_point": ("1", "fixed point with x >= 0 that is stable for the smaller rho"),
-    "rho": ("1", "Rayleigh number"),
-    "time": ("time unit", "time since the beginning of the transient"),
-    "axis": ("1", "coordinate of the state"),
-    "exponent": ("1", "index of the exponent, the largest first"),
+    "trajectory": Label("1", "state of the Lorenz system, from the beginning of the transient"),
+    "short_run_exponent": Label("nat/time unit", "Lyapunov exponent as the dissertation estimates it"),
+    "long_run_exponent": Label("nat/time unit", "Lyapunov exponent, mean over long trajectories"),
+    "long_run_standard_error": Label("nat/time unit", "standard error of that mean"),
+    "fixed_point_exponent": Label(
+        "nat/time unit", "real parts of the eigenvalues at the fixed point, where it is stable"
+    ),
+    "fixed_point": Label("1", "fixed point with x >= 0 that is stable for the smaller rho"),
+    "rho": Label("1", "Rayleigh number"),
+    "time": Label("time unit", "time since the beginning of the transient"),
+    "axis": Label("1", "coordinate of the state"),
+    "exponent": EXPONENT,
 }
 
 

@@ -10,9 +10,15 @@ import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg import lyapunov_spectrum
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import EXPONENT, LYAPUNOV_EXPONENT, TIME, Label, describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.systems.maps import orthogonal_map
+
+JACOBIAN_DESCRIPTIONS = {
+    "jacobian": Label("1", "derivative of a hidden unit by a hidden unit one step before"),
+    "layer": Label("1", "layer of the unit"),
+    "previous_layer": Label("1", "layer of the unit one step before"),
+}
 
 
 def layered_jacobian(
@@ -44,14 +50,7 @@ def layered_jacobian(
         {"jacobian": (("unit", "previous_unit"), jacobian)},
         coords={"layer": ("unit", layer), "previous_layer": ("previous_unit", layer)},
     )
-    return describe(
-        dataset,
-        {
-            "jacobian": ("1", "derivative of a hidden unit by a hidden unit one step before"),
-            "layer": ("1", "layer of the unit"),
-            "previous_layer": ("1", "layer of the unit one step before"),
-        },
-    )
+    return describe(dataset, JACOBIAN_DESCRIPTIONS)
 
 
 @torch.no_grad()
@@ -111,16 +110,16 @@ def stability_regimes(
             "time": np.arange(activation.shape[-1]),
         },
     )
-    return describe(dataset, DESCRIPTIONS)
+    return describe(dataset, REGIME_DESCRIPTIONS)
 
 
-DESCRIPTIONS = {
-    "lyapunov_exponent": ("nat/step", "Lyapunov exponent under one input from one initial state"),
-    "activation": ("1", "activation of the first hidden unit"),
-    "regime": ("1", "regime that the gain was chosen for"),
-    "gain": ("1", "factor of the orthogonal recurrent weights"),
-    "exponent": ("1", "index of the exponent, the largest first"),
-    "time": ("step", "time since the initial state"),
+REGIME_DESCRIPTIONS = {
+    "lyapunov_exponent": LYAPUNOV_EXPONENT.of("under one input from one initial state"),
+    "activation": Label("1", "activation of the first hidden unit"),
+    "regime": Label("1", "regime that the gain was chosen for"),
+    "gain": Label("1", "factor of the orthogonal recurrent weights"),
+    "exponent": EXPONENT,
+    "time": TIME,
 }
 
 

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import EPOCH, EXPONENT, TIME, VARIANT, Label, describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.gradients import AlignmentSettings
 from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors, settled_vectors
 from lyapunov_pkg.reproduction.gradients.recurrent_gradient import random_starts, recurrent_gradients
-from lyapunov_pkg.reproduction.populations.spectra import stored_network
+from lyapunov_pkg.reproduction.populations.selection import networks_that_count
+from lyapunov_pkg.reproduction.populations.stored import stored_network
 
 N_BINS = 100
 """Of the histograms of alignments, on [-1, 1]."""
+
+
+DESCRIPTIONS = {
+    "variant": VARIANT,
+    "epoch": EPOCH,
+    "vectors": Label("1", "Lyapunov vectors: Q of J Q, Q of Jᵀ Q, Q of J Q after a pass of warm-up, covariant vectors"),
+    "side": Label("1", "left or right singular vectors of the gradient"),
+    "modes": Label("1", "first or last singular vectors"),
+    "group": Label("1", "first, last or randomly chosen Lyapunov vectors"),
+    "alignment": Label("1", "cosine, centre of a bin"),
+    "time": TIME,
+    "exponent": EXPONENT.of("and of its Lyapunov vector"),
+    "alignment_std": Label("1", "standard deviation of the alignment about zero"),
+    "alignment_std_resolved": Label("1", "the same without singular vectors whose singular value is zero to rounding"),
+    "alignment_std_by_index": Label("1", "standard deviation of the alignment about zero at each step"),
+    "alignment_density": Label("1", "density of the alignment, counted with both signs"),
+    "gradient_rank": Label(
+        "1", "singular values of the gradient that are not zero to rounding, mean over initial states"
+    ),
+    "random_index": Label("1", "index of the randomly chosen Lyapunov vectors"),
+}
 
 
 def alignment_experiment(
@@ -57,52 +80,37 @@ def alignment_experiment(
     start, inputs, labels = random_starts(
         dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
     )
-    middle = torch.randperm(hidden_size - 2 * settings.n_vectors, generator=generator)[: settings.n_vectors]
-    groups = {
-        "first": np.arange(settings.n_vectors),
-        "last": np.arange(hidden_size - settings.n_vectors, hidden_size),
-        "random": np.sort(middle.numpy()) + settings.n_vectors,
-    }
-    variants = np.flatnonzero(~training["diverged"].values)
+    groups = _vector_groups(hidden_size, settings.n_vectors, generator)
+    counts = networks_that_count(training)
+    variants = np.flatnonzero(counts)
     results = []
     for variant in progress(variants, "alignment with the gradient, variant"):
-        of_epochs = []
-        for epoch in settings.epochs:
-            network = stored_network(training, variant, epoch).to(dtype=torch.float64)
-            of_epochs.append(_summary(network, inputs, labels, start, settings.n_modes, groups))
+        networks = [stored_network(training, variant, epoch).to(dtype=torch.float64) for epoch in settings.epochs]
+        of_epochs = [_summary(network, inputs, labels, start, settings.n_modes, groups) for network in networks]
         results.append(xr.concat(of_epochs, "epoch"))
-    dataset = xr.concat(results, "variant").assign_coords(
+    result = xr.concat(results, "variant").assign_coords(
         variant=training["variant"].values[variants], epoch=list(settings.epochs)
     )
-    dataset["random_index"] = ("vector", groups["random"] + 1)
-    dataset.attrs = {
+    result["random_index"] = ("vector", groups["random"] + 1)
+    result.attrs = {
         "null_std": hidden_size**-0.5,
         "hidden_size": hidden_size,
         "n_initial_states": settings.n_initial_states,
         "n_modes": settings.n_modes,
         "n_vectors": settings.n_vectors,
-        "n_diverged": int(training["diverged"].sum()),
+        "n_diverged": int(np.count_nonzero(~counts)),
     }
-    return describe(dataset, DESCRIPTIONS)
+    return describe(result, DESCRIPTIONS)
 
 
-DESCRIPTIONS = {
-    "variant": ("1", "index of the variant within its group"),
-    "epoch": ("epoch", "passes over the training samples; 0 is before training"),
-    "vectors": ("1", "Lyapunov vectors: Q of J Q, Q of Jᵀ Q, Q of J Q after a pass of warm-up, covariant vectors"),
-    "side": ("1", "left or right singular vectors of the gradient"),
-    "modes": ("1", "first or last singular vectors"),
-    "group": ("1", "first, last or randomly chosen Lyapunov vectors"),
-    "alignment": ("1", "cosine, centre of a bin"),
-    "time": ("step", "steps of the sequence taken"),
-    "exponent": ("1", "index of the Lyapunov vector, the largest exponent first"),
-    "alignment_std": ("1", "standard deviation of the alignment about zero"),
-    "alignment_std_resolved": ("1", "the same without singular vectors whose singular value is zero to rounding"),
-    "alignment_std_by_index": ("1", "standard deviation of the alignment about zero at each step"),
-    "alignment_density": ("1", "density of the alignment, counted with both signs"),
-    "gradient_rank": ("1", "singular values of the gradient that are not zero to rounding, mean over initial states"),
-    "random_index": ("1", "index of the randomly chosen Lyapunov vectors"),
-}
+def _vector_groups(hidden_size: int, n_vectors: int, generator: torch.Generator) -> dict[str, NDArray[np.int_]]:
+    """Return the positions of the first, of the last and of random Lyapunov vectors between these."""
+    middle = torch.randperm(hidden_size - 2 * n_vectors, generator=generator)[:n_vectors]
+    return {
+        "first": np.arange(n_vectors),
+        "last": np.arange(hidden_size - n_vectors, hidden_size),
+        "random": np.sort(middle.numpy()) + n_vectors,
+    }
 
 
 def _check(training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSettings) -> None:
@@ -116,28 +124,29 @@ def _check(training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSetting
     ):
         if value > available:
             raise ValueError(f"{name} of the alignment is {value}; expected at most {available}, {of_what}")
-    if training["diverged"].all():
+    if not networks_that_count(training).any():
         raise ValueError(f"all {training.sizes['variant']} variants diverged; expected one that did not")
 
 
 def _summary(
-    network: Network, inputs: Tensor, labels: Tensor, start: Tensor, n_modes: int, groups: dict[str, np.ndarray]
+    network: Network,
+    inputs: Tensor,
+    labels: Tensor,
+    start: Tensor,
+    n_modes: int,
+    groups: Mapping[str, NDArray[np.int_]],
 ) -> xr.Dataset:
     """Statistics of the alignments of one variant at one epoch; see `alignment_experiment`."""
     parts = []
     for name, frames, pass_start in _lyapunov_vectors(network, inputs, start):
-        gradients = recurrent_gradients(network, inputs, labels, pass_start)[0]
-        left, values, right = torch.linalg.svd(gradients)
-        resolved = values > torch.finfo(values.dtype).eps * len(left[0, 0]) * values[..., :1]
+        left, values, right = torch.linalg.svd(recurrent_gradients(network, inputs, labels, pass_start)[0])
+        resolved = above_rounding(values, left.shape[-1])
         modes = {"first": slice(None, n_modes), "last": slice(-n_modes, None)}
-        aligned = torch.stack(
-            [
-                torch.stack([frames.mT @ singular[..., where] for where in modes.values()])
-                for singular in (left, right.mT)
-            ]
-        )
+        aligned = [
+            torch.stack([frames.mT @ singular[..., where] for where in modes.values()]) for singular in (left, right.mT)
+        ]
         alignment = xr.DataArray(
-            aligned.numpy(),
+            torch.stack(aligned).numpy(),
             dims=("side", "modes", "sequence", "time", "exponent", "mode"),
             coords={
                 "side": ["left", "right"],
@@ -156,6 +165,14 @@ def _summary(
     return xr.concat(parts, "vectors")
 
 
+def above_rounding(singular_values: Tensor, size: int) -> Tensor:
+    """Tell which singular values (..., n) in descending order, of a matrix of `size` rows, are more than rounding.
+
+    The threshold is relative to the largest one, so that the unit of the matrix does not matter.
+    """
+    return singular_values > torch.finfo(singular_values.dtype).eps * size * singular_values[..., :1]
+
+
 def _lyapunov_vectors(network: Network, inputs: Tensor, start: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield each kind of vectors (B, T, H, H) of one network, with the state that the sequence starts from (B, H)."""
     for convention in ("tangent", "dissertation"):
@@ -166,7 +183,7 @@ def _lyapunov_vectors(network: Network, inputs: Tensor, start: Tensor) -> Iterat
     yield "covariant", covariant, second_start
 
 
-def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: dict[str, np.ndarray]) -> xr.Dataset:
+def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: Mapping[str, NDArray[np.int_]]) -> xr.Dataset:
     """Standard deviations and densities of alignments (side, modes, sequence, time, exponent, mode)."""
 
     def std(values: xr.DataArray, dims: list[str]) -> xr.DataArray:

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import TIME, Label, describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.gradients import ParticipationSettings
@@ -21,6 +21,16 @@ from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
 from lyapunov_pkg.reproduction.tasks.supervised import Task
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, begin_training, own_samples, train_batches
 from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
+
+DESCRIPTIONS = {
+    "update": Label("update", "updates of the weights"),
+    "batch": Label("update", "index of the batch"),
+    "time": TIME,
+    "participation_ratio": Label(
+        "1", "sum of the squares over the square of the sum of the gradient's singular values"
+    ),
+    "batch_loss": Label("nat", "mean cross entropy of a batch before its update"),
+}
 
 
 def participation_experiment(
@@ -81,19 +91,7 @@ def participation_experiment(
         torch.stack(losses, dim=1) if losses else np.empty((len(variants), 0)),
     )
     result.attrs = {"updates_per_epoch": updates_per_epoch}
-    return describe(
-        result,
-        {
-            "update": ("update", "updates of the weights"),
-            "batch": ("update", "index of the batch"),
-            "time": ("step", "steps of the sequence taken"),
-            "participation_ratio": (
-                "1",
-                "sum of the squares over the square of the sum of the gradient's singular values",
-            ),
-            "batch_loss": ("nat", "mean cross entropy of a batch before its update"),
-        },
-    )
+    return describe(result, DESCRIPTIONS)
 
 
 def _ratios(network: Network, inputs: Tensor, labels: Tensor, start: Tensor) -> Tensor:

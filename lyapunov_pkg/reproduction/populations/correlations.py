@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap, pearsonr, rankdata
 
-from lyapunov_pkg.labels import describe
-from lyapunov_pkg.reproduction.populations.evolution import networks_with_spectra
+from lyapunov_pkg.labels import LYAPUNOV_EXPONENT, Label, describe
+from lyapunov_pkg.reproduction.populations.coefficients import Correlation, correlation
+from lyapunov_pkg.reproduction.populations.selection import networks_with_spectra, spectrum_lengths
 from lyapunov_pkg.spectra.statistics import (
     exponent_variance,
     final_slope,
@@ -23,9 +22,22 @@ from lyapunov_pkg.spectra.statistics import (
     number_near_zero,
 )
 
-CONFIDENCE = 0.95
 PERFORMANCES = ("validation_loss", "validation_accuracy")
-FEWEST = 4  # networks; the interval of Pearson's coefficient needs them
+DESCRIPTIONS = {
+    "spectrum_statistic": Label("1", "statistic of the spectrum, in nats, steps and counts as its name says"),
+    "statistic": Label("1", "name of the statistic"),
+    "lyapunov_exponent": LYAPUNOV_EXPONENT.of("at the epoch of lowest validation loss"),
+    "highlighted_network": Label("1", "position of a network that spans the range of spectra, with others"),
+    "pearson": Label("1", "Pearson's correlation coefficient"),
+    "pearson_low": Label("1", "lower end of its 95% confidence interval"),
+    "pearson_high": Label("1", "upper end of its 95% confidence interval"),
+    "spearman": Label("1", "Spearman's rank correlation coefficient"),
+    "spearman_low": Label("1", "lower end of its 95% confidence interval"),
+    "spearman_high": Label("1", "upper end of its 95% confidence interval"),
+    "n_used": Label("1", "networks of which both quantities are finite"),
+    "quantity": Label("1", "what is correlated"),
+    "performance": Label("1", "with what it is correlated"),
+}
 
 
 def spectrum_statistics(exponents: ArrayLike, near_zero: float) -> dict[str, NDArray]:
@@ -44,65 +56,6 @@ def spectrum_statistics(exponents: ArrayLike, near_zero: float) -> dict[str, NDA
         "final_slope": final_slope,
     }
     return {name: statistic(exponents) for name, statistic in statistics.items()}
-
-
-class Correlation(NamedTuple):
-    """Correlation coefficients with the ends of their confidence intervals, and of how many networks."""
-
-    pearson: float
-    pearson_low: float
-    pearson_high: float
-    spearman: float
-    spearman_low: float
-    spearman_high: float
-    n_used: int
-
-
-def correlation(x: ArrayLike, y: ArrayLike, n_resamples: int, seed: int) -> Correlation:
-    """Pearson's and Spearman's correlation of two quantities, with 95% confidence intervals.
-
-    That of Pearson's is by Fisher's transformation, that of Spearman's by percentiles of the bootstrap over networks. A
-    resample in which one of the quantities is constant counts as uncorrelated.
-
-    Args:
-        x: (n,).
-        y: (n,). Pairs that are not both finite are left out.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        The coefficients, NaN where fewer than four pairs are left or one of the quantities is constant.
-    """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlation(*[np.nan] * 6, n_used=len(x))
-    pearson = pearsonr(x, y)
-    spearman = bootstrap(
-        (x, y),
-        spearman_coefficient,
-        paired=True,
-        n_resamples=n_resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return Correlation(
-        pearson.statistic,
-        *pearson.confidence_interval(CONFIDENCE),
-        float(spearman_coefficient(x, y)),
-        *spearman.confidence_interval,
-        n_used=len(x),
-    )
-
-
-def spearman_coefficient(x: NDArray, y: NDArray, axis: int = -1) -> NDArray:
-    """Spearman's rank correlation of x and y (..., n) along the last axis: (...); 0 where one of them is constant."""
-    ranks = [rankdata(values, axis=axis) for values in (x, y)]
-    first, second = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)
-    norm = np.sqrt((first**2).sum(axis=axis) * (second**2).sum(axis=axis))
-    return np.divide((first * second).sum(axis=axis), norm, out=np.zeros_like(norm), where=norm > 0)
 
 
 def spanning(values: ArrayLike, count: int) -> NDArray:
@@ -137,17 +90,16 @@ def performance_correlations(
         seed: of the bootstrap.
 
     Returns:
-        Dataset over `network`, see `networks_with_spectra`: `spectrum_statistic(network, epoch, statistic)` beside loss
-        and accuracy of every epoch, `best_epoch` and, at that, `lyapunov_exponent(network, exponent)`; positions
-        `highlighted_network(highlight)`; and the fields of `Correlation` along `pair`, of one `quantity` with one
-        `performance`.
+        Dataset over `network`, see `selection.networks_with_spectra`: `spectrum_statistic(network, epoch, statistic)`
+        beside loss and accuracy of every epoch, `best_epoch` and, at that, `lyapunov_exponent(network, exponent)`;
+        positions `highlighted_network(highlight)`; and the fields of `Correlation` along `pair`, of one `quantity` with
+        one `performance`.
 
     Raises:
         ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
     """
     networks = networks_with_spectra(spectra)
-    exponents = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").clip(min=exponent_floor)
-    statistics = spectrum_statistics(exponents, near_zero)
+    statistics = _statistics_of_networks(networks, near_zero, exponent_floor)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")
     lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
@@ -164,33 +116,38 @@ def performance_correlations(
     result["lyapunov_exponent"] = networks["lyapunov_exponent"].sel(epoch=networks["best_epoch"]).drop_vars("epoch")
     chosen = spanning(at_best["spectrum_statistic"].sel(statistic=highlighted_by), n_highlighted)
     result["highlighted_network"] = ("highlight", chosen)
-    quantities = {name: at_best["spectrum_statistic"].sel(statistic=name) for name in statistics}
-    pairs = [(name, performance) for performance in performances for name in statistics]
-    if len(performances) == 2:  # how well one stands for the other
-        quantities["validation_accuracy"] = at_best["validation_accuracy"]
-        pairs.append(("validation_accuracy", "validation_loss"))
-    found = [correlation(quantities[name], at_best[performance], n_resamples, seed) for name, performance in pairs]
-    for field, values in zip(Correlation._fields, zip(*found, strict=True), strict=True):
-        result[field] = ("pair", np.array(values))
-    result = result.assign_coords(
-        quantity=("pair", [name for name, _ in pairs]), performance=("pair", [name for _, name in pairs])
-    )
+    result = result.merge(_correlations(at_best, performances, n_resamples, seed))
     result.attrs |= {"highlighted_by": highlighted_by, "near_zero": near_zero, "exponent_floor": exponent_floor}
     return describe(result, DESCRIPTIONS)
 
 
-DESCRIPTIONS = {
-    "spectrum_statistic": ("1", "statistic of the spectrum, in nats, steps and counts as its name says"),
-    "statistic": ("1", "name of the statistic"),
-    "lyapunov_exponent": ("nat/step", "Lyapunov exponent at the epoch of lowest validation loss"),
-    "highlighted_network": ("1", "position of a network that spans the range of spectra, with others"),
-    "pearson": ("1", "Pearson's correlation coefficient"),
-    "pearson_low": ("1", "lower end of its 95% confidence interval"),
-    "pearson_high": ("1", "upper end of its 95% confidence interval"),
-    "spearman": ("1", "Spearman's rank correlation coefficient"),
-    "spearman_low": ("1", "lower end of its 95% confidence interval"),
-    "spearman_high": ("1", "upper end of its 95% confidence interval"),
-    "n_used": ("1", "networks of which both quantities are finite"),
-    "quantity": ("1", "what is correlated"),
-    "performance": ("1", "with what it is correlated"),
-}
+def _statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:
+    """Return every statistic by name, (network, epoch), of as many exponents as each network has."""
+    exponents = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").values
+    lengths = spectrum_lengths(exponents)
+    exponents = np.clip(exponents, exponent_floor, None)
+    statistics: dict[str, NDArray] = {}
+    for length in np.unique(lengths):
+        own = lengths == length
+        for name, values in spectrum_statistics(exponents[own, :, :length], near_zero).items():
+            statistics.setdefault(name, np.empty(exponents.shape[:2]))[own] = values
+    return statistics
+
+
+def _correlations(at_best: xr.Dataset, performances: list[str], n_resamples: int, seed: int) -> xr.Dataset:
+    """Return the fields of `Correlation` along `pair`, of every statistic with every performance, at one epoch each."""
+    names = at_best["statistic"].values.tolist()
+    quantities = {name: at_best["spectrum_statistic"].sel(statistic=name) for name in names}
+    pairs = [(name, performance) for performance in performances for name in names]
+    if len(performances) == 2:  # how well one stands for the other
+        quantities["validation_accuracy"] = at_best["validation_accuracy"]
+        pairs.append(("validation_accuracy", "validation_loss"))
+    found = [correlation(quantities[name], at_best[performance], n_resamples, seed) for name, performance in pairs]
+    columns = zip(Correlation._fields, zip(*found, strict=True), strict=True)
+    return xr.Dataset(
+        {field: ("pair", np.array(values)) for field, values in columns},
+        coords={
+            "quantity": ("pair", [name for name, _ in pairs]),
+            "performance": ("pair", [name for _, name in pairs]),
+        },
+    )

@@ -6,9 +6,16 @@ import numpy as np
 import torch
 import xarray as xr
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import Label, describe
 from lyapunov_pkg.progress import progress
-from lyapunov_pkg.reproduction.populations.spectra import CARRIED_ALONG, stored_network
+from lyapunov_pkg.reproduction.populations.selection import networks_that_count
+from lyapunov_pkg.reproduction.populations.stored import carried_along, stored_network
+
+DESCRIPTIONS = {
+    "eigenvalue": Label("1", "index of the eigenvalue, from 1"),
+    "eigenvalue_real": Label("1", "real part of an eigenvalue of the Jacobian at a random state and input"),
+    "eigenvalue_imaginary": Label("1", "imaginary part of an eigenvalue of the Jacobian at a random state and input"),
+}
 
 
 def eigenvalues_of_training(training: xr.Dataset, seed: int) -> xr.Dataset:
@@ -27,29 +34,13 @@ def eigenvalues_of_training(training: xr.Dataset, seed: int) -> xr.Dataset:
         then of the real part; NaN for variants that diverged. Beside them what spectra carry along from training.
     """
     last = training.isel(epoch=slice(-1, None)).load()
-    values = np.stack(
-        [
-            _eigenvalues(last, variant, seed)
-            for variant in progress(range(last.sizes["variant"]), "eigenvalues of variant")
-        ]
-    )
-    values = np.where(last["diverged"].values[:, None], np.nan, values)
-    dataset = last[[name for name in CARRIED_ALONG if name in last]]
-    dataset = dataset.assign_coords(eigenvalue=np.arange(1, values.shape[-1] + 1))
+    variants = progress(range(last.sizes["variant"]), "eigenvalues of variant")
+    values = np.stack([_eigenvalues(last, variant, seed) for variant in variants])
+    values = np.where(networks_that_count(last)[:, None], values, np.nan)
+    dataset = carried_along(last).assign_coords(eigenvalue=np.arange(1, values.shape[-1] + 1))
     dataset["eigenvalue_real"] = (("variant", "eigenvalue"), values.real)
     dataset["eigenvalue_imaginary"] = (("variant", "eigenvalue"), values.imag)
-    dataset.attrs = {}
-    return describe(
-        dataset,
-        {
-            "eigenvalue": ("1", "index of the eigenvalue, from 1"),
-            "eigenvalue_real": ("1", "real part of an eigenvalue of the Jacobian at a random state and input"),
-            "eigenvalue_imaginary": (
-                "1",
-                "imaginary part of an eigenvalue of the Jacobian at a random state and input",
-            ),
-        },
-    )
+    return describe(dataset, DESCRIPTIONS)
 
 
 def _eigenvalues(training: xr.Dataset, variant: int, seed: int) -> np.ndarray:

@@ -9,11 +9,20 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import (
+    EXPONENT,
+    LYAPUNOV_EXPONENT,
+    LYAPUNOV_EXPONENT_STD,
+    RUNNING_EXPONENT,
+    TIME,
+    Label,
+    describe,
+)
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.spectra import EstimatorSettings
-from lyapunov_pkg.reproduction.populations.spectra import best_position, stored_network
+from lyapunov_pkg.reproduction.populations.selection import best_position
+from lyapunov_pkg.reproduction.populations.stored import stored_network
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
@@ -124,22 +133,24 @@ def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], i
 
 
 DESCRIPTIONS = {
-    "running_exponent": ("nat/step", "Lyapunov exponent as estimated up to this time, mean over sequences"),
-    "lyapunov_exponent": ("nat/step", "Lyapunov exponent, mean over sequences"),
-    "lyapunov_exponent_std": ("nat/step", "standard deviation of the Lyapunov exponent over sequences"),
-    "early_change": ("nat/step", "mean absolute difference of the estimates in the first steps from the last ones"),
-    "early_bias": (
+    "running_exponent": RUNNING_EXPONENT.of("mean over sequences"),
+    "lyapunov_exponent": LYAPUNOV_EXPONENT.of("mean over sequences"),
+    "lyapunov_exponent_std": LYAPUNOV_EXPONENT_STD.of("over sequences"),
+    "early_change": Label(
+        "nat/step", "mean absolute difference of the estimates in the first steps from the last ones"
+    ),
+    "early_bias": Label(
         "nat/step",
         "mean absolute difference of the estimates in the first steps from the longest warm-up's",
     ),
-    "interval_exponent": ("nat/step", "Lyapunov exponent in float32 with this T_ON, mean over sequences"),
-    "largest_change": (
+    "interval_exponent": Label("nat/step", "Lyapunov exponent in float32 with this T_ON, mean over sequences"),
+    "largest_change": Label(
         "nat/step",
         "largest absolute difference of the exponents of this half from the shortest T_ON's",
     ),
-    "warmup": ("step", "steps of state and tangent vectors before exponents are measured"),
-    "interval": ("step", "steps from one QR decomposition to the next (T_ON)"),
-    "time": ("step", "steps measured so far"),
-    "exponent": ("1", "index of the exponent, the largest first"),
-    "half": ("1", "half of the spectrum"),
+    "warmup": Label("step", "steps of state and tangent vectors before exponents are measured"),
+    "interval": Label("step", "steps from one QR decomposition to the next (T_ON)"),
+    "time": TIME.of("those of the warm-up not counted"),
+    "exponent": EXPONENT,
+    "half": Label("1", "half of the spectrum"),
 }

@@ -6,31 +6,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import Label, describe
+from lyapunov_pkg.reproduction.populations.selection import networks_with_spectra
 
-
-def networks_with_spectra(spectra: xr.Dataset) -> xr.Dataset:
-    """Leave out the variants of a study that diverged: flagged, or with NaN in a spectrum.
-
-    Args:
-        spectra: with `lyapunov_exponent(variant, epoch, exponent)` and `diverged(variant)`.
-
-    Returns:
-        The others along `network`, a dimension without labels since those of variants repeat from group to group.
-        Attributes: `n_networks`, and `n_diverged` of those left out.
-
-    Raises:
-        ValueError: all of them diverged.
-    """
-    undefined = np.isnan(spectra["lyapunov_exponent"]).any(("epoch", "exponent")).values
-    diverged = spectra["diverged"].values | undefined
-    if diverged.all():
-        raise ValueError(f"all {diverged.size} networks diverged; expected at least one with spectra")
-    networks = (
-        spectra.drop_vars("diverged").isel(variant=~diverged).rename_dims(variant="network").reset_index("variant")
-    )
-    counts = {"n_networks": int(np.count_nonzero(~diverged)), "n_diverged": int(np.count_nonzero(diverged))}
-    return networks.drop_attrs(deep=False).assign_attrs(counts)
+DESCRIPTIONS = {
+    "mean_squared_change": Label("nat^2/step^2", "mean squared difference of the exponents from the epoch before"),
+    "mean_difference": Label("nat/step", "mean exponent less that of the last epoch"),
+    "decay_power": Label("1", "power of the epoch that the mean squared change follows (1/t: -1)"),
+}
 
 
 def spectrum_evolution(spectra: xr.Dataset) -> xr.Dataset:
@@ -42,9 +25,10 @@ def spectrum_evolution(spectra: xr.Dataset) -> xr.Dataset:
         spectra: of a study, with `lyapunov_exponent(variant, epoch, exponent)` and `diverged(variant)`.
 
     Returns:
-        Dataset over `network`, see `networks_with_spectra`: `lyapunov_exponent`; `mean_squared_change(network, epoch)`
-        of the exponents from the epoch before, NaN at the first; `mean_difference(network, epoch)`, their mean less
-        that at the last epoch; `decay_power(network)` of the change, see `power_of_decay`.
+        Dataset over `network`, see `selection.networks_with_spectra`: `lyapunov_exponent`;
+        `mean_squared_change(network, epoch)` of the exponents from the epoch before, NaN at the first;
+        `mean_difference(network, epoch)`, their mean less that at the last epoch; `decay_power(network)` of the change,
+        see `power_of_decay`.
 
     Raises:
         ValueError: all networks diverged.
@@ -58,14 +42,7 @@ def spectrum_evolution(spectra: xr.Dataset) -> xr.Dataset:
     networks["mean_difference"] = mean - mean.isel(epoch=-1, drop=True)
     powers = [power_of_decay(change["epoch"], of_network) for of_network in change.transpose("network", "epoch")]
     networks["decay_power"] = ("network", powers)
-    return describe(
-        networks,
-        {
-            "mean_squared_change": ("nat^2/step^2", "mean squared difference of the exponents from the epoch before"),
-            "mean_difference": ("nat/step", "mean exponent less that of the last epoch"),
-            "decay_power": ("1", "power of the epoch that the mean squared change follows (1/t: -1)"),
-        },
-    )
+    return describe(networks, DESCRIPTIONS)
 
 
 def power_of_decay(time: ArrayLike, values: ArrayLike) -> float:

@@ -8,12 +8,8 @@ from torch import Tensor
 
 from lyapunov_pkg.cells.rank_one import closed_loop
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.reproduction.populations.spectra import (
-    SpectraSettings,
-    averaged_spectra,
-    chosen_epochs,
-    stored_hyperparameters,
-)
+from lyapunov_pkg.reproduction.populations.spectra import SpectraSettings, averaged_spectra
+from lyapunov_pkg.reproduction.populations.stored import chosen_epochs, stored_hyperparameters
 
 
 def autonomous_network(training: xr.Dataset, variant: int, epoch: int) -> Network:

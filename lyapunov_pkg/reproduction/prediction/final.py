@@ -3,46 +3,44 @@ B3, tables B4, D5)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder
+from lyapunov_pkg.aelle.dense import Progress
 from lyapunov_pkg.aelle.embedding import Embedding, loss_shift, zero_loss_set
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.classifiers import median_threshold
-from lyapunov_pkg.reproduction.prediction.samples import (
-    EXPONENT_FLOOR,
-    SPLIT_DESCRIPTIONS,
-    Verdict,
-    fit_on_training_part,
-    judge_classifiers,
-    networks_in,
-    select_networks,
-    split_networks,
-    stored_components,
-    train_on_split,
-    verdict_variables,
-)
+from lyapunov_pkg.reproduction.prediction.embedding import DESCRIPTIONS as EMBEDDING_DESCRIPTIONS
+from lyapunov_pkg.reproduction.prediction.embedding import fit_on_training_part, stored_components, train_on_split
+from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING_DESCRIPTIONS
+from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, verdict_variables
+from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
+from lyapunov_pkg.reproduction.splits import Partition, networks_in, split_networks
 
-DESCRIPTIONS = SPLIT_DESCRIPTIONS | {
-    "latent": ("1", "value of the autoencoder's latent layer"),
-    "aelle_component": ("1", "principal component of the autoencoder's latent layer"),
-    "spectrum_component": ("nats/step", "principal component of the Lyapunov spectrum"),
-    "reconstructed_exponent": ("nats/step", "Lyapunov exponent as the decoder gives it back"),
-    "example_network": ("1", "network of median final loss of its architecture"),
-    "example_architecture": ("1", "architecture of the example"),
-    "shifted_component": ("1", "principal component after the predicted loss was moved"),
-    "shifted_exponent": ("nats/step", "decoded Lyapunov exponent after the predicted loss was moved"),
-    "zero_loss_component": ("1", "principal component of a point of predicted loss zero"),
-    "zero_loss_exponent": ("nats/step", "decoded Lyapunov exponent of a point of predicted loss zero"),
-    "share_architecture": ("1", "architecture"),
-    "share_above_median": ("%", "share of the architecture among the networks above the median of AeLLE PC1"),
-    "share_above_mean": ("%", "share of the architecture among the networks above the mean of AeLLE PC1"),
-}
+DESCRIPTIONS = (
+    EMBEDDING_DESCRIPTIONS
+    | JUDGING_DESCRIPTIONS
+    | {
+        "latent": Label("1", "value of the autoencoder's latent layer"),
+        "reconstructed_exponent": Label("nat/step", "Lyapunov exponent as the decoder gives it back"),
+        "example_network": Label("1", "network of median final loss of its architecture"),
+        "example_architecture": Label("1", "architecture of the example"),
+        "shifted_component": Label("1", "principal component after the predicted loss was moved"),
+        "shifted_exponent": Label("nat/step", "decoded Lyapunov exponent after the predicted loss was moved"),
+        "zero_loss_component": Label("1", "principal component of a point of predicted loss zero"),
+        "zero_loss_exponent": Label("nat/step", "decoded Lyapunov exponent of a point of predicted loss zero"),
+        "share_architecture": Label("1", "architecture"),
+        "share_above_median": Label("%", "share of the architecture among the networks above the median of AeLLE PC1"),
+        "share_above_mean": Label("%", "share of the architecture among the networks above the mean of AeLLE PC1"),
+    }
+)
+LOSSES = {"predicted_loss": "predicted validation loss", "loss_shift": "change of the predicted loss"}
 
 
 def final_experiment(
@@ -54,16 +52,15 @@ def final_experiment(
     spectrum_length: int | None = None,
     loss_shifts: Sequence[float] = (-1.0, -0.5, 0.0, 0.5, 1.0),
     n_zero_loss: int = 64,
-    progress: Callable | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Embed the spectra of trained networks, classify their final error, and move along the predicted loss.
 
     Networks are taken after their last epoch and split by network. Thresholds are medians of the training part, on
-    the side
-    that suits it; scores are the test part's.
+    the side that suits it; scores are the test part's.
 
     Args:
-        spectra: as `lyapunov_pkg.reproduction.prediction.samples.select_networks` takes it.
+        spectra: as `networks.select_networks` takes it.
         settings: of the autoencoder.
         seeds: one split and one autoencoder each.
         fractions: networks for training, validation and test.
@@ -88,8 +85,8 @@ def final_experiment(
     members = [
         _one_seed(networks, *of_seed, n_components) for of_seed in zip(partition, latent.numpy(), seeds, strict=True)
     ]
-    embeddings = [member.embedding for member in members]
     aelle = np.stack([member.aelle for member in members])
+    embeddings = [member.embedding for member in members]
     per_network = ("seed", "network")
     variables = {
         "partition": (per_network, partition),
@@ -104,26 +101,29 @@ def final_experiment(
     variables |= _shifted(networks, autoencoder, latent, embeddings, loss_shifts)
     variables |= _zero_loss(autoencoder, latent, partition, embeddings, n_zero_loss, seeds)
     variables |= _shares(networks["architecture"].values, aelle[..., 0])
+    return _labelled(networks, variables, seeds, settings)
+
+
+def _labelled(
+    networks: xr.Dataset, variables: dict[str, Any], seeds: Sequence[int], settings: AutoencoderSettings
+) -> xr.Dataset:
+    """Return the networks after their only epoch with the variables of the experiment."""
     result = networks.isel(epoch=0, drop=True).drop_vars("loss").assign(variables)
-    result = result.assign_coords(seed=list(seeds), component=np.arange(1, n_components + 1))
+    component = np.arange(1, result.sizes["component"] + 1)
+    result = result.assign_coords(seed=list(seeds), component=component)
     result = result.set_coords(("example_network", "example_architecture"))
     result = result.assign_attrs(encoder_widths=list(settings.widths(networks.sizes["exponent"])))
-    unit = networks["final_loss"].attrs["units"]
-    of_loss = {
-        "predicted_loss": (unit, "predicted validation loss"),
-        "loss_shift": (unit, "change of the predicted loss"),
-    }
-    return describe(result, DESCRIPTIONS | of_loss)
+    return describe(result, DESCRIPTIONS | in_unit(networks["final_loss"].attrs["units"], LOSSES))
 
 
 class _Member(NamedTuple):
     embedding: Embedding
-    aelle: np.ndarray  # (network, component)
-    spectrum: np.ndarray  # (network, component)
+    aelle: NDArray  # (network, component)
+    spectrum: NDArray  # (network, component)
     verdicts: dict[str, Verdict]
 
 
-def _one_seed(networks: xr.Dataset, partition: np.ndarray, latent: np.ndarray, seed: int, n_components: int) -> _Member:
+def _one_seed(networks: xr.Dataset, partition: Partition, latent: NDArray, seed: int, n_components: int) -> _Member:
     """Embed and classify by one seed's split; latent is (network, latent)."""
     exponents = networks["lyapunov_exponent"].values
     embedding = fit_on_training_part(networks, partition, latent[:, None], n_components)
@@ -133,7 +133,7 @@ def _one_seed(networks: xr.Dataset, partition: np.ndarray, latent: np.ndarray, s
     return _Member(embedding, aelle[:, 0], spectrum[:, 0], verdicts)
 
 
-def _example_networks(architecture: np.ndarray, final_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _example_networks(architecture: NDArray, final_loss: NDArray) -> tuple[NDArray, NDArray]:
     """Return the network of (lower) median final loss of each architecture, (example,), and the architectures."""
     names = list(dict.fromkeys(architecture))
     ranked = [np.flatnonzero(architecture == name)[np.argsort(final_loss[architecture == name])] for name in names]
@@ -146,7 +146,7 @@ def _shifted(
     latent: torch.Tensor,
     embeddings: Sequence[Embedding],
     loss_shifts: Sequence[float],
-) -> dict[str, tuple]:
+) -> dict[str, Any]:
     """Return components of all networks and decoded spectra of the examples, with their predicted loss moved (eq.
     3.7)."""
     example, names = _example_networks(networks["architecture"].values, networks["final_loss"].values)
@@ -167,11 +167,11 @@ def _shifted(
 def _zero_loss(
     autoencoder: SpectrumAutoencoder,
     latent: torch.Tensor,
-    partition: np.ndarray,
+    partition: Partition,
     embeddings: Sequence[Embedding],
     n_zero_loss: int,
     seeds: Sequence[int],
-) -> dict[str, tuple]:
+) -> dict[str, Any]:
     """Return components and decoded spectra of points of predicted loss zero, drawn around the training networks."""
     training = torch.take_along_dim(latent, torch.from_numpy(networks_in(partition, "train"))[..., None], dim=1)
     points = zero_loss_set(autoencoder, training, n_zero_loss, seeds)
@@ -182,15 +182,15 @@ def _zero_loss(
     }
 
 
-def _transform(embeddings: Sequence[Embedding], latent: torch.Tensor) -> np.ndarray:
+def _transform(embeddings: Sequence[Embedding], latent: torch.Tensor) -> NDArray:
     return np.stack([embedding.transform(points) for embedding, points in zip(embeddings, latent.numpy(), strict=True)])
 
 
-def _shares(architecture: np.ndarray, first_component: np.ndarray) -> dict[str, tuple]:
+def _shares(architecture: NDArray, first_component: NDArray) -> dict[str, Any]:
     """Return what percentage of the networks right of PC1's median, and of its mean, is of each architecture (table
     D5)."""
     names = list(dict.fromkeys(architecture))
-    variables = {"share_architecture": ("share_architecture", names)}
+    variables: dict[str, Any] = {"share_architecture": ("share_architecture", names)}
     for statistic, boundary in (("median", np.median(first_component, axis=1)), ("mean", first_component.mean(axis=1))):
         above = first_component > boundary[:, None]
         counts = np.stack([above[:, architecture == name].sum(axis=1) for name in names], axis=1)

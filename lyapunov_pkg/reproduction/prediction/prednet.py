@@ -7,14 +7,14 @@ initial values come from its own seed, so that its numbers do not depend on who 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.aelle.dense import ArrayLike, Members, checked_parts, layer_shapes, through
+from lyapunov_pkg.aelle.dense import ArrayLike, Members, Progress, checked_parts, layer_shapes, through
 from lyapunov_pkg.devices import one_torch_thread
 from lyapunov_pkg.reproduction.configuration.prediction import PredNetSettings
 
@@ -59,7 +59,7 @@ def train_prednet(
     validation_loss: ArrayLike,
     seeds: Sequence[int],
     settings: PredNetSettings,
-    progress: Callable[[range, str], Sequence[int]] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[PredNet, PredNetHistory]:
     """Train one PredNet per seed on the mean square error of the loss; the state of lowest validation error is kept.
 

@@ -3,35 +3,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.aelle.dense import Progress
+from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.classifiers import OrthantClassifier, Scores, Threshold, best_f1_threshold
-from lyapunov_pkg.reproduction.prediction.samples import (
-    EXPONENT_FLOOR,
-    SPLIT_DESCRIPTIONS,
-    Verdict,
+from lyapunov_pkg.reproduction.prediction.embedding import DESCRIPTIONS as EMBEDDING_DESCRIPTIONS
+from lyapunov_pkg.reproduction.prediction.embedding import (
     fit_on_training_part,
-    judge_classifiers,
     on_training_part,
-    score_epochs,
-    select_networks,
-    split_networks,
     stored_components,
     train_on_split,
-    verdict_variables,
 )
+from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING_DESCRIPTIONS
+from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, score_epochs, verdict_variables
+from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
+from lyapunov_pkg.reproduction.splits import Partition, split_networks
 
-DESCRIPTIONS = SPLIT_DESCRIPTIONS | {
-    "n_components": ("1", "principal components that cut the space into orthants"),
-    "aelle_component": ("1", "principal component of the autoencoder's latent layer"),
-    "spectrum_component": ("nats/step", "principal component of the Lyapunov spectrum"),
-    "orthant_f1": ("1", "F1 of low error on the test part, by orthants of the latent layer's principal components"),
-}
+DESCRIPTIONS = (
+    EMBEDDING_DESCRIPTIONS
+    | JUDGING_DESCRIPTIONS
+    | {
+        "n_components": Label("1", "principal components that cut the space into orthants"),
+        "orthant_f1": Label(
+            "1", "F1 of low error on the test part, by orthants of the latent layer's principal components"
+        ),
+    }
+)
 
 
 def pretrained_experiment(
@@ -43,7 +47,7 @@ def pretrained_experiment(
     exponent_floor: float = EXPONENT_FLOOR,
     spectrum_length: int | None = None,
     orthant_components: Sequence[int] = (1, 2, 4, 10),
-    progress: Callable | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
 
@@ -52,7 +56,7 @@ def pretrained_experiment(
     part's.
 
     Args:
-        spectra: as `lyapunov_pkg.reproduction.prediction.samples.select_networks` takes it.
+        spectra: as `networks.select_networks` takes it.
         settings: of the autoencoder.
         seeds: one split and one autoencoder each.
         fractions: networks for training, validation and test.
@@ -73,46 +77,56 @@ def pretrained_experiment(
         raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
     networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=slice(n_epochs))
     partition = split_networks(networks.sizes["network"], fractions, seeds)
-    autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
-    predicted_loss = autoencoder.predict(latent).numpy().reshape(len(seeds), networks.sizes["network"], n_epochs)
-    latent = latent.numpy().reshape(len(seeds), networks.sizes["network"], n_epochs, -1)
+    autoencoder, points, history = train_on_split(networks, partition, seeds, settings, progress)
+    per_sample = (len(seeds), networks.sizes["network"], n_epochs)
+    latent = points.numpy().reshape(*per_sample, -1)
     n_components = stored_components(networks, partition, settings)
     members = [
         _one_seed(networks, *of_seed, n_components, orthant_components)
         for of_seed in zip(partition, latent, seeds, strict=True)
     ]
-    aelle, spectrum, orthant_f1, verdicts = zip(*members, strict=True)
-    per_sample = ("seed", "network", "epoch", "component")
-    variables = {
+    variables = _variables(members) | {
         "partition": (("seed", "network"), partition),
         "best_epoch": ("seed", history.best_epoch),
-        "predicted_loss": (("seed", "network", "epoch"), predicted_loss),
-        "aelle_component": (per_sample, np.stack(aelle)),
-        "spectrum_component": (per_sample, np.stack(spectrum)),
-        "orthant_f1": (("seed", "n_components", "epoch"), np.stack(orthant_f1)),
+        "predicted_loss": (("seed", "network", "epoch"), autoencoder.predict(points).numpy().reshape(per_sample)),
     }
-    coordinates = {
-        "seed": list(seeds),
-        "component": np.arange(1, n_components + 1),
-        "n_components": list(orthant_components),
-    }
-    result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(
-        variables | verdict_variables(verdicts, by_epoch=True)
+    result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(variables)
+    result = result.assign_coords(
+        seed=list(seeds), component=np.arange(1, n_components + 1), n_components=list(orthant_components)
     )
-    of_loss = {"predicted_loss": (networks["final_loss"].attrs["units"], "predicted final validation loss")}
-    return describe(result.assign_coords(coordinates), DESCRIPTIONS | of_loss)
+    of_loss = in_unit(networks["final_loss"].attrs["units"], {"predicted_loss": "predicted final validation loss"})
+    return describe(result, DESCRIPTIONS | of_loss)
+
+
+class _Member(NamedTuple):
+    """What one seed's split gives: components of latent layer and spectrum (network, epoch, component), the F1 of the
+    orthants (n_components, epoch), and the verdicts on classifiers."""
+
+    aelle: NDArray
+    spectrum: NDArray
+    orthant_f1: NDArray
+    verdicts: dict[str, Verdict]
+
+
+def _variables(members: Sequence[_Member]) -> dict[str, Any]:
+    """Return what the seeds give as variables."""
+    per_sample = ("seed", "network", "epoch", "component")
+    return {
+        "aelle_component": (per_sample, np.stack([member.aelle for member in members])),
+        "spectrum_component": (per_sample, np.stack([member.spectrum for member in members])),
+        "orthant_f1": (("seed", "n_components", "epoch"), np.stack([member.orthant_f1 for member in members])),
+    } | verdict_variables([member.verdicts for member in members], by_epoch=True)
 
 
 def _one_seed(
     networks: xr.Dataset,
-    partition: np.ndarray,
-    latent: np.ndarray,
+    partition: Partition,
+    latent: NDArray,
     seed: int,
     n_components: int,
     orthant_components: Sequence[int],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Verdict]]:
-    """Return AeLLE and spectrum components (network, epoch, component), orthant F1 (n_components, epoch) and
-    verdicts."""
+) -> _Member:
+    """Embed and classify by one seed's split; latent is (network, epoch, latent)."""
     embedding = fit_on_training_part(networks, partition, latent, max(n_components, *orthant_components))
     aelle = embedding.transform(latent)
     exponents = networks["lyapunov_exponent"].values
@@ -120,17 +134,17 @@ def _one_seed(
     verdicts = judge_classifiers(networks, partition, aelle, spectrum, best_f1_threshold, seed)
     verdicts["loss_at_epoch"] = _judge_loss(networks, partition)
     orthant_f1 = np.stack([_orthant_f1(networks, partition, aelle, k) for k in orthant_components])
-    return aelle[..., :n_components], spectrum, orthant_f1, verdicts
+    return _Member(aelle[..., :n_components], spectrum, orthant_f1, verdicts)
 
 
-def _judge_loss(networks: xr.Dataset, partition: np.ndarray) -> Verdict:
+def _judge_loss(networks: xr.Dataset, partition: Partition) -> Verdict:
     """Predict low where the loss at that epoch is already below the median final loss."""
     below_median = float(np.nextafter(np.median(networks["final_loss"].values), -np.inf))
     threshold = Threshold(below_median, low_is_above=False)
     return Verdict(threshold, score_epochs(networks, partition, threshold.predict_low(networks["loss"].values)))
 
 
-def _orthant_f1(networks: xr.Dataset, partition: np.ndarray, components: np.ndarray, n_components: int) -> np.ndarray:
+def _orthant_f1(networks: xr.Dataset, partition: Partition, components: NDArray, n_components: int) -> NDArray:
     """Return the F1 (epoch,) on the test part of the orthants of the first components (network, epoch, component)."""
     samples, _, is_low = on_training_part(networks, partition, components)
     classifier = OrthantClassifier.fit(samples, is_low, n_components)

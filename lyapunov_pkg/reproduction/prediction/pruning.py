@@ -11,22 +11,27 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.configuration.prediction import PruningSettings
+from lyapunov_pkg.reproduction.splits import networks_in
 
 CRITERIA = ("aelle", "architecture", "loss_at_epoch", "random")
 LEARNT = ("aelle", "architecture")  # criteria that need other networks, trained to the end
 DESCRIPTIONS = {
-    "seed": ("1", "seed of split and autoencoder, and of the pools"),
-    "criterion": ("1", "what networks are stopped by"),
-    "pool_size": ("1", "networks that are started"),
-    "n_complete": ("1", "networks that are trained to the end, none stopped"),
-    "budget": ("epoch", "training of all networks of a pool together, with halving"),
-    "complete_budget": ("epoch", "training of all networks together, none stopped"),
-    "better_in_pool": ("%", "networks of the pool with a lower final loss than the best survivor"),
-    "equal_budget": ("epoch", "training for the same loss where none is stopped"),
-    "saved": ("%", "training saved for the same loss against stopping none"),
-    "saved_in_all": ("%", "the same, with the training of the networks that the criterion has learnt from"),
+    "seed": Label("1", "seed of split and autoencoder, and of the pools"),
+    "criterion": Label("1", "what networks are stopped by"),
+    "pool_size": Label("1", "networks that are started"),
+    "n_complete": Label("1", "networks that are trained to the end, none stopped"),
+    "budget": Label("epoch", "training of all networks of a pool together, with halving"),
+    "complete_budget": Label("epoch", "training of all networks together, none stopped"),
+    "better_in_pool": Label("%", "networks of the pool with a lower final loss than the best survivor"),
+    "equal_budget": Label("epoch", "training for the same loss where none is stopped"),
+    "saved": Label("%", "training saved for the same loss against stopping none"),
+    "saved_in_all": Label("%", "the same, with the training of the networks that the criterion has learnt from"),
+}
+LOSSES = {
+    "best_loss": "final loss of the best survivor, mean over pools",
+    "complete_loss": "expected lowest final loss of networks drawn at random",
 }
 
 
@@ -50,18 +55,10 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
         ValueError: a pool of more networks than the test part has, or an epoch whose spectra are not there.
     """
     total = int(pretrained.attrs["total_epochs"])
-    tests = [np.flatnonzero(partition == "test") for partition in pretrained["partition"].values]
-    _check(settings, len(tests[0]), pretrained["epoch"].values)
+    tests = networks_in(pretrained["partition"].values, "test")
+    _check(settings, tests.shape[1], pretrained["epoch"].values)
     final_loss = np.minimum(pretrained["final_loss"].values, settings.loss_ceiling)
-    early = pretrained.sel(epoch=list(settings.epochs))
-    best, better = [], []
-    for position, test in enumerate(tests):
-        rng = np.random.default_rng(int(pretrained["seed"].values[position]))
-        scores = _scores_at_epochs(early.isel(seed=position), final_loss, test, rng)
-        found = [_halve_pools(scores, final_loss, test, size, settings, rng) for size in settings.pool_sizes]
-        best.append(np.stack([of_size[0] for of_size in found], axis=1))
-        better.append(np.stack([of_size[1] for of_size in found], axis=1))
-
+    best, better = _best_survivors(pretrained, final_loss, tests, settings)
     complete_loss = np.stack([expected_best(final_loss[test]) for test in tests])
     complete_budget = total * np.arange(1, complete_loss.shape[1] + 1)
     budget = np.array([training_budget(size, settings, total) for size in settings.pool_sizes])
@@ -72,12 +69,12 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
             for of_seed, losses in zip(best, complete_loss, strict=True)
         ]
     )
-    own = total * (pretrained.sizes["network"] - len(tests[0])) * np.isin(CRITERIA, LEARNT)
+    own = total * (pretrained.sizes["network"] - tests.shape[1]) * np.isin(CRITERIA, LEARNT)
     by_pool = ("seed", "criterion", "pool_size")
     result = xr.Dataset(
         {
-            "best_loss": (by_pool, np.stack(best)),
-            "better_in_pool": (by_pool, 100 * np.stack(better)),
+            "best_loss": (by_pool, best),
+            "better_in_pool": (by_pool, 100 * better),
             "equal_budget": (by_pool, equal_budget),
             "saved": (by_pool, 100 * (1 - budget / equal_budget)),
             "saved_in_all": (by_pool, 100 * (1 - (budget + own[:, None]) / equal_budget)),
@@ -91,20 +88,26 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
             "pool_size": list(settings.pool_sizes),
             "n_complete": np.arange(1, complete_loss.shape[1] + 1),
         },
-        attrs={
-            "n_networks": pretrained.attrs["n_networks"],
-            "n_diverged": pretrained.attrs["n_diverged"],
-            "n_test": len(tests[0]),
-            "total_epochs": total,
-            "epochs": list(settings.epochs),
-        },
+        attrs={name: pretrained.attrs[name] for name in ("n_networks", "n_diverged")}
+        | {"n_test": tests.shape[1], "total_epochs": total, "epochs": list(settings.epochs)},
     )
-    unit = pretrained["final_loss"].attrs.get("units", "1")
-    losses = {
-        "best_loss": (unit, "final loss of the best survivor, mean over pools"),
-        "complete_loss": (unit, "expected lowest final loss of networks drawn at random"),
-    }
-    return describe(result, DESCRIPTIONS | losses)
+    return describe(result, DESCRIPTIONS | in_unit(pretrained["final_loss"].attrs.get("units", "1"), LOSSES))
+
+
+def _best_survivors(
+    pretrained: xr.Dataset, final_loss: NDArray, tests: NDArray[np.int_], settings: PruningSettings
+) -> tuple[NDArray, NDArray]:
+    """Return the final loss of the best survivor, and the share of the pool that is better, both means over pools:
+    (seed, criterion, pool_size) each."""
+    early = pretrained.sel(epoch=list(settings.epochs))
+    best, better = [], []
+    for position, test in enumerate(tests):
+        rng = np.random.default_rng(int(pretrained["seed"].values[position]))
+        scores = _scores_at_epochs(early.isel(seed=position), final_loss, test, rng)
+        found = [_halve_pools(scores, final_loss, test, size, settings, rng) for size in settings.pool_sizes]
+        best.append(np.stack([of_size[0] for of_size in found], axis=1))
+        better.append(np.stack([of_size[1] for of_size in found], axis=1))
+    return np.stack(best), np.stack(better)
 
 
 def _scores_at_epochs(
@@ -133,7 +136,9 @@ def survivors(scores: NDArray, kept_share: float) -> NDArray:
 
 def median_by_architecture(architecture: NDArray, final_loss: NDArray, known: NDArray) -> NDArray:
     """Return for every network the median loss of the known ones of its architecture; where there are none, of all."""
-    medians = {name: np.median(final_loss[known][architecture[known] == name]) for name in set(architecture[known])}
+    medians = {
+        name: np.median(final_loss[known][architecture[known] == name]) for name in np.unique(architecture[known])
+    }
     return np.array([medians.get(name, np.median(final_loss[known])) for name in architecture])
 
 

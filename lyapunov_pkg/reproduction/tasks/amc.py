@@ -8,10 +8,11 @@ here by a table, `CMU_JOINTS` for the files of the CMU Graphics Lab.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 CMU_JOINTS: dict[str, int] = {
     "root": 6,  # position x y z, then rotations
@@ -49,16 +50,15 @@ CMU_JOINTS: dict[str, int] = {
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
 
 
-def parse_amc(content: bytes, path: Path, joints: Mapping[str, int] = CMU_JOINTS) -> np.ndarray:
-    """Read the frames of an AMC file.
+def parse_amc(content: bytes, path: Path) -> NDArray[np.float64]:
+    """Read the frames of an AMC file of the CMU Graphics Lab.
 
     Args:
         content: the file's bytes.
         path: named in errors.
-        joints: {name: number of values} in the order of the result. A frame may list its joints in any order.
 
     Returns:
-        (frame, channel), float64: the values of all joints, one joint after the other.
+        (frame, channel): the values of all joints in the order of `CMU_JOINTS`, in whichever order a frame lists them.
 
     Raises:
         ValueError: the header lacks a keyword, there are no frames, frames are not numbered one after the other, or a
@@ -67,12 +67,13 @@ def parse_amc(content: bytes, path: Path, joints: Mapping[str, int] = CMU_JOINTS
     """
     rows = [words for line in content.decode(errors="replace").splitlines() if (words := _words(line))]
     _check_header(path, rows)
-    frames, expected = [], None
+    frames: list[list[float]] = []
+    expected: int | None = None
     for number, lines in _frames(path, rows):
         if expected is not None and number != expected:
             raise ValueError(f"{path}: found frame {number} after frame {expected - 1}, expected frame {expected}")
         expected = number + 1
-        frames.append(_frame(f"{path}, frame {number}", lines, joints))
+        frames.append(_frame(f"{path}, frame {number}", lines))
     if not frames:
         raise ValueError(f"{path}: found no frames, expected at least one")
     return np.array(frames)
@@ -111,21 +112,21 @@ def _frames(path: Path, rows: list[list[str]]) -> Iterator[tuple[int, list[list[
         yield number, lines
 
 
-def _frame(place: str, lines: list[list[str]], joints: Mapping[str, int]) -> list[float]:
-    """The values of one frame in the order of `joints`."""
+def _frame(place: str, lines: list[list[str]]) -> list[float]:
+    """Return the values of one frame in the order of `CMU_JOINTS`."""
     found: dict[str, list[float]] = {}
     for joint, *words in lines:
-        if joint not in joints:
-            raise ValueError(f"{place}: found joint {joint}, expected one of {', '.join(joints)}")
+        if joint not in CMU_JOINTS:
+            raise ValueError(f"{place}: found joint {joint}, expected one of {', '.join(CMU_JOINTS)}")
         if joint in found:
             raise ValueError(f"{place}: joint {joint} is given twice, expected once")
-        if len(words) != joints[joint]:
-            raise ValueError(f"{place}: joint {joint} has {len(words)} values, expected {joints[joint]}")
+        if len(words) != CMU_JOINTS[joint]:
+            raise ValueError(f"{place}: joint {joint} has {len(words)} values, expected {CMU_JOINTS[joint]}")
         found[joint] = [_number(place, joint, word) for word in words]
-    missing = [joint for joint in joints if joint not in found]
+    missing = [joint for joint in CMU_JOINTS if joint not in found]
     if missing:
-        raise ValueError(f"{place}: joint {', '.join(missing)} missing, expected all {len(joints)} joints")
-    return [value for joint in joints for value in found[joint]]
+        raise ValueError(f"{place}: joint {', '.join(missing)} missing, expected all {len(CMU_JOINTS)} joints")
+    return [value for joint in CMU_JOINTS for value in found[joint]]
 
 
 def _number(place: str, joint: str, word: str) -> float:

@@ -1,4 +1,4 @@
-"""Reader for IDX, the file format of MNIST, plain or gzip.
+"""Reader for IDX, the file format of MNIST.
 
 Format (LeCun, Cortes and Burges, "The MNIST database"): two zero bytes, one byte for the element type (0x08: unsigned
 byte), one for the number of dimensions, each dimension as a big-endian 32-bit integer, then the elements in C order.
@@ -11,8 +11,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-
-from lyapunov_pkg.reproduction.tasks.content import read_content
+from numpy.typing import NDArray
 
 UNSIGNED_BYTE = 0x0800
 KINDS = {
@@ -21,25 +20,21 @@ KINDS = {
 }
 
 
-def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
-    """Read an IDX file of unsigned bytes.
+def parse_idx(content: bytes, path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes from its content.
 
     Args:
-        path: the file, plain or gzip.
+        content: the bytes of the file, uncompressed (`lyapunov_pkg.reproduction.tasks.content.read_content`).
+        path: named in errors.
         item_shape: the expected shape of one item: `(rows, columns)` for images, `()` for labels.
 
     Returns:
-        Array of shape (n_items, *item_shape), uint8.
+        Array of shape (n_items, *item_shape).
 
     Raises:
-        ValueError: the file is empty, damaged or truncated, has bytes left over, another magic number (as when images
-            and labels are swapped), other dimensions or no items.
+        ValueError: the content is truncated or has bytes left over, another magic number (as when images and labels are
+            swapped), other dimensions or no items.
     """
-    return parse_idx(read_content(path), path, item_shape)
-
-
-def parse_idx(content: bytes, path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
-    """Turn the uncompressed content of an IDX file into an array; see `read_idx`. `path` is for the errors."""
     n_items, header_size = _read_header(content, path, item_shape)
     shape = (n_items, *item_shape)
     n_bytes = header_size + math.prod(shape)

@@ -48,7 +48,6 @@ def load_mocap(
     sequence_length: int = 101,
     seed: int = 0,
     download_directory: Path | None = None,
-    verify_checksums: bool = True,
     progress: Callable[[str], None] = print,
 ) -> xr.Dataset:
     """Load motions as disjoint sequences of normalised joint angles, split 80/20 into training and validation.
@@ -60,14 +59,13 @@ def load_mocap(
 
     Args:
         source: "synthetic" (see `synthetic_motion`) or "cmu".
-        directory: folder of TRIAL.amc files, plain or gzip. None: download them.
+        directory: folder of TRIAL.amc files, plain or gzip. None: download them. The content of a known trial is
+            verified wherever its file comes from, so that only known trials can be downloaded.
         trials: names of trials, as 13_29. None takes all files of `directory`, or all trials that are known.
         mirrors: addresses of folders with SUBJECT/TRIAL.amc, tried in order.
         sequence_length: frames of a sequence, the last one, which is a target only, included.
         seed: of the order, and with it of the split; and of synthetic motions.
         download_directory: where downloaded files are kept; needed if files are downloaded.
-        verify_checksums: compare files of `directory` that have the name of a known trial with its sha256. Downloads
-            are always verified, so that only known trials can be downloaded.
         progress: called with one line of text at a time during a download.
 
     Returns:
@@ -94,7 +92,7 @@ def load_mocap(
         }
     else:
         paths = _trial_paths(directory, trials, mirrors, download_directory, progress)
-        motions, sha256s = _read_trials(paths, verify_checksums and directory is not None)
+        motions, sha256s = _read_trials(paths)
     features, channel, deviation = _normalised(motions)
     sequences, trial, frame = _cut(features, sequence_length)
     order = np.random.default_rng(seed).permutation(len(sequences))
@@ -222,14 +220,14 @@ def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path
     return present if trials is None else {trial: present[trial] for trial in trials}
 
 
-def _read_trials(paths: Mapping[str, Path], verify: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Joint angles (frame, channel) and sha256 of each trial."""
+def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return joint angles (frame, channel) and sha256 of each trial; those that are known have to have theirs."""
     motions, sha256s = {}, {}
     for trial, path in paths.items():
         content = read_content(path)
         sha256s[trial] = hashlib.sha256(content).hexdigest()
         motions[trial] = parse_amc(content, path)[:, -len(ANGLE_CHANNELS) :]
-        if verify and sha256s[trial] != CMU_TRIALS.get(trial, sha256s[trial]):
+        if sha256s[trial] != CMU_TRIALS.get(trial, sha256s[trial]):
             raise ValueError(
                 f"{path} is not CMU's trial {trial}: found content with sha256 {sha256s[trial]}, expected "
                 f"{CMU_TRIALS[trial]}"

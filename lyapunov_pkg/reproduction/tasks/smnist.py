@@ -81,7 +81,6 @@ def load_smnist(
     n_test: int | None = None,
     seed: int = 0,
     download_directory: Path | None = None,
-    verify_checksums: bool = True,
     progress: Callable[[str], None] = print,
 ) -> xr.Dataset:
     """Load the training and test part of a source of digit images, rows as time steps.
@@ -92,14 +91,12 @@ def load_smnist(
     Args:
         source: "digits" (8 steps of 8; 1,437 training and 360 test images, split by the seed) or "mnist" (28 steps of
             28; 60,000 and 10,000 images).
-        directory: MNIST's four IDX files, plain or gzip. None: download them.
+        directory: MNIST's four IDX files, plain or gzip, whose sha256 is verified. None: download them.
         mirrors: addresses of folders from which MNIST's gzip files are downloaded, tried in order.
         n_train: number of training images; None takes all.
         n_test: number of test images; None takes all.
         seed: of the order, and with it of the subsets and of the split of "digits".
         download_directory: where downloaded files are kept; needed if MNIST is downloaded.
-        verify_checksums: compare the files of `directory` with MNIST's sha256. False admits other data of the same
-            format. Downloads are always verified.
         progress: called with one line of text at a time during a download.
 
     Returns:
@@ -119,7 +116,7 @@ def load_smnist(
         white = DIGITS_WHITE
     else:
         paths = _mnist_paths(directory, mirrors, download_directory, progress)
-        train, test, sha256s = _read_mnist(paths, verify_checksums or directory is None)
+        train, test, sha256s = _read_mnist(paths)
         white = MNIST_WHITE
     dataset = xr.Dataset(
         _variables("train", _subset("n_train", train, n_train, seed), white)
@@ -239,14 +236,13 @@ def _find_files(directory: Path) -> dict[str, Path]:
     return found
 
 
-def _read_mnist(paths: dict[str, Path], verify_checksums: bool) -> tuple[_Part, _Part, dict[str, str]]:
+def _read_mnist(paths: dict[str, Path]) -> tuple[_Part, _Part, dict[str, str]]:
     arrays, sha256s = {}, {}
     for part, path in paths.items():
         content = read_content(path)
         arrays[part] = parse_idx(content, path, MNIST_FILES[part].item_shape)
         sha256s[part] = hashlib.sha256(content).hexdigest()
-    if verify_checksums:
-        _check_sha256s(paths, sha256s)
+    _check_sha256s(paths, sha256s)
     parts = []
     for part in ("train", "test"):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]

@@ -15,16 +15,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import EPOCH, Label, in_unit
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
 from lyapunov_pkg.reproduction.tasks.supervised import Task
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints, consecutive
 from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer
-from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
+from lyapunov_pkg.reproduction.training.store import training_store
+from lyapunov_pkg.reproduction.training.variants import Variant
 
-# Measured (benchmarks/training.py): on a CPU wider stacks gain nothing more. A GPU wants as many as fit.
+# How many are stacked; it changes no number beyond rounding. Measured (benchmarks/training.py): on a CPU wider stacks
+# gain nothing more. A GPU wants as many as fit.
 VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
 EVALUATION_STEPS = 7000  # of validation sequences at once; bounds memory, changes no number beyond rounding
 
@@ -190,33 +192,27 @@ def restore(
 def training_dataset(
     variants: Sequence[Variant], history: Sequence[Mapping[str, np.ndarray]], task: Task
 ) -> xr.Dataset:
-    """Assemble the training store of `variants` from the results of every epoch, arrays (variant, ...).
-
-    A variant has diverged if its validation loss or a parameter stops being finite at any epoch.
-    """
-    dataset = variant_coordinates(variants).assign_coords(epoch=np.arange(len(history)))
-    finite = np.full(len(variants), True)
+    """Assemble the training store of `variants` from the results of every epoch, arrays (variant, ...)."""
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    labels = {"epoch": EPOCH} | loss_labels(task)
     for name in history[0]:
         values = np.stack([result[name] for result in history], 1)
-        if name != "train_loss":  # which is NaN before training
-            finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
         axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
-        dataset[name] = (("variant", "epoch", *axes), values)
-        describe(dataset, {name: ("1", f"parameter {name} after each epoch")})
-    losses = dataset["validation_loss"].values
-    dataset["best_epoch"] = ("variant", np.where(np.isnan(losses), np.inf, losses).argmin(1))
-    dataset["diverged"] = ("variant", ~finite)
+        variables[name] = (("variant", "epoch", *axes), values)
+        if name not in labels:
+            labels[name] = Label("1", f"parameter {name} after each epoch")
+    return training_store(variants, range(len(history)), variables, labels)
+
+
+def loss_labels(task: Task) -> dict[str, Label]:
+    """Return the labels of losses, and of the accuracy where targets are classes."""
     unit, loss = task.loss_description
-    descriptions = {
-        "epoch": ("epoch", "passes over the training samples; 0 is before training"),
-        "train_loss": (unit, f"{loss} over the epoch's batches, NaN before training"),
-        "validation_loss": (unit, f"{loss} on the validation samples"),
-        "best_epoch": ("epoch", "epoch of the lowest validation loss"),
-        "diverged": ("1", "a loss or a parameter stopped being finite"),
+    long_names = {
+        "train_loss": f"{loss} over the epoch's batches, NaN before training",
+        "validation_loss": f"{loss} on the validation samples",
     }
-    if task.classifies:
-        descriptions["validation_accuracy"] = ("1", "share of the validation targets classified correctly")
-    return describe(dataset, descriptions)
+    accuracy = {"validation_accuracy": Label("1", "share of the validation targets classified correctly")}
+    return in_unit(unit, long_names) | (accuracy if task.classifies else {})
 
 
 def train_variants(
@@ -224,7 +220,6 @@ def train_variants(
     dataset: xr.Dataset,
     settings: TrainingSettings,
     device: torch.device,
-    variants_together: int | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> xr.Dataset:
     """Train variants that can be stacked, by back-propagation through time.
@@ -234,7 +229,6 @@ def train_variants(
         dataset: sequences with targets, as made by `lyapunov_pkg.reproduction.tasks.smnist`, `char_rnn` or `mocap`.
         settings: epochs, batch size, loss, optimiser and what else all variants share.
         device: where to train.
-        variants_together: how many are stacked; default: what suits the device. Changes no number beyond rounding.
         checkpoints: where the state after every epoch is kept; training goes on from what is there.
 
     Returns:
@@ -252,7 +246,7 @@ def train_variants(
             f"variants to train together are of {sorted(kinds)}; expected one architecture with the same sizes and "
             "hyperparameters of the cell"
         )
-    width = variants_together or VARIANTS_TOGETHER[device.type]
+    width = VARIANTS_TOGETHER[device.type]
     task = Task.from_dataset(dataset, settings.loss_on, device)
     trained = []
     for stack in checkpoints.stacks(variants, width) if checkpoints else consecutive(variants, width):

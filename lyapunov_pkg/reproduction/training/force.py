@@ -19,13 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from lyapunov_pkg.cells import Cell, make_cell
 from lyapunov_pkg.cells.base import Params
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import Label
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.least_squares import LeastSquares, learn, least_squares
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.training import ForceSettings
 from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
-from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
+from lyapunov_pkg.reproduction.training.store import training_store
+from lyapunov_pkg.reproduction.training.variants import Variant
 
 ARCHITECTURE = "rank_one"
 SIDE_BY_SIDE = 4  # connections that are added up beside one another, so that none waits for the one before
@@ -266,17 +267,15 @@ DIMENSIONS = {
     "free_output": ("time",),
 }
 DESCRIPTIONS = {
-    "epoch": ("epoch", "passes over the target in training; 0 is before training"),
-    "train_loss": ("1", "mean absolute error while learning, over the epoch; NaN before training"),
-    "validation_loss": ("1", "mean absolute error of the free run after the epoch"),
-    "layer_0.input_weight": ("1", "weights w_f of the fed-back output"),
-    "layer_0.recurrent_weight": ("1", "fixed random connections M"),
-    "readout.weight": ("1", "weights w_o of the output after the epoch"),
-    "start_state": ("1", "states x at random times of the free run after the epoch"),
-    "target": ("1", "target signal, one period"),
-    "free_output": ("1", "output over the last period of the free run after training"),
-    "best_epoch": ("epoch", "epoch of the lowest error of the free run, among those that are kept"),
-    "diverged": ("1", "an error, a weight or a state stopped being finite"),
+    "epoch": Label("epoch", "passes over the target in training; 0 is before training"),
+    "train_loss": Label("1", "mean absolute error while learning, over the epoch; NaN before training"),
+    "validation_loss": Label("1", "mean absolute error of the free run after the epoch"),
+    "layer_0.input_weight": Label("1", "weights w_f of the fed-back output"),
+    "layer_0.recurrent_weight": Label("1", "fixed random connections M"),
+    "readout.weight": Label("1", "weights w_o of the output after the epoch"),
+    "start_state": Label("1", "states x at random times of the free run after the epoch"),
+    "target": Label("1", "target signal, one period"),
+    "free_output": Label("1", "output over the last period of the free run after training"),
 }
 
 
@@ -284,14 +283,7 @@ def training_dataset(
     variants: Sequence[Variant], results: Sequence[dict[str, NDArray]], settings: ForceSettings
 ) -> xr.Dataset:
     """Assemble the training store from what `train_one` returned for each variant."""
-    dataset = variant_coordinates(variants).assign_coords(epoch=settings.stored_epochs)
-    finite = np.full(len(variants), True)
-    for name, dims in DIMENSIONS.items():
-        values = np.stack([result[name] for result in results])
-        dataset[name] = (("variant", *dims), values)
-        if name != "train_loss":  # which is NaN before training
-            finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
-    losses = dataset["validation_loss"].fillna(np.inf)
-    dataset["best_epoch"] = ("variant", dataset["epoch"].values[losses.values.argmin(1)])
-    dataset["diverged"] = ("variant", ~finite)
-    return describe(dataset, DESCRIPTIONS)
+    variables = {
+        name: (("variant", *dims), np.stack([result[name] for result in results])) for name, dims in DIMENSIONS.items()
+    }
+    return training_store(variants, settings.stored_epochs, variables, DESCRIPTIONS)

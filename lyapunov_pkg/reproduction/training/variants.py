@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from lyapunov_pkg.labels import describe
+from lyapunov_pkg.labels import VARIANT, Label, describe
 from lyapunov_pkg.reproduction.training.design import (
     STACKABLE,
     derived_seed,
@@ -19,6 +19,17 @@ from lyapunov_pkg.reproduction.training.design import (
     stackable_levels,
     value_at,
 )
+
+DESCRIPTIONS = {
+    "variant": VARIANT,
+    "architecture": Label("1", "architecture of the recurrent cell"),
+    "hidden_size": Label("1", "hidden units in each layer"),
+    "n_layers": Label("1", "layers of the cell"),
+    "init_param": Label("1", "initialisation parameter p"),
+    "learning_rate": Label("1", "learning rate, before any decay"),
+    "dropout": Label("1", "share of hidden units that are dropped in training"),
+    "seed": Label("1", "seed of the variant's random numbers"),
+}
 
 
 @dataclass(frozen=True)
@@ -89,17 +100,8 @@ def design_variants(
 
 def variant_coordinates(variants: Sequence[Variant]) -> xr.Dataset:
     """Return a Dataset without variables whose coordinates on `variant` are the design's columns."""
-    long_names = {
-        "variant": "index of the variant within its group",
-        "architecture": "architecture of the recurrent cell",
-        "hidden_size": "hidden units in each layer",
-        "n_layers": "layers of the cell",
-        "init_param": "initialisation parameter p",
-        "learning_rate": "learning rate, before any decay",
-        "dropout": "share of hidden units that are dropped in training",
-        "seed": "seed of the variant's random numbers",
-    }
     rows = [vars(variant) | {"variant": variant.index} | dict(variant.hyperparameters) for variant in variants]
-    long_names |= {name: f"hyperparameter {name} of the cell" for name in variants[0].hyperparameters}
-    coordinates = {name: ("variant", np.array([row[name] for row in rows])) for name in long_names}
-    return describe(xr.Dataset(coords=coordinates), {name: ("1", long_name) for name, long_name in long_names.items()})
+    own = {name: Label("1", f"hyperparameter {name} of the cell") for name in variants[0].hyperparameters}
+    labels = DESCRIPTIONS | own
+    coordinates = {name: ("variant", np.array([row[name] for row in rows])) for name in labels}
+    return describe(xr.Dataset(coords=coordinates), labels)

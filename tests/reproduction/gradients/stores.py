@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.gradients.input_flips import RANKINGS, flip_statistics
+from lyapunov_pkg.reproduction.gradients.flip_statistics import flip_statistics
+from lyapunov_pkg.reproduction.gradients.input_flips import RANKINGS
 
 
 def make_alignment(n_variants: int = 2, hidden_size: int = 12, n_steps: int = 5, epochs=(0, 5)) -> xr.Dataset:

@@ -6,7 +6,7 @@ import torch
 
 from lyapunov_pkg.reproduction.gradients.participation import ParticipationSettings, participation_experiment
 from lyapunov_pkg.reproduction.gradients.recurrent_gradient import participation_ratio, recurrent_gradients
-from lyapunov_pkg.reproduction.populations.spectra import stored_network
+from lyapunov_pkg.reproduction.populations.stored import stored_network
 from lyapunov_pkg.reproduction.tasks.smnist import load_smnist
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
 from lyapunov_pkg.reproduction.training.variants import design_variants

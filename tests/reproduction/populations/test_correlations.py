@@ -5,13 +5,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from lyapunov_pkg.reproduction.populations.correlations import (
-    correlation,
-    performance_correlations,
-    spanning,
-    spearman_coefficient,
-    spectrum_statistics,
-)
+from lyapunov_pkg.reproduction.populations.coefficients import correlation, spearman_coefficient
+from lyapunov_pkg.reproduction.populations.correlations import performance_correlations, spanning, spectrum_statistics
 from lyapunov_pkg.spectra import kaplan_yorke_dimension, maximum_exponent
 from tests.reproduction.populations.synthetic import make_study
 
@@ -127,3 +122,14 @@ def test_singular_jacobians_count_as_the_floor() -> None:
     expected = correlate(floored)
     xr.testing.assert_equal(found["spectrum_statistic"], expected["spectrum_statistic"])
     assert np.isneginf(found["lyapunov_exponent"].values).any()  # shown as they are
+
+
+def test_statistics_are_those_of_as_many_exponents_as_a_network_has() -> None:
+    study = make_study(12, n_diverged=0)
+    expected = correlate(study.isel(exponent=slice(10)))["spectrum_statistic"][:5]
+    shorter = study.copy(deep=True)
+    shorter["lyapunov_exponent"][:5, :, 10:] = np.nan
+    found = correlate(shorter)
+    assert (found.attrs["n_networks"], found.attrs["n_diverged"]) == (12, 0)
+    np.testing.assert_array_equal(found["spectrum_statistic"][:5], expected)
+    np.testing.assert_array_equal(found["spectrum_statistic"][5:], correlate(study)["spectrum_statistic"][5:])

@@ -104,13 +104,13 @@ def _dataset(rng, exponents, loss, diverged, architecture, init_param) -> xr.Dat
 
 
 DESCRIPTIONS = {
-    "lyapunov_exponent": ("nats/step", "Lyapunov exponent"),
-    "lyapunov_exponent_std": ("nats/step", "standard deviation of the Lyapunov exponent over sequences"),
-    "validation_loss": ("nats", "validation loss"),
+    "lyapunov_exponent": ("nat/step", "Lyapunov exponent"),
+    "lyapunov_exponent_std": ("nat/step", "standard deviation of the Lyapunov exponent over sequences"),
+    "validation_loss": ("nat", "validation loss"),
     "validation_accuracy": ("1", "validation accuracy"),
     "diverged": ("1", "training diverged"),
     "variant": ("1", "index of the variant within its architecture"),
-    "epoch": ("1", "training epoch, 0 before training"),
+    "epoch": ("epoch", "training epoch, 0 before training"),
     "exponent": ("1", "index of the exponent"),
     "architecture": ("1", "architecture of the recurrent cell"),
     "hidden_size": ("1", "hidden units in each layer"),

@@ -12,7 +12,7 @@ from lyapunov_pkg.reproduction.prediction.classifiers import (
     median_threshold,
     scores,
 )
-from lyapunov_pkg.reproduction.prediction.samples import judge_classifiers, split_networks
+from lyapunov_pkg.reproduction.prediction.judging import judge_classifiers
 
 
 def test_scores_count_hits_misses_and_false_alarms() -> None:
@@ -55,20 +55,6 @@ def test_an_empty_orthant_is_not_optimal() -> None:
     components = np.array([[-2.0, -2.0], [-1.0, -1.0], [1.0, 1.0], [2.0, 2.0]])
     classifier = OrthantClassifier.fit(components, np.ones(4, bool), 2)
     assert not classifier.predict_low(np.array([[5.0, -5.0]]))[0]
-
-
-def test_split_is_by_network_with_the_right_counts() -> None:
-    partition = split_networks(100, (0.2, 0.2, 0.6), seeds=[1, 2])
-    for of_seed in partition:
-        assert [np.count_nonzero(of_seed == part) for part in ("train", "validation", "test")] == [20, 20, 60]
-    assert (partition[0] != partition[1]).any()
-    np.testing.assert_array_equal(partition, split_networks(100, (0.2, 0.2, 0.6), seeds=[1, 2]))
-
-
-@pytest.mark.parametrize(("n", "fractions"), [(100, (0.5, 0.5, 0.5)), (3, (0.1, 0.1, 0.8))])
-def test_impossible_splits_are_refused(n: int, fractions: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        split_networks(n, fractions, seeds=[1])
 
 
 def test_more_orthant_components_than_there_are_is_refused() -> None:

@@ -6,8 +6,8 @@ import xarray as xr
 
 from lyapunov_pkg.aelle import AutoencoderSettings
 from lyapunov_pkg.reproduction.prediction.final import final_experiment
+from lyapunov_pkg.reproduction.prediction.networks import hyperparameters
 from lyapunov_pkg.reproduction.prediction.pretrained import pretrained_experiment
-from lyapunov_pkg.reproduction.prediction.samples import hyperparameters
 from tests.reproduction.prediction.synthetic import synthetic_spectra
 
 SETTINGS = AutoencoderSettings(learning_rate=2e-3, epochs_per_stage=60)
@@ -120,7 +120,7 @@ def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Datas
     assert 0.3 < f1.sel(classifier="gradient_boosting_spectrum") < 0.7
 
 
-def test_hyperparameters_are_numbers_and_a_column_for_each_text() -> None:
+def test_hyperparameters_are_numbers_and_a_column_for_each_text_in_the_order_of_names() -> None:
     networks = xr.Dataset(
         coords={
             "network": [0, 1, 2],
@@ -131,7 +131,10 @@ def test_hyperparameters_are_numbers_and_a_column_for_each_text() -> None:
             "epoch": [0],
         }
     )
-    np.testing.assert_array_equal(hyperparameters(networks), [[1, 0, 1, np.nan], [2, 1, 0, 0.1], [3, 0, 1, np.nan]])
+    expected = [[0, 1, np.nan, 1], [1, 0, 0.1, 2], [0, 1, np.nan, 3]]  # gru, lstm, eps, init_param
+    np.testing.assert_array_equal(hyperparameters(networks), expected)
+    other_order = networks[list(networks.data_vars)].assign_coords(dict(reversed(networks.coords.items())))
+    np.testing.assert_array_equal(hyperparameters(other_order), expected)
 
 
 def test_who_knows_the_hyperparameters_knows_losses_that_follow_from_them(spectra: xr.Dataset) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lyapunov_pkg.reproduction.tasks import amc
 from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, parse_amc
 
 JOINTS = {"root": 6, "head": 3, "rhand": 2}
@@ -14,7 +15,10 @@ FRAME_2 = "2\nroot 0 0 0 0 0 0\nhead 1 2 3\nrhand 4 5\n"
 
 
 def parse(text: str) -> np.ndarray:
-    return parse_amc(text.encode(), Path("walk.amc"), JOINTS)
+    """Read a file of a skeleton of three joints."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(amc, "CMU_JOINTS", JOINTS)
+        return parse_amc(text.encode(), Path("walk.amc"))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import gzip
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lyapunov_pkg.reproduction.tasks.content import content_sha256
-from lyapunov_pkg.reproduction.tasks.idx import read_idx
+from lyapunov_pkg.reproduction.tasks.content import content_sha256, read_content
+from lyapunov_pkg.reproduction.tasks.idx import parse_idx
 
 IMAGES = np.arange(3 * 4 * 5).reshape(3, 4, 5)
 LABELS = np.array([7, 0, 9])
+
+
+def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
+    return parse_idx(read_content(path), path, item_shape)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])

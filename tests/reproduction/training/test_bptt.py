@@ -7,8 +7,9 @@ import xarray as xr
 
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.reproduction.populations.spectra import stored_network
+from lyapunov_pkg.reproduction.populations.stored import stored_network
 from lyapunov_pkg.reproduction.tasks.supervised import Part, Task
+from lyapunov_pkg.reproduction.training import bptt
 from lyapunov_pkg.reproduction.training.bptt import (
     TrainingSettings,
     initialise_network,
@@ -53,11 +54,18 @@ def variants(architecture: str, indices: range, **hyperparameters: object) -> li
     return design_variants("test", architecture, {"architecture": architecture} | settings, indices, seed=3)
 
 
+def train_together(everyone: list[Variant], dataset: xr.Dataset, settings: TrainingSettings, width: int) -> xr.Dataset:
+    """Train with at most `width` variants in a stack."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(bptt.VARIANTS_TOGETHER, "cpu", width)
+        return train_variants(everyone, dataset, settings, CPU)
+
+
 @pytest.mark.parametrize("architecture", CELLS)
 def test_results_do_not_depend_on_how_many_train_together(architecture: str, dataset: xr.Dataset) -> None:
     everyone = variants(architecture, range(5))
-    alone, together = (train_variants(everyone, dataset, SETTINGS, CPU, width) for width in (1, 5))
-    other_shard = train_variants(everyone[2:5], dataset, SETTINGS, CPU, 3)
+    alone, together = (train_together(everyone, dataset, SETTINGS, width) for width in (1, 5))
+    other_shard = train_together(everyone[2:5], dataset, SETTINGS, 3)
     for name in ("validation_loss", "train_loss", "validation_accuracy"):
         np.testing.assert_allclose(alone[name], together[name], rtol=1e-5)
         np.testing.assert_allclose(other_shard[name], together[name][2:5], rtol=1e-5)
@@ -185,7 +193,7 @@ def test_rates_dropout_and_subsamples_do_not_depend_on_how_many_train_together(d
         "gru", range(5), learning_rate={"log_uniform": [1e-3, 0.1]}, dropout={"uniform": [0.0, 0.5]}, n_layers=2
     )
     settings = SETTINGS.replaced(optimizer="adagrad", gradient_clip=0.5, subsample=0.5)
-    alone, together = (train_variants(everyone, dataset, settings, CPU, width) for width in (1, 5))
+    alone, together = (train_together(everyone, dataset, settings, width) for width in (1, 5))
     for name in ("validation_loss", "train_loss"):
         np.testing.assert_allclose(alone[name], together[name], rtol=1e-5)
     assert len(set(together["learning_rate"].values)) == len(set(together["dropout"].values)) == 5

@@ -27,6 +27,7 @@ from lyapunov_pkg.reproduction.figures.panels import (
     threshold_line,
 )
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
+from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.records import Shards, Store, figure
 
 EXAMPLE_QUANTILES = {"low": 0.1, "middle": 0.5, "high": 0.9}  # of the errors of free runs
@@ -223,7 +224,7 @@ def _example_image(ax: Axes, examples: xr.Dataset) -> None:
 def _example_free_runs(ax: Axes, free_runs: xr.Dataset) -> None:
     """Target and output over the last period of free runs whose errors are certain quantiles of all, one below
     another."""
-    error = free_runs["validation_loss"].isel(epoch=-1).where(~free_runs["diverged"]).values
+    error = free_runs["validation_loss"].isel(epoch=-1).where(networks_that_count(free_runs)).values
     time = np.arange(free_runs.sizes["time"])
     for row, (name, share) in enumerate(EXAMPLE_QUANTILES.items()):
         shown = int(np.nanargmin(np.abs(error - np.nanquantile(error, share))))

@@ -28,6 +28,7 @@ from lyapunov_pkg.reproduction.figures.style import (
     LOW_ERROR_COLOR,
     architecture_style,
 )
+from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.records import Shards, Store, figure
 from lyapunov_pkg.spectra.statistics import final_slope, initial_slope, maximum_exponent, number_above_zero, slope_width
 
@@ -61,7 +62,7 @@ def fig_3_1(prednet: xr.Dataset) -> Figure:
     """Final validation loss against p, true and as PredNet predicts it from early spectra, and the errors of both
     PredNet and what knows no spectrum.
 
-    `prednet` is the Dataset of the experiment of `lyapunov_pkg.reproduction.prediction.experiments`.
+    `prednet` is the Dataset of `lyapunov_pkg.reproduction.prediction.early_spectra.prednet_experiment`.
     """
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.4), layout="constrained")
     true, predicted, errors = fig.subplots(1, 3, width_ratios=(1, 1, 1))
@@ -135,7 +136,7 @@ def fig_3_3(spectra: xr.Dataset) -> Figure:
 def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarray], None]) -> Figure:
     """A panel for the smallest and for the largest eps, at the largest gamma; `draw` gets their networks, worst first,
     and a colour for each, purple to yellow as the loss rises."""
-    study = study.isel(variant=np.flatnonzero(~study["diverged"].values))
+    study = study.isel(variant=np.flatnonzero(networks_that_count(study)))
     study = study.isel(variant=np.argsort(-study["validation_loss"].isel(epoch=-1).values))
     loss, eps, gamma = (study[name].values for name in ("validation_loss", "eps", "gamma"))
     shown = {level: (eps == level) & (gamma == gamma.max()) for level in np.unique(eps)[[0, -1]]}
@@ -165,7 +166,7 @@ def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarr
 def fig_3_4(prednets: xr.Dataset) -> Figure:
     """Validation error of PredNets on eigenvalues and on spectra as they are trained, and how far apart they end.
 
-    `prednets` is the Dataset of `lyapunov_pkg.reproduction.prediction.experiments.eigenvalue_experiment`.
+    `prednets` is the Dataset of `lyapunov_pkg.reproduction.prediction.eigenvalue_comparison.eigenvalue_experiment`.
     """
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
     curves, differences = fig.subplots(1, 2, width_ratios=(1.6, 1))
@@ -246,8 +247,7 @@ def _median_loss_variants(spectra: xr.Dataset) -> list[int]:
     """Position of each architecture's network of median final loss, among those that have not diverged."""
     loss = spectra["validation_loss"].isel(epoch=-1).values
     architecture = spectra["architecture"].values
-    undefined = np.isnan(spectra["lyapunov_exponent"].values).any(axis=(1, 2))
-    usable = ~spectra["diverged"].values & ~undefined & np.isfinite(loss)
+    usable = networks_that_count(spectra)
     if not usable.any():
         raise ValueError(f"all {len(usable)} networks diverged; expected at least one with a spectrum and a loss")
     chosen = []

@@ -1,0 +1,71 @@
+"""Pearson's and Spearman's correlation of two quantities, with confidence intervals."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap, pearsonr, rankdata
+
+CONFIDENCE = 0.95
+FEWEST = 4  # pairs; the interval of Pearson's coefficient needs them
+
+
+class Correlation(NamedTuple):
+    """Correlation coefficients with the ends of their confidence intervals, and of how many pairs."""
+
+    pearson: float
+    pearson_low: float
+    pearson_high: float
+    spearman: float
+    spearman_low: float
+    spearman_high: float
+    n_used: int
+
+
+def correlation(x: ArrayLike, y: ArrayLike, n_resamples: int, seed: int) -> Correlation:
+    """Pearson's and Spearman's correlation of two quantities, with 95% confidence intervals.
+
+    That of Pearson's is by Fisher's transformation, that of Spearman's by percentiles of the bootstrap over networks. A
+    resample in which one of the quantities is constant counts as uncorrelated.
+
+    Args:
+        x: (n,).
+        y: (n,). Pairs that are not both finite are left out.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The coefficients, NaN where fewer than four pairs are left or one of the quantities is constant.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(*[np.nan] * 6, n_used=len(x))
+    pearson = pearsonr(x, y)
+    spearman = bootstrap(
+        (x, y),
+        spearman_coefficient,
+        paired=True,
+        n_resamples=n_resamples,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return Correlation(
+        pearson.statistic,
+        *pearson.confidence_interval(CONFIDENCE),
+        float(spearman_coefficient(x, y)),
+        *spearman.confidence_interval,
+        n_used=len(x),
+    )
+
+
+def spearman_coefficient(x: NDArray, y: NDArray, axis: int = -1) -> NDArray:
+    """Spearman's rank correlation of x and y (..., n) along the last axis: (...); 0 where one of them is constant."""
+    ranks = [rankdata(values, axis=axis) for values in (x, y)]
+    first, second = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)
+    norm = np.sqrt((first**2).sum(axis=axis) * (second**2).sum(axis=axis))
+    return np.divide((first * second).sum(axis=axis), norm, out=np.zeros_like(norm), where=norm > 0)

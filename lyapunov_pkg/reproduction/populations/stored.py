@@ -1,0 +1,52 @@
+"""Networks as a training store holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import xarray as xr
+
+from lyapunov_pkg.cells import hyperparameter_names
+from lyapunov_pkg.networks import Network
+
+CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_epoch", "diverged")
+"""Variables of a training store that later stores repeat, where it has them."""
+
+
+def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
+    """Return one variant of a training store as it was after an epoch, both by position."""
+    params = {
+        str(name): torch.from_numpy(variable.values[variant : variant + 1, epoch])
+        for name, variable in training.data_vars.items()
+        if str(name).startswith(("layer_", "readout."))
+    }
+    architecture = str(training["architecture"].values[variant])
+    return Network.from_params(architecture, params, **stored_hyperparameters(training, variant))
+
+
+def stored_hyperparameters(training: xr.Dataset, variant: int) -> dict[str, Any]:
+    """Return the hyperparameters of the cell of one variant, by position, where they are not its defaults."""
+    names = hyperparameter_names(str(training["architecture"].values[variant]))
+    return {name: training[name].values[variant].item() for name in names if name in training.coords}
+
+
+def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Dataset:
+    """Return the part of a training store that is of some epochs; None: of all.
+
+    Raises:
+        ValueError: one of them is not stored.
+    """
+    if epochs is None:
+        return training
+    stored = training["epoch"].values
+    for epoch in epochs:
+        if epoch not in stored:
+            raise ValueError(f"spectra are to be of epoch {epoch}, which is not stored; expected 0 to {stored[-1]}")
+    return training.sel(epoch=list(epochs))
+
+
+def carried_along(training: xr.Dataset) -> xr.Dataset:
+    """Return what later stores repeat of a training store (`CARRIED_ALONG`), without its attributes."""
+    return training[[name for name in CARRIED_ALONG if name in training]].drop_attrs(deep=False)

@@ -1,0 +1,82 @@
+"""The autoencoder and principal components, trained on the training part of each split of the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder, TrainingHistory, train_autoencoder
+from lyapunov_pkg.aelle.dense import Progress
+from lyapunov_pkg.aelle.embedding import Embedding, fit_components
+from lyapunov_pkg.labels import Label
+from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in
+
+N_COMPONENTS = 10  # principal components that are stored, where there are that many
+
+DESCRIPTIONS = {
+    "seed": Label("1", "seed of split and autoencoder"),
+    "component": Label("1", "principal component, from 1"),
+    "partition": Label("1", "part of the split"),
+    "best_epoch": Label("epoch", "epoch of the autoencoder's training whose state was kept"),
+    "aelle_component": Label("1", "principal component of the autoencoder's latent layer"),
+    "spectrum_component": Label("nat/step", "principal component of the Lyapunov spectrum"),
+}
+
+
+def train_on_split(
+    networks: xr.Dataset,
+    partition: Partition,
+    seeds: Sequence[int],
+    settings: AutoencoderSettings,
+    progress: Progress | None,
+) -> tuple[SpectrumAutoencoder, Tensor, TrainingHistory]:
+    """Train one autoencoder per seed to predict final losses from the spectra of every epoch of the training networks.
+
+    Args:
+        networks: of `networks.select_networks`.
+        partition: (seed, network), of `splits.split_networks`.
+        seeds: of the autoencoders.
+        settings: of the autoencoders.
+        progress: shows how far the training is, e.g. `lyapunov_pkg.progress.progress`.
+
+    Returns:
+        The autoencoders, the latent points (seed, network * epoch, latent) of all spectra, and the training's history.
+    """
+    exponents = networks["lyapunov_exponent"].values
+    final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
+    n_epochs, n_exponents = exponents.shape[1:]
+    parts = []
+    for part in PARTS[:2]:
+        chosen = networks_in(partition, part)
+        parts.append(exponents[chosen].reshape(len(seeds), -1, n_exponents))
+        parts.append(np.repeat(final_loss[chosen], n_epochs, axis=1))
+    autoencoder, history = train_autoencoder(*parts, seeds, settings, progress)
+    return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
+
+
+def on_training_part(
+    networks: xr.Dataset, partition: Partition, values: NDArray
+) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
+    """Return values (network, epoch, ...) of one seed's training networks as (sample, ...), with their final loss
+    and class (sample,)."""
+    train = partition == "train"
+    n_epochs = networks.sizes["epoch"]
+    final_loss, low_error = (np.repeat(networks[name].values[train], n_epochs) for name in ("final_loss", "low_error"))
+    return values[train].reshape(-1, *values.shape[2:]), final_loss, low_error
+
+
+def fit_on_training_part(networks: xr.Dataset, partition: Partition, points: NDArray, n_components: int) -> Embedding:
+    """Fit principal components of points (network, epoch, d) on one seed's training part, PC1 rising as the final
+    loss falls."""
+    samples, final_loss, _ = on_training_part(networks, partition, points)
+    return fit_components(samples, final_loss, n_components)
+
+
+def stored_components(networks: xr.Dataset, partition: Partition, settings: AutoencoderSettings) -> int:
+    """Return how many principal components are kept: N_COMPONENTS, or as many as samples and dimensions allow."""
+    n_samples = np.count_nonzero(partition[0] == "train") * networks.sizes["epoch"]
+    return min(N_COMPONENTS, n_samples, networks.sizes["exponent"], settings.latent_size)

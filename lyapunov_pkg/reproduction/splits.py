@@ -1,0 +1,61 @@
+"""Splits of the networks of a study into parts, one split per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Partition = NDArray[np.str_]
+"""Which of the `PARTS` each network is in, (seed, network), or (network,) of one seed."""
+
+PARTS = ("train", "validation", "test")
+
+
+def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[int]) -> Partition:
+    """Return which part each network belongs to, (seed, network) of "train", "validation" or "test".
+
+    The first two parts have their fraction of the networks, rounded; the last has the rest.
+
+    >>> split_networks(10, (0.5, 0.2, 0.3), seeds=[1])[0].tolist().count("train")
+    5
+
+    Raises:
+        ValueError: fractions that are not three positive numbers of sum 1, or a part without a network.
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
+        raise ValueError(
+            f"fractions are {tuple(fractions)}; expected three positive numbers (train, validation, test) of sum 1"
+        )
+    n_train, n_validation = (int(fraction * n_networks + 0.5) for fraction in fractions[:2])
+    counts = (n_train, n_validation, n_networks - n_train - n_validation)
+    if min(counts) < 1:
+        raise ValueError(
+            f"{n_networks} networks split by {tuple(fractions)} into parts of {counts}; expected at least 1 in each"
+        )
+    parts = np.repeat(PARTS, counts)
+    return np.stack([np.random.default_rng(seed).permutation(parts) for seed in seeds])
+
+
+def networks_in(partition: Partition, part: str) -> NDArray[np.int_]:
+    """Return the networks of a part by position, (seed, n), from which part each is in, (seed, network)."""
+    return np.stack([np.flatnonzero(of_seed == part) for of_seed in partition])
+
+
+def two_parts(
+    n_networks: int, validation_share: float, seeds: Sequence[int]
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return each seed's training and validation networks, by position, (seed, n) each.
+
+    Raises:
+        ValueError: one of the parts has no network.
+    """
+    n_validation = round(validation_share * n_networks)
+    if not 1 <= n_validation < n_networks:
+        raise ValueError(
+            f"validation_share {validation_share} of {n_networks} networks is {n_validation}; expected at least 1, and "
+            "at least 1 left for training"
+        )
+    order = np.stack([np.random.default_rng(seed).permutation(n_networks) for seed in seeds])
+    return order[:, n_validation:], order[:, :n_validation]

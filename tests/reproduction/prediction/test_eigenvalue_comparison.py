@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lyapunov_pkg.reproduction.prediction.eigenvalue_comparison import eigenvalue_experiment
+from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings
+from tests.reproduction.prediction.synthetic import synthetic_sizes
+
+SETTINGS = PredNetSettings(hidden_size=20, learning_rate=1e-2, epochs=200, loss_ceiling=1e3)
+SEEDS = (1, 2, 3)
+
+
+def synthetic_eigenvalues(spectra: xr.Dataset, seed: int = 0) -> xr.Dataset:
+    """Eigenvalues that know nothing of the loss."""
+    draws = np.random.default_rng(seed).normal(size=(2, spectra.sizes["variant"], 4))
+    dims = ("variant", "eigenvalue")
+    return xr.Dataset(
+        {"eigenvalue_real": (dims, draws[0]), "eigenvalue_imaginary": (dims, draws[1])},
+        coords={"seed": spectra["seed"]},
+    )
+
+
+@pytest.fixture(scope="module")
+def one_size() -> xr.Dataset:
+    return synthetic_sizes(60, (12,))
+
+
+def test_what_knows_the_loss_predicts_better_than_what_does_not(one_size: xr.Dataset) -> None:
+    comparison = eigenvalue_experiment(one_size, synthetic_eigenvalues(one_size), SETTINGS, range(8))
+    assert comparison["better"].values.tolist() == ["spectrum", "spectrum"]
+    last = comparison["validation_error"].isel(prednet_epoch=-1)
+    assert (last.sel(feature="spectrum") < 0.1 * comparison["baseline_error"]).all()
+    assert (last.sel(feature="eigenvalues") > 0.5 * comparison["baseline_error"]).all()
+    difference = comparison.sel(summary="last")
+    mean = (last.sel(feature="eigenvalues") - last.sel(feature="spectrum")).mean()
+    assert float(difference["difference"]) == pytest.approx(float(mean))
+    assert difference["difference_low"] < difference["difference"] < difference["difference_high"]
+    assert comparison.attrs == {"n_networks": 59, "n_diverged": 1}
+    assert all({"units", "long_name"} <= set(variable.attrs) for variable in comparison.variables.values())
+
+
+def test_where_neither_knows_the_loss_nothing_is_decided(one_size: xr.Dataset) -> None:
+    ignorant = one_size.copy(deep=True)
+    kept = np.flatnonzero(~one_size["diverged"].values)
+    shuffled = np.random.default_rng(1).permutation(kept)
+    ignorant["lyapunov_exponent"][kept] = one_size["lyapunov_exponent"].values[shuffled]
+    comparison = eigenvalue_experiment(ignorant, synthetic_eigenvalues(one_size), SETTINGS, range(6))
+    assert comparison["better"].sel(summary="lowest") == "undecided"
+
+
+def test_features_of_other_networks_one_seed_and_empty_parts_are_refused(one_size: xr.Dataset) -> None:
+    eigenvalues = synthetic_eigenvalues(one_size)
+    with pytest.raises(ValueError, match="eigenvalues are of other variants"):
+        eigenvalue_experiment(one_size, eigenvalues.isel(variant=slice(None, None, -1)), SETTINGS, SEEDS)
+    with pytest.raises(ValueError, match="there are 1 seeds"):
+        eigenvalue_experiment(one_size, eigenvalues, SETTINGS, [1])
+    with pytest.raises(ValueError, match="of 59 networks is 0"):
+        eigenvalue_experiment(one_size, eigenvalues, SETTINGS, SEEDS, validation_share=0.001)
