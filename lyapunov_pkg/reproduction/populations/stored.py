@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from lyapunov_pkg.cells import hyperparameter_names
+from lyapunov_pkg.cells import hyperparameters
 from lyapunov_pkg.networks import Network
 
 CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_epoch", "diverged")
@@ -28,7 +28,7 @@ def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
 
 def stored_hyperparameters(training: xr.Dataset, variant: int) -> dict[str, Any]:
     """Return the hyperparameters of the cell of one variant, by position, where they are not its defaults."""
-    names = hyperparameter_names(str(training["architecture"].values[variant]))
+    names = hyperparameters(str(training["architecture"].values[variant]))
     return {name: training[name].values[variant].item() for name in names if name in training.coords}
 
 
