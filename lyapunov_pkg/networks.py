@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,12 +17,15 @@ from lyapunov_pkg.cells import Cell, cell_class, make_cell
 from lyapunov_pkg.cells.base import Linearization, Params, is_reduced
 from lyapunov_pkg.cells.sequence import run_sequence
 
-TORCH_ARCHITECTURES = {
+TORCH_ARCHITECTURES: dict[str, tuple[str, dict[str, float | str]]] = {
     "RNN_TANH": ("rnn", {"nonlinearity": "tanh"}),
     "RNN_RELU": ("rnn", {"nonlinearity": "relu"}),
     "LSTM": ("lstm", {}),
     "GRU": ("gru", {}),
 }
+"""Architectures of this package by the `mode` of torch.nn modules, with their hyperparameters."""
+
+RecurrentModule: TypeAlias = torch.nn.RNNBase | torch.nn.RNNCell | torch.nn.LSTMCell | torch.nn.GRUCell
 
 
 @dataclass(frozen=True)
@@ -363,47 +366,67 @@ def _draw_variant(cells: Sequence[Cell], output_size: int, init_param: float, ge
     return params
 
 
-def from_torch(module: torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU, detach: bool = True) -> Network:
-    """Read a torch.nn recurrent module of any depth as a network of one variant without readout.
+def from_torch(module: RecurrentModule, detach: bool = True) -> Network:
+    """Read a recurrent module or cell of torch.nn as a network of one variant without readout.
 
     Weights are shared with the module where nothing has to be added. Dropout between layers is left out, as in the
-    module's evaluation mode; batch_first makes no difference: inputs are (B, T, F).
+    module's evaluation mode. Weights are read as they are: those that a hook makes are those of its last call.
 
     Args:
-        module: the module.
+        module: torch.nn.RNN, LSTM or GRU of any depth, or RNNCell, LSTMCell or GRUCell.
         detach: take the weights out of the module's graph; False: gradients flow back to the module's own.
+
+    Returns:
+        A network whose inputs are (sequence, time, feature), whatever the module's `batch_first`.
 
     Raises:
         TypeError: another kind of module.
         ValueError: a bidirectional module, or one with proj_size.
+
+    Example:
+        >>> network = from_torch(torch.nn.LSTM(3, 8, num_layers=2))
+        >>> network.state_size
+        32
     """
-    if not isinstance(module, torch.nn.RNN | torch.nn.LSTM | torch.nn.GRU):
-        raise TypeError(f"network is a {type(module).__name__}; expected torch.nn.RNN, torch.nn.LSTM or torch.nn.GRU")
-    if module.bidirectional:
-        raise ValueError(
-            "network is bidirectional; expected one direction, since a state that reads the future is no map"
+    if not isinstance(module, RecurrentModule):
+        raise TypeError(
+            f"module: got {type(module).__name__}, expected torch.nn.RNN, LSTM or GRU, or RNNCell, LSTMCell or GRUCell"
         )
-    if module.proj_size:
-        raise ValueError(f"network has proj_size {module.proj_size}; expected 0, projections are not supported")
-    architecture, hyperparameters = TORCH_ARCHITECTURES[module.mode]
+    if getattr(module, "bidirectional", False):
+        raise ValueError("module: got a bidirectional one, expected one direction: a Network reads no future inputs")
+    if getattr(module, "proj_size", 0):
+        raise ValueError(f"module: got proj_size {module.proj_size}, expected 0: a Network has no projections")
+    architecture, hyperparameters = TORCH_ARCHITECTURES[torch_mode(module)]
     cells, params = [], {}
-    for layer in range(module.num_layers):
+    for layer in range(getattr(module, "num_layers", 1)):
         input_size = module.input_size if layer == 0 else module.hidden_size
         cells.append(make_cell(architecture, input_size, module.hidden_size, **hyperparameters))
-        read = _read_torch_layer(module, layer)
+        suffix = f"_l{layer}" if isinstance(module, torch.nn.RNNBase) else ""
+        read = _read_torch_layer(module, suffix)
         params |= {f"layer_{layer}.{name}": value.unsqueeze(0) for name, value in read.items()}
     if detach:
         params = {name: value.detach() for name, value in params.items()}
     return Network(tuple(cells), 0, params)
 
 
-def _read_torch_layer(module: torch.nn.RNNBase, layer: int) -> Params:
+def torch_mode(module: RecurrentModule) -> str:
+    """Return the `mode` of a module, and for a cell that of the module of one layer: a key of `TORCH_ARCHITECTURES`."""
+    if isinstance(module, torch.nn.RNNBase):
+        return module.mode
+    if isinstance(module, torch.nn.LSTMCell):
+        return "LSTM"
+    if isinstance(module, torch.nn.GRUCell):
+        return "GRU"
+    return f"RNN_{module.nonlinearity.upper()}"
+
+
+def _read_torch_layer(module: RecurrentModule, suffix: str) -> Params:
     """Return the weights of one layer; the biases apart for GRU, which needs them so, and added for the others."""
-    weights = {name: getattr(module, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh")}
+    weights = {name: getattr(module, name + suffix) for name in ("weight_ih", "weight_hh")}
     params = {"input_weight": weights["weight_ih"], "recurrent_weight": weights["weight_hh"]}
     if not module.bias:
         return params
-    bias, recurrent_bias = getattr(module, f"bias_ih_l{layer}"), getattr(module, f"bias_hh_l{layer}")
-    if module.mode == "GRU":
+    bias, recurrent_bias = getattr(module, f"bias_ih{suffix}"), getattr(module, f"bias_hh{suffix}")
+    if torch_mode(module) == "GRU":
         return params | {"bias": bias, "recurrent_bias": recurrent_bias}
     return params | {"bias": bias + recurrent_bias}

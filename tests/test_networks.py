@@ -304,9 +304,9 @@ def test_inputs_and_tangents_of_the_wrong_width_are_refused():
 
 
 def test_torch_modules_without_a_map_are_refused():
-    with pytest.raises(ValueError, match="network is bidirectional; expected one direction"):
+    with pytest.raises(ValueError, match="module: got a bidirectional one, expected one direction"):
         from_torch(torch.nn.LSTM(3, 4, bidirectional=True))
-    with pytest.raises(ValueError, match="proj_size 2; expected 0"):
+    with pytest.raises(ValueError, match="module: got proj_size 2, expected 0"):
         from_torch(torch.nn.LSTM(3, 4, proj_size=2))
-    with pytest.raises(TypeError, match=r"network is a Linear; expected torch\.nn\.RNN"):
+    with pytest.raises(TypeError, match=r"module: got Linear, expected torch\.nn\.RNN"):
         from_torch(torch.nn.Linear(3, 4))

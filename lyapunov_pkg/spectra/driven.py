@@ -8,29 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.linalg import orthonormalize
-from lyapunov_pkg.networks import Network, from_torch
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.spectra.tangents import initial_tangents as start_tangents
+from lyapunov_pkg.systems.base import Placement, Reader, TangentMap
+from lyapunov_pkg.systems.numbers import Values, converted, shown, whole_number
+from lyapunov_pkg.systems.reading import reader_of
+from lyapunov_pkg.systems.states import State, leaves
 from lyapunov_pkg.version import package_version
 
-
-class TangentMap(Protocol):
-    """What the computation of exponents asks of a system: a step that carries tangent vectors along."""
-
-    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """From state (..., S), input (..., F) and tangents (..., S, k): the next state, and J times the tangents."""
-
-
-Analysable: TypeAlias = torch.nn.RNNBase | Network | TangentMap | Callable[[Tensor, Tensor], Tensor]
+Analysable: TypeAlias = torch.nn.Module | Network | TangentMap | Callable[..., Any]
 """What exponents can be taken of; `lyapunov_spectrum` says what each is."""
 
 
@@ -42,9 +37,10 @@ class DrivenSystem:
         system: what is stepped.
         inputs: (sequence, time, feature).
         initial_state: (sequence, S), or (variant, sequence, S).
-        initial_tangents: (rows, k), the first columns of the identity.
+        initial_tangents: (rows, k), or (sequence, rows, k), orthonormal columns.
         jacobian: "full" or "reduced", the Jacobian that is taken.
-        is_module: the system was a torch.nn module, whose one variant is no axis of the results.
+        drops_variant: the system was a torch.nn module, whose one variant is no axis of the results.
+        time_per_step: time units of a step; 1 for a map.
     """
 
     system: TangentMap
@@ -52,11 +48,12 @@ class DrivenSystem:
     initial_state: Tensor
     initial_tangents: Tensor
     jacobian: str
-    is_module: bool
+    drops_variant: bool
+    time_per_step: float = 1.0
 
     def results(self, values: Tensor) -> Tensor:
         """Return values ([variant], sequence, ...) as the user sees them: a torch.nn module has no axis of variants."""
-        return values.squeeze(0) if self.is_module else values
+        return values.squeeze(0) if self.drops_variant else values
 
     def dataset(
         self,
@@ -86,38 +83,45 @@ class DrivenSystem:
 
 
 def driven_system(
-    network: Analysable,
-    inputs: Tensor | ArrayLike,
+    system: Analysable,
+    inputs: Values | None = None,
     *,
+    n_steps: int | None = None,
     n_exponents: int | None = None,
     jacobian: Literal["full", "reduced"] = "full",
-    initial_state: Tensor | ArrayLike | None = None,
+    initial_state: State = None,
+    initial_tangents: Values | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     differentiable: bool = False,
 ) -> DrivenSystem:
     """Check the arguments that all computations of exponents share; see `lyapunov_spectrum` for what they are.
 
-    With `differentiable` what is returned stays in the graph of a torch.nn module's own weights.
+    A torch module is run for a step or two, in evaluation mode and without a trace left in it, and compared with what
+    will be computed. Weights that hooks make are those of that call. A module whose own forward is not that of
+    torch.nn, but is a recurrent step, is stepped through its own forward.
+
+    The computation runs in `dtype`, else in that of the system's weights, else in the wider one of inputs and initial
+    state. With `differentiable` what is returned stays in the graph of a torch.nn module's own weights.
 
     Raises:
-        TypeError: `network` is nothing of which exponents can be taken, or `inputs` are no numbers.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
+        TypeError: `system` is nothing of which exponents can be taken, or an argument is no numbers.
+        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included; the system
+            is not a deterministic step that treats each sequence by itself, or cannot be differentiated.
     """
-    if jacobian not in ("full", "reduced"):
-        raise ValueError(f'jacobian: got {jacobian!r}, expected "full" or "reduced"')
-    system = _as_system(network, differentiable)
-    sequences = _finite_tensor("inputs", inputs)
-    dtype, device = _placement(system, sequences, dtype, device)
-    if isinstance(system, Network):
-        system = system.to(device=device, dtype=dtype)
-    sequences = _checked_inputs(sequences, getattr(system, "input_size", None)).to(device=device, dtype=dtype)
-    start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype).contiguous()
-    rows = _tangent_rows(system, jacobian, start.shape[-1])
-    if not isinstance(system, Network):
-        _check_tangent_map(system, start, sequences[:, 0])
-    tangents = torch.eye(rows, _checked_count(n_exponents, rows), dtype=dtype, device=device)
-    return DrivenSystem(system, sequences, start, tangents, jacobian, isinstance(network, torch.nn.RNNBase))
+    _check_choices(jacobian, differentiable)
+    reader = reader_of(system)
+    sequences, state = _read(reader, inputs, n_steps, initial_state)
+    placement = _placement(reader, sequences, state, dtype, device, differentiable)
+    sequences = converted("inputs", sequences, placement.dtype, placement.device)
+    prepared = reader.prepare(state, sequences, placement)
+    start = prepared.initial_state
+    rows = _tangent_rows(prepared.system, jacobian, start.shape[-1])
+    tangents = start_tangents(rows, n_exponents, initial_tangents, len(sequences), placement.dtype, placement.device)
+    time_per_step = getattr(system, "step_size", 1.0) if not isinstance(system, torch.nn.Module) else 1.0
+    return DrivenSystem(
+        prepared.system, sequences, start, tangents, jacobian, prepared.drops_variant, float(time_per_step)
+    )
 
 
 def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
@@ -126,12 +130,15 @@ def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 
     Raises:
         ValueError: one of them.
     """
-    if not 0 <= warmup < n_steps:
-        raise ValueError(f"warmup: got {warmup}, expected 0 or more and fewer than the {n_steps} time steps of inputs")
-    is_count = isinstance(orthonormalize_every, Integral) and orthonormalize_every >= 1
-    if not is_count and not (or_auto and orthonormalize_every == "auto"):
+    expected = f"a whole number, 0 or more and fewer than the {n_steps} time steps of inputs"
+    whole_number("warmup", warmup, expected, 0, n_steps - 1)
+    if not (or_auto and isinstance(orthonormalize_every, str) and orthonormalize_every == "auto"):
         expected = '1 step or more, or "auto"' if or_auto else "1 step or more"
-        raise ValueError(f"orthonormalize_every: got {orthonormalize_every!r}, expected {expected}")
+        whole_number("orthonormalize_every", orthonormalize_every, expected, 1, LONGEST)
+
+
+LONGEST = 2**62
+"""Above any number of steps."""
 
 
 class Orthonormalization(NamedTuple):
@@ -172,7 +179,7 @@ def orthonormalizations(
     n_steps = driven.inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every)
     state = driven.initial_state
-    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape)
+    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
     last = 0
     for time, x in enumerate(driven.inputs.unbind(-2), 1):
         state, tangents = driven.system.push_forward(state, x, tangents)
@@ -185,137 +192,66 @@ def orthonormalizations(
             tangents, last = q, time
 
 
-class DifferentiatedStep:
-    """A step function with its tangent map from forward-mode automatic differentiation: k tangents cost k columns."""
-
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.step = step
-
-    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """See `TangentMap`."""
-
-        def along(tangent: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(lambda point: self.step(point, x), (state,), (tangent,))
-
-        return torch.func.vmap(along, in_dims=-1, out_dims=(None, -1))(tangents)
-
-    def check(self, state: Tensor, x: Tensor) -> None:
-        """Refuse a step that cannot be run or differentiated, or does not return a new state like the old one.
-
-        Raises:
-            TypeError: what the step returns is no tensor.
-            ValueError: anything else of these.
-        """
-        given = state.clone(), x.clone()
-        called = f"step(state, x), with state {_kind(state)} and x {_kind(x)},"
-        try:
-            after = self.step(*given)
-        except Exception as error:
-            raise ValueError(f"network: {called} failed: {error}") from error
-        if not isinstance(after, Tensor):
-            raise TypeError(f"network: {called} returned {type(after).__name__}, expected the next state, a tensor")
-        if _kind(after) != _kind(state):
-            raise ValueError(f"network: {called} returned {_kind(after)}, expected the next state, {_kind(state)}")
-        if not (torch.equal(given[0], state) and torch.equal(given[1], x)):
-            raise ValueError(f"network: {called} changed one of them in place, expected a new tensor")
-        try:
-            self.push_forward(state, x, torch.ones_like(state)[..., None])
-        except Exception as error:
-            raise ValueError(f"network: {called} cannot be differentiated in forward mode: {error}") from error
+def _check_choices(jacobian: object, differentiable: object) -> None:
+    if not isinstance(jacobian, str) or jacobian not in ("full", "reduced"):
+        raise ValueError(f'jacobian: got {shown(jacobian)}, expected "full" or "reduced"')
+    if not isinstance(differentiable, bool):
+        raise ValueError(f"differentiable: got {shown(differentiable)}, expected True or False")
 
 
-def _kind(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} of {tensor.dtype}"
-
-
-@torch.no_grad()
-def _check_tangent_map(system: TangentMap, state: Tensor, x: Tensor) -> None:
-    """Try a user's own system on one tangent vector, of the first sequence alone."""
-    if isinstance(system, DifferentiatedStep):
-        system.check(state, x)
-    tangents = torch.zeros_like(state)[..., None]
-    tangents[..., 0, :, 0] = torch.linspace(1, 2, state.shape[-1])
-    returned = system.push_forward(state, x, tangents)
-    expected = (_kind(state), _kind(tangents))
-    if not isinstance(returned, tuple) or not all(isinstance(value, Tensor) for value in returned):
-        raise TypeError(f"network: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
-    found = tuple(_kind(value) for value in returned)
-    if found != expected:
-        raise ValueError(f"network: push_forward returned {found}, expected {expected}, those of state and tangents")
-    # NaN says nothing here: the step may overflow for another sequence.
-    if returned[1][..., 1:, :, :].nan_to_num(nan=0.0).any():
+def _read(reader: Reader, inputs: Values | None, n_steps: int | None, initial_state: State) -> tuple[Tensor, State]:
+    """Return inputs (sequence, time, feature) and the state, as the system's reader returns them."""
+    if inputs is not None:
+        if n_steps is not None:
+            raise ValueError(
+                f"n_steps: got {shown(n_steps)} beside inputs, which have their own; expected one of the two"
+            )
+        sequences = reader.read_inputs(inputs)
+        return sequences, reader.read_state(initial_state, len(sequences))
+    if reader.input_size():
         raise ValueError(
-            "network: moving the state of the first sequence moved that of another; expected a step that treats each "
-            f"sequence by itself, along axis {state.ndim - 2} of the state, {_kind(state)}"
+            f"inputs: got None, expected inputs of {reader.input_size()} features; zeros where nothing drives it"
         )
-
-
-def _as_system(network: object, differentiable: bool) -> TangentMap:
-    if isinstance(network, torch.nn.RNNBase):
-        network = from_torch(network, detach=not differentiable)
-    if isinstance(network, Network):
-        bad = [name for name, weights in network.params.items() if not torch.isfinite(weights).all()]
-        if bad:
-            raise ValueError(f"network: NaN or infinite weights in {bad}, expected finite weights")
-        return network
-    if hasattr(network, "push_forward"):
-        return network
-    # A torch.nn module is called with the input first: taking it for a step would swap its arguments unnoticed.
-    if callable(network) and not isinstance(network, torch.nn.Module):
-        return DifferentiatedStep(network)
-    raise TypeError(
-        f"network: got {type(network).__name__}, expected torch.nn.RNN, LSTM or GRU, a Network of lyapunov_pkg, "
-        "an object with push_forward(state, x, tangents), or a function step(state, x) -> state"
-    )
-
-
-def _finite_tensor(name: str, values: Tensor | ArrayLike) -> Tensor:
-    # A copy of an array: PyTorch cannot share read-only memory or negative strides.
-    try:
-        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, order="C"))
-    except TypeError as error:
-        raise TypeError(f"{name}: got {type(values).__name__}, expected a tensor or an array of numbers") from error
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{name}: found NaN or infinite values, expected finite numbers")
-    return tensor
+    if n_steps is None:
+        raise ValueError("inputs: got None, expected inputs, or n_steps of an autonomous system")
+    steps = whole_number("n_steps", n_steps, "a whole number of steps, 1 or more", 1, LONGEST)
+    state = reader.read_state(initial_state, None)
+    # Integers: they have no say in the dtype of the computation.
+    return torch.zeros(1, 1, 0, dtype=torch.int64).expand(reader.count_sequences(state), steps, 0), state
 
 
 def _placement(
-    system: TangentMap, inputs: Tensor, dtype: torch.dtype | None, device: torch.device | str | None
-) -> tuple[torch.dtype, torch.device | str]:
-    reference = next(iter(system.params.values())) if isinstance(system, Network) else inputs
+    reader: Reader, inputs: Tensor, state: State, dtype: object, device: object, differentiable: bool
+) -> Placement:
+    weight = reader.weights()
+    given = [inputs] if state is None else [inputs, *(leaf for _, leaf in leaves(state))]
     if dtype is None:
-        dtype = reference.dtype if reference.is_floating_point() else torch.get_default_dtype()
-    if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
-    return dtype, reference.device if device is None else device
+        dtype = _common_dtype([weight] if weight is not None else given)
+    if not isinstance(dtype, torch.dtype) or dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype: got {shown(dtype)}, expected torch.float32 or torch.float64")
+    # Autonomous inputs are made here; their device says nothing.
+    reference = weight if weight is not None else given[-1] if inputs.shape[-1] == 0 else inputs
+    return Placement(dtype, _known_device(reference.device if device is None else device), differentiable)
 
 
-def _checked_inputs(inputs: Tensor, input_size: int | None) -> Tensor:
-    if inputs.ndim != 3 or 0 in inputs.shape[:2]:
-        raise ValueError(f"inputs: got shape {tuple(inputs.shape)}, expected (sequence, time, feature), none empty")
-    if input_size is not None and inputs.shape[-1] != input_size:
-        raise ValueError(f"inputs: got {inputs.shape[-1]} features per time step, expected the network's {input_size}")
-    return inputs
+def _common_dtype(tensors: list[Tensor]) -> torch.dtype:
+    """Return the widest floating-point type among some tensors; float64 where there is none."""
+    found = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+    return max(found, key=lambda dtype: dtype.itemsize, default=torch.float64)
 
 
-def _start(system: TangentMap, initial_state: Tensor | ArrayLike | None, n_sequences: int) -> Tensor:
-    default = system.initial_state(n_sequences) if hasattr(system, "initial_state") else None
-    if initial_state is None:
-        if default is None:
-            raise ValueError("initial_state: got None, expected (sequence, S), because the system does not define one")
-        return default
-    given = _finite_tensor("initial_state", initial_state)
-    if default is not None:
-        expected = tuple(default.shape)
-    else:
-        expected = (n_sequences, getattr(system, "state_size", given.shape[-1] if given.ndim else 1))
+def _known_device(device: object) -> torch.device:
+    expected = 'one that PyTorch finds here, such as "cpu" or "cuda"'
+    if not isinstance(device, str | torch.device):
+        raise ValueError(f"device: got {shown(device)}, expected {expected}")
     try:
-        return given.expand(expected)
-    except RuntimeError:
-        raise ValueError(
-            f"initial_state: got shape {tuple(given.shape)}, expected {expected} or its last axes"
-        ) from None
+        known = torch.empty(0, device=device).device
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device: got {str(device)!r}, expected {expected} ({reason})") from error
+    if known.type == "meta":
+        raise ValueError(f'device: got "meta", on which nothing is computed, expected {expected}')
+    return known
 
 
 def _tangent_rows(system: TangentMap, jacobian: str, state_size: int) -> int:
@@ -324,11 +260,3 @@ def _tangent_rows(system: TangentMap, jacobian: str, state_size: int) -> int:
     if not isinstance(system, Network):
         raise ValueError('jacobian: got "reduced", expected "full": only a recurrent network has a reduced Jacobian')
     return system.reduced_size
-
-
-def _checked_count(n_exponents: int | None, rows: int) -> int:
-    if n_exponents is None:
-        return rows
-    if not isinstance(n_exponents, Integral) or not 1 <= n_exponents <= rows:
-        raise ValueError(f"n_exponents: got {n_exponents}, expected 1 to {rows}, the rows of the Jacobian")
-    return n_exponents

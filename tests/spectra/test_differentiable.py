@@ -29,7 +29,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 def module(kind: str, n_layers: int = 1) -> torch.nn.RNNBase:
     torch.manual_seed(7)
-    return MODULES[kind](3, 4, num_layers=n_layers).double()
+    return MODULES[kind](3, 4, num_layers=n_layers, batch_first=True).double()
 
 
 def stack(architecture: str, n_variants: int = 2) -> Network:
@@ -150,7 +150,7 @@ def test_undefined_gradients_are_nan_for_that_variant_alone(trouble):
 
 def test_leading_exponents_have_gradients_where_others_are_lost():
     torch.manual_seed(0)
-    rnn = torch.nn.RNN(3, 5, nonlinearity="relu").double()
+    rnn = torch.nn.RNN(3, 5, nonlinearity="relu", batch_first=True).double()
     with torch.no_grad():
         rnn.bias_hh_l0.fill_(20.0)
         rnn.bias_hh_l0[4] = -1000.0

@@ -9,6 +9,7 @@ import xarray as xr
 
 from lyapunov_pkg import finite_time_exponents, lyapunov_spectrum, running_exponents
 from lyapunov_pkg.networks import Network, from_torch
+from lyapunov_pkg.spectra.tangents import drawn_tangents
 from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs
 from lyapunov_pkg.workflow.store import save_store
 
@@ -25,7 +26,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def gru() -> torch.nn.GRU:
     torch.manual_seed(3)
-    return torch.nn.GRU(3, 4).double()
+    return torch.nn.GRU(3, 4, batch_first=True).double()
 
 
 @pytest.mark.parametrize(("warmup", "interval"), [(0, 1), (5, 1), (5, 4), (0, 100)])
@@ -70,7 +71,7 @@ def test_q_is_the_orthonormal_basis_that_the_jacobians_carry_along():
     network = from_torch(rnn)
     finite_time = finite_time_exponents(rnn, inputs, n_exponents=2, orthonormalize_every=3, return_q=True)
     assert finite_time["q"].dims == ("sequence", "time", "unit", "exponent")
-    q, state = torch.eye(4, 2, dtype=torch.float64).expand(1, 2, 4, 2), network.initial_state(2)
+    q, state = drawn_tangents(4, 2).expand(1, 2, 4, 2), network.initial_state(2)
     for index in range(3):
         for x in inputs[:, 3 * index : 3 * index + 3].unbind(1):
             state, q = network.push_forward(state, x, q)
@@ -116,7 +117,7 @@ def test_the_dataset_can_be_stored(tmp_path):
     finite_time = finite_time_exponents(gru().float(), random(2, 6, 3), warmup=2, return_q=True)
     finite_time["running_exponent"] = running_exponents(finite_time)
     assert finite_time["finite_time_exponent"].attrs["units"] == "nat/step"
-    assert {"dtype": "float32", "state": "full", "warmup": 2, "orthonormalize_every": 1}.items() <= (
+    assert {"dtype": "float32", "jacobian": "full", "warmup": 2, "orthonormalize_every": 1}.items() <= (
         finite_time.attrs.items()
     )
     save_store(finite_time, tmp_path / "finite_time.zarr", {})
@@ -125,7 +126,7 @@ def test_the_dataset_can_be_stored(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"warmup": 6}, "warmup: got 6, expected 0 or more and fewer than the 6"),
+        ({"warmup": 6}, "warmup: got 6, expected a whole number, 0 or more and fewer than the 6"),
         ({"orthonormalize_every": 0}, "orthonormalize_every: got 0"),
         ({"n_exponents": 5}, "n_exponents: got 5, expected 1 to 4"),
     ],

@@ -1,0 +1,87 @@
+"""The tangent vectors that a computation of exponents starts from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.systems.numbers import Values, converted, read_numbers, shown, whole_number
+
+
+def initial_tangents(
+    rows: int,
+    n_exponents: int | None,
+    given: Values | None,
+    n_sequences: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """Return orthonormal tangent vectors.
+
+    All of them: the identity. Fewer: drawn, since the first unit vectors may lie in a subspace that the Jacobians map
+    to itself and that does not hold the fastest directions. The draws are the same in every call, for all sequences and
+    in every dtype.
+
+    Args:
+        rows: of the Jacobian.
+        n_exponents: how many; None: as many as are given, else as many as there are rows.
+        given: by the user, (rows, k) or (sequence, rows, k); they are orthonormalised.
+        n_sequences: of the inputs.
+        dtype: of the result.
+        device: of the result.
+
+    Returns:
+        (rows, k), or (sequence, rows, k) where these were given.
+
+    Raises:
+        TypeError: `given` are no numbers.
+        ValueError: `n_exponents` is out of range, or `given` have another shape or are linearly dependent.
+    """
+    count = None
+    if n_exponents is not None:
+        expected = f"1 to {rows}, the rows of the Jacobian"
+        count = whole_number("n_exponents", n_exponents, expected, 1, rows)
+    if given is not None:
+        return converted("initial_tangents", _checked(given, rows, count, n_sequences), dtype, device)
+    if count is None or count == rows:
+        return torch.eye(rows, dtype=dtype, device=device)
+    return drawn_tangents(rows, count).to(dtype=dtype, device=device)
+
+
+def drawn_tangents(rows: int, n_exponents: int) -> Tensor:
+    """Return orthonormal vectors (rows, n_exponents), float64, always the same.
+
+    Their signs and sizes are drawn before they are orthonormalised; the sizes are from 1/2 to 1, so that no unit of the
+    state starts with a small share.
+    """
+    draws = torch.rand(2, rows, n_exponents, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return _orthonormalized(torch.where(draws[0] < 0.5, -1.0, 1.0) * (1 + draws[1]) / 2)[0]
+
+
+def _checked(given: Values, rows: int, count: int | None, n_sequences: int) -> Tensor:
+    tangents = read_numbers("initial_tangents", given, ("sequence", "unit", "exponent")).detach().double()
+    shape = tuple(tangents.shape)
+    fits = len(shape) in (2, 3) and shape[-2] == rows and 1 <= shape[-1] <= rows and shape[:-2] in ((), (n_sequences,))
+    if not fits or (count is not None and shape[-1] != count):
+        k = f"{count}" if count is not None else f"1 to {rows}"
+        raise ValueError(
+            f"initial_tangents: got shape {shape}, expected ({rows}, k) or ({n_sequences}, {rows}, k), with k {k}"
+        )
+    identity = torch.eye(shape[-1], dtype=torch.float64, device=tangents.device)
+    if torch.allclose(tangents.mT @ tangents, identity, rtol=0.0, atol=1e-14):
+        return tangents
+    q, lengths = _orthonormalized(tangents)
+    # Relative to its own length a vector must stick out of the span of those before it.
+    share = lengths / torch.linalg.vector_norm(tangents, dim=-2)
+    if not (share > 1e-10).all():
+        raise ValueError(
+            f"initial_tangents: got linearly dependent columns {shown(tangents)}, expected independent ones"
+        )
+    return q
+
+
+def _orthonormalized(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Q of the QR decomposition with a positive diagonal of R, and that diagonal."""
+    q, r = torch.linalg.qr(columns)
+    diagonal = r.diagonal(dim1=-2, dim2=-1)
+    return q * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-2), diagonal.abs()

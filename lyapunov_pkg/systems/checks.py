@@ -1,0 +1,94 @@
+"""Trial steps of a user's own system: what does not fit is refused before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.systems.base import TangentMap
+
+
+@contextmanager
+def random_numbers_kept(device: torch.device) -> Iterator[None]:
+    """Leave PyTorch's random numbers where they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def agree(first: Tensor, second: Tensor) -> bool:
+    """Return whether two calls of one function returned the same; GPUs may add in another order."""
+    if first.device.type == "cpu":
+        return torch.equal(first.nan_to_num(), second.nan_to_num())
+    return torch.allclose(first, second, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def kind(tensor: Tensor) -> str:
+    """Return shape and type of a tensor in words."""
+    return f"{tuple(tensor.shape)} of {tensor.dtype}"
+
+
+@torch.no_grad()
+def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor) -> None:
+    """Take a step or two with tangent vectors, and refuse a system that mixes sequences or is not deterministic.
+
+    Args:
+        system: any but a `Network`.
+        state: (..., sequence, S).
+        inputs: (sequence, time, feature).
+
+    Raises:
+        TypeError: `push_forward` does not return two tensors.
+        ValueError: they are of other shapes or types, two calls differ, or a sequence moves another.
+    """
+    tangents, columns = _separate_directions(state)
+    with random_numbers_kept(state.device):
+        for x in inputs[:, :2].unbind(1):
+            after, moved = _pushed(system, state, x, tangents)
+            again = system.push_forward(state, x, tangents)
+            if not (agree(after, again[0]) and agree(moved, again[1])):
+                raise ValueError(
+                    "system: two calls with the same state and input returned different states, expected a "
+                    "deterministic step; give random numbers as inputs, and switch dropout off: module.eval()"
+                )
+            # NaN says nothing here: the step may overflow for another sequence.
+            strayed = moved.nan_to_num(nan=0.0).abs().amax(dim=-2) * ~columns
+            if strayed.any():
+                raise ValueError(
+                    "system: moving the state of one sequence moved that of another; expected a step that treats "
+                    f"each sequence by itself, along axis {state.ndim - 2} of the state, {kind(state)}. A step of one "
+                    "sequence becomes one of many by torch.vmap(step)"
+                )
+            state = after
+
+
+def _separate_directions(state: Tensor) -> tuple[Tensor, Tensor]:
+    """Return tangent vectors (..., sequence, S, k), and which sequences (sequence, k) each of them moves.
+
+    Of any two sequences there is a vector that moves the first and not the second.
+    """
+    n_sequences, size = state.shape[-2:]
+    bits = torch.arange(max(1, math.ceil(math.log2(n_sequences))), device=state.device)
+    bit_set = (torch.arange(n_sequences, device=state.device)[:, None] >> bits) % 2 == 1
+    columns = torch.cat((~bit_set, bit_set), dim=-1) if n_sequences > 1 else ~bit_set
+    direction = torch.linspace(1, 2, size, dtype=state.dtype, device=state.device)
+    tangents = direction[:, None] * columns[:, None, :].to(state.dtype)
+    return tangents.expand(*state.shape[:-2], *tangents.shape).contiguous(), columns
+
+
+def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+    called = f"push_forward(state, x, tangents), with state {kind(state)} and x {kind(x)},"
+    try:
+        returned = system.push_forward(state, x, tangents)
+    except Exception as error:
+        raise ValueError(f"system: {called} failed: {error}") from error
+    if not isinstance(returned, tuple) or not all(isinstance(value, Tensor) for value in returned):
+        raise TypeError(f"system: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
+    expected, found = (kind(state), kind(tangents)), tuple(kind(value) for value in returned)
+    if found != expected:
+        raise ValueError(f"system: push_forward returned {found}, expected {expected}, those of state and tangents")
+    return returned

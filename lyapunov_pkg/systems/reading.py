@@ -1,0 +1,36 @@
+"""What kind of system a user gave."""
+
+from __future__ import annotations
+
+import torch
+
+from lyapunov_pkg.networks import Network
+from lyapunov_pkg.systems.base import Reader
+from lyapunov_pkg.systems.modules import CELLS, EXPECTED, ModuleReader, unwrapped
+from lyapunov_pkg.systems.numbers import shown
+from lyapunov_pkg.systems.recurrent import CellReader, SequenceReader
+from lyapunov_pkg.systems.steps import StepReader
+from lyapunov_pkg.systems.tangent_maps import NetworkReader, TangentMapReader
+
+
+def reader_of(system: object) -> Reader:
+    """Return what reads the inputs and the state of a system.
+
+    Raises:
+        TypeError: nothing of which exponents can be taken.
+        ValueError: a bidirectional module.
+    """
+    system = unwrapped(system)
+    if isinstance(system, Network):
+        return NetworkReader(system)
+    if hasattr(system, "push_forward"):
+        return TangentMapReader(system)
+    if isinstance(system, torch.nn.RNNBase):
+        return SequenceReader(system)
+    if isinstance(system, CELLS):
+        return CellReader(system)
+    if isinstance(system, torch.nn.Module):
+        return ModuleReader(system)
+    if callable(system):
+        return StepReader(system)
+    raise TypeError(f"system: got {shown(system)} ({type(system).__name__}), expected {EXPECTED}")
