@@ -26,7 +26,7 @@ ABOVE = {
 # Distributions beside the base dependencies of pyproject.toml.
 WORKFLOW_LIBRARIES = ("pydantic", "pyyaml", "zarr")
 REPRODUCTION_LIBRARIES = (
-    "jsonschema",
+    "annotated-types",
     "matplotlib",
     "pandas",
     "pydantic",
