@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lyapunov_pkg.cells import Cell, cell_class, make_cell
 from lyapunov_pkg.cells.base import Linearization, Params, is_reduced
-from lyapunov_pkg.cells.sequence import run_sequence
+from lyapunov_pkg.cells.sequences import run_sequence
 
 TORCH_ARCHITECTURES: dict[str, tuple[str, dict[str, float | str]]] = {
     "RNN_TANH": ("rnn", {"nonlinearity": "tanh"}),

@@ -138,7 +138,7 @@ class KernelCarrier(Carrier):
 
     def path(self, inputs: Tensor) -> Tensor:
         """See `Carrier.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
-        from lyapunov_pkg.cells.sequence import linearize_sequence
+        from lyapunov_pkg.cells.sequences import linearize_sequence
 
         cells = self.network.cells
         layer_inputs = inputs.transpose(-3, -2).expand(self.network.n_variants, -1, -1, -1)
@@ -166,7 +166,7 @@ def jacobian_blocks(network: Network, jacobian: Literal["full", "reduced"]) -> t
 
     Returns:
         The blocks, how many blocks of rows the tangent vectors have, and how many slots of slopes there are: layer
-        after layer those of `cells.sequence.linearize_sequence`.
+        after layer those of `cells.sequences.linearize_sequence`.
     """
     from lyapunov_pkg.linalg.tangent_flow import Block
 

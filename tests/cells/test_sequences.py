@@ -7,8 +7,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from lyapunov_pkg.cells import CELLS, Cell, functions, make_cell, sequence
-from lyapunov_pkg.cells.sequence import run_sequence
+from lyapunov_pkg.cells import CELLS, Cell, functions, make_cell
+from lyapunov_pkg.cells.sequences import run_sequence, updates
 
 N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, HIDDEN_SIZE = 2, 3, 6, 4, 5
 SETTINGS = {name: (name, {}) for name in CELLS} | {
@@ -77,7 +77,7 @@ def test_tensor_operations_and_compiled_kernels_agree(cell, monkeypatch):
     params, inputs, noise = draw(cell, biases=True)
     compiled = run_sequence(cell, params, inputs, noise)
     by_compiled = gradients(compiled, params, inputs)
-    monkeypatch.setattr(sequence, "COMPILED_PRECISIONS", {})
+    monkeypatch.setattr(updates, "COMPILED_PRECISIONS", {})
     tensors = run_sequence(cell, params, inputs, noise)
     torch.testing.assert_close(tensors, compiled, rtol=1e-12, atol=1e-12)
     assert_same(gradients(tensors, params, inputs), by_compiled)

@@ -1,0 +1,161 @@
+"""A cell's updates compiled for the CPU: one pass over memory for a block of the state, and one for its derivative.
+
+The functions `value` and `slopes` of an `Update` are compiled as they stand, with the functions of `numbers` in place
+of those of tensors. Kernels are compiled when they are first called, within seconds, and kept on disk. The order in
+which a kernel loads its numbers decides how the compiler contracts products and sums, and so the last bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
+
+from numba import njit
+from numba.extending import register_jitable
+
+from lyapunov_pkg.cells import functions
+from lyapunov_pkg.cells.base import SlopesFunction, UnitFunction
+from lyapunov_pkg.cells.sequences import access, numbers, places
+from lyapunov_pkg.cells.sequences.access import (
+    add_to_cotangents,
+    load_draws,
+    load_pre_activations,
+    load_sources,
+    load_target,
+    store_derivatives,
+    store_pre_activations,
+    store_target,
+)
+from lyapunov_pkg.cells.sequences.places import Places, source_starts, starts, step_starts
+
+Kernel = Callable[..., None]
+
+
+class Kernels(NamedTuple):
+    """The kernels of an update; they are called with names.
+
+    All take size (H), constants (a tuple of numbers of the arrays' dtype), and C-contiguous arrays: pre_activations
+    (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S) and derivatives
+    (V, T, B, slots, H).
+
+    Attributes:
+        forward: see `make_forward`.
+        backward: see `make_backward`.
+        linearize: see `make_linearize`.
+    """
+
+    forward: Kernel
+    backward: Kernel
+    linearize: Kernel
+
+
+@cache
+def compiled_update(target: int, taken: Places, value: UnitFunction, slopes: SlopesFunction) -> Kernels:
+    """Return the kernels of an update.
+
+    Args:
+        target: the block of the state that is renewed.
+        taken: what the update takes.
+        value: as `Update.value`.
+        slopes: as `Update.slopes`.
+    """
+    modules = functions, access, numbers, places, sys.modules[__name__], _module_of(value), _module_of(slopes)
+    name = f"{value.__module__.rpartition('.')[-1]}_{source_digest(*modules)}"
+    # A loop that calls a function is not vectorised.
+    inlined_value, inlined_slopes = (register_jitable(forceinline=True)(function) for function in (value, slopes))
+    return Kernels(
+        _compiled(make_forward(target, taken, inlined_value), name),
+        _compiled(make_backward(target, taken, inlined_slopes), name),
+        _compiled(make_linearize(taken, inlined_slopes), name),
+    )
+
+
+def _compiled(kernel: Kernel, name: str) -> Kernel:
+    # Numba's cache looks for changes in this file alone; the name tells it of the others.
+    kernel.__qualname__ = f"{kernel.__name__}_{name}"
+    dispatcher: Kernel = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(kernel)
+    return dispatcher
+
+
+def _module_of(function: Callable[..., object]) -> ModuleType:
+    return sys.modules[function.__module__]
+
+
+@cache
+def source_digest(*modules: ModuleType) -> str:
+    """Return a digest of the source of modules."""
+    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()[:16]
+
+
+def make_forward(target: int, taken: Places, value: Callable[..., object]) -> Kernel:
+    """Return the kernel that writes the target block of `states` after a step of all sequences of all variants."""
+
+    def forward(size, constants, pre_activations, states, noise, step):
+        for row in range(pre_activations.shape[0] * pre_activations.shape[2]):
+            at_slots, at_sources, at_draws, after = step_starts(row, step, size, taken, pre_activations, states, noise)
+            for u in range(size):
+                values = load_sources(states, at_sources, u) + load_draws(noise, at_draws, u)
+                own = load_pre_activations(pre_activations, at_slots, u)
+                store_target(states, after + target * size + u, value(own, values, constants))
+
+    return forward
+
+
+def make_backward(target: int, taken: Places, slopes: Callable[..., object]) -> Kernel:
+    """Return the kernel that goes back over a step of all sequences of all variants.
+
+    It takes cotangents by the state after the update to cotangents by the state before it, and puts those by the
+    pre-activations in their place.
+    """
+    keeps = target in taken.blocks
+    others = taken.blocks[1:] if keeps else taken.blocks
+
+    def backward(size, constants, pre_activations, states, noise, cotangents, step):
+        state_size = states.shape[3]
+        for row in range(pre_activations.shape[0] * pre_activations.shape[2]):
+            at_slots, at_sources, at_draws, _ = step_starts(row, step, size, taken, pre_activations, states, noise)
+            at_target = row * state_size + target * size
+            at_others = starts(row * state_size, others, size)
+            for u in range(size):
+                values = load_sources(states, at_sources, u) + load_draws(noise, at_draws, u)
+                own = load_pre_activations(pre_activations, at_slots, u)
+                by_pre_activations, by_blocks = slopes(own, values, constants)
+                cotangent = load_target(cotangents, at_target + u)
+                store_pre_activations(pre_activations, at_slots, u, by_pre_activations, cotangent)
+                if keeps:
+                    store_target(cotangents, at_target + u, by_blocks[0] * cotangent)
+                    add_to_cotangents(cotangents, at_others, u, by_blocks[1:], cotangent)
+                else:
+                    store_target(cotangents, at_target + u, 0)
+                    add_to_cotangents(cotangents, at_others, u, by_blocks, cotangent)
+
+    return backward
+
+
+def make_linearize(taken: Places, slopes: Callable[..., object]) -> Kernel:
+    """Return the kernel, without noise, that writes the slopes by the pre-activations and then by the blocks.
+
+    It writes them from slot first_slot on, for the rows (V, T, B) that begin and end at `rows`.
+    """
+    slots, blocks, steps_on, _ = taken
+    written = tuple(range(len(slots) + len(blocks)))
+
+    def linearize(size, constants, pre_activations, states, derivatives, first_slot, rows):
+        _, n_steps, n_sequences, width = pre_activations.shape
+        state_size, n_slots = states.shape[3], derivatives.shape[3]
+        for row in range(rows[0], rows[1]):
+            before = (row + row // (n_steps * n_sequences) * n_sequences) * state_size
+            at_slots = starts(row * width, slots, size)
+            at_sources = source_starts(before, blocks, size, steps_on, n_sequences * state_size)
+            at_derivatives = starts((row * n_slots + first_slot) * size, written, size)
+            for u in range(size):
+                own = load_pre_activations(pre_activations, at_slots, u)
+                by_pre_activations, by_blocks = slopes(own, load_sources(states, at_sources, u), constants)
+                store_derivatives(derivatives, at_derivatives, u, by_pre_activations + by_blocks)
+
+    return linearize
