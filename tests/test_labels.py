@@ -25,7 +25,19 @@ LOSSES = {
     *("baseline_error", "difference", "difference_low", "difference_high"),
 }
 """Of the unit of their task: `in_unit`."""
-DIMENSIONS = {"1", "%", "nat", "nat/step", "nat/time unit", "nat^2/step^2", "step", "time unit", "epoch", "update", "pixel"}
+DIMENSIONS = {
+    "1",
+    "%",
+    "nat",
+    "nat/step",
+    "nat/time unit",
+    "nat^2/step^2",
+    "step",
+    "time unit",
+    "epoch",
+    "update",
+    "pixel",
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

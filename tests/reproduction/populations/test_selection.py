@@ -77,7 +77,9 @@ def test_the_best_network_is_the_lowest_loss_of_those_that_count():
     assert best_position(training.transpose("epoch", "variant")) == (0, 1)
 
 
-@pytest.mark.parametrize(("find", "message"), [(best_position, "expected one"), (networks_with_spectra, "at least one")])
+@pytest.mark.parametrize(
+    ("find", "message"), [(best_position, "expected one"), (networks_with_spectra, "at least one")]
+)
 def test_all_diverged_is_one_clear_error(find, message):
     with pytest.raises(ValueError, match=rf"all 4 networks diverged; .*{message}"):
         find(make_study(4, n_diverged=4))
