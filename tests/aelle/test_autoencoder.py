@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
+from sklearn.decomposition import PCA
 
 from lyapunov_pkg.aelle import AutoencoderSettings, train_autoencoder
 from lyapunov_pkg.aelle.embedding import fit_components, loss_shift, zero_loss_set
@@ -58,7 +62,13 @@ def test_more_components_than_samples_are_refused() -> None:
         fit_components(np.zeros((5, 20)), np.zeros(5), 10)
 
 
-@pytest.mark.parametrize("wrong", [{"dropout": 1.5}, {"latent_size": 0}, {"learning_rate": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"dropout": 1.5}, {"dropout": 1.0}, {"dropout": -0.1}, {"latent_size": 0}, {"batch_size": 0}),
+        *({"epochs_per_stage": 0}, {"learning_rate": -1.0}, {"learning_rate": 0.0}, {"prediction_loss": "l3"}),
+    ],
+)
 def test_settings_out_of_range_are_named(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AutoencoderSettings(**wrong)
@@ -110,3 +120,132 @@ def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, messa
     parts[position] = wrong
     with pytest.raises(ValueError, match=message):
         train_autoencoder(*parts, seeds=[1], settings=SETTINGS)
+
+
+def test_widths_are_shares_of_the_spectrum_and_at_least_two() -> None:
+    assert AutoencoderSettings().widths(64) == (64, 8, 4, 32)
+    assert AutoencoderSettings(latent_size=5, layer_divisors=(4, 100)).widths(20) == (20, 5, 2, 5)
+
+
+def test_defaults_are_those_of_the_dissertation() -> None:
+    settings = AutoencoderSettings()
+    assert (settings.latent_size, settings.layer_divisors, settings.dropout) == (32, (8, 16), 0.1)
+    assert (settings.learning_rate, settings.batch_size, settings.epochs_per_stage) == (1e-4, 128, 1000)
+    assert (settings.prediction_weights, settings.prediction_loss) == ((5, 5, 10, 20), "l2")
+
+
+@pytest.mark.parametrize("prediction_loss", ["l1", "l2"])
+def test_history_is_the_mean_over_all_samples(prediction_loss: str) -> None:
+    """With a vanishing learning rate, nothing dropped, and batches of 16 that do not divide the 40 samples."""
+    settings = AutoencoderSettings(
+        6, (2, 2), 0.0, 1e-12, 16, prediction_weights=(1,), epochs_per_stage=1, prediction_loss=prediction_loss
+    )
+    spectra, loss, held_out, held_out_loss = data(2)
+    autoencoder, history = train_autoencoder(spectra, loss, held_out, held_out_loss, [1, 2], settings)
+    latent = autoencoder.encode(spectra)
+    error = autoencoder.predict(latent).numpy() - loss
+    error = np.square(error) if prediction_loss == "l2" else np.abs(error)
+    np.testing.assert_allclose(history.prediction[:, 0], error.mean(axis=1), rtol=1e-5)
+    reconstruction = np.abs(autoencoder.decode(latent).numpy() - spectra).mean(axis=(1, 2))
+    np.testing.assert_allclose(history.reconstruction[:, 0], reconstruction, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_training_equals_a_plain_loop_over_torch_modules(dropout: float) -> None:
+    """One member, all of whose random numbers come from its seed: initial values, then each epoch's order and masks."""
+    settings = AutoencoderSettings(6, (3, 2), dropout, 1e-2, 16, prediction_weights=(1, 5), epochs_per_stage=2)
+    parts = data(1)
+    autoencoder, history = train_autoencoder(*parts, seeds=[3], settings=settings)
+    spectra, loss, held_out, held_out_loss = (torch.tensor(part[0], dtype=torch.float32) for part in parts)
+
+    generator = torch.Generator().manual_seed(3)
+    sizes = {"encoder": (12, 4, 6, 6), "decoder": (6, 6, 4, 12), "prediction": (6, 1)}
+    layers: dict[str, list[torch.nn.Linear]] = {}
+    for part, widths in sizes.items():
+        layers[part] = [torch.nn.Linear(*pair) for pair in pairwise(widths)]
+        for layer in layers[part]:
+            bound = layer.in_features**-0.5
+            drawn = [torch.rand(n, generator=generator) for n in (layer.weight.numel(), layer.out_features)]
+            with torch.no_grad():
+                layer.weight.copy_(((2 * drawn[0] - 1) * bound).view(layer.in_features, -1).T)
+                layer.bias.copy_((2 * drawn[1] - 1) * bound)
+
+    def through(part: str, values: torch.Tensor, masks: list[torch.Tensor]) -> torch.Tensor:
+        for layer, mask in zip(layers[part][:-1], masks, strict=True):
+            values = torch.tanh(layer(values)) * mask
+        return layers[part][-1](values)
+
+    optimizer = torch.optim.Adam([p for part in layers.values() for layer in part for p in layer.parameters()], lr=1e-2)
+    ones, rows = [torch.tensor(1.0)] * 2, []
+    for alpha in (1, 1, 5, 5):
+        order = torch.randperm(40, generator=generator)
+        drawn = torch.rand(40, 20, generator=generator)
+        masks = ((drawn >= dropout) / (1 - dropout)).split((4, 6, 6, 4), dim=1)
+        sums = np.zeros(2)
+        for first in range(0, 40, 16):
+            batch = order[first : first + 16]
+            own = [mask[first : first + 16] for mask in masks]
+            latent = through("encoder", spectra[batch], own[:2])
+            reconstruction = (through("decoder", latent, own[2:]) - spectra[batch]).abs().mean()
+            prediction = (through("prediction", latent, [])[:, 0] - loss[batch]).square().mean()
+            optimizer.zero_grad()
+            (reconstruction + alpha * prediction).backward()
+            optimizer.step()
+            sums += len(batch) / 40 * np.array([reconstruction.item(), prediction.item()])
+        with torch.no_grad():
+            held_out_error = through("prediction", through("encoder", held_out, ones), [])[:, 0] - held_out_loss
+        rows.append((*sums, held_out_error.square().mean().item()))
+    found = np.stack((history.reconstruction, history.prediction, history.validation_prediction), axis=-1)[0]
+    np.testing.assert_allclose(found, rows, rtol=1e-4)
+    assert history.best_epoch.tolist() == [int(np.argmin(found[:, 2]))] == [3]
+    weight = layers["prediction"][0].weight[0].detach()
+    torch.testing.assert_close(autoencoder.prediction_weight[0], weight, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(autoencoder.prediction_bias, layers["prediction"][0].bias.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_components_are_those_of_scikit_learn_and_rank_correlation_that_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    for sign in (1, -1):
+        points = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
+        # Most losses tie; the values, not the ranks, of a few would say the opposite.
+        loss = np.round(sign * points @ PCA(1).fit(points).components_[0])
+        loss[np.argmax(loss)] = -1e6
+        found, pca = fit_components(points, loss, 3), PCA(3, svd_solver="full").fit(points)
+        np.testing.assert_allclose(found.mean, pca.mean_)
+        np.testing.assert_allclose(np.abs(found.components), np.abs(pca.components_), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found.components[1:], pca.components_[1:], rtol=1e-9, atol=1e-12)
+        assert spearmanr(found.transform(points)[:, 0], loss).statistic < 0
+
+
+def test_rank_correlation_decides_the_sign_where_values_tie() -> None:
+    points = np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]])
+    for loss in ([0, 0, 1, 1, 1], [1, 0, 0, 1, 1], [1, 1, 0, 0, 1], [5, 5, 5, 5, 5]):
+        statistic = spearmanr(points[:, 0], loss).statistic if len(set(loss)) > 1 else 0.0
+        assert fit_components(points, loss, 1).components[0, 0] == (-1 if statistic > 0 else 1)
+
+
+def test_a_shift_is_the_shortest_that_changes_the_loss_by_so_much() -> None:
+    autoencoder, _ = train_autoencoder(*data(1), seeds=[1], settings=AutoencoderSettings(6, (2, 2), epochs_per_stage=1))
+    latent = autoencoder.encode(data(1)[0])
+    move = (loss_shift(autoencoder, latent, 0.4) - latent)[0]
+    weight = autoencoder.prediction_weight[0]
+    torch.testing.assert_close(move, (0.4 * weight / weight.square().sum()).expand_as(move), rtol=1e-3, atol=1e-6)
+
+
+def test_points_of_zero_loss_lie_around_the_latent_points_as_widely_as_these() -> None:
+    autoencoder, _ = train_autoencoder(
+        *data(2), seeds=[1, 2], settings=AutoencoderSettings(6, (2, 2), epochs_per_stage=1)
+    )
+    latent = 3 + 0.5 * torch.randn(2, 400, 6, generator=torch.Generator().manual_seed(0))
+    zero = zero_loss_set(autoencoder, latent, 4000, seeds=[5, 6])
+    weight, bias = autoencoder.prediction_weight, autoencoder.prediction_bias
+    mean = latent.mean(dim=1)
+    nearest = mean - weight * (((mean * weight).sum(-1) + bias) / weight.square().sum(-1))[:, None]
+    torch.testing.assert_close(zero.mean(dim=1), nearest, rtol=0, atol=0.05)
+    for member in range(2):
+        variance = torch.linalg.eigvalsh(torch.cov(zero[member].T))
+        assert variance[0] < 1e-6
+        np.testing.assert_allclose(variance[1:], 0.25, rtol=0.15)
+    again = zero_loss_set(autoencoder, latent, 4000, seeds=[6, 5])
+    assert not torch.allclose(zero, again)
+    torch.testing.assert_close(zero, zero_loss_set(autoencoder, latent, 4000, seeds=[5, 6]))

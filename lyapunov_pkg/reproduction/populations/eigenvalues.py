@@ -10,6 +10,7 @@ from lyapunov_pkg.labels import Label, describe
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.populations.stored import carried_along, stored_network
+from lyapunov_pkg.reproduction.threads import one_thread
 
 DESCRIPTIONS = {
     "eigenvalue": Label("1", "index of the eigenvalue, from 1"),
@@ -18,6 +19,7 @@ DESCRIPTIONS = {
 }
 
 
+@one_thread()
 def eigenvalues_of_training(training: xr.Dataset, seed: int) -> xr.Dataset:
     """Return the eigenvalues of the Jacobian of every variant of a training store after its last epoch.
 

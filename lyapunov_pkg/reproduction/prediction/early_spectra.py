@@ -17,6 +17,7 @@ from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings, train_prednet
 from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in, split_networks
+from lyapunov_pkg.reproduction.threads import one_thread
 
 ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
 DESCRIPTIONS = {
@@ -36,6 +37,7 @@ LOSSES = {
 }
 
 
+@one_thread()
 def prednet_experiment(
     spectra: xr.Dataset,
     settings: PredNetSettings,

@@ -22,6 +22,7 @@ from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING
 from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, verdict_variables
 from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
 from lyapunov_pkg.reproduction.splits import Partition, networks_in, split_networks
+from lyapunov_pkg.reproduction.threads import one_thread
 
 DESCRIPTIONS = (
     EMBEDDING_DESCRIPTIONS
@@ -43,6 +44,7 @@ DESCRIPTIONS = (
 LOSSES = {"predicted_loss": "predicted validation loss", "loss_shift": "change of the predicted loss"}
 
 
+@one_thread()
 def final_experiment(
     spectra: xr.Dataset,
     settings: AutoencoderSettings,

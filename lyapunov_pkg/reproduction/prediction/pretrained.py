@@ -25,6 +25,7 @@ from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING
 from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, score_epochs, verdict_variables
 from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
 from lyapunov_pkg.reproduction.splits import Partition, split_networks
+from lyapunov_pkg.reproduction.threads import one_thread
 
 DESCRIPTIONS = (
     EMBEDDING_DESCRIPTIONS
@@ -38,6 +39,7 @@ DESCRIPTIONS = (
 )
 
 
+@one_thread()
 def pretrained_experiment(
     spectra: xr.Dataset,
     settings: AutoencoderSettings,

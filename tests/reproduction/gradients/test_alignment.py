@@ -5,7 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from lyapunov_pkg.reproduction.gradients.alignment import AlignmentSettings, alignment_experiment
+from lyapunov_pkg.reproduction.gradients.alignment import AlignmentSettings, above_rounding, alignment_experiment
 from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors, settled_vectors
 from lyapunov_pkg.reproduction.gradients.recurrent_gradient import recurrent_gradients
 from lyapunov_pkg.workflow.store import save_store
@@ -110,3 +110,36 @@ def test_settings_that_ask_for_more_than_there_is_are_named(setting, value):
     settings = SETTINGS.replaced(**{setting: value})
     with pytest.raises(ValueError, match=rf"{setting} of the alignment is \d+; expected at most"):
         alignment_experiment(training_store([network] * 2), images(network), settings, 0)
+
+
+def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
+    values = torch.tensor([[5.0, 1e-14, 1e-17], [2.0, 1.0, 0.0]], dtype=torch.float64)
+    expected = [[True, True, False], [True, True, False]]
+    for unit in (1, 1e-18, 1e18):
+        assert above_rounding(unit * values, 3).tolist() == expected
+    network = tanh_network(1, hidden_size=10)
+    tiny = network.with_params(network.params | {"readout.weight": 1e-18 * network.params["readout.weight"]})
+    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0,))
+    ranks = [
+        alignment_experiment(training_store([each]), images(network), settings, seed=7)["gradient_rank"]
+        for each in (network, tiny)
+    ]
+    np.testing.assert_array_equal(*ranks)
+    np.testing.assert_array_equal(ranks[0].isel(variant=0, epoch=0, vectors=0), [1, 2, 3, 4, 5])
+
+
+def test_groups_are_the_first_the_last_and_others_between_them(experiment):
+    _, _, result = experiment
+    by_index = result["alignment_std_by_index"]
+    for group, chosen in (("first", [1, 2, 3]), ("last", [8, 9, 10]), ("random", result["random_index"].values)):
+        expected = np.sqrt((by_index.sel(exponent=chosen) ** 2).mean(("time", "exponent")))
+        np.testing.assert_allclose(result["alignment_std"].sel(group=group), expected.transpose(*expected.dims))
+    assert len(set(result["random_index"].values)) == 3
+
+
+def test_every_variant_diverged_is_refused():
+    network = tanh_network(1, hidden_size=10)
+    training = training_store([network] * 2)
+    training["diverged"][:] = True
+    with pytest.raises(ValueError, match="all 1 variants diverged; expected one that did not"):
+        alignment_experiment(training, images(network), SETTINGS, 0)

@@ -98,3 +98,7 @@ def test_settings_that_ask_for_more_than_there_is_are_named(experiment, setting,
     network, dataset, settings, _ = experiment
     with pytest.raises(ValueError, match=rf"{setting} of the flips is \d+; expected at most"):
         flip_experiment(training_store([network]), dataset, settings.replaced(**{setting: value}), 0)
+
+
+def test_those_that_diverged_are_counted(experiment):
+    assert experiment[-1].attrs["n_diverged"] == 1

@@ -45,3 +45,29 @@ def test_more_states_than_images_are_refused():
     settings = ParticipationSettings(n_initial_states=21, initial_state_std=0.5, at_epochs=(0,))
     with pytest.raises(ValueError, match="n_initial_states of the participation ratio is 21; expected at most 20"):
         participation_experiment([], dataset, training, settings, 0)
+
+
+@pytest.mark.parametrize(
+    ("at_epochs", "updates", "n_batches"), [((0,), [0], 0), ((0, 1), [0, 3], 3), ((1 / 3,), [1], 3), ((2,), [6], 6)]
+)
+def test_only_what_is_asked_for_is_trained_and_looked_at(at_epochs, updates, n_batches):
+    dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
+    design = {"architecture": "rnn", "hidden_size": 4, "init_param": 0.3, "learning_rate": 0.01}
+    variants = design_variants("row_rnn", "rnn", design, range(1), seed=3)
+    training = TrainingSettings(epochs=9, batch_size=20, loss_on="last", optimizer="adam")
+    settings = ParticipationSettings(n_initial_states=2, initial_state_std=0.5, at_epochs=at_epochs)
+    result = participation_experiment(variants, dataset, training, settings, seed=4)
+    assert result["update"].values.tolist() == updates
+    assert result["batch"].values.tolist() == list(range(1, n_batches + 1))
+    assert result["participation_ratio"].shape == (1, len(updates), 2, 8)
+    assert np.isfinite(result["batch_loss"]).all()
+
+
+def test_a_network_that_diverged_has_no_ratios():
+    dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
+    design = {"architecture": "rnn", "hidden_size": 4, "init_param": {"grid": [0.3, 1e30]}, "learning_rate": 0.01}
+    variants = design_variants("row_rnn", "rnn", design | {"nonlinearity": "relu"}, range(2), seed=3)
+    settings = ParticipationSettings(n_initial_states=2, initial_state_std=0.5, at_epochs=(1,))
+    training = TrainingSettings(epochs=1, batch_size=20, loss_on="last", optimizer="adam")
+    result = participation_experiment(variants, dataset, training, settings, seed=4)
+    assert np.isfinite(result["participation_ratio"][0]).any() and np.isnan(result["participation_ratio"][1]).all()

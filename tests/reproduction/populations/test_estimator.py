@@ -101,3 +101,15 @@ def test_what_cannot_be_studied_is_named(inputs):
         estimator_study(make_network(), inputs, [70], [1])
     with pytest.raises(ValueError, match="holds 2 variants"):
         estimator_study(make_network(2), inputs, [0], [1])
+
+
+def test_running_exponents_end_at_the_exponents(study):
+    """Up to the order of exponents, in which those of each sequence are put before their mean is taken."""
+    last = study["running_exponent"].isel(time=-1)
+    np.testing.assert_allclose(last.sum("exponent"), study["lyapunov_exponent"].sum("exponent"), rtol=1e-10)
+
+
+def test_the_last_running_exponent_of_one_sequence_is_its_exponent(inputs):
+    study = estimator_study(make_network(), inputs[:1], WARMUPS, [1])
+    last = study["running_exponent"].isel(time=-1)
+    np.testing.assert_array_equal(np.sort(last)[:, ::-1], study["lyapunov_exponent"])

@@ -81,3 +81,40 @@ def test_a_training_part_of_one_class_gives_no_scores() -> None:
     for verdict in verdicts.values():
         assert np.isnan(verdict.scores).all()
         assert np.isnan(verdict.threshold.value)
+
+
+def test_precision_of_one_correct_prediction_is_one() -> None:
+    assert scores(np.array([1, 0, 0], bool), np.array([1, 1, 0], bool)) == pytest.approx((1 / 2, 1, 2 / 3))
+    assert scores(np.array([1, 0], bool), np.array([1, 0], bool)) == (1, 1, 1)
+
+
+def test_orthants_lie_around_the_medians() -> None:
+    components = np.array([[0.0], [1.0], [10.0]])
+    classifier = OrthantClassifier.fit(components, np.array([False, False, True]), 1)
+    assert classifier.medians.tolist() == [1.0]
+    assert classifier.predict_low(np.array([[1.0], [1.1], [3.0]])).tolist() == [False, True, True]
+
+
+def test_an_empty_top_orthant_of_three_components_is_not_low() -> None:
+    signs = np.array([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)][:-1], dtype=float)
+    components = np.concatenate((signs, [[-2.0, -2.0, -2.0]]))
+    classifier = OrthantClassifier.fit(components, np.ones(8, bool), 3)
+    assert classifier.optimal.shape == (8,)
+    assert not classifier.predict_low(np.array([[5.0, 5.0, 5.0]]))[0]
+    assert classifier.predict_low(np.array([[-5.0, -5.0, -5.0]]))[0]
+
+
+def test_an_orthant_of_as_many_low_as_high_is_not_low() -> None:
+    components = np.array([[-1.0], [-2.0], [1.0], [2.0]])
+    classifier = OrthantClassifier.fit(components, np.array([True, False, True, True]), 1)
+    assert classifier.optimal.tolist() == [False, True]
+
+
+def test_a_boundary_lies_half_way_and_of_equal_ones_the_smallest_wins() -> None:
+    threshold = best_f1_threshold(np.array([0.0, 1.0, 4.0, 9.0]), np.array([False, False, True, True]))
+    assert threshold == (2.5, True)
+    assert best_f1_threshold(np.array([0.0, 4.0, 9.0]), np.array([True, False, False])) == (2.0, False)
+    below_all = best_f1_threshold(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]))
+    assert below_all == (np.nextafter(1.0, 0), True)
+    neighbours = np.array([1.0, np.nextafter(1.0, 2)])
+    assert best_f1_threshold(neighbours, np.array([False, True])).predict_low(neighbours).tolist() == [False, True]

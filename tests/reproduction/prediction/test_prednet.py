@@ -72,3 +72,19 @@ def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, messa
     parts[position] = wrong
     with pytest.raises(ValueError, match=message):
         train_prednet(*parts, seeds=[1], settings=SETTINGS)
+
+
+def test_constant_features_keep_their_scale_and_the_others_have_variance_one() -> None:
+    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=PredNetSettings(epochs=1))
+    features, loss = (torch.tensor(part, dtype=torch.float32) for part in samples(2)[:2])
+    assert (network.feature_scale[..., 5] == 1).all() and (network.feature_mean[..., 5] == -20).all()
+    torch.testing.assert_close(network.feature_scale[:, 0, :5], features.std(1, correction=0)[:, :5])
+    torch.testing.assert_close(network.loss_scale[:, 0], loss.std(1, correction=0))
+    torch.testing.assert_close(network.loss_mean[:, 0], loss.mean(1))
+
+
+def test_a_constant_that_rounding_blurs_is_constant() -> None:
+    parts = [part.copy() for part in samples(1)]
+    parts[0][..., 4] = 1e6 + np.linspace(0, 1e-2, 270)  # the same number in float32, or its neighbour
+    network, _ = train_prednet(*parts, seeds=[1], settings=PredNetSettings(epochs=1))
+    assert network.feature_scale[0, 0, 4] == 1

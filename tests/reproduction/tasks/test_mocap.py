@@ -188,6 +188,18 @@ def test_synthetic_motions_are_smooth_and_limbs_move_against_each_other():
     assert np.corrcoef(right, left)[0, 1] < -0.2
 
 
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (1, [[3.292338852, -7.638451437, -0.685354726], [-1.814235977, -17.82817887, 1.738622299]]),
+        (2, [[11.13811361, -7.762001638, -6.365648221], [3.634022293, -7.80030404, -2.874866219]]),
+    ],
+)
+def test_synthetic_motions_have_the_values_that_published_results_were_made_of(seed, expected):
+    motion = synthetic_motion(2400, np.random.default_rng([seed, 3]))
+    np.testing.assert_allclose(motion[np.ix_([0, 120], [0, 20, 58])], expected, rtol=1e-6)
+
+
 def test_synthetic_data_depend_on_the_seed_alone():
     first, again, other = (load_mocap("synthetic", seed=seed) for seed in (1, 1, 2))
     xr.testing.assert_identical(first, again)
