@@ -42,9 +42,10 @@ class DrivenSystem:
         system: what is stepped.
         inputs: (sequence, time, feature).
         initial_state: (sequence, S), or (variant, sequence, S).
-        initial_tangents: (rows, k), the first columns of the identity.
+        initial_tangents: (rows, k) for all trajectories, or (..., sequence, rows, k): orthonormal columns.
         jacobian: "full" or "reduced", the Jacobian that is taken.
-        is_module: the system was a torch.nn module, whose one variant is no axis of the results.
+        drops_variant: the system was a torch.nn module, whose one variant is no axis of the results.
+        time_per_step: time units of a step of a flow; 1 for everything else, whose time is counted in steps.
     """
 
     system: TangentMap
@@ -52,11 +53,12 @@ class DrivenSystem:
     initial_state: Tensor
     initial_tangents: Tensor
     jacobian: str
-    is_module: bool
+    drops_variant: bool
+    time_per_step: float = 1.0
 
     def results(self, values: Tensor) -> Tensor:
         """Return values ([variant], sequence, ...) as the user sees them: a torch.nn module has no axis of variants."""
-        return values.squeeze(0) if self.is_module else values
+        return values.squeeze(0) if self.drops_variant else values
 
     def dataset(
         self,
@@ -86,12 +88,14 @@ class DrivenSystem:
 
 
 def driven_system(
-    network: Analysable,
-    inputs: Tensor | ArrayLike,
+    system: Analysable,
+    inputs: Tensor | ArrayLike | None = None,
     *,
+    n_steps: int | None = None,
     n_exponents: int | None = None,
     jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
+    initial_tangents: Tensor | ArrayLike | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     differentiable: bool = False,
@@ -101,23 +105,85 @@ def driven_system(
     With `differentiable` what is returned stays in the graph of a torch.nn module's own weights.
 
     Raises:
-        TypeError: `network` is nothing of which exponents can be taken, or `inputs` are no numbers.
+        TypeError: `system` is nothing of which exponents can be taken, or `inputs` are no numbers.
         ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
     """
     if jacobian not in ("full", "reduced"):
         raise ValueError(f'jacobian: got {jacobian!r}, expected "full" or "reduced"')
-    system = _as_system(network, differentiable)
+    stepped = _as_system(system, differentiable)
+    if inputs is None:
+        inputs = _no_inputs(n_steps, initial_state)
     sequences = _finite_tensor("inputs", inputs)
-    dtype, device = _placement(system, sequences, dtype, device)
-    if isinstance(system, Network):
-        system = system.to(device=device, dtype=dtype)
-    sequences = _checked_inputs(sequences, getattr(system, "input_size", None)).to(device=device, dtype=dtype)
-    start = _start(system, initial_state, len(sequences)).to(device=device, dtype=dtype).contiguous()
-    rows = _tangent_rows(system, jacobian, start.shape[-1])
-    if not isinstance(system, Network):
-        _check_tangent_map(system, start, sequences[:, 0])
-    tangents = torch.eye(rows, _checked_count(n_exponents, rows), dtype=dtype, device=device)
-    return DrivenSystem(system, sequences, start, tangents, jacobian, isinstance(network, torch.nn.RNNBase))
+    dtype, device = _placement(stepped, sequences, dtype, device)
+    if isinstance(stepped, Network):
+        stepped = stepped.to(device=device, dtype=dtype)
+    sequences = _checked_inputs(sequences, getattr(stepped, "input_size", None)).to(device=device, dtype=dtype)
+    start = _start(stepped, initial_state, len(sequences)).to(device=device, dtype=dtype).contiguous()
+    rows = _tangent_rows(stepped, jacobian, start.shape[-1])
+    if not isinstance(stepped, Network):
+        _check_tangent_map(stepped, start, sequences[:, 0])
+    tangents = _tangents(initial_tangents, n_exponents, (*start.shape[:-1], rows)).to(device=device, dtype=dtype)
+    return DrivenSystem(
+        stepped,
+        sequences,
+        start,
+        tangents,
+        jacobian,
+        isinstance(system, torch.nn.RNNBase),
+        float(getattr(stepped, "time_per_step", 1.0)),
+    )
+
+
+TANGENT_SEED = 0
+"""Of the random tangent vectors that a computation of fewer exponents than the Jacobian has rows starts from."""
+
+
+def _tangents(given: Tensor | ArrayLike | None, n_exponents: int | None, rows_of: tuple[int, ...]) -> Tensor:
+    """Return orthonormal tangent vectors to start from, (rows, k) or (..., rows, k).
+
+    Without given ones: the identity for all exponents, else random ones. The first k unit vectors would never leave a
+    subspace that the dynamics maps into itself.
+
+    Args:
+        given: what the user gave.
+        n_exponents: k; None: one for each column of `given`, or else for each row.
+        rows_of: the trajectories and the rows of the Jacobian, (..., rows).
+
+    Raises:
+        ValueError: `given` has another shape, is not finite or of lower rank than it has columns.
+    """
+    rows = rows_of[-1]
+    if given is None:
+        k = _checked_count(n_exponents, rows)
+        if k == rows:
+            return torch.eye(rows, dtype=torch.float64)
+        # Vector by vector: the first of k vectors are those of fewer.
+        random = np.random.default_rng(TANGENT_SEED).standard_normal((k, rows))
+        return torch.linalg.qr(torch.from_numpy(random).T).Q
+    tangents = _finite_tensor("initial_tangents", given).double()
+    k = tangents.shape[-1] if tangents.ndim else 0
+    leading = tangents.shape[:-1]
+    if not 1 <= k <= rows or leading not in (rows_of[-1:], rows_of) or n_exponents not in (None, k):
+        wanted = "k" if n_exponents is None else n_exponents
+        raise ValueError(
+            f"initial_tangents: got shape {tuple(tangents.shape)}, expected ({rows}, {wanted}) for all trajectories or "
+            f"{(*rows_of, wanted)}, with k from 1 to {rows}"
+        )
+    identity = torch.eye(k, dtype=torch.float64, device=tangents.device)
+    if torch.allclose(tangents.mT @ tangents, identity, atol=1e-5):
+        return tangents
+    q, log_r = orthonormalize(tangents)
+    if not torch.isfinite(log_r).all():
+        raise ValueError("initial_tangents: the columns are linearly dependent, expected independent vectors")
+    return q
+
+
+def _no_inputs(n_steps: int | None, initial_state: Tensor | ArrayLike | None) -> Tensor:
+    """Return inputs without features (sequence, n_steps, 0) for an autonomous system."""
+    if not isinstance(n_steps, Integral) or n_steps < 1:
+        raise ValueError(f"n_steps: got {n_steps!r} without inputs, expected how many steps to take, 1 or more")
+    shape = () if initial_state is None else np.shape(initial_state)
+    return torch.empty(shape[-2] if len(shape) > 1 else 1, int(n_steps), 0, dtype=torch.float64)
 
 
 def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
@@ -172,7 +238,7 @@ def orthonormalizations(
     n_steps = driven.inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every)
     state = driven.initial_state
-    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape)
+    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
     last = 0
     for time, x in enumerate(driven.inputs.unbind(-2), 1):
         state, tangents = driven.system.push_forward(state, x, tangents)
@@ -211,17 +277,17 @@ class DifferentiatedStep:
         try:
             after = self.step(*given)
         except Exception as error:
-            raise ValueError(f"network: {called} failed: {error}") from error
+            raise ValueError(f"system: {called} failed: {error}") from error
         if not isinstance(after, Tensor):
-            raise TypeError(f"network: {called} returned {type(after).__name__}, expected the next state, a tensor")
+            raise TypeError(f"system: {called} returned {type(after).__name__}, expected the next state, a tensor")
         if _kind(after) != _kind(state):
-            raise ValueError(f"network: {called} returned {_kind(after)}, expected the next state, {_kind(state)}")
+            raise ValueError(f"system: {called} returned {_kind(after)}, expected the next state, {_kind(state)}")
         if not (torch.equal(given[0], state) and torch.equal(given[1], x)):
-            raise ValueError(f"network: {called} changed one of them in place, expected a new tensor")
+            raise ValueError(f"system: {called} changed one of them in place, expected a new tensor")
         try:
             self.push_forward(state, x, torch.ones_like(state)[..., None])
         except Exception as error:
-            raise ValueError(f"network: {called} cannot be differentiated in forward mode: {error}") from error
+            raise ValueError(f"system: {called} cannot be differentiated in forward mode: {error}") from error
 
 
 def _kind(tensor: Tensor) -> str:
@@ -238,25 +304,26 @@ def _check_tangent_map(system: TangentMap, state: Tensor, x: Tensor) -> None:
     returned = system.push_forward(state, x, tangents)
     expected = (_kind(state), _kind(tangents))
     if not isinstance(returned, tuple) or not all(isinstance(value, Tensor) for value in returned):
-        raise TypeError(f"network: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
+        raise TypeError(f"system: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
     found = tuple(_kind(value) for value in returned)
     if found != expected:
-        raise ValueError(f"network: push_forward returned {found}, expected {expected}, those of state and tangents")
+        raise ValueError(f"system: push_forward returned {found}, expected {expected}, those of state and tangents")
     # NaN says nothing here: the step may overflow for another sequence.
     if returned[1][..., 1:, :, :].nan_to_num(nan=0.0).any():
         raise ValueError(
-            "network: moving the state of the first sequence moved that of another; expected a step that treats each "
+            "system: moving the state of the first sequence moved that of another; expected a step that treats each "
             f"sequence by itself, along axis {state.ndim - 2} of the state, {_kind(state)}"
         )
 
 
-def _as_system(network: object, differentiable: bool) -> TangentMap:
+def _as_system(system: object, differentiable: bool) -> TangentMap:
+    network = system
     if isinstance(network, torch.nn.RNNBase):
         network = from_torch(network, detach=not differentiable)
     if isinstance(network, Network):
         bad = [name for name, weights in network.params.items() if not torch.isfinite(weights).all()]
         if bad:
-            raise ValueError(f"network: NaN or infinite weights in {bad}, expected finite weights")
+            raise ValueError(f"system: NaN or infinite weights in {bad}, expected finite weights")
         return network
     if hasattr(network, "push_forward"):
         return network
@@ -264,7 +331,7 @@ def _as_system(network: object, differentiable: bool) -> TangentMap:
     if callable(network) and not isinstance(network, torch.nn.Module):
         return DifferentiatedStep(network)
     raise TypeError(
-        f"network: got {type(network).__name__}, expected torch.nn.RNN, LSTM or GRU, a Network of lyapunov_pkg, "
+        f"system: got {type(network).__name__}, expected torch.nn.RNN, LSTM or GRU, a Network of lyapunov_pkg, "
         "an object with push_forward(state, x, tangents), or a function step(state, x) -> state"
     )
 

@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from lyapunov_pkg.reproduction.lorenz import RunSettings, lorenz_experiment
-from lyapunov_pkg.systems.maps import Lorenz, trajectory
+from lyapunov_pkg.systems import Lorenz, trajectory
 
 SHORT = RunSettings(step_size=0.005, transient=1.0, duration=3.0, orthonormalize_every=4)
 LONG = RunSettings(step_size=0.02, transient=20.0, duration=50.0, orthonormalize_every=5, n_trajectories=8)

@@ -146,7 +146,7 @@ def dropping_out(state: Tensor, x: Tensor) -> Tensor:
     return torch.nn.functional.dropout(state)
 
 
-WITH = r"network: step\(state, x\), with state \(4, 4\) of torch.float64 and x \(4, 3\) of torch.float64, "
+WITH = r"system: step\(state, x\), with state \(4, 4\) of torch.float64 and x \(4, 3\) of torch.float64, "
 
 
 class TestErrorsOfSteps:
