@@ -36,3 +36,13 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(n_threads)
+
+
+@contextlib.contextmanager
+def without_autocast() -> Iterator[None]:
+    """Compute in the dtypes of the tensors, also where the caller has turned automatic mixed precision on."""
+    with contextlib.ExitStack() as stack:
+        for device_type in ("cpu", "cuda", "mps", "xpu"):
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        yield

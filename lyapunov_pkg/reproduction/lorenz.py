@@ -9,11 +9,11 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lyapunov_pkg import lyapunov_spectrum
 from lyapunov_pkg.labels import EXPONENT, Label, describe
 from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
+from lyapunov_pkg.spectra.averaging import average_exponents
 from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
-from lyapunov_pkg.systems.maps import Lorenz, autonomous_inputs, trajectory
+from lyapunov_pkg.systems import Lorenz, autonomous_inputs, trajectory
 
 SPREAD = 1.0
 """Of the initial states of the long run around the given one; standard deviation, in the units of x, y and z."""
@@ -113,11 +113,17 @@ def _short_run(system: Lorenz, start: Tensor, settings: ShortRun) -> tuple[np.nd
 def _long_run(system: Lorenz, start: Tensor, settings: LongRun, generator: torch.Generator) -> Tensor:
     """Exponents of each trajectory, (V, n_trajectories, 3)."""
     shape = (start.shape[0], settings.n_trajectories, 3)
-    spectrum = lyapunov_spectrum(
+    driven = driven_system(
         system,
         autonomous_inputs(settings.n_trajectories, settings.transient_steps + settings.measured_steps),
         initial_state=start + SPREAD * torch.randn(shape, generator=generator, dtype=torch.float64),
+    )
+    average = average_exponents(
+        driven.system,
+        driven.inputs,
+        driven.initial_state,
+        driven.initial_tangents,
         warmup=settings.transient_steps,
         orthonormalize_every=settings.orthonormalize_every,
     )
-    return torch.from_numpy(spectrum["lyapunov_exponent"].values) / settings.step_size
+    return average.exponents / settings.step_size

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from lyapunov_pkg.linalg import orthonormalize_differentiably
 from lyapunov_pkg.spectra.driven import DrivenSystem, orthonormalizations
 
 
-def differentiable_exponents(driven: DrivenSystem, *, warmup: int = 0, orthonormalize_every: int = 1) -> Tensor:
+def differentiable_exponents(
+    driven: DrivenSystem,
+    *,
+    warmup: int = 0,
+    orthonormalize_every: int = 1,
+    advanced: Callable[[int], object] = lambda n_steps: None,
+) -> Tensor:
     """The exponents of `average_exponents`, in the graph of all that is in `driven`.
 
+    Args:
+        driven: the system with its inputs.
+        warmup: steps that are not measured.
+        orthonormalize_every: T_ON, in steps.
+        advanced: called with the number of steps that were taken since the last call.
+
     Returns:
-        (sequence, exponent), or (variant, sequence, exponent) for a `Network`.
+        (sequence, exponent), or (variant, sequence, exponent) for a `Network`; nats per step, of a flow per time unit.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
@@ -20,6 +36,45 @@ def differentiable_exponents(driven: DrivenSystem, *, warmup: int = 0, orthonorm
     ends = orthonormalizations(
         driven, warmup=warmup, orthonormalize_every=orthonormalize_every, decompose=orthonormalize_differentiably
     )
-    total = sum(end.log_r.double() for end in ends)
-    exponents = total / (driven.inputs.shape[-2] - warmup)
-    return driven.results(exponents.sort(dim=-1, descending=True).values.to(driven.inputs.dtype))
+    total, done = torch.zeros((), dtype=torch.float64, device=driven.inputs.device), 0
+    for end in ends:
+        total = total + end.log_r.double()
+        advanced(end.time - done)
+        done = end.time
+    exponents = total / (driven.inputs.shape[-2] - warmup) / driven.time_per_step
+    exponents = exponents.sort(dim=-1, descending=True).values.to(driven.inputs.dtype)
+    return driven.results(_FirstDerivative.apply(exponents))
+
+
+class _FirstDerivative(torch.autograd.Function):
+    """The identity, whose gradient cannot be differentiated.
+
+    The gradient of the QR decomposition is written out, and autograd does not know that it depends on the matrices: a
+    second derivative would lack terms. `once_differentiable` does not notice when the gradient that comes in, such as
+    that of a mean, is a constant.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, exponents: Tensor) -> Tensor:
+        ctx.save_for_backward(exponents)
+        return exponents.clone()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        (exponents,) = ctx.saved_tensors
+        return _NoDerivative.apply(gradient, exponents) if torch.is_grad_enabled() else gradient
+
+
+class _NoDerivative(torch.autograd.Function):
+    """The first of its arguments, with an error in the place of its gradient; the second one only requires it."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, gradient: Tensor, exponents: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
+        raise RuntimeError(
+            "differentiable: second derivatives of Lyapunov exponents were asked for (a second backward pass after "
+            "create_graph=True), expected first derivatives only; take finite differences of the gradient instead"
+        )

@@ -37,10 +37,10 @@ class DrivenSystem:
         system: what is stepped.
         inputs: (sequence, time, feature).
         initial_state: (sequence, S), or (variant, sequence, S).
-        initial_tangents: (rows, k), or (sequence, rows, k), orthonormal columns.
+        initial_tangents: (rows, k) for all trajectories, or (..., sequence, rows, k): orthonormal columns.
         jacobian: "full" or "reduced", the Jacobian that is taken.
         drops_variant: the system was a torch.nn module, whose one variant is no axis of the results.
-        time_per_step: time units of a step; 1 for a map.
+        time_per_step: time units of a step of a flow; 1 for everything else, whose time is counted in steps.
     """
 
     system: TangentMap
@@ -118,7 +118,7 @@ def driven_system(
     start = prepared.initial_state
     rows = _tangent_rows(prepared.system, jacobian, start.shape[-1])
     tangents = start_tangents(rows, n_exponents, initial_tangents, len(sequences), placement.dtype, placement.device)
-    time_per_step = getattr(system, "step_size", 1.0) if not isinstance(system, torch.nn.Module) else 1.0
+    time_per_step = 1.0 if isinstance(system, torch.nn.Module) else getattr(system, "time_per_step", 1.0)
     return DrivenSystem(
         prepared.system, sequences, start, tangents, jacobian, prepared.drops_variant, float(time_per_step)
     )

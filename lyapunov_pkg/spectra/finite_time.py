@@ -11,102 +11,164 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lyapunov_pkg.labels import describe
-from lyapunov_pkg.spectra.driven import Analysable, driven_system, orthonormalizations
+from lyapunov_pkg.spectra.driven import Analysable, DrivenSystem
+from lyapunov_pkg.spectra.resuming import DESCRIPTIONS as ENDING_DESCRIPTIONS
+from lyapunov_pkg.spectra.resuming import (
+    ending_variables,
+    in_time,
+    prepare,
+    time_unit,
+    watched_orthonormalizations,
+)
 
 
 @torch.no_grad()
 def finite_time_exponents(
-    network: Analysable,
-    inputs: Tensor | ArrayLike,
+    system: Analysable,
+    inputs: Tensor | ArrayLike | None = None,
     *,
+    n_steps: int | None = None,
+    duration: float | None = None,
     n_exponents: int | None = None,
     jacobian: Literal["full", "reduced"] = "full",
     initial_state: Tensor | ArrayLike | None = None,
+    initial_tangents: Tensor | ArrayLike | None = None,
     warmup: int = 0,
     orthonormalize_every: int = 1,
     return_q: bool = False,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    resume: xr.Dataset | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
-    """Finite-time Lyapunov exponents along driven trajectories: log R of each QR decomposition.
+    """Return finite-time Lyapunov exponents along trajectories: log R of each QR decomposition.
 
-    The terms of the sum that `lyapunov_spectrum` takes, log r_t^k of eq. 4.3, each divided by the steps of its
-    interval.
-    Their mean over time, weighted by `interval`, is the spectrum; up to each time it is eq. 4.4: `running_exponents`.
+    These are the terms of the sum that `lyapunov_spectrum` takes, log r_t^k of eq. 4.3, each divided by the time of its
+    interval. Their mean over time, weighted by `interval`, is the spectrum; up to each time it is eq. 4.4, which
+    `running_exponents` computes.
 
     Directions keep the order of the QR decomposition (the k-th is the k-th column of Q). At a single step it need not
-    be the order of size, and without warm-up the first steps also measure how Q turns from the identity towards the
-    directions of the system.
+    be the order of size, and without warm-up the first steps also measure how Q turns towards the directions of the
+    system.
 
     Args:
-        network: as `lyapunov_spectrum` takes it, and so are all arguments but `return_q`.
-        inputs: (sequence, time, feature).
-        n_exponents: how many leading directions to follow; default all.
-        jacobian: "full" or "reduced", the Jacobian that is taken.
-        initial_state: (S,), (sequence, S), or (variant, sequence, S); default zeros, or what a system starts from.
-        warmup: number of first time steps that are not measured.
+        system: as all arguments but `return_q`, see `lyapunov_spectrum`.
+        inputs: see there.
+        n_steps: see there.
+        duration: see there.
+        n_exponents: see there.
+        jacobian: see there.
+        initial_state: see there.
+        initial_tangents: see there.
+        warmup: number of first steps that are not measured.
         orthonormalize_every: steps of an interval. The first interval starts where the warm-up ends; the last one ends
             with the inputs and may be shorter.
         return_q: whether to return Q as well: `rows` numbers for each exponent, where `rows` is the state size.
-        dtype: torch.float32 or torch.float64.
-        device: where to compute.
+        dtype: see there.
+        device: see there.
+        resume: the result of an earlier call of this function, with the same settings. What is returned has the
+            intervals of both.
+        progress: see there.
 
     Returns:
-        Dataset with `finite_time_exponent(sequence, time, exponent)` in natural log per time step, and `q(sequence,
-        time, unit, exponent)`, the orthonormal vectors at the end of each interval, if asked for; a `Network` adds the
-        axis `variant` in front. The coordinate `time` is the number of steps of `inputs` taken at the end of the
-        interval, `interval(time)` how many of them it spans. -inf: the Jacobians of the interval lose the direction;
-        NaN: the trajectory has diverged by then.
+        Dataset with these variables. A `Network` adds the dimension `variant` in front.
+
+        * `finite_time_exponent(sequence, time, exponent)`: natural log per time step, of a flow per time unit. -inf:
+          the Jacobians of the interval lose the direction. NaN: the trajectory has diverged by then.
+        * `q(sequence, time, unit, exponent)`, if asked for: the orthonormal vectors at the end of each interval.
+        * `final_state(sequence, state)` and `final_tangents(sequence, unit, direction)`, from which `resume` goes on.
+
+        The coordinate `time` is the time taken by the end of the interval, in steps or in a flow's time units;
+        `interval(time)` is how much of it the interval spans.
 
     Raises:
-        TypeError: `network` is nothing of which exponents can be taken.
+        TypeError: `system` is nothing of which exponents can be taken.
         ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
 
     Example:
-        >>> local = finite_time_exponents(lstm, inputs, n_exponents=10)
-        >>> running_exponents(local).mean("sequence").plot.line(x="time")
+        Every step of the Hénon map changes areas by the factor 0.3:
+
+        >>> from lyapunov_pkg import finite_time_exponents
+        >>> from lyapunov_pkg.systems import Henon
+        >>> local = finite_time_exponents(Henon(), n_steps=4)
+        >>> local["finite_time_exponent"].sum("exponent").values.round(4)
+        array([[-1.204, -1.204, -1.204, -1.204]])
 
     References:
         Vogt, R., Puelma Touzel, M., Shlizerman, E., Lajoie, G.: On Lyapunov exponents for RNNs. Frontiers in Applied
         Mathematics and Statistics 8, 818799 (2022).
         Pikovsky, A., Politi, A.: Lyapunov Exponents. Cambridge University Press (2016), chapter 5.
     """
-    driven = driven_system(
-        network,
+    driven = prepare(
+        system,
         inputs,
+        duration,
+        resume,
+        n_steps=n_steps,
         n_exponents=n_exponents,
         jacobian=jacobian,
         initial_state=initial_state,
+        initial_tangents=initial_tangents,
         dtype=dtype,
         device=device,
     )
     times, lengths, exponents, frames = [], [], [], []
-    for end in orthonormalizations(driven, warmup=warmup, orthonormalize_every=orthonormalize_every):
+    ends = watched_orthonormalizations(driven, warmup, orthonormalize_every, progress, "finite-time exponents")
+    for end in ends:
         times.append(end.time)
         lengths.append(end.length)
-        exponents.append(end.log_r / end.length)
+        exponents.append(end.log_r / end.length / driven.time_per_step)
         if return_q:
             frames.append(end.q)
     variables = {"finite_time_exponent": (("time", "exponent"), torch.stack(exponents, dim=-2))}
-    descriptions = {
-        "finite_time_exponent": ("nat/step", "finite-time Lyapunov exponent (log R of an interval, per time step)"),
-        "time": ("step", "steps of the inputs taken at the end of the interval"),
-        "interval": ("step", "steps that the interval spans"),
-    }
     if return_q:
         variables["q"] = (("time", "unit", "exponent"), torch.stack(frames, dim=-3))
-        descriptions["q"] = ("1", "orthonormal vectors at the end of the interval")
-    return driven.dataset(
-        variables,
-        {"time": np.array(times), "interval": ("time", np.array(lengths))},
-        descriptions,
+    dataset = driven.dataset(
+        variables | ending_variables(end.state, end.q),
+        {"time": in_time(driven, times), "interval": ("time", in_time(driven, lengths))},
+        _descriptions(driven, return_q),
+        n_steps=driven.inputs.shape[-2],
         warmup=warmup,
         orthonormalize_every=orthonormalize_every,
     )
+    return dataset if resume is None else _continued(resume, dataset, driven)
+
+
+def _descriptions(driven: DrivenSystem, with_q: bool) -> dict[str, tuple[str, str]]:
+    unit = time_unit(driven)
+    exponent = f"finite-time Lyapunov exponent (log R of an interval, per {unit if unit != 'step' else 'time step'})"
+    descriptions = ENDING_DESCRIPTIONS | {
+        "finite_time_exponent": (f"nat/{unit}", exponent),
+        "time": (unit, f"{unit}s of the inputs taken at the end of the interval"),
+        "interval": (unit, f"{unit}s that the interval spans"),
+    }
+    return descriptions | ({"q": ("1", "orthonormal vectors at the end of the interval")} if with_q else {})
+
+
+def _continued(earlier: xr.Dataset, later: xr.Dataset, driven: DrivenSystem) -> xr.Dataset:
+    """Put the intervals of two runs one after another.
+
+    Raises:
+        ValueError: the first is not a result of this function, or one of them has Q and the other one has not.
+    """
+    if "finite_time_exponent" not in earlier or ("q" in earlier) != ("q" in later):
+        raise ValueError(
+            f"resume: got a result with {sorted(map(str, earlier.data_vars))}, expected one of finite_time_exponents "
+            "with the same return_q"
+        )
+    if later.attrs["warmup"]:
+        raise ValueError(f"warmup: got {later.attrs['warmup']} beside resume, expected 0; the earlier run had it")
+    n_earlier = int(earlier.attrs["n_steps"])
+    steps = np.rint(later["time"].values / driven.time_per_step).astype(np.int64) + n_earlier
+    later = later.assign_coords(time=("time", in_time(driven, steps), later["time"].attrs))
+    along_time = [name for name in later.variables if "time" in later[name].dims]
+    joined = xr.concat([earlier[along_time], later[along_time]], "time", join="exact", combine_attrs="override")
+    attributes = earlier.attrs | {"n_steps": n_earlier + later.attrs["n_steps"]}
+    return later.drop_dims("time").merge(joined, join="exact").assign_attrs(attributes)
 
 
 def running_exponents(finite_time: xr.Dataset) -> xr.DataArray:
-    """The estimate of the exponents up to each time: the running mean of finite-time exponents (eq. 4.4).
+    """Return the estimate of the exponents up to each time: the running mean of finite-time exponents (eq. 4.4).
 
     At the last time it is what `lyapunov_spectrum` returns, except that `lyapunov_spectrum` sorts it. Times may be
     selected beforehand: what is left out at the beginning is then a longer warm-up of the estimate.
@@ -115,16 +177,20 @@ def running_exponents(finite_time: xr.Dataset) -> xr.DataArray:
         finite_time: what `finite_time_exponents` returned.
 
     Returns:
-        (..., time, exponent), nats per step, in float64. -inf from the time on at which a direction is lost, NaN from
-        the time on at which the trajectory has diverged.
+        (..., time, exponent), in the units of the finite-time exponents, in float64. -inf from the time on at which a
+        direction is lost, NaN from the time on at which the trajectory has diverged.
 
     Example:
-        >>> running = running_exponents(finite_time_exponents(lstm, inputs))
-        >>> (running - running.isel(time=-1)).std("sequence")  # how far the estimate is from its last value
+        >>> from lyapunov_pkg import finite_time_exponents, running_exponents
+        >>> from lyapunov_pkg.systems import Henon
+        >>> running = running_exponents(finite_time_exponents(Henon(), n_steps=2000))
+        >>> running.sel(time=[10, 100, 1000, 2000], exponent=1).values.round(3)
+        array([[0.337, 0.421, 0.409, 0.415]])
     """
     lengths = finite_time["interval"].astype(np.float64)
     running = (finite_time["finite_time_exponent"] * lengths).cumsum("time", skipna=False) / lengths.cumsum("time")
     running = running.transpose(*finite_time["finite_time_exponent"].dims).assign_coords(finite_time.coords)
     dataset = running.to_dataset(name="running_exponent")
-    label = {"running_exponent": ("nat/step", "Lyapunov exponent as estimated up to this time")}
+    units = finite_time["finite_time_exponent"].attrs["units"]
+    label = {"running_exponent": (units, "Lyapunov exponent as estimated up to this time")}
     return describe(dataset, label)["running_exponent"]

@@ -17,12 +17,16 @@ from lyapunov_pkg.cells.base import Cell, Params
 from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
+from lyapunov_pkg.systems.flows import MATRICES_UP_TO, Flow
 
 if TYPE_CHECKING:
     from lyapunov_pkg.linalg.tangent_flow import Block
 
 SLOPES_AT_ONCE = 16_000_000
 """Slopes that are computed ahead of the kernels, numbers; bounds memory, changes no result."""
+
+JACOBIANS_AT_ONCE = 4_000_000
+"""Entries of a flow's Jacobians that are computed ahead; bounds memory."""
 
 
 class Carrier(ABC):
@@ -33,10 +37,13 @@ class Carrier(ABC):
     Attributes:
         state: (..., S), at the end of what was followed, or of the path.
         steps_at_once: of how many steps a path is best made.
+        aligned_steps: paths that begin at multiples of so many steps, and are of multiples, have the same bits whatever
+            their lengths.
     """
 
     state: Tensor
     steps_at_once: int
+    aligned_steps: int = 1
 
     @abstractmethod
     def path(self, inputs: Tensor) -> Any:
@@ -57,6 +64,10 @@ class Carrier(ABC):
         """
 
     @abstractmethod
+    def current_tangents(self) -> Tensor:
+        """Return the tangent vectors (..., rows, k) where following is now."""
+
+    @abstractmethod
     def snapshot(self) -> Any:
         """Return what `restore` needs to come back to where following is now."""
 
@@ -73,6 +84,8 @@ def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
         and len({c.hidden_size for c in system.cells}) == 1
     ):
         return KernelCarrier(system, state, tangents)
+    if isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1]):
+        return FlowCarrier(system, state, tangents)
     return StepCarrier(system, state, tangents)
 
 
@@ -92,8 +105,8 @@ class StepCarrier(Carrier):
         """See `Carrier.follow`."""
         log_rs = [self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1], dtype=torch.float64)]
         sines = [log_rs[0].new_empty(0, *self.tangents.shape[:-2])]
-        for x, ends in zip(path[..., steps, :].unbind(-2), orthonormalizes, strict=True):
-            self.state, self.tangents = self.system.push_forward(self.state, x, self.tangents)
+        for step, ends in zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True):
+            self._move(path, step)
             if ends:
                 lengths = torch.linalg.vector_norm(self.tangents, dim=-2)
                 self.tangents, log_r = orthonormalize(self.tangents, to_rounding=False)
@@ -101,17 +114,63 @@ class StepCarrier(Carrier):
                 sines.append((log_r.exp() / lengths).double().amin(dim=-1)[None])
         return torch.cat(log_rs), torch.cat(sines)
 
-    def snapshot(self) -> tuple[Tensor, Tensor]:
+    def _n_steps(self, path: Tensor) -> int:
+        return path.shape[-2]
+
+    def _move(self, path: Tensor, step: int) -> None:
+        """Take state and tangent vectors through one step of a path."""
+        self.state, self.tangents = self.system.push_forward(self.state, path[..., step, :], self.tangents)
+
+    def current_tangents(self) -> Tensor:
+        """See `Carrier.current_tangents`."""
+        return self.tangents
+
+    def snapshot(self) -> Any:
         """See `Carrier.snapshot`."""
         return self.state, self.tangents
 
-    def restore(self, snapshot: tuple[Tensor, Tensor]) -> None:
+    def restore(self, snapshot: Any) -> None:
         """See `Carrier.restore`."""
         self.state, self.tangents = snapshot
 
 
+class FlowCarrier(StepCarrier):
+    """A flow, whose Jacobians at many steps are differentiated together."""
+
+    system: Flow
+
+    def __init__(self, system: Flow, state: Tensor, tangents: Tensor) -> None:
+        super().__init__(system, state, tangents)
+        numbers = 4 * state.numel() * state.shape[-1]
+        self.steps_at_once = max(1, min(StepCarrier.steps_at_once, JACOBIANS_AT_ONCE // numbers))
+
+    def path(self, inputs: Tensor) -> Tensor:
+        """See `Carrier.path`: the Jacobians (..., step, sequence, S, S)."""
+        states = []
+        for x in inputs.unbind(-2):
+            states.append(self.state)
+            self.state = self.system.step(self.state, x)
+        return self.system.jacobians(torch.stack(states), inputs.movedim(-2, 0))
+
+    def _n_steps(self, path: Tensor) -> int:
+        return len(path)
+
+    def _move(self, path: Tensor, step: int) -> None:
+        self.tangents = path[step] @ self.tangents
+
+    def snapshot(self) -> Tensor:
+        """See `Carrier.snapshot`; the state is at the end of the path all along."""
+        return self.tangents
+
+    def restore(self, snapshot: Tensor) -> None:
+        """See `Carrier.restore`."""
+        self.tangents = snapshot
+
+
 class KernelCarrier(Carrier):
     """A network of this package on the CPU: states and slopes of many steps at once, then `linalg.TangentFlow`."""
+
+    aligned_steps = 16  # of the narrowest rows, of one float32, make a cache line
 
     def __init__(self, network: Network, state: Tensor, tangents: Tensor) -> None:
         # Only here, so that whoever computes no exponents does not wait for the compiled kernels.
@@ -127,6 +186,10 @@ class KernelCarrier(Carrier):
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Carrier.follow`."""
         return self.flow.advance(path[:, steps], orthonormalizes)
+
+    def current_tangents(self) -> Tensor:
+        """See `Carrier.current_tangents`."""
+        return self.flow.tangents()
 
     def snapshot(self) -> Any:
         """See `Carrier.snapshot`."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lyapunov_pkg.systems.numbers import Values, converted, read_numbers, shown, whole_number
+
+TANGENT_SEED = 0
+"""Of the tangent vectors that a computation of fewer exponents than the Jacobian has rows starts from."""
 
 
 def initial_tangents(
@@ -49,13 +53,14 @@ def initial_tangents(
 
 
 def drawn_tangents(rows: int, n_exponents: int) -> Tensor:
-    """Return orthonormal vectors (rows, n_exponents), float64, always the same.
+    """Return orthonormal vectors (rows, n_exponents), float64, always the same; the first of many are those of fewer.
 
     Their signs and sizes are drawn before they are orthonormalised; the sizes are from 1/2 to 1, so that no unit of the
     state starts with a small share.
     """
-    draws = torch.rand(2, rows, n_exponents, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return _orthonormalized(torch.where(draws[0] < 0.5, -1.0, 1.0) * (1 + draws[1]) / 2)[0]
+    draws = torch.from_numpy(np.random.default_rng(TANGENT_SEED).random((n_exponents, 2, rows)))
+    signs, sizes = torch.where(draws[:, 0] < 0.5, -1.0, 1.0), (1 + draws[:, 1]) / 2
+    return _orthonormalized((signs * sizes).mT)[0]
 
 
 def _checked(given: Values, rows: int, count: int | None, n_sequences: int) -> Tensor:

@@ -1,13 +1,17 @@
-"""Autonomous reference systems whose Lyapunov exponents are known, with the interface of a network.
+"""Maps whose Lyapunov exponents are known, with their Jacobians in closed form.
 
 They check the computation of spectra and show what it needs of a system: `push_forward(state, x, tangents)`. States are
-(..., state_size), tangents (..., state_size, k). An autonomous map ignores its input, whose length alone says how many
-steps to take: see `autonomous_inputs`. A flow is the map that one step of its integration makes.
+(..., state_size), tangents (..., state_size, k). An autonomous map ignores its input. Call `lyapunov_spectrum` with
+`n_steps`.
+
+Values that are called Sprott's are from Sprott, J. C.: Chaos and Time-Series Analysis. Oxford University Press (2003),
+appendix A.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from numpy.typing import ArrayLike
@@ -64,10 +68,14 @@ class LinearMap(AutonomousMap):
 
 
 class Henon(AutonomousMap):
-    """(x, y) -> (1 - a x^2 + y, b x) (Henon 1976).
+    """(x, y) -> (1 - a x^2 + y, b x) (Hénon 1976).
 
     At a = 1.4 and b = 0.3 the exponents are 0.419 and -1.623 (Sprott 2003, appendix A). Their sum is log |b| for every
     a, since the Jacobian's determinant is -b everywhere.
+
+    References:
+        Hénon, M.: A two-dimensional mapping with a strange attractor. Communications in Mathematical Physics 50, 69-77
+        (1976).
     """
 
     state_size = 2
@@ -89,105 +97,171 @@ class Henon(AutonomousMap):
         return torch.stack(rows, dim=-2)
 
 
-class Lorenz(AutonomousMap):
-    """One step of the Lorenz flow and of its tangent equations (eq. 1.13, 1.14), by the classical Runge-Kutta method.
+class LogisticMap(AutonomousMap):
+    """x -> r x (1 - x) on [0, 1] (May 1976).
 
-    dx/dt = sigma (y - x), dy/dt = rho x - y - x z, dz/dt = x y - beta z. The tangent vectors take the same Runge-Kutta
-    step as the state, which makes their map the exact derivative of the state's. Its error is of the fourth order in
-    `step_size`: at 0.01 the sum of the exponents is -(1 + sigma + beta), as it is for the flow, to 1e-4.
+    At r = 4 the exponent is ln 2 = 0.693, since the map is conjugate to the tent map.
 
-    As of any map, exponents are computed in nats per step; divided by `step_size` they are in nats per time unit. At
-    sigma = 10, beta = 8/3 and rho = 28 they are 0.906, 0 and -14.572 (Sprott 2003, appendix A). Where the trajectory
-    ends on a fixed point, they are the real parts of the eigenvalues there, `fixed_point_exponents`.
+    References:
+        May, R. M.: Simple mathematical models with very complicated dynamics. Nature 261, 459-467 (1976).
+    """
 
-    Args:
-        rho: Rayleigh number; one number, or several (V,) for a stack of systems with states (V, sequence, 3).
-        sigma: Prandtl number.
-        beta: aspect ratio of the convection cells.
-        step_size: time units of a step; exponents need |eigenvalues| * step_size well below 2.8, where the method
-            becomes unstable. For the values above 0.01 is ample.
+    state_size = 1
 
-    Raises:
-        ValueError: `rho` has more than one axis, or `step_size` is not positive.
+    def __init__(self, r: float = 4.0) -> None:
+        self.r = r
+
+    def initial_state(self, n_sequences: int) -> Tensor:
+        """0.3, (n_sequences, 1)."""
+        return torch.full((n_sequences, 1), 0.3, dtype=torch.float64)
+
+    def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """r x (1 - x)."""
+        return self.r * state * (1 - state)
+
+    def jacobian(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """r (1 - 2 x), (..., 1, 1)."""
+        return (self.r * (1 - 2 * state))[..., None]
+
+
+class Ikeda(AutonomousMap):
+    """(x, y) -> (1 + u (x cos t - y sin t), u (x sin t + y cos t)), t = 0.4 - 6 / (1 + x^2 + y^2) (Ikeda 1979).
+
+    The sum of the exponents is 2 ln u for every trajectory, since the map turns and shrinks areas by u^2. At u = 0.9
+    they are 0.508 and -0.718 (Sprott 2003, appendix A).
+
+    References:
+        Ikeda, K.: Multiple-valued stationary state and its instability of the transmitted light by a ring cavity
+        system. Optics Communications 30, 257-261 (1979).
+    """
+
+    state_size = 2
+
+    def __init__(self, u: float = 0.9) -> None:
+        self.u = u
+
+    def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """The turned and shrunk state, shifted by (1, 0)."""
+        turned = self._turn(state) @ state[..., None]
+        return turned[..., 0] + torch.tensor([1.0, 0.0]).to(state)
+
+    def jacobian(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """u R (I + 6 / (1 + |s|^2)^2 * 2 s^perp s^T), with the rotation R and s^perp = (-y, x): (..., 2, 2)."""
+        across = torch.stack((-state[..., 1], state[..., 0]), dim=-1)
+        rate = 12 / (1 + state.square().sum(-1))[..., None, None].square()
+        by_angle = rate * across[..., :, None] * state[..., None, :]
+        return self._turn(state) @ (torch.eye(2).to(state) + by_angle)
+
+    def _turn(self, state: Tensor) -> Tensor:
+        angle = 0.4 - 6 / (1 + state.square().sum(-1))
+        cosine, sine = self.u * angle.cos(), self.u * angle.sin()
+        return _matrix([[cosine, -sine], [sine, cosine]])
+
+
+class StandardMap(AutonomousMap):
+    """(angle, momentum) -> (angle + p', p'), p' = momentum + K sin(angle), both modulo 2 pi (Chirikov 1979).
+
+    The map conserves areas: the exponents are of opposite sign. For large K the chaotic sea has ln(K / 2).
+
+    References:
+        Chirikov, B. V.: A universal instability of many-dimensional oscillator systems. Physics Reports 52, 263-379
+        (1979).
+    """
+
+    state_size = 2
+
+    def __init__(self, k: float = 6.0) -> None:
+        self.k = k
+
+    def initial_state(self, n_sequences: int) -> Tensor:
+        """(2, 1), since the origin is a fixed point: (n_sequences, 2)."""
+        return torch.tensor([2.0, 1.0], dtype=torch.float64).repeat(n_sequences, 1)
+
+    def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """The next angle and momentum, from 0 to 2 pi."""
+        angle, momentum = state.unbind(-1)
+        kicked = momentum + self.k * angle.sin()
+        return torch.stack((angle + kicked, kicked), dim=-1).remainder(2 * torch.pi)
+
+    def jacobian(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """[[1 + K cos(angle), 1], [K cos(angle), 1]], (..., 2, 2)."""
+        kick = self.k * state[..., 0].cos()
+        one = torch.ones_like(kick)
+        return _matrix([[one + kick, one], [kick, one]])
+
+
+class CatMap(AutonomousMap):
+    """(x, y) -> (2 x + y, x + y) modulo 1 (Arnold and Avez 1968).
+
+    The exponents are ln((3 + sqrt 5) / 2) = 0.9624 and its negative, exactly.
+
+    References:
+        Arnold, V. I., Avez, A.: Ergodic Problems of Classical Mechanics. Benjamin (1968).
+    """
+
+    state_size = 2
+
+    def initial_state(self, n_sequences: int) -> Tensor:
+        """(0.1, 0.3), (n_sequences, 2)."""
+        return torch.tensor([0.1, 0.3], dtype=torch.float64).repeat(n_sequences, 1)
+
+    def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """The next point of the unit square."""
+        return (state @ self.jacobian(state).T).remainder(1)
+
+    def jacobian(self, state: Tensor, x: Tensor | None = None) -> Tensor:
+        """[[2, 1], [1, 1]]."""
+        return torch.tensor([[2.0, 1.0], [1.0, 1.0]]).to(state)
+
+
+class TowelMap(AutonomousMap):
+    """The folded towel map, which stretches in two directions (Rössler 1979).
+
+    x' = 3.8 x (1 - x) - 0.05 (y + 0.35) (1 - 2 z), y' = 0.1 ((y + 0.35) (1 - 2 z) - 1) (1 - 1.9 x),
+    z' = 3.78 z (1 - z) + 0.2 y. The exponents are 0.4305, 0.3774 and -3.2996 (documentation of ChaosTools.jl,
+    `lyapunovspectrum`).
+
+    References:
+        Rössler, O. E.: An equation for hyperchaos. Physics Letters A 71, 155-157 (1979).
     """
 
     state_size = 3
 
-    def __init__(
-        self, rho: ArrayLike = 28.0, sigma: float = 10.0, beta: float = 8 / 3, *, step_size: float = 0.01
-    ) -> None:
-        self.rho = torch.as_tensor(rho, dtype=torch.float64)
-        if self.rho.ndim > 1:
-            raise ValueError(f"rho: got shape {tuple(self.rho.shape)}, expected a number or a row of them (V,)")
-        if not step_size > 0:
-            raise ValueError(f"step_size: got {step_size}, expected more than 0 time units")
-        self.beta = beta
-        self.step_size = step_size
-        # The field is A u + x B u; here A lies above B, so that one product does for both.
-        matrix = torch.zeros(*self.rho.shape, 6, 3, dtype=torch.float64)
-        matrix[..., 0, 0], matrix[..., 0, 1] = -sigma, sigma
-        matrix[..., 1, 0], matrix[..., 1, 1] = self.rho, -1
-        matrix[..., 2, 2] = -beta
-        matrix[..., 4, 2], matrix[..., 5, 1] = -1, 1
-        self.matrix = matrix[:, None] if self.rho.ndim else matrix
-
     def initial_state(self, n_sequences: int) -> Tensor:
-        """(1, 1, 1), since the origin is a fixed point: (n_sequences, 3), or (V, n_sequences, 3) of a stack."""
-        return torch.ones(*self.rho.shape, n_sequences, 3, dtype=torch.float64)
+        """(0.085, -0.121, 0.075), near the attractor: (n_sequences, 3)."""
+        return torch.tensor([0.085, -0.121, 0.075], dtype=torch.float64).repeat(n_sequences, 1)
 
     def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
-        """The state `step_size` time units later."""
-        return self._advance(state[..., None])[..., 0]
+        """The next state."""
+        first, second, third = state.unbind(-1)
+        shifted = (second + 0.35) * (1 - 2 * third)
+        return torch.stack(
+            (
+                3.8 * first * (1 - first) - 0.05 * shifted,
+                0.1 * (shifted - 1) * (1 - 1.9 * first),
+                3.78 * third * (1 - third) + 0.2 * second,
+            ),
+            dim=-1,
+        )
 
     def jacobian(self, state: Tensor, x: Tensor | None = None) -> Tensor:
         """The derivative of the step, (..., 3, 3)."""
-        return self.push_forward(state, x, torch.eye(3).to(state).expand(*state.shape, 3))[1]
+        first, second, third = state.unbind(-1)
+        by_second, by_third = 1 - 2 * third, -2 * (second + 0.35)
+        fold, zero = 1 - 1.9 * first, torch.zeros_like(first)
+        shifted = (second + 0.35) * (1 - 2 * third)
+        return _matrix(
+            [
+                [3.8 * (1 - 2 * first), -0.05 * by_second, -0.05 * by_third],
+                [-0.19 * (shifted - 1), 0.1 * fold * by_second, 0.1 * fold * by_third],
+                [zero, zero + 0.2, 3.78 * (1 - 2 * third)],
+            ]
+        )
 
-    def push_forward(self, state: Tensor, x: Tensor | None, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """State and tangent vectors (..., 3, k) `step_size` time units later."""
-        columns = self._advance(torch.cat((state[..., None], tangents), dim=-1))
-        return columns[..., 0], columns[..., 1:]
 
-    def field_jacobian(self, state: Tensor) -> Tensor:
-        """The matrix of the tangent equations (eq. 1.14), per time unit: (..., 3, 3)."""
-        identity = torch.eye(3).to(state).expand(*state.shape, 3)
-        columns = torch.cat((state[..., None], identity), dim=-1)
-        return self._field(columns, self.matrix.to(state))[..., 1:]
-
-    def fixed_point(self) -> Tensor:
-        """The origin for rho up to 1, beyond it C+ = (r, r, rho - 1), r^2 = beta (rho - 1): (3,), or (V, 3) of a stack.
-
-        C+ and its mirror image (-r, -r, rho - 1) have the same eigenvalues.
-        """
-        height = (self.rho - 1).clamp(min=0)
-        radius = (self.beta * height).sqrt()
-        return torch.stack((radius, radius, height), dim=-1)
-
-    def fixed_point_exponents(self) -> Tensor:
-        """Real parts of the eigenvalues at `fixed_point`, decreasing, nats per time unit: (3,), or (V, 3) of a stack.
-
-        They are the Lyapunov exponents of all trajectories that end there.
-        """
-        # One sequence, for the axis that a stack has there.
-        jacobian = self.field_jacobian(self.fixed_point().unsqueeze(-2)).squeeze(-3)
-        return torch.linalg.eigvals(jacobian).real.sort(dim=-1, descending=True).values
-
-    def _advance(self, columns: Tensor) -> Tensor:
-        """A Runge-Kutta step of columns (..., 3, 1 + k): the state, then the tangent vectors."""
-        matrix, step_size = self.matrix.to(columns), self.step_size
-        first = self._field(columns, matrix)
-        second = self._field(torch.add(columns, first, alpha=step_size / 2), matrix)
-        third = self._field(torch.add(columns, second, alpha=step_size / 2), matrix)
-        fourth = self._field(torch.add(columns, third, alpha=step_size), matrix)
-        return torch.add(columns, first + 2 * (second + third) + fourth, alpha=step_size / 6)
-
-    @staticmethod
-    def _field(columns: Tensor, matrix: Tensor) -> Tensor:
-        """Velocity of the state u, A u + x B u, and of each tangent vector e, A e + x B e + e_x B u."""
-        linear, by_x = (matrix @ columns).chunk(2, dim=-2)
-        velocity = linear + columns[..., :1, :1] * by_x
-        velocity[..., 1:] += columns[..., :1, 1:] * by_x[..., :1]
-        return velocity
+def _matrix(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Stack entries (...) into matrices (..., row, column)."""
+    return torch.stack([torch.stack(list(row), dim=-1) for row in rows], dim=-2)
 
 
 def orthogonal_map(size: int, generator: torch.Generator) -> LinearMap:

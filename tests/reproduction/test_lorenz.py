@@ -7,7 +7,7 @@ import xarray as xr
 
 from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
 from lyapunov_pkg.reproduction.lorenz import lorenz_experiment
-from lyapunov_pkg.systems.maps import Lorenz, trajectory
+from lyapunov_pkg.systems import Lorenz, trajectory
 
 SHORT = ShortRun(step_size=0.005, transient=1.0, duration=3.0, orthonormalize_every=4)
 LONG = LongRun(step_size=0.02, transient=20.0, duration=50.0, orthonormalize_every=5, n_trajectories=8)

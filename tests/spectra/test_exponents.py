@@ -258,6 +258,20 @@ class TestAlgorithm:
         leading = exponents(LinearMap(matrix), autonomous_inputs(2, 300), warmup=100, n_exponents=n_exponents)
         np.testing.assert_allclose(leading, np.log([[2.0, 1.1]] * 2)[:, :n_exponents], atol=1e-10)
 
+    def test_the_leading_exponents_of_a_network_are_those_of_its_whole_spectrum(self):
+        rnn, inputs = module("lstm", 2), random(2, 400, 3)
+        leading = exponents(rnn, inputs, n_exponents=3, warmup=200)
+        assert leading.shape == (2, 3)
+        np.testing.assert_allclose(leading, exponents(rnn, inputs, warmup=200)[:, :3], atol=2e-3)
+
+    def test_the_first_unit_vectors_can_be_asked_for(self):
+        rnn, inputs = module("lstm", 2), random(2, 60, 3)
+        leading = exponents(rnn, inputs, initial_tangents=np.eye(20, 3))
+        average = average_exponents(
+            from_torch(rnn), inputs, from_torch(rnn).initial_state(2), torch.eye(20, 3, dtype=torch.float64)
+        )
+        np.testing.assert_allclose(leading, average.exponents[0], atol=1e-12)
+
     def test_exponents_decrease(self):
         spectrum = exponents(LinearMap(torch.diag(torch.arange(1.0, 6.0))), autonomous_inputs(1, 3))
         assert (np.diff(spectrum) < 0).all()
@@ -314,12 +328,12 @@ class TestInterface:
             ({"initial_state": np.zeros(7)}, r"initial_state: got shape \(7,\), expected h and c of \(1, 2, 5\) and"),
             ({"initial_state": np.full(10, np.inf)}, r"initial_state: found NaN or infinite"),
             ({"dtype": torch.float16}, r"dtype: got torch.float16, expected torch.float32 or torch.float64"),
-            ({"network": torch.nn.GRU(3, 5).bfloat16()}, r"dtype: got torch.bfloat16, expected torch.float32"),
+            ({"system": torch.nn.GRU(3, 5).bfloat16()}, r"dtype: got torch.bfloat16, expected torch.float32"),
         ],
     )
     def test_errors_name_the_argument_what_was_found_and_what_was_expected(self, arguments, message):
         with pytest.raises(ValueError, match=message):
-            lyapunov_spectrum(**({"network": module("lstm"), "inputs": random(2, 9, 3)} | arguments))
+            lyapunov_spectrum(**({"system": module("lstm"), "inputs": random(2, 9, 3)} | arguments))
 
     def test_nan_weights_are_refused(self):
         rnn = module("gru")

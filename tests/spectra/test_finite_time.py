@@ -69,7 +69,9 @@ def test_each_step_is_what_the_step_does_to_a_diagonal_map():
 def test_q_is_the_orthonormal_basis_that_the_jacobians_carry_along():
     rnn, inputs = gru(), random(2, 9, 3)
     network = from_torch(rnn)
-    finite_time = finite_time_exponents(rnn, inputs, n_exponents=2, orthonormalize_every=3, return_q=True)
+    finite_time = finite_time_exponents(
+        rnn, inputs, initial_tangents=torch.eye(4, 2), orthonormalize_every=3, return_q=True
+    )
     assert finite_time["q"].dims == ("sequence", "time", "unit", "exponent")
     q, state = drawn_tangents(4, 2).expand(1, 2, 4, 2), network.initial_state(2)
     for index in range(3):
@@ -89,7 +91,7 @@ def test_henon_contracts_areas_by_the_same_factor_in_every_step():
 def test_a_network_has_an_axis_of_variants():
     network = Network.initialise("rnn", 3, 4, 0, [0.5, 1.0], [generator(0), generator(1)]).to(dtype=torch.float64)
     finite_time = finite_time_exponents(network, random(3, 6, 3), return_q=True)
-    assert dict(finite_time.sizes) == {"variant": 2, "sequence": 3, "time": 6, "exponent": 4, "unit": 4}
+    assert {"variant": 2, "sequence": 3, "time": 6, "exponent": 4, "unit": 4}.items() <= finite_time.sizes.items()
     assert finite_time["finite_time_exponent"].dims == ("variant", "sequence", "time", "exponent")
     assert running_exponents(finite_time).dims == ("variant", "sequence", "time", "exponent")
 

@@ -83,7 +83,8 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     inputs = torch.from_numpy(dataset["test_input"].values[: settings.n_images]).double()
     labels = torch.from_numpy(dataset["test_label"].values[: settings.n_images])
     generator = torch.Generator().manual_seed(seed)
-    local = finite_time_exponents(network, inputs, n_exponents=max(settings.n_averaged)).isel(variant=0)
+    tangents = torch.eye(network.state_size, max(settings.n_averaged), dtype=torch.float64)
+    local = finite_time_exponents(network, inputs, initial_tangents=tangents).isel(variant=0)
     orders = _orders(network, inputs, labels, torch.from_numpy(local["finite_time_exponent"].values), generator)
     draws = torch.rand(settings.n_draws, *inputs.shape[:2], generator=generator).argsort(-1)
     result = xr.merge(

@@ -23,7 +23,8 @@ from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.spectra import EstimatorSettings
 from lyapunov_pkg.reproduction.populations.selection import best_position
 from lyapunov_pkg.reproduction.populations.stored import stored_network
-from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
+from lyapunov_pkg.spectra.averaging import average_exponents
+from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
 EARLY_STEPS = 10
@@ -96,10 +97,18 @@ def estimator_study(
         )
         running.append(running_exponents(local).isel(variant=0).values)
     running = np.stack(running)  # (warmup, sequence, time, exponent)
-    spectra = []
+    driven, spectra = driven_system(network, inputs, jacobian=jacobian), []
     for interval in progress(intervals, "exponents of T_ON"):
-        spectrum = lyapunov_spectrum(network, inputs, warmup=longest, orthonormalize_every=interval, jacobian=jacobian)
-        spectra.append(spectrum["lyapunov_exponent"].isel(variant=0).mean("sequence").values.astype(np.float64))
+        average = average_exponents(
+            driven.system,
+            driven.inputs,
+            driven.initial_state,
+            driven.initial_tangents,
+            warmup=longest,
+            orthonormalize_every=interval,
+        )
+        exponents = xr.DataArray(average.exponents[0].numpy(), dims=("sequence", "exponent"))
+        spectra.append(exponents.mean("sequence").values.astype(np.float64))
     return _dataset(running, np.stack(spectra), warmups, intervals)
 
 

@@ -37,7 +37,9 @@ def experiment():
 def test_losses_are_those_of_images_flipped_one_by_one(experiment):
     network, dataset, _, result = experiment
     inputs = dataset["test_input"].values[:6].astype(float)
-    r = finite_time_exponents(network, inputs, n_exponents=1)["finite_time_exponent"].values[0, :, :, 0]
+    r = finite_time_exponents(network, inputs, initial_tangents=np.eye(network.state_size, 1))[
+        "finite_time_exponent"
+    ].values[0, :, :, 0]
     np.testing.assert_allclose(result["log_expansion"], r)
     early = [np.isin(np.argsort(-r[image])[:4], range(4)).mean() for image in range(6)]
     assert result.attrs["early_share"] == pytest.approx(np.mean(early))
@@ -58,7 +60,11 @@ def test_losses_are_those_of_images_flipped_one_by_one(experiment):
 def test_mean_expansion_ranks_by_as_many_r_values_as_are_averaged_at_most(experiment):
     network, dataset, _, result = experiment
     inputs = torch.from_numpy(dataset["test_input"].values[:6]).double()
-    r = finite_time_exponents(network, inputs, n_exponents=3)["finite_time_exponent"].values[0].mean(-1)
+    r = (
+        finite_time_exponents(network, inputs, initial_tangents=np.eye(network.state_size, 3))["finite_time_exponent"]
+        .values[0]
+        .mean(-1)
+    )
     np.testing.assert_allclose(result["mean_log_r"].sel(n_averaged=3), r[0])
     places = torch.from_numpy(np.argsort(-r)[None, :, :4])
     outputs = network.forward(flip(inputs, places)[0], last_only=True)[0]

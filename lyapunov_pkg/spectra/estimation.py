@@ -1,0 +1,195 @@
+"""The estimate of Lyapunov exponents piece by piece, so that a run can be watched, interrupted and gone on with.
+
+`average_exponents` of `spectra.averaging` is the plain form of the same algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lyapunov_pkg.spectra.averaging import _adaptive_intervals
+from lyapunov_pkg.spectra.batches import Batches
+from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
+from lyapunov_pkg.spectra.propagators import Carrier, carrier
+
+WORK_AT_ONCE = 1_500_000_000
+"""Multiplications that are done between two looks at the keyboard, about a quarter of a second of one core."""
+
+WORK_OF_A_STEP = 10_000
+"""What a step costs beyond its multiplications, in multiplications."""
+
+
+@dataclass
+class Checkpoint:
+    """Where a run stands, with all that is needed to go on to the same bits as a run that did not stop.
+
+    Matrix products depend in their last bits on where their operands lie in memory. Compiled networks therefore go on
+    from the last step that is a multiple of `Carrier.aligned_steps`, and run through the inputs since then again.
+
+    Attributes:
+        n_steps: steps taken, the warm-up included.
+        warmup: steps of the warm-up.
+        state: (..., S), after all steps.
+        tangents: (..., rows, k), after all steps, orthonormalised.
+        aligned_state: (..., S), after the last step that is a multiple of `Carrier.aligned_steps`.
+        pending_inputs: (sequence, step, feature), since then.
+        batches: sums of log r.
+        lossy_intervals: (...), intervals in which a direction was lost.
+        longest_interval: most steps between two orthonormalisations.
+        n_orthonormalizations: how many there were, the warm-up's included.
+    """
+
+    n_steps: int
+    warmup: int
+    state: Tensor
+    tangents: Tensor
+    aligned_state: Tensor
+    pending_inputs: Tensor
+    batches: Batches = field(default_factory=Batches)
+    lossy_intervals: NDArray[np.int64] | None = None
+    longest_interval: int = 1
+    n_orthonormalizations: int = 0
+
+
+class Intervals(NamedTuple):
+    """Intervals between orthonormalisations that follow one another.
+
+    Attributes:
+        last: steps of the inputs taken so far; an interval may have begun that is not over.
+        ends: steps of the inputs taken at the end of each interval.
+        log_r: (interval, ..., k), float64.
+    """
+
+    last: int
+    ends: list[int]
+    log_r: Tensor
+
+
+@torch.no_grad()
+def run(
+    driven: DrivenSystem,
+    *,
+    warmup: int,
+    orthonormalize_every: int | Literal["auto"],
+    earlier: Checkpoint | None = None,
+    advanced: Callable[[int], object] = lambda n_steps: None,
+) -> Checkpoint:
+    """Take a system and its tangent vectors through all inputs, and return where it stands then.
+
+    Args:
+        driven: the system, with the state and the tangent vectors to start from; of an earlier run its final ones.
+        warmup: steps that are not measured.
+        orthonormalize_every: T_ON in steps, or "auto"; see `average_exponents`.
+        earlier: where an earlier run stood, whose sums are gone on with.
+        advanced: called with the number of steps that were taken since the last call.
+
+    Raises:
+        ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is neither positive nor "auto".
+    """
+    n_steps = driven.inputs.shape[-2]
+    check_schedule(n_steps, warmup, orthonormalize_every, or_auto=True)
+    now = _start(driven, earlier, warmup)
+    inputs = torch.cat((now.pending_inputs, driven.inputs), dim=-2) if len(now.pending_inputs[0]) else driven.inputs
+    carried = carrier(driven.system, now.aligned_state, now.tangents)
+    if orthonormalize_every == "auto":
+        pieces = _of_their_own_length(carried, inputs, warmup, now)
+    else:
+        pieces = _of_one_length(carried, inputs, warmup, orthonormalize_every, now)
+    done = last_end = 0
+    for piece in pieces:
+        lengths = np.diff([last_end, *piece.ends])
+        measured = [end > warmup for end in piece.ends]
+        if any(measured):
+            _add(now, piece.log_r[measured].cpu().numpy(), lengths[measured])
+        now.n_orthonormalizations += len(lengths)
+        now.longest_interval = max([now.longest_interval, *lengths.tolist()])
+        advanced(piece.last - done)
+        done, last_end = piece.last, [last_end, *piece.ends][-1]
+    now.n_steps += n_steps
+    now.tangents = carried.current_tangents()
+    return now
+
+
+def _start(driven: DrivenSystem, earlier: Checkpoint | None, warmup: int) -> Checkpoint:
+    if earlier is not None:
+        return earlier
+    state = driven.initial_state
+    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
+    return Checkpoint(0, warmup, state, tangents, state, driven.inputs[:, :0])
+
+
+def _add(now: Checkpoint, log_r: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+    now.batches.add(log_r, lengths)
+    lossy = np.isneginf(log_r).any(axis=-1).sum(axis=0)
+    now.lossy_intervals = lossy if now.lossy_intervals is None else now.lossy_intervals + lossy
+
+
+def _of_one_length(carried: Carrier, inputs: Tensor, warmup: int, length: int, now: Checkpoint) -> Iterator[Intervals]:
+    """Yield a few intervals at a time, which are counted from the end of the warm-up; `inputs` with the pending ones.
+
+    Sets `state`, `aligned_state` and `pending_inputs` of `now` at the end.
+    """
+    aligned, pending = carried.aligned_steps, now.pending_inputs.shape[-2]
+    total = inputs.shape[-2]
+    moment = _steps_of_a_moment(carried, now)
+    last_aligned = total // aligned * aligned
+    stops = [*range(moment, last_aligned, moment), *[last_aligned] * (last_aligned > 0)]
+    begin = 0
+    for stop in [*stops, *[total] * (total > last_aligned)]:
+        if begin == last_aligned:
+            now.aligned_state = carried.state
+        steps = range(max(begin, pending) - pending + 1, stop - pending + 1)
+        is_end = [(step - warmup) % length == 0 or step == total - pending for step in steps]
+        path = carried.path(_padded(inputs[..., begin:stop, :], aligned))
+        log_r, _ = carried.follow(path, slice(max(pending - begin, 0), stop - begin), is_end)
+        yield Intervals(stop - pending, [step for step, ends in zip(steps, is_end, strict=True) if ends], log_r)
+        begin = stop
+    _finish(carried, inputs, last_aligned, now)
+
+
+def _finish(carried: Carrier, inputs: Tensor, last_aligned: int, now: Checkpoint) -> None:
+    """Set where the state is: a padded path has gone beyond it."""
+    now.pending_inputs = inputs[:, last_aligned:]
+    if carried.aligned_steps == 1 or not now.pending_inputs.shape[-2]:
+        now.state = now.aligned_state = carried.state
+        return
+    carried.state = now.aligned_state
+    carried.path(now.pending_inputs)
+    now.state = carried.state
+
+
+def _of_their_own_length(carried: Carrier, inputs: Tensor, warmup: int, now: Checkpoint) -> Iterator[Intervals]:
+    """As `_of_one_length`, with intervals as long as rounding allows; not to the bits of a run that did not stop."""
+    pending = now.pending_inputs.shape[-2]
+    if pending:
+        carried.state = now.state
+    carried.steps_at_once = min(carried.steps_at_once, _steps_of_a_moment(carried, now))
+    before = 0
+    for last, length, log_r in _adaptive_intervals(carried, inputs[..., pending:, :], warmup):
+        yield Intervals(last, [*range(before + length, last, length), last], log_r)
+        before = last
+    now.state = now.aligned_state = carried.state
+    now.pending_inputs = inputs[:, :0]
+
+
+def _steps_of_a_moment(carried: Carrier, now: Checkpoint) -> int:
+    """Return how many steps are taken before Ctrl-C has an effect, whatever the clock says: results depend on none."""
+    n_rows, k = now.tangents.shape[-2:]
+    of_step = now.state[..., 0].numel() * (n_rows * (n_rows + k) * k + WORK_OF_A_STEP)
+    steps = min(carried.steps_at_once, max(1, WORK_AT_ONCE // of_step))
+    return -(-steps // carried.aligned_steps) * carried.aligned_steps
+
+
+def _padded(inputs: Tensor, multiple: int) -> Tensor:
+    """Repeat the last step of inputs (..., step, feature) until their number is a multiple."""
+    n_more = -inputs.shape[-2] % multiple
+    if not n_more:
+        return inputs
+    return torch.cat((inputs, inputs[..., -1:, :].expand(*inputs.shape[:-2], n_more, -1)), dim=-2)
