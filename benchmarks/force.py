@@ -23,7 +23,7 @@ import measure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lyapunov_pkg.reproduction.training.force import RateNetwork
+    from lyapunov_pkg.reproduction.training.rate_network import RateNetwork
 
 GAINS = (1.1, 1.4, 1.7, 2.0)
 
@@ -87,7 +87,8 @@ def agreement(variant, epochs: int, n_samples: int, update_every: int = 2) -> di
     import numpy as np
 
     from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
-    from lyapunov_pkg.reproduction.training.force import initial_network, initial_params, learn_target
+    from lyapunov_pkg.reproduction.training.force import initial_network, initial_params
+    from lyapunov_pkg.reproduction.training.rate_network import learn_target
 
     network, learner = initial_network(*initial_params(variant), variant)
     reference = Reference(network, variant.learning_rate)
@@ -121,7 +122,8 @@ def drift(variant, epochs: int, n_samples: int, update_every: int = 2) -> tuple[
 
     from lyapunov_pkg.linalg.least_squares import learn, least_squares
     from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
-    from lyapunov_pkg.reproduction.training.force import initial_network, initial_params, learn_target, run_freely
+    from lyapunov_pkg.reproduction.training.force import initial_network, initial_params
+    from lyapunov_pkg.reproduction.training.rate_network import learn_target, run_freely
 
     network, learner = initial_network(*initial_params(variant), variant)
     single = least_squares(len(network.x), np.dtype(np.float32), variant.learning_rate)

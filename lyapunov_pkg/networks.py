@@ -5,7 +5,6 @@ Symbols: V variants, B sequences, T steps, H hidden units, F input features, k t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -16,6 +15,7 @@ from torch import Tensor
 from lyapunov_pkg.cells import Cell, cell_class, make_cell
 from lyapunov_pkg.cells.base import Linearization, Params, is_reduced
 from lyapunov_pkg.cells.sequences import run_sequence
+from lyapunov_pkg.drawing import draw_mask, draw_normal, draw_params
 
 TORCH_ARCHITECTURES: dict[str, tuple[str, dict[str, float | str]]] = {
     "RNN_TANH": ("rnn", {"nonlinearity": "tanh"}),
@@ -89,12 +89,7 @@ class Network:
                 raise ValueError(f"{name} is {value}; expected {lowest} or above")
         input_sizes = [input_size] + [hidden_size] * (n_layers - 1)
         cells = tuple(make_cell(architecture, size, hidden_size, **hyperparameters) for size in input_sizes)
-        variants = [
-            _draw_variant(cells, output_size, half_width, generator)
-            for half_width, generator in zip(init_param, generators, strict=True)
-        ]
-        params = {name: torch.stack([variant[name] for variant in variants]) for name in variants[0]}
-        return cls(cells, output_size, params)
+        return cls(cells, output_size, draw_params(cells, output_size, init_param, generators))
 
     @classmethod
     def from_params(cls, architecture: str, params: Params, **hyperparameters: float | str) -> Network:
@@ -185,9 +180,7 @@ class Network:
         """
         if self.n_noise == 0:
             return None
-        draws = torch.empty(len(generators), n_sequences, n_steps, self.n_noise, self.hidden_size)
-        for own, generator in zip(draws, generators, strict=True):
-            own.normal_(generator=generator)
+        draws = draw_normal((n_sequences, n_steps, self.n_noise, self.hidden_size), generators)
         return draws.to(self.params["layer_0.input_weight"])
 
     def draw_dropout(
@@ -216,9 +209,7 @@ class Network:
         masks = []
         for layer, cell in enumerate(self.cells):
             steps = () if last_only and layer == len(self.cells) - 1 else (n_steps,)
-            mask = torch.empty(len(rates), *steps, n_sequences, cell.hidden_size)
-            for own, rate, generator in zip(mask, rates, generators, strict=True):
-                own.bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+            mask = draw_mask((*steps, n_sequences, cell.hidden_size), rates, generators)
             masks.append(mask.to(self.params["layer_0.input_weight"]))
         return masks
 
@@ -248,7 +239,7 @@ class Network:
         """
         self._check_features(inputs)
         hidden = inputs.transpose(-3, -2).expand(self.n_variants, -1, -1, -1)  # time first
-        draws = [None] * len(self.cells) if noise is None else noise.split([c.n_noise for c in self.cells], dim=-2)
+        draws = [None] * len(self.cells) if noise is None else torch.split(noise, [c.n_noise for c in self.cells], -2)
         for layer, (cell, draw) in enumerate(zip(self.cells, draws, strict=True)):
             last = last_only and layer == len(self.cells) - 1
             hidden = run_sequence(cell, self.layer_params(layer), hidden, draw, last)
@@ -256,7 +247,8 @@ class Network:
                 hidden = hidden * dropout[layer]
         if last_only:
             return self.read_out(hidden)
-        return self.read_out(hidden.flatten(-3, -2)).unflatten(-2, hidden.shape[-3:-1]).transpose(-3, -2)
+        outputs = self.read_out(hidden.flatten(-3, -2))
+        return torch.unflatten(outputs, -2, hidden.shape[-3:-1]).transpose(-3, -2)
 
     def step(self, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state (V, B, state_size) under the input x (V, B, F) or (B, F)."""
@@ -305,7 +297,7 @@ class Network:
         self._check_features(x)
         rows = self._tangent_rows(tangents)
         states, moved, input_tangents = [], [], None
-        parts = zip(self.cells, self._split_state(state), tangents.split(rows, dim=-2), strict=True)
+        parts = zip(self.cells, self._split_state(state), torch.split(tangents, rows, dim=-2), strict=True)
         for layer, (cell, own, own_tangents) in enumerate(parts):
             params = self.layer_params(layer)
             own, own_tangents = cell.push_forward(params, own, x, own_tangents, input_tangents)
@@ -333,7 +325,7 @@ class Network:
         return hidden @ self.params["readout.weight"].mT + self.params["readout.bias"].unsqueeze(-2)
 
     def _split_state(self, state: Tensor) -> tuple[Tensor, ...]:
-        return state.split([cell.state_size for cell in self.cells], dim=-1)
+        return torch.split(state, [cell.state_size for cell in self.cells], dim=-1)
 
     def _tangent_rows(self, tangents: Tensor) -> list[int]:
         """Return how many rows of the tangents belong to each layer."""
@@ -349,21 +341,6 @@ class Network:
     def _check_features(self, inputs: Tensor) -> None:
         if inputs.shape[-1] != self.input_size:
             raise ValueError(f"inputs has {inputs.shape[-1]} features; expected {self.input_size}")
-
-
-def _draw_variant(cells: Sequence[Cell], output_size: int, init_param: float, generator: torch.Generator) -> Params:
-    """Draw the parameters of one variant; see `Network.initialise` for the order."""
-    params = {}
-    for layer, cell in enumerate(cells):
-        drawn = cell.draw_params(init_param, generator)
-        params |= {f"layer_{layer}.{name}": value for name, value in drawn.items()}
-    if output_size:
-        hidden_size = cells[-1].hidden_size
-        bound = 1 / math.sqrt(hidden_size)
-        for name, shape in (("weight", (output_size, hidden_size)), ("bias", (output_size,))):
-            drawn = torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
-            params[f"readout.{name}"] = drawn
-    return params
 
 
 def from_torch(module: RecurrentModule, detach: bool = True) -> Network:

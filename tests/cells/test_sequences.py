@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from cell_settings import map_settings
 from numba import njit
 from torch import Tensor
 
-from lyapunov_pkg.cells import CELLS, Cell, functions, make_cell
+from lyapunov_pkg.cells import Cell, functions, make_cell
 from lyapunov_pkg.cells.sequences import run_sequence, updates
 
 N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, HIDDEN_SIZE = 2, 3, 6, 4, 5
-SETTINGS = {name: (name, {}) for name in CELLS} | {
-    "rnn with relu": ("rnn", {"nonlinearity": "relu"}),
-    "noisy": ("noisy", {"dt": 0.2, "multiplicative_noise": 0.3, "additive_noise": 0.4}),
-    "lem": ("lem", {"dt": 0.7}),
-}
+SETTINGS = map_settings()
 
 
 @pytest.fixture(params=SETTINGS)

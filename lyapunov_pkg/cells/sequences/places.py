@@ -27,7 +27,8 @@ class Places(NamedTuple):
 
 
 def starts(row: int, blocks: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Return where each of `blocks` of a row begins."""
+    """Return where each of `blocks` of a row begins; for compiled callers alone."""
+    raise NotImplementedError
 
 
 def _starts(row, blocks, size):
@@ -42,7 +43,8 @@ overload(starts, jit_options={"forceinline": True})(_starts)
 def source_starts(
     row: int, blocks: tuple[int, ...], size: int, steps_on: tuple[int, ...], stride: int
 ) -> tuple[int, ...]:
-    """Return where each of `blocks` begins, in the row or in that of the step after."""
+    """Return where each of `blocks` begins, in the row or in that of the step after; for compiled callers alone."""
+    raise NotImplementedError
 
 
 def _source_starts(row, blocks, size, steps_on, stride):

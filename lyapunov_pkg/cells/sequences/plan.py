@@ -64,12 +64,12 @@ class DrivenRun(NamedTuple):
     Attributes:
         slot: where the first pre-activation stands.
         drive: the first block of the drive.
-        count: how many there are.
+        n_blocks: how many there are.
     """
 
     slot: int
     drive: int
-    count: int
+    n_blocks: int
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Plan:
     @property
     def undriven(self) -> set[int]:
         """The slots that the drive is not added to."""
-        return set(self.slots) - {run.slot + k for run in self.driven for k in range(run.count)}
+        return set(self.slots) - {run.slot + k for run in self.driven for k in range(run.n_blocks)}
 
 
 @cache
@@ -113,8 +113,8 @@ def _driven_runs(cell: Cell, slots: Sequence[int]) -> tuple[DrivenRun, ...]:
         if pre_activation.drive is None:
             continue
         last = runs[-1] if runs else DrivenRun(0, 0, 0)
-        if (slot, pre_activation.drive) == (last.slot + last.count, last.drive + last.count):
-            runs[-1:] = [last._replace(count=last.count + 1)]
+        if (slot, pre_activation.drive) == (last.slot + last.n_blocks, last.drive + last.n_blocks):
+            runs[-1:] = [last._replace(n_blocks=last.n_blocks + 1)]
         else:
             runs.append(DrivenRun(slot, pre_activation.drive, 1))
     return tuple(runs)

@@ -90,6 +90,6 @@ class Trajectory:
         """Return pre-activations (V, n, m*H) of some steps that the drive is added to, and rows of its weight."""
         flat = self.pre_activations[:, steps].flatten(1, 2)
         return [
-            (flat[..., self.columns(run.slot, run.count)], self.columns(run.drive, run.count))
+            (flat[..., self.columns(run.slot, run.n_blocks)], self.columns(run.drive, run.n_blocks))
             for run in self.plan.driven
         ]

@@ -10,13 +10,11 @@ from lyapunov_pkg.cells import make_cell
 from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
 from lyapunov_pkg.reproduction.training.force import (
     ForceSettings,
-    connections,
     initial_network,
     initial_params,
-    learn_target,
-    run_freely,
     train_force,
 )
+from lyapunov_pkg.reproduction.training.rate_network import connections, learn_target, run_freely
 from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow.store import open_store, save_store
 
