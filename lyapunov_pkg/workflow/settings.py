@@ -133,7 +133,8 @@ class PartOf:
     def __get_pydantic_json_schema__(self, core_schema: object, handler: GetJsonSchemaHandler) -> Schema:
         """Return the schema of the section with nothing required."""
         root = json_schema(self.section)
-        return _partial(root, root)
+        partial: Schema = _partial(root, root)
+        return partial
 
 
 def _partial(root: Schema, node: Any) -> Any:
@@ -393,7 +394,7 @@ def _node(section: type[BaseModel], steps: Sequence[str | int]) -> Schema:
         if isinstance(step, int):
             node = node.get("items", {})
         else:
-            of_pattern = next(iter(node.get("patternProperties", {}).values()), {})
+            of_pattern: Schema = next(iter(node.get("patternProperties", {}).values()), {})
             others = node.get("additionalProperties") or of_pattern
             node = node.get("properties", {}).get(step, others)
         node = resolved(root, node if isinstance(node, dict) else {})

@@ -56,7 +56,7 @@ def _from_yaml(text: str) -> Any:
     depth = 0  # A nesting of thousands of levels would end the process in libyaml's parser.
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
+        if depth > _DEEPEST and event.start_mark:
             raise _Faults(f"line {event.start_mark.line + 1}: nested more than {_DEEPEST} levels deep")
     root = yaml.compose(text, Loader=_Loader)
     faults = sorted(set(_faults(root, set(), set())))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,13 +16,17 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
+from lyapunov_pkg.aelle import AutoencoderSettings
 from lyapunov_pkg.reproduction.configuration.__main__ import main
+from lyapunov_pkg.reproduction.configuration.prediction import Autoencoder
 from lyapunov_pkg.reproduction.configuration.reference import pages
 from lyapunov_pkg.reproduction.configuration.resources import Rule
 from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
 from lyapunov_pkg.reproduction.configuration.whole import Configuration
 from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
-from lyapunov_pkg.workflow.settings import Section, json_schema
+from lyapunov_pkg.workflow import provenance
+from lyapunov_pkg.workflow.provenance import code_digest
+from lyapunov_pkg.workflow.settings import Section, json_schema, section_problems
 from lyapunov_pkg.workflow.settings_reference import descriptions, sections_below
 
 ROOT = Path(__file__).parents[2]
@@ -143,3 +149,87 @@ def test_files_are_checked_before_snakemake_reads_them(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == (expected is not None)
     assert expected is None or lines[0].startswith(expected)
+
+
+EDITS: tuple[tuple[dict[str, tuple[str, str]], set[str]], ...] = (
+    (
+        {
+            "prediction.py": ("kept_share: Annotated[float, Gt(0)", "kept_share: Annotated[float, Gt(0.1)"),
+            "systems.py": ("Ge(0.1)", "Ge(0.2)"),
+        },
+        {"pruning", "lorenz"},
+    ),
+    (
+        {
+            "gradients.py": ("n_modes: Count", "n_modes: Natural"),
+            "spectra.py": ("measured_passes: Count = 1", "measured_passes: Count = 2"),
+        },
+        {"alignment", "spectra"},
+    ),
+    ({"training.py": ("batch_size: Count", "batch_size: Natural")}, {"train"}),
+    (
+        {
+            "whole.py": ("Ge(0), Le(2**31 - 1)", "Ge(1), Le(2**31 - 1)"),
+            "studies.py": ("Le(1_000_000)", "Le(1_000)"),
+            "training.py": ('"""Sequences in a batch.', '"""Sequences that a batch has.'),
+            "spectra.py": ('"""How spectra of networks', '"""In which way spectra of networks'),
+        },
+        set(),
+    ),
+)
+
+
+def test_an_edit_of_a_definition_redoes_the_stages_that_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the package, edits follow one another; descriptions are no code."""
+    root = tmp_path / "lyapunov_pkg"
+    shutil.copytree(ROOT / "lyapunov_pkg", root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "PACKAGE_ROOT", root)
+    cached = [function for function in vars(provenance).values() if hasattr(function, "cache_clear")]
+
+    def digests() -> dict[str, str]:
+        for function in cached:
+            function.cache_clear()
+        stages = ("train", "spectra", "aelle", "pruning", "alignment", "lorenz")
+        return {stage: code_digest(ROOT / "workflow_scripts" / f"{stage}.py") for stage in stages}
+
+    try:
+        before = digests()
+        for edits, redone in EDITS:
+            for name, (old, new) in edits.items():
+                path = root / "reproduction/configuration" / name
+                assert old in path.read_text()
+                path.write_text(path.read_text().replace(old, new, 1))
+            after = digests()
+            assert {stage for stage in before if before[stage] != after[stage]} == redone, edits
+            before = after
+    finally:
+        for function in cached:
+            function.cache_clear()
+
+
+BOUNDARIES = (0, 1, 2, -1, 0.0, 0.5, 1.0, 1.5, -0.1, math.nan, "l1", "l3", True)
+
+
+@pytest.mark.parametrize("name", Autoencoder.model_fields)
+def test_the_library_refuses_no_autoencoder_that_the_configuration_allows(name: str) -> None:
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())["aelle"]["autoencoder"]
+    for value in (*BOUNDARIES, [], [1, 1], [0, 1], [1, -1], [1, 2, 3], [0.5, 0.0]):
+        settings = defaults | {name: value}
+        if not section_problems(Autoencoder, settings):
+            AutoencoderSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("latent_size", 0), ("batch_size", 0), ("epochs_per_stage", 0)),
+        *(("learning_rate", 0.0), ("dropout", 1.0), ("dropout", -0.1), ("prediction_loss", "l3")),
+    ],
+)
+def test_the_configuration_allows_no_autoencoder_that_the_library_refuses(name: str, value: Any) -> None:
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())["aelle"]["autoencoder"]
+    assert section_problems(Autoencoder, defaults | {name: value})
+    with pytest.raises(ValueError, match=name):
+        AutoencoderSettings(**defaults | {name: value})

@@ -57,6 +57,6 @@ class Resources(Section, extra="allow"):
     """What jobs ask of a cluster (profiles/slurm); it changes no result. A rule's own values replace the default
     ones."""
 
-    __pydantic_extra__: dict[Rule, Annotated[dict[str, Any], PartOf(JobResources)]]
+    __pydantic_extra__: dict[Rule, Annotated[dict[str, Any], PartOf(JobResources)]]  # type: ignore[assignment]
     default: JobResources
     """What the jobs of every rule ask for."""

@@ -218,7 +218,10 @@ def level_problem(name: str, level: Any, known: Mapping[str, Hyperparameter] = C
         known: what hyperparameters may be, by name; others may be any finite number or word.
     """
     hyperparameter = known.get(name)
-    is_allowed = hyperparameter.allows if hyperparameter else _is_number_or_word
+
+    def is_allowed(value: object) -> bool:
+        return _is_number_or_word(value) and (hyperparameter is None or hyperparameter.allows(value))
+
     allowed = hyperparameter.expected if hyperparameter else "a number or a word of letters, digits, _ and -"
     if not isinstance(level, Mapping):
         return None if is_allowed(level) else f"{allowed}, or {FORMS.partition(', ')[2]}"
