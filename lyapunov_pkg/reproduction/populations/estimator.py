@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class EstimatorSettings:
     n_steps: int
     warmups: Sequence[int]
     intervals: Sequence[int]
-    jacobian: str = "reduced"
+    jacobian: Literal["full", "reduced"] = "reduced"
 
     @property
     def total_steps(self) -> int:
@@ -81,7 +82,11 @@ def estimates_of_best_network(
 
 
 def estimator_study(
-    network: Network, inputs: Tensor, warmups: Sequence[int], intervals: Sequence[int], jacobian: str = "reduced"
+    network: Network,
+    inputs: Tensor,
+    warmups: Sequence[int],
+    intervals: Sequence[int],
+    jacobian: Literal["full", "reduced"] = "reduced",
 ) -> xr.Dataset:
     """Estimate the exponents of one network again and again, always over the same last steps of the inputs.
 
@@ -119,12 +124,11 @@ def estimator_study(
             network, inputs[:, longest - warmup :], warmup=warmup, jacobian=jacobian, dtype=torch.float64
         )
         running.append(running_exponents(local).isel(variant=0).values)
-    running = np.stack(running)  # (warmup, sequence, time, exponent)
     spectra = []
     for interval in progress(intervals, "exponents of T_ON"):
         spectrum = lyapunov_spectrum(network, inputs, warmup=longest, orthonormalize_every=interval, jacobian=jacobian)
         spectra.append(spectrum["lyapunov_exponent"].isel(variant=0).mean("sequence").values.astype(np.float64))
-    return _dataset(running, np.stack(spectra), warmups, intervals)
+    return _dataset(np.stack(running), np.stack(spectra), warmups, intervals)
 
 
 def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], intervals: Sequence[int]) -> xr.Dataset:
