@@ -165,8 +165,9 @@ def train_autoencoder(
         validation_error = _validate(members.parameters, validation, settings)
         members.end_epoch(epoch, validation_error)
         losses.append((*training, validation_error))
-    history = (torch.stack(values, dim=1).numpy() for values in zip(*losses, strict=True))
-    return SpectrumAutoencoder(members.best_parameters), TrainingHistory(*history, members.best_epoch.numpy())
+    reconstruction, prediction, held_out = (torch.stack(values, dim=1).numpy() for values in zip(*losses, strict=True))
+    history = TrainingHistory(reconstruction, prediction, held_out, members.best_epoch.numpy())
+    return SpectrumAutoencoder(members.best_parameters), history
 
 
 def _train_epoch(
@@ -181,8 +182,8 @@ def _train_epoch(
     inner = settings.widths(spectra.shape[-1])[1:-1]
     masks = _dropout_masks(n, (*inner, *inner[::-1]), members.generators, settings.dropout)
     sums = torch.zeros(2, len(loss))
-    for batch in torch.arange(n).split(settings.batch_size):
-        part = slice(int(batch[0]), int(batch[-1]) + 1)
+    for first in range(0, n, settings.batch_size):
+        part = slice(first, min(first + settings.batch_size, n))
         parameters = members.parameters
         batch_masks = [mask[:, part] for mask in masks]
         latent = through(parameters, "encoder", spectra[:, part], batch_masks[: len(inner)])
@@ -190,7 +191,7 @@ def _train_epoch(
         reconstruction_loss = (reconstruction - spectra[:, part]).abs().mean(dim=(1, 2))
         prediction_loss = _prediction_loss(through(parameters, "prediction", latent)[..., 0], loss[:, part], settings)
         members.step(reconstruction_loss + alpha * prediction_loss)
-        sums += len(batch) * torch.stack((reconstruction_loss, prediction_loss)).detach()
+        sums += (part.stop - first) * torch.stack((reconstruction_loss, prediction_loss)).detach()
     reconstruction_mean, prediction_mean = sums / n
     return reconstruction_mean, prediction_mean
 
@@ -200,7 +201,7 @@ def _dropout_masks(
 ) -> tuple[Tensor, ...]:
     """Draw an epoch's masks (M, n, width), one per inner layer, 0 or 1 / (1 - dropout)."""
     drawn = torch.stack([torch.rand(n, sum(widths), generator=generator) for generator in generators])
-    return ((drawn >= dropout) / (1 - dropout)).split(widths, dim=-1)
+    return torch.split((drawn >= dropout) / (1 - dropout), list(widths), dim=-1)
 
 
 @torch.no_grad()

@@ -53,8 +53,8 @@ def _draw_member(shapes: Shapes, generator: torch.Generator) -> Tensor:
 
 def unpack(flat: Tensor, shapes: Shapes) -> dict[str, Tensor]:
     """Return name -> (M, rows, columns), views of the flat parameters (M, P)."""
-    pieces = flat.split([math.prod(shape) for shape in shapes.values()], dim=1)
-    return {name: piece.unflatten(1, shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
+    pieces = torch.split(flat, [math.prod(shape) for shape in shapes.values()], dim=1)
+    return {name: piece.view(-1, *shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
 
 
 def through(
@@ -82,7 +82,7 @@ class Members:
 
     def __init__(self, shapes: Shapes, seeds: Sequence[int], learning_rate: float) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.best_epoch = torch.zeros(len(seeds), dtype=int)
+        self.best_epoch = torch.zeros(len(seeds), dtype=torch.int64)
         self._shapes = shapes
         self._flat = initial_parameters(shapes, self.generators).requires_grad_()
         self._optimizer = torch.optim.Adam([self._flat], lr=learning_rate, fused=True)
@@ -101,7 +101,8 @@ class Members:
     def step(self, loss: Tensor) -> None:
         """Take a step down the loss (M,) of each member."""
         self._optimizer.zero_grad()
-        loss.sum().backward()  # over members: none sees another's gradient, and Adam works element by element
+        # Over members: none sees another's gradient, and Adam works element by element.
+        torch.autograd.backward(loss.sum())
         self._optimizer.step()
 
     def end_epoch(self, epoch: int, validation_loss: Tensor) -> None:

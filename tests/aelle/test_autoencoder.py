@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 
-from lyapunov_pkg.aelle import AutoencoderSettings, train_autoencoder
+from lyapunov_pkg.aelle import AutoencoderSettings, SpectrumAutoencoder, train_autoencoder
 from lyapunov_pkg.aelle.embedding import fit_components, loss_shift, zero_loss_set
 
 SETTINGS = AutoencoderSettings(latent_size=6, layer_divisors=(2, 2), learning_rate=3e-3, epochs_per_stage=60)
@@ -23,31 +23,37 @@ def data(n_members: int, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.nda
     return tuple(np.broadcast_to(part, (n_members, *part.shape)).copy() for part in parts)
 
 
-def test_learns_to_predict_and_reconstruct() -> None:
-    spectra, loss, held_out, held_out_loss = data(1)
-    autoencoder, _ = train_autoencoder(spectra, loss, held_out, held_out_loss, seeds=[1], settings=SETTINGS)
-    latent = autoencoder.encode(held_out)
-    predicted, decoded = autoencoder.predict(latent).detach().numpy(), autoencoder.decode(latent).detach().numpy()
-    assert np.corrcoef(predicted[0], held_out_loss[0])[0, 1] > 0.95
+@pytest.fixture(scope="module")
+def trained() -> SpectrumAutoencoder:
+    """Three members, of the seeds 1, 2 and 3."""
+    return train_autoencoder(*data(3), seeds=[1, 2, 3], settings=SETTINGS)[0]
+
+
+def test_learns_to_predict_and_reconstruct(trained: SpectrumAutoencoder) -> None:
+    _, _, held_out, held_out_loss = data(3)
+    latent = trained.encode(held_out)
+    predicted, decoded = trained.predict(latent).numpy(), trained.decode(latent).numpy()
+    for member in range(3):
+        assert np.corrcoef(predicted[member], held_out_loss[member])[0, 1] > 0.95
     assert np.abs(decoded - held_out).mean() < 0.5 * np.abs(held_out - held_out.mean(1, keepdims=True)).mean()
 
 
-def test_a_member_does_not_depend_on_who_is_trained_beside_it() -> None:
-    together, _ = train_autoencoder(*data(3), seeds=[1, 2, 3], settings=SETTINGS)
+def test_a_member_does_not_depend_on_who_is_trained_beside_it(trained: SpectrumAutoencoder) -> None:
     alone, _ = train_autoencoder(*data(1), seeds=[2], settings=SETTINGS)
     spectra = data(3)[0]
-    torch.testing.assert_close(together.encode(spectra)[1], alone.encode(spectra[:1])[0], rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(together.encode(spectra)[0], together.encode(spectra)[2])
+    torch.testing.assert_close(trained.encode(spectra)[1], alone.encode(spectra[:1])[0], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(trained.encode(spectra)[0], trained.encode(spectra)[2])
 
 
-def test_shift_changes_the_predicted_loss_by_exactly_that_and_the_zero_set_predicts_zero() -> None:
-    autoencoder, _ = train_autoencoder(*data(2), seeds=[1, 2], settings=SETTINGS)
-    latent = autoencoder.encode(data(2)[0])
-    moved = autoencoder.predict(loss_shift(autoencoder, latent, -0.7))
-    torch.testing.assert_close(moved, autoencoder.predict(latent) - 0.7, rtol=1e-4, atol=1e-4)
-    zero = zero_loss_set(autoencoder, latent, 50, seeds=[1, 2])
-    assert zero.shape == (2, 50, 6)
-    assert autoencoder.predict(zero.float()).abs().max() < 1e-4
+def test_shift_changes_the_predicted_loss_by_exactly_that_and_the_zero_set_predicts_zero(
+    trained: SpectrumAutoencoder,
+) -> None:
+    latent = trained.encode(data(3)[0])
+    moved = trained.predict(loss_shift(trained, latent, -0.7))
+    torch.testing.assert_close(moved, trained.predict(latent) - 0.7, rtol=1e-4, atol=1e-4)
+    zero = zero_loss_set(trained, latent, 50, seeds=[1, 2, 3])
+    assert zero.shape == (3, 50, 6)
+    assert trained.predict(zero.float()).abs().max() < 1e-4
 
 
 def test_first_component_points_to_low_loss() -> None:
@@ -100,9 +106,8 @@ def test_components_without_variance_are_zero() -> None:
     assert (components[:, 2:] == 0).all()
 
 
-def test_zero_loss_set_fills_the_null_space_of_the_prediction_layer() -> None:
-    autoencoder, _ = train_autoencoder(*data(1), seeds=[1], settings=SETTINGS)
-    zero = zero_loss_set(autoencoder, autoencoder.encode(data(1)[0]), 50, seeds=[1])[0].numpy()
+def test_zero_loss_set_fills_the_null_space_of_the_prediction_layer(trained: SpectrumAutoencoder) -> None:
+    zero = zero_loss_set(trained, trained.encode(data(3)[0]), 50, seeds=[1, 2, 3])[0].numpy()
     assert np.linalg.matrix_rank(zero - zero.mean(axis=0), tol=1e-4) == SETTINGS.latent_size - 1
 
 

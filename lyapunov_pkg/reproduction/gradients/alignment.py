@@ -82,7 +82,7 @@ def alignment_experiment(
     )
     groups = _vector_groups(hidden_size, settings.n_vectors, generator)
     counts = networks_that_count(training)
-    variants = np.flatnonzero(counts)
+    variants = np.flatnonzero(counts).tolist()
     results = []
     for variant in progress(variants, "alignment with the gradient, variant"):
         networks = [stored_network(training, variant, epoch).to(dtype=torch.float64) for epoch in settings.epochs]
@@ -187,7 +187,7 @@ def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: Mapping
     """Standard deviations and densities of alignments (side, modes, sequence, time, exponent, mode)."""
 
     def std(values: xr.DataArray, dims: list[str]) -> xr.DataArray:
-        return np.sqrt(np.square(values).mean(dims))
+        return xr.apply_ufunc(np.sqrt, xr.apply_ufunc(np.square, values).mean(dims))
 
     over = ["sequence", "time", "exponent", "mode"]
     edges = np.linspace(-1, 1, N_BINS + 1)

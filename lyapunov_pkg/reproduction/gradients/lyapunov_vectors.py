@@ -44,8 +44,11 @@ def q_vectors(network: Network, inputs: Tensor, initial_state: Tensor, conventio
     Raises:
         KeyError: another convention.
     """
-    system = {"tangent": network, "dissertation": TransposedJacobian(network)}[convention]
-    return finite_time_exponents(system, inputs, initial_state=initial_state, return_q=True)
+    systems: dict[str, Network | TransposedJacobian] = {
+        "tangent": network,
+        "dissertation": TransposedJacobian(network),
+    }
+    return finite_time_exponents(systems[convention], inputs, initial_state=initial_state, return_q=True)
 
 
 def settled_vectors(network: Network, inputs: Tensor, initial_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:

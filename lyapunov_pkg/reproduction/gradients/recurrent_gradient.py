@@ -64,6 +64,7 @@ def recurrent_gradients(
         )
     states, slopes = _linearize_along(network, inputs, initial_state)
     (recurrent_weight,) = cell.pre_activation_weights(cell.prepare(network.layer_params(0)))
+    assert recurrent_weight is not None  # an RNN has one
     recurrent_weight = recurrent_weight[:, None]  # the same for all sequences
     at_ends = _output_gradients(network, states[..., 1:, :], labels) @ network.params["readout.weight"][:, None]
 

@@ -39,14 +39,14 @@ def correlation(x: ArrayLike, y: ArrayLike, n_resamples: int, seed: int) -> Corr
     Returns:
         The coefficients, NaN where fewer than four pairs are left or one of the quantities is constant.
     """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlation(*[np.nan] * 6, n_used=len(x))
-    pearson = pearsonr(x, y)
+    both = np.stack((np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)))
+    first, second = both[:, np.isfinite(both).all(axis=0)]
+    n_used = len(first)
+    if n_used < FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return Correlation(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, n_used)
+    pearson = pearsonr(first, second)
     spearman = bootstrap(
-        (x, y),
+        (first, second),
         spearman_coefficient,
         paired=True,
         n_resamples=n_resamples,
@@ -54,13 +54,10 @@ def correlation(x: ArrayLike, y: ArrayLike, n_resamples: int, seed: int) -> Corr
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    return Correlation(
-        pearson.statistic,
-        *pearson.confidence_interval(CONFIDENCE),
-        float(spearman_coefficient(x, y)),
-        *spearman.confidence_interval,
-        n_used=len(x),
-    )
+    pearson_low, pearson_high = pearson.confidence_interval(CONFIDENCE)
+    spearman_low, spearman_high = spearman.confidence_interval
+    coefficient = float(spearman_coefficient(first, second))
+    return Correlation(pearson.statistic, pearson_low, pearson_high, coefficient, spearman_low, spearman_high, n_used)
 
 
 def spearman_coefficient(x: NDArray, y: NDArray, axis: int = -1) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -45,7 +46,7 @@ def spectrum_statistics(exponents: ArrayLike, near_zero: float) -> dict[str, NDA
 
     `near_zero` is how far from zero, in nats per step, an exponent may be to count as near it.
     """
-    statistics = {
+    statistics: dict[str, Callable[[ArrayLike], NDArray]] = {
         "maximum_exponent": maximum_exponent,
         "mean_exponent": mean_exponent,
         "exponent_variance": exponent_variance,

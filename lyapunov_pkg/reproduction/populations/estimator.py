@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -58,7 +59,11 @@ def estimates_of_best_network(
 
 
 def estimator_study(
-    network: Network, inputs: Tensor, warmups: Sequence[int], intervals: Sequence[int], jacobian: str = "reduced"
+    network: Network,
+    inputs: Tensor,
+    warmups: Sequence[int],
+    intervals: Sequence[int],
+    jacobian: Literal["full", "reduced"] = "reduced",
 ) -> xr.Dataset:
     """Estimate the exponents of one network again and again, always over the same last steps of the inputs.
 
@@ -96,7 +101,6 @@ def estimator_study(
             network, inputs[:, longest - warmup :], warmup=warmup, jacobian=jacobian, dtype=torch.float64
         )
         running.append(running_exponents(local).isel(variant=0).values)
-    running = np.stack(running)  # (warmup, sequence, time, exponent)
     driven, spectra = driven_system(network, inputs, jacobian=jacobian), []
     for interval in progress(intervals, "exponents of T_ON"):
         average = average_exponents(
@@ -109,7 +113,7 @@ def estimator_study(
         )
         exponents = xr.DataArray(average.exponents[0].numpy(), dims=("sequence", "exponent"))
         spectra.append(exponents.mean("sequence").values.astype(np.float64))
-    return _dataset(running, np.stack(spectra), warmups, intervals)
+    return _dataset(np.stack(running), np.stack(spectra), warmups, intervals)
 
 
 def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], intervals: Sequence[int]) -> xr.Dataset:

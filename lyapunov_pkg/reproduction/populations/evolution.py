@@ -35,7 +35,7 @@ def spectrum_evolution(spectra: xr.Dataset) -> xr.Dataset:
     """
     networks = networks_with_spectra(spectra)[["lyapunov_exponent"]]
     exponents = networks["lyapunov_exponent"]
-    finite = exponents.where(np.isfinite(exponents).all("epoch"))
+    finite = exponents.where(xr.apply_ufunc(np.isfinite, exponents).all("epoch"))
     change = (finite.diff("epoch") ** 2).mean("exponent")
     mean = finite.mean("exponent")
     networks["mean_squared_change"] = change.reindex(epoch=networks["epoch"])

@@ -83,7 +83,8 @@ def averaged_spectra(
     n_epochs = training.sizes["epoch"]
     mean, deviation = (np.full((training.sizes["variant"], n_epochs, rows), np.nan) for _ in range(2))
     for variant in progress(
-        np.flatnonzero(networks_that_count(training)), f"{training['architecture'].values[0]}, spectra of variant"
+        np.flatnonzero(networks_that_count(training)).tolist(),
+        f"{training['architecture'].values[0]}, spectra of variant",
     ):
         for epoch in range(n_epochs):
             network, start = network_and_start(variant, epoch)

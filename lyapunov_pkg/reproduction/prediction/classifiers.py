@@ -30,8 +30,7 @@ def scores(predicted_low: np.ndarray, is_low: np.ndarray) -> Scores:
     Precision is 0 where nothing was predicted low; all three are NaN where nothing is low, for there is nothing to
     find.
     """
-    hits = np.count_nonzero(predicted_low & is_low)
-    n_predicted, n_low = np.count_nonzero(predicted_low), np.count_nonzero(is_low)
+    hits, n_predicted, n_low = (int(np.count_nonzero(each)) for each in (predicted_low & is_low, predicted_low, is_low))
     if n_low == 0:
         return Scores(np.nan, np.nan, np.nan)
     return Scores(hits / n_low, hits / max(n_predicted, 1), 2 * hits / (n_predicted + n_low))

@@ -49,12 +49,16 @@ def train_on_split(
     exponents = networks["lyapunov_exponent"].values
     final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
     n_epochs, n_exponents = exponents.shape[1:]
-    parts = []
-    for part in PARTS[:2]:
-        chosen = networks_in(partition, part)
-        parts.append(exponents[chosen].reshape(len(seeds), -1, n_exponents))
-        parts.append(np.repeat(final_loss[chosen], n_epochs, axis=1))
-    autoencoder, history = train_autoencoder(*parts, seeds, settings, progress)
+    train, validation = (networks_in(partition, part) for part in PARTS[:2])
+    autoencoder, history = train_autoencoder(
+        exponents[train].reshape(len(seeds), -1, n_exponents),
+        np.repeat(final_loss[train], n_epochs, axis=1),
+        exponents[validation].reshape(len(seeds), -1, n_exponents),
+        np.repeat(final_loss[validation], n_epochs, axis=1),
+        seeds,
+        settings,
+        progress,
+    )
     return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
 
 
@@ -78,5 +82,5 @@ def fit_on_training_part(networks: xr.Dataset, partition: Partition, points: NDA
 
 def stored_components(networks: xr.Dataset, partition: Partition, settings: AutoencoderSettings) -> int:
     """Return how many principal components are kept: N_COMPONENTS, or as many as samples and dimensions allow."""
-    n_samples = np.count_nonzero(partition[0] == "train") * networks.sizes["epoch"]
+    n_samples = int(np.count_nonzero(partition[0] == "train")) * networks.sizes["epoch"]
     return min(N_COMPONENTS, n_samples, networks.sizes["exponent"], settings.latent_size)

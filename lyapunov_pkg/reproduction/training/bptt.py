@@ -127,9 +127,9 @@ def train_batches(
     rates = [variant.dropout for variant in variants]
     for batch in order.split(settings.batch_size, dim=1):
         inputs, targets = task.take(task.train, batch)
-        shape = inputs.shape[1:3]
-        noise = network.draw_noise(*shape, noise_generators)
-        dropout = network.draw_dropout(*shape, rates, dropout_generators, task.last_only)
+        n_sequences, n_steps = inputs.shape[1:3]
+        noise = network.draw_noise(n_sequences, n_steps, noise_generators)
+        dropout = network.draw_dropout(n_sequences, n_steps, rates, dropout_generators, task.last_only)
         batch_losses = task.losses(network.forward(inputs, noise, dropout, task.last_only), targets)
         optimizer.zero_grad()
         batch_losses.sum().backward()

@@ -44,8 +44,8 @@ class Optimizer(ABC):
 
     def clip_gradients(self, norm: float) -> None:
         """Scale down the gradient of every variant whose norm over all its parameters is above `norm`."""
-        gradients = [value.grad for value in self.params.values()]
-        squares = sum(gradient.flatten(1).square().sum(1) for gradient in gradients)
+        gradients = [_gradient(value) for value in self.params.values()]
+        squares = sum((gradient.flatten(1).square().sum(1) for gradient in gradients), start=torch.tensor(0.0))
         scale = (norm / squares.sqrt()).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
@@ -57,7 +57,7 @@ class Optimizer(ABC):
         sizes = torch.from_numpy(self.step_sizes()).to(next(iter(self.params.values())))
         for name, value in self.params.items():
             state = [self.state[f"{name}/{quantity}"] for quantity in self.quantities]
-            self.update(value, value.grad, sizes.view(-1, *[1] * (value.ndim - 1)), *state)
+            self.update(value, _gradient(value), sizes.view(-1, *[1] * (value.ndim - 1)), *state)
 
     def step_sizes(self) -> np.ndarray:
         """Return what the direction of this step is multiplied with, (V,)."""
@@ -78,6 +78,17 @@ class Optimizer(ABC):
         self.n_steps = int(arrays["n_steps"])
         for name, value in self.state.items():
             value.copy_(torch.from_numpy(arrays[name]))
+
+
+def _gradient(value: Tensor) -> Tensor:
+    """Return the gradient of a parameter.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if value.grad is None:
+        raise ValueError("a parameter has no gradient; expected a backward pass before the optimiser's step")
+    return value.grad
 
 
 class Adam(Optimizer):
