@@ -23,24 +23,6 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-class without_autocast(contextlib.ContextDecorator):
-    """Keep PyTorch from choosing lower precisions (`torch.autocast`), in a block or throughout a function."""
-
-    def __enter__(self) -> None:
-        """Switch autocast off where it is on."""
-        self.stack = contextlib.ExitStack()
-        for kind in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(kind):
-                self.stack.enter_context(torch.autocast(kind, enabled=False))
-
-    def __exit__(self, *raised: object) -> None:
-        """Bring it back."""
-        self.stack.close()
-
-    def _recreate_cm(self) -> without_autocast:
-        return without_autocast()
-
-
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Keep PyTorch's operations to one thread.

@@ -10,12 +10,10 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.linalg import triangular_factor
 from lyapunov_pkg.spectra.driven import Analysable, Orthonormalization, driven_system, orthonormalizations
 
 
-@without_autocast()
 @torch.no_grad()
 def covariant_vectors(
     network: Analysable,

@@ -9,7 +9,6 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.spectra.averaging import average_exponents
 from lyapunov_pkg.spectra.differentiable import differentiable_exponents
 from lyapunov_pkg.spectra.driven import Analysable, driven_system
@@ -47,7 +46,6 @@ def lyapunov_spectrum(
 ) -> Tensor: ...
 
 
-@without_autocast()
 def lyapunov_spectrum(
     network: Analysable,
     inputs: Tensor | ArrayLike,

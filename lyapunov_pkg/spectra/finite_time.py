@@ -10,12 +10,10 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.spectra.driven import Analysable, driven_system, orthonormalizations
 
 
-@without_autocast()
 @torch.no_grad()
 def finite_time_exponents(
     network: Analysable,
