@@ -201,6 +201,7 @@ def _check_choices(jacobian: object, differentiable: object) -> None:
 
 def _read(reader: Reader, inputs: Values | None, n_steps: int | None, initial_state: State) -> tuple[Tensor, State]:
     """Return inputs (sequence, time, feature) and the state, as the system's reader returns them."""
+    reader.refuse_missing_state(initial_state, inputs is None)
     if inputs is not None:
         if n_steps is not None:
             raise ValueError(

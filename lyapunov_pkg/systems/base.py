@@ -51,8 +51,11 @@ class PreparedSystem:
 class Reader(ABC):
     """A kind of system: what its inputs and states look like, and how it becomes a `TangentMap`.
 
-    The order of the calls is `read_state`, `read_inputs`, `prepare`.
+    The order of the calls is `refuse_missing_state`, `read_inputs`, `read_state`, `prepare`.
     """
+
+    def refuse_missing_state(self, initial_state: State, autonomous: bool) -> None:  # noqa: B027
+        """Refuse a call without a state of a system that defines none; most kinds define one."""
 
     @abstractmethod
     def read_state(self, initial_state: State, n_sequences: int | None) -> State:

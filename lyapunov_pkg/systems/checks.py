@@ -33,28 +33,26 @@ def kind(tensor: Tensor) -> str:
 
 
 @torch.no_grad()
-def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor) -> None:
+def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor, step: str | None = None) -> None:
     """Take a step or two with tangent vectors, and refuse a system that mixes sequences or is not deterministic.
 
     Args:
         system: any but a `Network`.
         state: (..., sequence, S).
         inputs: (sequence, time, feature).
+        step: the call of a step that was tried before and is differentiated, in words; None: the system has a
+            `push_forward` of its own.
 
     Raises:
         TypeError: `push_forward` does not return two tensors.
-        ValueError: they are of other shapes or types, two calls differ, or a sequence moves another.
+        ValueError: it fails, they are of other shapes or types, two calls differ, or a sequence moves another.
     """
     tangents, columns = _separate_directions(state)
     with random_numbers_kept(state.device):
         for x in inputs[:, :2].unbind(1):
-            after, moved = _pushed(system, state, x, tangents)
-            again = system.push_forward(state, x, tangents)
-            if not (agree(after, again[0]) and agree(moved, again[1])):
-                raise ValueError(
-                    "system: two calls with the same state and input returned different states, expected a "
-                    "deterministic step; give random numbers as inputs, and switch dropout off: module.eval()"
-                )
+            after, moved = _pushed(system, state, x, tangents, step)
+            if step is None and not all(map(agree, (after, moved), system.push_forward(state, x, tangents))):
+                raise ValueError(f"system: push_forward {NOT_DETERMINISTIC}")
             # NaN says nothing here: the step may overflow for another sequence.
             strayed = moved.nan_to_num(nan=0.0).abs().amax(dim=-2) * ~columns
             if strayed.any():
@@ -64,6 +62,13 @@ def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor) -> None
                     "sequence becomes one of many by torch.vmap(step)"
                 )
             state = after
+
+
+NOT_DETERMINISTIC = (
+    "returned another state when it was called again, expected a deterministic step; give random numbers as inputs, "
+    "and switch dropout off: module.eval()"
+)
+"""What is said of a system that draws random numbers or counts its calls."""
 
 
 def _separate_directions(state: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,11 +85,15 @@ def _separate_directions(state: Tensor) -> tuple[Tensor, Tensor]:
     return tangents.expand(*state.shape[:-2], *tangents.shape).contiguous(), columns
 
 
-def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-    called = f"push_forward(state, x, tangents), with state {kind(state)} and x {kind(x)},"
+def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor, step: str | None) -> tuple[Tensor, Tensor]:
     try:
         returned = system.push_forward(state, x, tangents)
     except Exception as error:
+        if step is not None:
+            raise ValueError(
+                f"system: {step} cannot be differentiated in forward mode: {error}{_how_to_differentiate(error)}"
+            ) from error
+        called = f"push_forward(state, x, tangents), with state {kind(state)} and x {kind(x)},"
         raise ValueError(f"system: {called} failed: {error}") from error
     if not isinstance(returned, tuple) or not all(isinstance(value, Tensor) for value in returned):
         raise TypeError(f"system: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
@@ -92,3 +101,9 @@ def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor) -> t
     if found != expected:
         raise ValueError(f"system: push_forward returned {found}, expected {expected}, those of state and tangents")
     return returned
+
+
+def _how_to_differentiate(error: Exception) -> str:
+    if "random" in str(error):
+        return ". Give random numbers as inputs, and switch dropout off: module.eval()"
+    return ". Write the step with torch operations alone, without NumPy, .item() and .detach().numpy()"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from lyapunov_pkg.systems.base import Placement, PreparedSystem, Reader, placed
 from lyapunov_pkg.systems.checks import random_numbers_kept
-from lyapunov_pkg.systems.evaluation import FrozenModule, reference_weight, refuse_bad_weights
+from lyapunov_pkg.systems.evaluation import FrozenModule, evaluation, reference_weight, refuse_bad_weights
+from lyapunov_pkg.systems.numbers import Values
 from lyapunov_pkg.systems.states import State, StateLayout, count_sequences, map_leaves, read_state
 from lyapunov_pkg.systems.steps import Order, OwnStep, argument_order, checked_step, refuse_unseen_inputs
 
@@ -83,22 +84,33 @@ class ModuleReader(Reader):
         """See `Reader.weights`."""
         return reference_weight(self.module)
 
-    def read_state(self, initial_state: State, n_sequences: int | None) -> State:
-        """See `Reader.read_state`.
+    def refuse_missing_state(self, initial_state: State, autonomous: bool) -> None:
+        """See `Reader.refuse_missing_state`.
 
         Raises:
             TypeError: there is no state, and the module is none that takes one.
             ValueError: there is no state.
         """
         if initial_state is not None:
-            return read_state(initial_state)
-        order = argument_order(self.module.forward, Order.INPUT_FIRST, autonomous=n_sequences is None)
+            return
+        order = argument_order(self.module.forward, Order.INPUT_FIRST, autonomous)
         if order is Order.STATE_ALONE or recurrent_submodules(self.module):
             raise TypeError(f"system: got {type(self.module).__name__}, expected {EXPECTED}{_hint(self.module)}")
         raise ValueError(
             "initial_state: got None, expected (sequence, S) or tensors (sequence, ...) of any nesting, because a "
             f"module of one's own does not define one; its forward is called as {order.value}"
         )
+
+    def read_inputs(self, inputs: Values) -> Tensor:
+        """See `Reader.read_inputs`."""
+        try:
+            return super().read_inputs(inputs)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error}{_hint(self.module)}") from error
+
+    def read_state(self, initial_state: State, n_sequences: int | None) -> State:
+        """See `Reader.read_state`."""
+        return read_state(initial_state)
 
     def count_sequences(self, state: State) -> int:
         """See `Reader.count_sequences`."""
@@ -163,15 +175,16 @@ def submodule_inputs(
     calls = _recorded_calls(model, module, model_inputs, model_arguments)
     if not calls:
         raise ValueError(f"name: the model did not call {name!r}, expected one of the submodules that it calls")
-    inputs = [arguments[0] for arguments, _ in calls]
+    inputs = [call.arguments[0] for call in calls]
     if any(isinstance(value, PackedSequence) for value in inputs):
         raise TypeError(
             f"model_inputs: {name!r} was given a PackedSequence, expected sequences of one length; "
             "call the model with one sequence, or with sequences of one length that it does not pack"
         )
-    states = [arguments[1] if len(arguments) > 1 else None for arguments, _ in calls]
-    for returned, state in zip((returned for _, returned in calls), states[1:], strict=False):
-        carried = returned if isinstance(module, CELLS) else returned[1]
+    _refuse_changed_weights(module, name, calls[0])
+    states = [call.arguments[1] if len(call.arguments) > 1 else None for call in calls]
+    for call, state in zip(calls, states[1:], strict=False):
+        carried = call.returned if isinstance(module, CELLS) else call.returned[1]
         if state is None or not _same(carried, state):
             raise ValueError(
                 f"name: the model calls {name!r} {len(calls)} times, not each time with the state that it returned "
@@ -198,16 +211,24 @@ def _named(model: torch.nn.Module, name: str) -> torch.nn.Module:
     return module
 
 
+class _Call(NamedTuple):
+    """A call of a submodule: (x,) or (x, state), the weights it computed with, and what it returned."""
+
+    arguments: tuple[Any, ...]
+    weights: dict[str, Tensor]
+    returned: Any
+
+
 def _recorded_calls(
     model: torch.nn.Module, module: torch.nn.Module, inputs: tuple[Any, ...], arguments: dict[str, Any]
-) -> list[tuple[tuple[Any, ...], Any]]:
-    """Return (x, state) and what was returned, for each call of a submodule while the model runs."""
-    calls: list[tuple[tuple[Any, ...], Any]] = []
+) -> list[_Call]:
+    """Return each call of a submodule while the model runs."""
+    calls: list[_Call] = []
 
     def record(_: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any], returned: Any) -> None:
-        arguments = given + tuple(named[key] for key in ("input", "hx") if key in named)
+        given = given + tuple(named[key] for key in ("input", "hx") if key in named)
         # Copies: the model may change a tensor in place later on.
-        calls.append((map_leaves(arguments, _copied), map_leaves(returned, _copied)))
+        calls.append(_Call(map_leaves(given, _copied), _weights(module), map_leaves(returned, _copied)))
 
     frozen = FrozenModule(model)
     handle = module.register_forward_hook(record, with_kwargs=True)
@@ -218,6 +239,36 @@ def _recorded_calls(
     finally:
         handle.remove()
     return calls
+
+
+def _weights(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Return copies of the weights under torch.nn's names, whether they are parameters or made by a hook."""
+    n_layers = getattr(module, "num_layers", None)
+    suffixes = [""] if n_layers is None else [f"_l{layer}" for layer in range(n_layers)]
+    names = [kind + suffix for suffix in suffixes for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    found = {name: getattr(module, name, None) for name in names}
+    return {name: weight.detach().clone() for name, weight in found.items() if weight is not None}
+
+
+def _refuse_changed_weights(module: torch.nn.Module, name: str, call: _Call) -> None:
+    """Refuse a submodule to which the model gives weights that it has not when it is called by itself.
+
+    Raises:
+        ValueError: that is so.
+    """
+    frozen = FrozenModule(module)
+    with evaluation(module):
+        frozen.call_in_evaluation(*call.arguments)
+        alone = _weights(module)
+        alone.update({own: frozen.parameters[own].clone() for own in alone if own in frozen.parameters})
+    changed = [
+        own for own, weight in call.weights.items() if not torch.equal(weight, alone.get(own, weight.new_empty(0)))
+    ]
+    if changed:
+        raise ValueError(
+            f"name: the model changes {changed} of {name!r} before it calls it, expected a submodule that computes "
+            "with its own weights; give a function step(state, x) that does what the model does"
+        )
 
 
 def _copied(value: Any) -> Any:

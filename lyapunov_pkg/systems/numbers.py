@@ -134,7 +134,8 @@ def _plain(name: str, tensor: Tensor) -> Tensor:
         found, remedy = f"numbers of {tensor.dtype}", "give tensor.float()"
     if found is not None:
         raise TypeError(f"{name}: got {found}, expected a dense tensor of real numbers; {remedy}")
-    return tensor
+    # A tensor of inference mode can have no derivative; its copy can.
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _from_array(name: str, values: object) -> Tensor:

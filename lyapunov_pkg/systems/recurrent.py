@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lyapunov_pkg.networks import Network, RecurrentModule, from_torch, torch_mode
 from lyapunov_pkg.systems.base import INPUT_DIMS, Placement, PreparedSystem, Reader, placed
-from lyapunov_pkg.systems.checks import check_tangent_map, random_numbers_kept
+from lyapunov_pkg.systems.checks import NOT_DETERMINISTIC, agree, check_tangent_map, random_numbers_kept
 from lyapunov_pkg.systems.evaluation import FrozenModule, evaluation, reference_weight
 from lyapunov_pkg.systems.numbers import Values, read_numbers
 from lyapunov_pkg.systems.states import State
@@ -45,6 +45,10 @@ class Rollout:
 
     state: Tensor | None
     output: Tensor | None
+
+
+OWN_TYPES = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU, torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
+"""Modules of torch.nn, not what derives from them."""
 
 
 class RecurrentReader(Reader):
@@ -137,34 +141,69 @@ class RecurrentReader(Reader):
         Raises:
             ValueError: the module's own forward fails, or is not a step of its state repeated.
         """
-        reference = self.weights()
-        probe = inputs[:, :2].detach()
-        if reference is not None:
-            probe = probe.to(reference)
-        start = None if state is None else state.detach().to(probe)
-        with random_numbers_kept(probe.device):
-            frozen = FrozenModule(self.module, differentiable=placement.differentiable)
-            network, from_own = self._read(frozen, probe, start, placement.differentiable)
-            zeros = probe.new_zeros(len(probe), self.state_size)
-            probes = [(probe, zeros if start is None else start), _random_probe(probe, zeros)]
-            if start is None:
-                self._refuse_own_start(from_own, frozen, *probes[0])
-            follows = network is not None and self._is_network(network, frozen, probes)
-            if not follows:
-                self._refuse_other_than_steps(frozen, probes)
-        flat = placed(inputs.new_zeros(zeros.shape) if state is None else state, placement)
-        if follows and network is not None:
+        flat = placed(inputs.new_zeros(len(inputs), self.state_size) if state is None else state, placement)
+        with random_numbers_kept(flat.device):
+            network = self._own_network(inputs.detach(), flat.detach(), state is not None, placement.differentiable)
+        if network is not None:
             network = network.to(device=placement.device, dtype=placement.dtype)
             return PreparedSystem(network, flat[None], drops_variant=True)
-        placed_module = FrozenModule(self.module, placement.dtype, placement.device, placement.differentiable)
-        system = DifferentiatedStep(lambda flat, x: self._step(placed_module, flat, x))
+        module = FrozenModule(self.module, placement.dtype, placement.device, placement.differentiable)
+        system = DifferentiatedStep(lambda state, x: self._state_after(module, x.unsqueeze(1), state))
         check_tangent_map(system, flat.detach(), inputs.detach())
         return PreparedSystem(system, flat)
 
-    def _step(self, call: Callable[..., Any], flat: Tensor, x: Tensor) -> Tensor:
-        after = self.run(call, x.unsqueeze(1), flat).state
+    def _own_network(self, inputs: Tensor, start: Tensor, is_given: bool, differentiable: bool) -> Network | None:
+        """Return the network that does what the module's own forward does, as tried for two steps.
+
+        Args:
+            inputs: (B, T, F).
+            start: (B, S).
+            is_given: the user gave it; else the module is run without.
+            differentiable: gradients flow to the module's parameters.
+
+        Returns:
+            The network; None where there is none, but the module can be stepped through its own forward.
+
+        Raises:
+            ValueError: neither.
+        """
+        reference = self.weights()
+        # Of torch.nn's own modules a few sequences say as much as all.
+        n_tried = 4 if type(self.module) in OWN_TYPES else len(inputs)
+        probe = inputs[:n_tried, :2].to(inputs if reference is None else reference)
+        start = start[:n_tried].to(probe)
+        frozen = FrozenModule(self.module, differentiable=differentiable)
+        network, found = self._read(frozen, probe[:, :1], start if is_given else None, differentiable)
+        probes = [(probe, start), _random_probe(probe, start)]
+        with torch.no_grad():
+            if network is not None and found is not None and _does(network, found, probe[:, :1], start):
+                takes_state, found = self._tried(frozen, *probes[1])
+                if _does(network, found, probes[1][0], probes[1][1] if takes_state else start):
+                    return network
+            self._refuse_random_numbers(frozen, *probes[1])
+            if not is_given and found is not None:
+                self._refuse_own_start(frozen, probe, start)
+            self._refuse_other_than_steps(frozen, probes)
+        return None
+
+    def _state_after(self, call: Callable[..., Any], inputs: Tensor, state: Tensor | None) -> Tensor:
+        """Run the module's own forward and return its last state.
+
+        Raises:
+            ValueError: the forward fails, or returns no state.
+        """
+        try:
+            after = self.run(call, inputs, state).state
+        except Exception as error:
+            raise ValueError(
+                f"system: the own forward of this {type(self.module).__name__} failed: {error}; expected "
+                "forward(x, state) as in torch.nn"
+            ) from error
         if after is None:
-            raise ValueError("system: the module's own forward returned no state, expected (output, state)")
+            raise ValueError(
+                f"system: the own forward of this {type(self.module).__name__} returned no state, expected "
+                "(output, state) as in torch.nn; or give a function step(state, x)"
+            )
         return after
 
     def _read(
@@ -191,61 +230,38 @@ class RecurrentReader(Reader):
                 raise ValueError(f"system: NaN or infinite weights in {bad}, expected finite weights")
         return network, rollout
 
-    @torch.no_grad()
-    def _refuse_own_start(self, from_own: Rollout | None, frozen: FrozenModule, probe: Tensor, zeros: Tensor) -> None:
+    def _tried(self, call: Callable[..., Any], probe: Tensor, state: Tensor) -> tuple[bool, Rollout]:
+        """Return whether the forward takes a state, and what it returns, from that state where it does."""
+        try:
+            return True, self.run(call, probe, state)
+        except Exception:
+            try:
+                return False, self.run(call, probe, None)
+            except Exception:
+                return False, Rollout(None, None)
+
+    def _refuse_random_numbers(self, frozen: FrozenModule, probe: Tensor, state: Tensor) -> None:
+        if not agree(self._state_after(frozen, probe, state), self._state_after(frozen, probe, state)):
+            raise ValueError(f"system: the own forward of this {type(self.module).__name__} {NOT_DETERMINISTIC}")
+
+    def _refuse_own_start(self, frozen: FrozenModule, probe: Tensor, zeros: Tensor) -> None:
         """Refuse a module that starts from another state than zeros, where none is given."""
-        if from_own is None or from_own.state is None:
-            return
-        from_zeros = self._tried(frozen, probe, zeros).state
-        tolerance = 500 * torch.finfo(probe.dtype).eps
-        if from_zeros is not None and not _close(from_own.state, from_zeros, tolerance):
+        own, from_zeros = self._state_after(frozen, probe, None), self._state_after(frozen, probe, zeros)
+        if not _close(own, from_zeros, 500 * torch.finfo(probe.dtype).eps):
             raise ValueError(
                 "initial_state: got None, but the module starts from a state of its own, not from zeros; "
                 "expected that state"
             )
 
-    def _tried(self, call: Callable[..., Any], probe: Tensor, state: Tensor) -> Rollout:
-        try:
-            return self.run(call, probe, state)
-        except Exception as error:
-            raise ValueError(
-                f"system: the module's own forward, with x {tuple(probe.shape)} and a state, failed: {error}; "
-                "expected forward(x, state) as in torch.nn"
-            ) from error
-
-    @torch.no_grad()
-    def _is_network(self, network: Network, frozen: FrozenModule, probes: list[tuple[Tensor, Tensor]]) -> bool:
-        """Return whether the module's own forward does what the network does, up to rounding errors."""
-        double, single = (network.to(dtype=dtype) for dtype in (torch.float64, torch.float32))
-        for probe, state in probes:
-            found = self._tried(frozen, probe, state)
-            own, is_state = (found.state, True) if found.state is not None else (found.output, False)
-            if own is None:
-                return False
-            exact = _network_rollout(double, probe.double(), state.double(), is_state)
-            rounded = _network_rollout(single, probe.float(), state.float(), is_state)
-            # How much rounding errors of a step are amplified by the next one: float32 shows it.
-            eps = torch.finfo(probe.dtype).eps
-            amplified = (rounded.double() - exact).abs().max().item() * eps / torch.finfo(torch.float32).eps
-            if own.shape != exact.shape or not _close(own, exact, min(500 * eps, 0.05), 200 * amplified):
-                return False
-        return True
-
-    @torch.no_grad()
     def _refuse_other_than_steps(self, frozen: FrozenModule, probes: list[tuple[Tensor, Tensor]]) -> None:
         """Refuse a forward that is not a step repeated: what a step at a time gives is then not what it computes."""
         for probe, state in probes:
-            whole = self._tried(frozen, probe, state).state
-            first = self._tried(frozen, probe[:, :1], state).state
-            if whole is None or first is None:
-                raise ValueError(
-                    f"system: the forward of this {type(self.module).__name__} is its own and returns no state, "
-                    "expected (output, state) as in torch.nn; or give a function step(state, x)"
-                )
+            whole = self._state_after(frozen, probe, state)
             if probe.shape[1] == 1 or self.is_one_step(frozen, probe, state):
                 continue
-            second = self._tried(frozen, probe[:, 1:], first).state
-            if second is None or not _close(second, whole, 1e-3 if probe.dtype != torch.float64 else 1e-8):
+            first = self._state_after(frozen, probe[:, :1], state)
+            second = self._state_after(frozen, probe[:, 1:], first)
+            if not _close(second, whole, 1e-3 if probe.dtype != torch.float64 else 1e-8):
                 raise ValueError(
                     f"system: what this {type(self.module).__name__} computes of two steps is not its step taken "
                     "twice (a hook or a forward of its own changes whole sequences), expected a recurrent step; "
@@ -253,9 +269,36 @@ class RecurrentReader(Reader):
                 )
 
 
+def _does(network: Network, found: Rollout, probe: Tensor, state: Tensor) -> bool:
+    """Return whether a module's own forward did what the network does, up to rounding errors."""
+    own, is_state = (found.state, True) if found.state is not None else (found.output, False)
+    if own is None:
+        return False
+    eps = torch.finfo(probe.dtype).eps
+    tolerance = min(500 * eps, 0.05)
+    same = _network_rollout(network, probe, state, is_state)
+    if own.shape != same.shape:
+        return False
+    if _close(own, same, tolerance):
+        return True
+    # The second step may amplify the rounding errors of the first; float32 shows how much.
+    single, double = (
+        _network_rollout(network.to(dtype=dtype), probe.to(dtype), state.to(dtype), is_state)
+        for dtype in (torch.float32, torch.float64)
+    )
+    amplified = (single.double() - double).abs().max().item() * eps / torch.finfo(torch.float32).eps
+    return _close(own, double, tolerance, 200 * amplified)
+
+
 def _close(found: Tensor, expected: Tensor, relative: float, absolute: float = 0.0) -> bool:
-    scale = 1 + expected.abs().max().item()
-    return bool((found - expected).abs().max().item() <= relative * scale + absolute)
+    """Return whether two tensors agree; where they are not finite, both must be so."""
+    finite = torch.isfinite(expected)
+    if not torch.equal(torch.isfinite(found), finite):
+        return False
+    found, expected = found[finite], expected[finite]
+    if found.numel() == 0:
+        return True
+    return bool((found - expected).abs().max() <= relative * (1 + expected.abs().max()) + absolute)
 
 
 def _random_probe(probe: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lyapunov_pkg.systems.base import Placement, PreparedSystem, Reader, placed
-from lyapunov_pkg.systems.checks import agree, check_tangent_map, kind, random_numbers_kept
+from lyapunov_pkg.systems.checks import NOT_DETERMINISTIC, agree, check_tangent_map, kind, random_numbers_kept
 from lyapunov_pkg.systems.states import State, StateLayout, count_sequences, described, leaves, map_leaves, read_state
 
 INPUT_NAMES = re.compile(r"x|u|xs|us|xt|ut|in|inp|.*inputs?|inputt|drive|stimulus|tokens?|embedding|features?|obs|data")
@@ -81,8 +81,9 @@ class DifferentiatedStep:
         def along(tangent: Tensor) -> tuple[Tensor, Tensor]:
             return torch.func.jvp(lambda point: self.step(point, x), (state,), (tangent,))
 
-        # Not -1: PyTorch cannot place an axis counted from the end where the tangents do not depend on the state.
-        return torch.func.vmap(along, in_dims=-1, out_dims=(None, state.ndim))(tangents)
+        # Along the first axis: PyTorch cannot place another one where the step does not depend on the state.
+        state, moved = torch.func.vmap(along, in_dims=-1, out_dims=(None, 0))(tangents)
+        return state, moved.movedim(0, -1)
 
 
 class OwnStep:
@@ -119,8 +120,13 @@ class OwnStep:
             return returned[1] if is_pair and self.layout.fits(returned[1]) else returned
         return returned
 
+    def described_call(self, flat: Tensor, x: Tensor) -> str:
+        """Return the call in words."""
+        state = f"{self.order.value}, with state {described(self.layout.unflatten(flat))}"
+        return f"{state}," if self.order is Order.STATE_ALONE else f"{state} and x {kind(x)},"
+
     def check(self, flat: Tensor, x: Tensor) -> None:
-        """Refuse a step that cannot be run or differentiated, or does not return a new state like the old one.
+        """Refuse a step that cannot be run, or does not return a new state like the old one.
 
         Args:
             flat: (sequence, S), in the dtype of the computation.
@@ -132,8 +138,7 @@ class OwnStep:
         """
         given_x = x.clone()
         given = map_leaves(self.layout.unflatten(flat.clone()), torch.clone)
-        called = f"{self.order.value}, with state {described(given)}"
-        called += "," if self.order is Order.STATE_ALONE else f" and x {kind(x)},"
+        called = self.described_call(flat, x)
         with random_numbers_kept(flat.device):
             try:
                 returned = self.call(given, given_x)
@@ -143,16 +148,28 @@ class OwnStep:
             if not (torch.equal(self.layout.flatten(given), flat) and torch.equal(given_x, x)):
                 raise ValueError(f"system: {called} changed one of them in place, expected a new tensor")
             if not agree(self(flat, x), after):
-                raise ValueError(
-                    f"system: {called} returned another state when it was called again, expected a deterministic "
-                    "step; give random numbers as inputs, and switch dropout off: module.eval()"
-                )
-            try:
-                DifferentiatedStep(self).push_forward(flat, x, torch.ones_like(flat)[..., None])
-            except Exception as error:
-                raise ValueError(
-                    f"system: {called} cannot be differentiated in forward mode: {error}{_how_to_differentiate(error)}"
-                ) from error
+                raise ValueError(f"system: {called} {NOT_DETERMINISTIC}")
+            self._refuse_hidden_constants(flat, x, called)
+
+    def _refuse_hidden_constants(self, flat: Tensor, x: Tensor, called: str) -> None:
+        """Refuse a step that takes numbers out of the state, by `.item()` say, and so hides part of its derivative."""
+        try:
+            torch.func.vmap(lambda state: self(state, x))(flat[None])
+            return
+        except Exception:
+            direction = torch.linspace(1, 2, flat.shape[-1]).to(flat).expand_as(flat)
+        try:
+            moved = torch.func.jvp(lambda state: self(state, x), (flat,), (direction,))[1]
+        except Exception:  # That it cannot be differentiated is said where it is.
+            return
+        length = torch.finfo(flat.dtype).eps ** (1 / 3)
+        difference = (self(flat + length * direction, x) - self(flat - length * direction, x)) / (2 * length)
+        apart = (moved - difference).abs() > 0.05 * torch.maximum(moved.abs(), difference.abs()) + 1e-3
+        if moved.any() and apart.any():
+            raise ValueError(
+                f"system: {called} has another derivative than automatic differentiation finds, expected torch "
+                "operations alone; .item(), float() and torch.tensor() make constants of parts of the state"
+            )
 
     def _checked(self, returned: Any, given: State, called: str) -> Tensor:
         after = self.next_state(returned)
@@ -189,6 +206,8 @@ class OwnStep:
                     f". Called as {other.value} it works: name its arguments so that the order is known, as in "
                     "lambda state, x: function(x, state)"
                 )
+            if self._is_of_one_sequence(flat, x):
+                return ". It is a step of one sequence: torch.vmap(step) makes one of many of it"
         if "dtype" in str(error) or "Double" in str(error):
             return (
                 f". The computation runs in {flat.dtype}, the wider type of inputs and initial_state: convert what the "
@@ -196,11 +215,12 @@ class OwnStep:
             )
         return ""
 
-
-def _how_to_differentiate(error: Exception) -> str:
-    if "random" in str(error):
-        return ". Give random numbers as inputs, and switch dropout off: module.eval()"
-    return ". Write the step with torch operations alone, without NumPy, .item() and .detach().numpy()"
+    def _is_of_one_sequence(self, flat: Tensor, x: Tensor) -> bool:
+        try:
+            after = self.next_state(self.call(map_leaves(self.layout.unflatten(flat[:1]), lambda leaf: leaf[0]), x[0]))
+            return self.layout.fits(map_leaves(after, lambda leaf: leaf[None]))
+        except Exception:
+            return False
 
 
 class StepReader(Reader):
@@ -209,13 +229,16 @@ class StepReader(Reader):
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
-    def read_state(self, initial_state: State, n_sequences: int | None) -> State:
-        """See `Reader.read_state`."""
+    def refuse_missing_state(self, initial_state: State, autonomous: bool) -> None:
+        """See `Reader.refuse_missing_state`."""
         if initial_state is None:
             raise ValueError(
                 "initial_state: got None, expected (sequence, S) or tensors (sequence, ...) of any nesting, because "
                 "the system does not define one"
             )
+
+    def read_state(self, initial_state: State, n_sequences: int | None) -> State:
+        """See `Reader.read_state`."""
         return read_state(initial_state)
 
     def count_sequences(self, state: State) -> int:
@@ -262,5 +285,5 @@ def checked_step(step: OwnStep, flat: Tensor, inputs: Tensor) -> PreparedSystem:
     system = DifferentiatedStep(step)
     with torch.no_grad():
         step.check(flat.detach(), inputs[:, 0].detach())
-    check_tangent_map(system, flat.detach(), inputs.detach())
+    check_tangent_map(system, flat.detach(), inputs.detach(), step.described_call(flat, inputs[:, 0]))
     return PreparedSystem(system, flat)
