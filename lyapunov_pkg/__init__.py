@@ -1,38 +1,90 @@
-"""Lyapunov exponents of recurrent neural networks, and what they tell about learning."""
+"""Lyapunov exponents of recurrent neural networks and other dynamical systems, and what they tell about learning.
+
+Exponents: `lyapunov_spectrum`, `finite_time_exponents`, `running_exponents`. Vectors: `covariant_vectors`,
+`adjoint_vectors`, with `vector_angles` and `subspace_angles`. Statistics of spectra: `kaplan_yorke_dimension`,
+`maximum_exponent`, `mean_exponent`, `exponent_variance`, `number_above_zero`, `number_near_zero`, `initial_slope`,
+`final_slope`. Networks: `Network`, `from_torch`. Maps and flows are in `lyapunov_pkg.systems`.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lyapunov_pkg.networks import Network
+    from lyapunov_pkg.networks import Network, from_torch
+    from lyapunov_pkg.spectra.adjoint import adjoint_vectors
+    from lyapunov_pkg.spectra.angles import subspace_angles, vector_angles
     from lyapunov_pkg.spectra.covariant import covariant_vectors
     from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
     from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
-    from lyapunov_pkg.spectra.statistics import kaplan_yorke_dimension
+    from lyapunov_pkg.spectra.statistics import (
+        exponent_variance,
+        final_slope,
+        initial_slope,
+        kaplan_yorke_dimension,
+        maximum_exponent,
+        mean_exponent,
+        number_above_zero,
+        number_near_zero,
+    )
+
+    __version__: str
 
 _EXPORTS = {
     "Network": "lyapunov_pkg.networks",
+    "adjoint_vectors": "lyapunov_pkg.spectra.adjoint",
     "covariant_vectors": "lyapunov_pkg.spectra.covariant",
+    "exponent_variance": "lyapunov_pkg.spectra.statistics",
+    "final_slope": "lyapunov_pkg.spectra.statistics",
     "finite_time_exponents": "lyapunov_pkg.spectra.finite_time",
+    "from_torch": "lyapunov_pkg.networks",
+    "initial_slope": "lyapunov_pkg.spectra.statistics",
     "kaplan_yorke_dimension": "lyapunov_pkg.spectra.statistics",
     "lyapunov_spectrum": "lyapunov_pkg.spectra.exponents",
+    "maximum_exponent": "lyapunov_pkg.spectra.statistics",
+    "mean_exponent": "lyapunov_pkg.spectra.statistics",
+    "number_above_zero": "lyapunov_pkg.spectra.statistics",
+    "number_near_zero": "lyapunov_pkg.spectra.statistics",
     "running_exponents": "lyapunov_pkg.spectra.finite_time",
+    "subspace_angles": "lyapunov_pkg.spectra.angles",
+    "vector_angles": "lyapunov_pkg.spectra.angles",
 }
 
 __all__ = [
     "Network",
+    "adjoint_vectors",
     "covariant_vectors",
+    "exponent_variance",
+    "final_slope",
     "finite_time_exponents",
+    "from_torch",
+    "initial_slope",
     "kaplan_yorke_dimension",
     "lyapunov_spectrum",
+    "maximum_exponent",
+    "mean_exponent",
+    "number_above_zero",
+    "number_near_zero",
     "running_exponents",
+    "subspace_angles",
+    "vector_angles",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is first used, so that what needs no PyTorch does not wait for it."""
+    if name == "__version__":
+        from lyapunov_pkg.version import package_version
+
+        return package_version()
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not loaded yet, and the modules that are."""
+    modules = {name for name, value in globals().items() if isinstance(value, ModuleType)}
+    return sorted({*modules, *__all__, "__doc__", "__version__"})

@@ -20,20 +20,26 @@ from lyapunov_pkg.spectra.statistics import (
 )
 
 if TYPE_CHECKING:
+    from lyapunov_pkg.spectra.adjoint import adjoint_vectors
+    from lyapunov_pkg.spectra.angles import subspace_angles, vector_angles
     from lyapunov_pkg.spectra.averaging import average_exponents
     from lyapunov_pkg.spectra.covariant import covariant_vectors
     from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
     from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
 _MODULES = {
+    "adjoint_vectors": "adjoint",
     "average_exponents": "averaging",
     "covariant_vectors": "covariant",
     "finite_time_exponents": "finite_time",
     "lyapunov_spectrum": "exponents",
     "running_exponents": "finite_time",
+    "subspace_angles": "angles",
+    "vector_angles": "angles",
 }
 
 __all__ = [
+    "adjoint_vectors",
     "average_exponents",
     "covariant_vectors",
     "exponent_variance",
@@ -47,6 +53,8 @@ __all__ = [
     "number_above_zero",
     "number_near_zero",
     "running_exponents",
+    "subspace_angles",
+    "vector_angles",
 ]
 
 
@@ -54,3 +62,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,7 +53,7 @@ def covariant_vectors(
     there is a transient: the error of v^j falls as exp(-s times the gap between neighbouring exponents) with s the
     steps from the end. What is returned is covariant throughout, whatever the transients. Along exactly or nearly
     degenerate exponents (a rotation, such as a complex pair) the vectors are some of many that are covariant. The
-    angles between the vectors, from `angles`, measure how close the system comes to a tangency.
+    angles between the vectors, from `vector_angles`, measure how close the system comes to a tangency.
 
     Stored are n_sequences * (rows * k * times returned + k^2 * times after the warm-up) numbers for each variant, with
     rows the size of the state and k the exponents. `orthonormalize_every` divides both by its value.
@@ -101,12 +101,12 @@ def covariant_vectors(
     Example:
         The angle between the stable and the unstable direction along an orbit of the Hénon map, in radians:
 
-        >>> from lyapunov_pkg import angles, covariant_vectors
+        >>> from lyapunov_pkg import covariant_vectors, vector_angles
         >>> from lyapunov_pkg.systems import Henon
         >>> vectors = covariant_vectors(Henon(), n_steps=2000)["covariant_vector"]
-        >>> angle = angles(vectors).sel(exponent=1, other=2)
+        >>> angle = vector_angles(vectors).sel(exponent=1, other=2)
         >>> [round(float(angle.quantile(q)), 2) for q in (0.05, 0.5, 0.95)]
-        []
+        [0.22, 0.96, 1.48]
 
     References:
         Ginelli, F., Poggi, P., Turchi, A., Chaté, H., Livi, R., Politi, A.: Characterizing dynamics with covariant

@@ -1,33 +1,92 @@
-"""Numbers that sum up a Lyapunov spectrum. Everything here works on NumPy arrays of shape (..., exponent).
+"""Numbers that sum up a Lyapunov spectrum.
 
-Exponents are in natural log per time step and decrease along the last axis, as `lyapunov_spectrum` returns them. -inf
-(a singular Jacobian) is a value like any other; a spectrum with NaN (a diverged network) gives NaN.
+Everything here takes arrays (..., exponent), or a DataArray with the dimension `exponent`, such as the
+`lyapunov_exponent` of `lyapunov_spectrum`. What is returned is an array (...), or a DataArray that keeps the other
+dimensions with their coordinates.
+
+Exponents are in natural log per time step, of a flow per time unit, and decrease. -inf (a singular Jacobian) is a value
+like any other. A spectrum with NaN (a diverged network) gives NaN.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, overload
+
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+Options = ParamSpec("Options")
+Values = NDArray[np.float64]
 
-def maximum_exponent(exponents: ArrayLike) -> NDArray:
+
+class Statistic(Protocol[Options]):
+    """A function of spectra that returns labels where it gets them."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, exponents: xr.DataArray, /, *args: Options.args, **kwargs: Options.kwargs
+    ) -> xr.DataArray: ...
+    @overload
+    def __call__(self, exponents: ArrayLike, /, *args: Options.args, **kwargs: Options.kwargs) -> Values: ...
+
+
+def _keeping_labels(
+    long_name: str, units: str | None = None
+) -> Callable[[Callable[Concatenate[ArrayLike, Options], Values]], Statistic[Options]]:
+    """Let a function of arrays (..., exponent) take DataArrays as well.
+
+    Args:
+        long_name: of the result.
+        units: of the result; None: those of the exponents.
+    """
+
+    def decorate(function: Callable[Concatenate[ArrayLike, Options], Values]) -> Statistic[Options]:
+        @functools.wraps(function)
+        def statistic(
+            exponents: xr.DataArray | ArrayLike, *args: Options.args, **kwargs: Options.kwargs
+        ) -> xr.DataArray | Values:
+            if isinstance(exponents, xr.Dataset):
+                raise TypeError('exponents: got a Dataset, expected its variable, spectrum["lyapunov_exponent"]')
+            if not isinstance(exponents, xr.DataArray):
+                return function(exponents, *args, **kwargs)
+            if "exponent" not in exponents.dims:
+                raise ValueError(f"exponents: got the dimensions {exponents.dims}, expected 'exponent' among them")
+            values: xr.DataArray = xr.apply_ufunc(
+                lambda array: function(array, *args, **kwargs), exponents, input_core_dims=[["exponent"]]
+            )
+            labels = {"units": exponents.attrs.get("units", "nat/step") if units is None else units}
+            return values.rename(getattr(function, "__name__", None)).assign_attrs(labels, long_name=long_name)
+
+        return statistic  # type: ignore[return-value]
+
+    return decorate
+
+
+@_keeping_labels("largest Lyapunov exponent")
+def maximum_exponent(exponents: ArrayLike) -> Values:
     """The largest exponent, which decides linear stability (eq. 1.9): nats per step, (...)."""
     return np.max(_spectra(exponents), axis=-1)
 
 
-def mean_exponent(exponents: ArrayLike) -> NDArray:
+@_keeping_labels("mean Lyapunov exponent")
+def mean_exponent(exponents: ArrayLike) -> Values:
     """The mean exponent, the rate at which volumes grow (eq. 1.12): nats per step, (...). -inf if any exponent is."""
     return np.mean(_spectra(exponents), axis=-1)
 
 
-def exponent_variance(exponents: ArrayLike) -> NDArray:
+@_keeping_labels("variance of the Lyapunov exponents", "nat^2/step^2")
+def exponent_variance(exponents: ArrayLike) -> Values:
     """Variance over a spectrum's exponents: (nats per step)^2, (...). inf if any exponent is -inf."""
-    exponents = _spectra(exponents)
-    lost = np.isneginf(exponents)
-    return np.where(lost.any(axis=-1), np.inf, np.var(np.where(lost, 0.0, exponents), axis=-1))
+    spectra = _spectra(exponents)
+    lost = np.isneginf(spectra)
+    return np.where(lost.any(axis=-1), np.inf, np.var(np.where(lost, 0.0, spectra), axis=-1))
 
 
-def number_near_zero(exponents: ArrayLike, tolerance: float) -> NDArray:
+@_keeping_labels("Lyapunov exponents near zero", "1")
+def number_near_zero(exponents: ArrayLike, tolerance: float) -> Values:
     """How many exponents are within `tolerance` (nats per step, inclusive) of zero: (...), floats because of NaN.
 
     Raises:
@@ -35,17 +94,19 @@ def number_near_zero(exponents: ArrayLike, tolerance: float) -> NDArray:
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance: got {tolerance}, expected nats per step, zero or more")
-    exponents = _spectra(exponents)
-    return _nan_where_undefined(np.count_nonzero(np.abs(exponents) <= tolerance, axis=-1), exponents)
+    spectra = _spectra(exponents)
+    return _nan_where_undefined(np.count_nonzero(np.abs(spectra) <= tolerance, axis=-1), spectra)
 
 
-def number_above_zero(exponents: ArrayLike) -> NDArray:
+@_keeping_labels("positive Lyapunov exponents", "1")
+def number_above_zero(exponents: ArrayLike) -> Values:
     """How many exponents are positive, the number of unstable directions: (...), floats because of NaN."""
-    exponents = _spectra(exponents)
-    return _nan_where_undefined(np.count_nonzero(exponents > 0, axis=-1), exponents)
+    spectra = _spectra(exponents)
+    return _nan_where_undefined(np.count_nonzero(spectra > 0, axis=-1), spectra)
 
 
-def kaplan_yorke_dimension(exponents: ArrayLike) -> NDArray:
+@_keeping_labels("Kaplan-Yorke dimension", "1")
+def kaplan_yorke_dimension(exponents: ArrayLike) -> Values:
     """Kaplan-Yorke dimension of an attractor, D = j + sum_{i<=j} lambda_i / |lambda_{j+1}| (eqs. 1.10, 1.11).
 
     j is the largest number of leading exponents whose sum is not negative. D is 0 when the first exponent is negative
@@ -61,24 +122,36 @@ def kaplan_yorke_dimension(exponents: ArrayLike) -> NDArray:
         ValueError: no exponents.
 
     Example:
-        >>> kaplan_yorke_dimension([0.9056, 0.0, -14.5723])  # Lorenz's attractor
-        array(2.0621453)
+        Lorenz's attractor:
+
+        >>> from lyapunov_pkg import kaplan_yorke_dimension
+        >>> round(float(kaplan_yorke_dimension([0.9056, 0.0, -14.5723])), 4)
+        2.0621
+
+        Labels are kept:
+
+        >>> from lyapunov_pkg import lyapunov_spectrum
+        >>> from lyapunov_pkg.systems import Henon
+        >>> spectrum = lyapunov_spectrum(Henon(), n_steps=2000, warmup=100)
+        >>> kaplan_yorke_dimension(spectrum["lyapunov_exponent"]).dims
+        ('sequence',)
 
     References:
         Frederickson, P., Kaplan, J. L., Yorke, E. D., Yorke, J. A.: The Liapunov dimension of strange attractors.
         Journal of Differential Equations 49, 185-207 (1983).
     """
-    exponents = -np.sort(-_spectra(exponents), axis=-1)
-    sums = np.cumsum(exponents, axis=-1)
+    spectra = -np.sort(-_spectra(exponents), axis=-1)
+    sums = np.cumsum(spectra, axis=-1)
     # Sums of a decreasing sequence never turn non-negative again once they are negative, so counting them finds j.
     j = np.count_nonzero(sums >= 0, axis=-1)[..., None]
-    n = exponents.shape[-1]
+    n = spectra.shape[-1]
     sum_to_j = np.where(j > 0, np.take_along_axis(sums, np.maximum(j - 1, 0), axis=-1), 0.0)
-    next_exponent = np.where(j < n, np.take_along_axis(exponents, np.minimum(j, n - 1), axis=-1), -np.inf)
-    return _nan_where_undefined((j + sum_to_j / np.abs(next_exponent))[..., 0], exponents)
+    next_exponent = np.where(j < n, np.take_along_axis(spectra, np.minimum(j, n - 1), axis=-1), -np.inf)
+    return _nan_where_undefined((j + sum_to_j / np.abs(next_exponent))[..., 0], spectra)
 
 
-def initial_slope(exponents: ArrayLike, fraction: float = 0.1) -> NDArray:
+@_keeping_labels("slope of the leading Lyapunov exponents, per index")
+def initial_slope(exponents: ArrayLike, fraction: float = 0.1) -> Values:
     """Mean slope of the spectrum over the leading `fraction` of its indices: nats per step per index, (...).
 
     The section runs from the first exponent over `slope_width` indices. Not positive, since exponents decrease; -inf
@@ -87,19 +160,20 @@ def initial_slope(exponents: ArrayLike, fraction: float = 0.1) -> NDArray:
     Raises:
         ValueError: fewer than two exponents, or a fraction outside (0, 1].
     """
-    exponents = _spectra(exponents)
-    width = slope_width(exponents.shape[-1], fraction)
-    return _slope(exponents[..., 0], exponents[..., width], width)
+    spectra = _spectra(exponents)
+    width = slope_width(spectra.shape[-1], fraction)
+    return _slope(spectra[..., 0], spectra[..., width], width)
 
 
-def final_slope(exponents: ArrayLike, fraction: float = 0.1) -> NDArray:
+@_keeping_labels("slope of the trailing Lyapunov exponents, per index")
+def final_slope(exponents: ArrayLike, fraction: float = 0.1) -> Values:
     """Mean slope of the spectrum over the trailing `fraction` of its indices: nats per step per index, (...).
 
     The section ends at the last exponent; otherwise as `initial_slope`.
     """
-    exponents = _spectra(exponents)
-    width = slope_width(exponents.shape[-1], fraction)
-    return _slope(exponents[..., -1 - width], exponents[..., -1], width)
+    spectra = _spectra(exponents)
+    width = slope_width(spectra.shape[-1], fraction)
+    return _slope(spectra[..., -1 - width], spectra[..., -1], width)
 
 
 def slope_width(n_exponents: int, fraction: float) -> int:
@@ -115,7 +189,7 @@ def slope_width(n_exponents: int, fraction: float) -> int:
     return max(1, round(fraction * (n_exponents - 1)))
 
 
-def interpolate_spectrum(exponents: ArrayLike, length: int) -> NDArray:
+def interpolate_spectrum(exponents: ArrayLike, length: int) -> Values:
     """Bring spectra to a common length by linear interpolation between neighbouring exponents (dissertation, chapter 3,
     appendix A: "we use linear interpolation to increase the dimension of each spectrum").
 
@@ -132,30 +206,30 @@ def interpolate_spectrum(exponents: ArrayLike, length: int) -> NDArray:
     Raises:
         ValueError: `length` is below 2, or there is an infinite exponent.
     """
-    exponents = _spectra(exponents)
+    spectra = _spectra(exponents)
     if length < 2:
-        raise ValueError(f"length: got {length}, expected at least 2 exponents")
-    if np.isinf(exponents).any():
-        raise ValueError(f"exponents: {np.count_nonzero(np.isinf(exponents))} are infinite, expected none")
-    n = exponents.shape[-1]
+        raise ValueError(f"length: got {length}, expected at least 2 spectra")
+    if np.isinf(spectra).any():
+        raise ValueError(f"exponents: {np.count_nonzero(np.isinf(spectra))} are infinite, expected none")
+    n = spectra.shape[-1]
     place = np.arange(length) * ((n - 1) / (length - 1))
     left = np.minimum(place.astype(int), max(n - 2, 0))
     right = np.minimum(left + 1, n - 1)
     share = np.minimum(place - left, 1.0)
-    return exponents[..., left] * (1 - share) + exponents[..., right] * share
+    return spectra[..., left] * (1 - share) + spectra[..., right] * share
 
 
-def _slope(first: NDArray, last: NDArray, width: int) -> NDArray:
+def _slope(first: Values, last: Values, width: int) -> Values:
     with np.errstate(invalid="ignore"):
         return (last - first) / width
 
 
-def _spectra(exponents: ArrayLike) -> NDArray:
-    exponents = np.asarray(exponents, dtype=np.float64)
-    if exponents.ndim == 0 or exponents.shape[-1] == 0:
-        raise ValueError(f"exponents: got shape {exponents.shape}, expected (..., exponent) with at least one exponent")
-    return exponents
+def _spectra(exponents: ArrayLike) -> Values:
+    spectra = np.asarray(exponents, dtype=np.float64)
+    if spectra.ndim == 0 or spectra.shape[-1] == 0:
+        raise ValueError(f"exponents: got shape {spectra.shape}, expected (..., exponent) with at least one exponent")
+    return spectra
 
 
-def _nan_where_undefined(values: NDArray, exponents: NDArray) -> NDArray:
+def _nan_where_undefined(values: Values, exponents: Values) -> Values:
     return np.where(np.isnan(exponents).any(axis=-1), np.nan, values)
