@@ -301,6 +301,8 @@ def test_inputs_and_tangents_of_the_wrong_width_are_refused():
         network.step(state, x[..., :2])
     with pytest.raises(ValueError, match=r"tangents has 7 rows; expected 10 \(full state\) or 5 \(hidden units\)"):
         network.push_forward(state, x, torch.zeros(N_VARIANTS, N_SEQUENCES, 7, 1, dtype=torch.float64))
+    with pytest.raises(ValueError, match="jacobian is 'hidden'; expected 'full' or 'reduced'"):
+        network.jacobian(state, x, jacobian="hidden")
 
 
 def test_torch_modules_without_a_map_are_refused():

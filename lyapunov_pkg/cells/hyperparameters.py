@@ -1,7 +1,7 @@
 """A cell's own constants: what each of them may be, and where its default comes from.
 
-A cell declares them as its dataclass fields, each by `hyperparameter`. `Cell` refuses other values when a cell is made,
-and `lyapunov_pkg.cells.hyperparameters` returns the declarations, for whoever writes a configuration or checks one.
+A cell declares them as its dataclass fields, each by `hyperparameter`. `Cell` refuses other values when a cell is made.
+`lyapunov_pkg.cells.hyperparameters` returns the declarations to callers that check a configuration or describe it.
 """
 
 from __future__ import annotations

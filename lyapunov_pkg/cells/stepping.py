@@ -21,7 +21,7 @@ Derivatives = dict[int, Tensor | float]
 def advance(cell: Cell, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
     """Return the next state; see `Cell.advance`."""
     blocks = list(state.chunk(cell.n_states, dim=-1))
-    for update, pre_activations, values in _run(cell, prepared, blocks, drive, noise):
+    for update, pre_activations, values in run_updates(cell, prepared, blocks, drive, noise):
         blocks[update.target] = update.value(pre_activations, values, update.constants)
     return torch.cat(blocks, dim=-1)
 
@@ -33,7 +33,7 @@ def linearize(
     blocks = list(state.chunk(cell.n_states, dim=-1))
     slopes: dict[int, Derivatives] = {}
     direct: dict[int, Derivatives] = {}
-    for update, pre_activations, values in _run(cell, prepared, blocks, drive, noise):
+    for update, pre_activations, values in run_updates(cell, prepared, blocks, drive, noise):
         by_pre_activations, by_blocks = update.slopes(pre_activations, values, update.constants)
         blocks[update.target] = update.value(pre_activations, values, update.constants)
         own_slopes: Derivatives = {}
@@ -107,7 +107,7 @@ def _moved_block(
     return sum(terms[1:], start=terms[0])
 
 
-def _run(
+def run_updates(
     cell: Cell, prepared: Params, blocks: list[Tensor], drive: Tensor, noise: Tensor | None
 ) -> Iterator[tuple[Update, Units, Units]]:
     """Yield each update with its pre-activations, and blocks and draws, while the caller renews `blocks`."""

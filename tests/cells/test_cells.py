@@ -248,3 +248,10 @@ def test_unknown_hyperparameter_names_the_known():
 def test_init_param_out_of_range_is_refused(init_param):
     with pytest.raises(ValueError, match="init_param is"):
         make_cell("rnn", 3, 4).draw_params(init_param, torch.Generator())
+
+
+@pytest.mark.parametrize("kind", ["hidden", True, None])
+def test_a_jacobian_is_full_or_reduced(kind):
+    cell = make_cell("lstm", 1, HIDDEN_SIZE)
+    with pytest.raises(ValueError, match=f"jacobian is {kind!r}; expected 'full' or 'reduced'"):
+        cell.jacobian(zero_params(cell), state_of(cell), torch.zeros(3, 1).double(), jacobian=kind)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from lyapunov_pkg.cells.entries import CELLS, DEFAULT_LOOKS, CellEntry, Look, look_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_labels_are_distinct_and_not_empty():
@@ -39,3 +47,33 @@ def test_matplotlib_knows_every_look(architecture):
     for look in (look_of(architecture), *DEFAULT_LOOKS):
         assert colors.is_color_like(look.color)
         assert look.marker in markers.MarkerStyle.markers
+
+
+def digest(repository: Path, script: str, cell: str) -> str:
+    program = (
+        "from lyapunov_pkg.workflow.provenance import code_digest; "
+        f"print(code_digest('workflow_scripts/{script}.py', ['lyapunov_pkg.cells.{cell}']))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("script", ["train", "spectra"])
+def test_networks_depend_on_their_own_cell_and_on_no_entry(script, tmp_path):
+    """An edit of a colour, or a new cell, recomputes no network; an edit of the cell recomputes its own."""
+    for folder in ("lyapunov_pkg", "workflow_scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = digest(tmp_path, script, "gru")
+    entries = tmp_path / "lyapunov_pkg/cells/entries.py"
+    text = entries.read_text()
+    assert CELLS["gru"].look.color in text
+    text = text.replace(CELLS["gru"].look.color, "#123456").replace(
+        '"lem": ', '"leaky": CellEntry("L", "L"),\n    "lem": '
+    )
+    entries.write_text(text)
+    assert digest(tmp_path, script, "gru") == before
+    own = tmp_path / "lyapunov_pkg/cells/gru.py"
+    own.write_text(own.read_text().replace("n_gates: ClassVar[int] = 3", "n_gates: ClassVar[int] = 1 + 2"))
+    assert digest(tmp_path, script, "gru") != before
