@@ -60,6 +60,16 @@ def test_malformed_file_is_named_with_frame_and_joint(text, message):
     assert str(raised.value).startswith("walk.amc") and message in str(raised.value)
 
 
+def test_the_skeleton_of_the_cmu_graphics_lab_has_62_degrees_of_freedom_and_two_equal_sides() -> None:
+    assert sum(CMU_JOINTS.values()) == 62 and len(CMU_JOINTS) == 29
+    sides = [{name[1:]: n for name, n in CMU_JOINTS.items() if f"{side}{name[1:]}" == name} for side in "rl"]
+    assert {name for name in sides[0] if name in sides[1]} == {
+        *("clavicle", "humerus", "radius", "wrist", "hand", "fingers", "thumb", "femur", "tibia", "foot", "toes")
+    }
+    assert all(sides[0][name] == sides[1][name] for name in sides[0] if name in sides[1])
+    assert CMU_JOINTS["root"] == 6 and {CMU_JOINTS[name] for name in ("lowerback", "thorax", "head")} == {3}
+
+
 @pytest.mark.real_data
 def test_real_trial(real_data):
     path = real_data / "cmu_mocap" / "13_30.amc"

@@ -34,6 +34,12 @@ def dataset() -> xr.Dataset:
     )
 
 
+@pytest.fixture(autouse=True)
+def two_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks of two variants."""
+    monkeypatch.setitem(bptt.VARIANTS_TOGETHER, "cpu", 2)
+
+
 @pytest.fixture
 def trained_epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """(epoch, variants...) for every stack and epoch that was really trained."""
@@ -59,7 +65,7 @@ def train(
     dataset: xr.Dataset, n_variants: int, epochs: int, kept: Checkpoints | None = None, **settings: object
 ) -> xr.Dataset:
     settings = SETTINGS.replaced(epochs=epochs, **{"subsample": 0.9} | settings)
-    return train_variants(noisy_variants(n_variants), dataset, settings, CPU, 2, kept).drop_vars("best_epoch")
+    return train_variants(noisy_variants(n_variants), dataset, settings, CPU, kept).drop_vars("best_epoch")
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -134,7 +140,7 @@ def test_other_ways_of_training_and_other_variants_share_nothing(
     train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.02}))
     assert len(trained_epochs) == 2
     others, kept = noisy_variants(2, seed=4), Checkpoints(tmp_path, {"learning_rate": 0.01})
-    found = train_variants(others, dataset, SETTINGS, CPU, 2, kept)
+    found = train_variants(others, dataset, SETTINGS, CPU, kept)
     assert len(trained_epochs) == 3
     assert found["seed"].values.tolist() == [variant.seed for variant in others]
 
