@@ -1,8 +1,8 @@
 """Gradients through chaos explode: the derivative of the largest Lyapunov exponent by the gain of a random network.
 
 The network is an autonomous tanh RNN of 100 units, h <- tanh(g J h), with Gaussian weights J of variance 1 / 100. At
-g = 2 it is chaotic. `lyapunov_spectrum(..., differentiable=True)` gives the exact derivative of the finite-time exponent
-by g. The exponent converges with the number of steps, but its derivative does not: it contains the derivative of the
+g = 2 it is chaotic. `lyapunov_spectrum(..., differentiable=True)` gives the exact derivative of the finite-time
+exponent by g. The exponent converges with the number of steps, but its derivative does not: it contains the derivative of the
 state by g, which grows like every perturbation. The derivative of the exponent itself is estimated here by the
 difference of long runs at g = 2 +- 0.1.
 
@@ -10,7 +10,10 @@ difference of long runs at g = 2 +- 0.1.
 
 It prints, with PyTorch 2.13.0 (CPU):
 
-OUTPUT
+    difference of long runs: 0.175
+    exact derivative over 20 steps: 0.686
+    exact derivative over 100 steps: -72.5
+    exact derivative over 300 steps: -6.56e+14
 """
 
 from __future__ import annotations
@@ -28,14 +31,12 @@ GAIN = 2.0
 GAIN_DIFFERENCE = 0.1
 
 
-def network(gain: Tensor | float, couplings: Tensor) -> torch.nn.Module | object:
-    """Return one step h <- tanh(g J h) as a function of state and (empty) input."""
-    return lambda state, _: torch.tanh(gain * state @ couplings.T)
-
-
 def largest_exponent(gain: Tensor | float, couplings: Tensor, states: Tensor, n_steps: int, warmup: int = 0) -> Tensor:
     """Return the largest exponent, averaged over initial states, through which gradients flow to the gain."""
-    step = network(gain, couplings)
+
+    def step(state: Tensor, _: Tensor) -> Tensor:
+        return torch.tanh(gain * state @ couplings.T)
+
     exponents = lyapunov_spectrum(
         step, n_steps=n_steps, n_exponents=1, initial_state=states, warmup=warmup, differentiable=True
     )

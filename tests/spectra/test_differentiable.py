@@ -157,3 +157,45 @@ def test_leading_exponents_have_gradients_where_others_are_lost():
     inputs = random(2, 6, 3)
     assert np.isneginf(lyapunov_spectrum(rnn, inputs)["lyapunov_exponent"][:, -1]).all()
     assert_gradients(lambda: lyapunov_spectrum(rnn, inputs, n_exponents=3, differentiable=True), [rnn.weight_hh_l0])
+
+
+class TestSecondDerivatives:
+    """They are refused, whatever the gradient that comes in."""
+
+    @staticmethod
+    def exponents(k: int | None = None) -> tuple[Tensor, Tensor]:
+        rnn = module("rnn")
+        return lyapunov_spectrum(rnn, random(1, 8, 3), n_exponents=k, differentiable=True), rnn.weight_hh_l0
+
+    @pytest.mark.parametrize("k", [1, 2, None])
+    @pytest.mark.parametrize("loss", [Tensor.mean, lambda exponents: exponents.square().sum(), lambda e: e[0, 0]])
+    def test_of_a_loss(self, loss, k):
+        exponents, weight = self.exponents(k)
+        (first,) = torch.autograd.grad(loss(exponents), weight, create_graph=True)
+        with pytest.raises(RuntimeError, match="differentiable: second derivatives of Lyapunov exponents were asked"):
+            torch.autograd.grad(first.sum(), weight)
+
+    def test_of_a_penalty_on_the_gradient(self):
+        exponents, weight = self.exponents()
+        (first,) = torch.autograd.grad(exponents.sum(), weight, create_graph=True)
+        with pytest.raises(RuntimeError, match="differentiable: second derivatives"):
+            (exponents.sum() + first.square().sum()).backward()
+
+    def test_a_graph_of_the_gradient_alone_changes_nothing(self):
+        exponents, weight = self.exponents()
+        (kept,) = torch.autograd.grad(exponents.sum(), weight, create_graph=True)
+        exponents, weight = self.exponents()
+        (plain,) = torch.autograd.grad(exponents.sum(), weight)
+        assert torch.equal(kept.detach(), plain)
+
+
+def test_flossing_of_unconnected_units_has_finite_gradients():
+    """The first unit vectors would stay in a block of the Jacobian, and be lost where its units are saturated."""
+    torch.manual_seed(0)
+    rnn = torch.nn.RNN(1, 6, bias=False).double()
+    with torch.no_grad():
+        rnn.weight_hh_l0.copy_(torch.diag(torch.tensor([0.0, 0.0, 0.0, 0.9, 0.8, 0.7])))
+    exponents = lyapunov_spectrum(rnn, random(2, 30, 1), n_exponents=2, differentiable=True)
+    exponents.square().mean().backward()
+    assert torch.isfinite(exponents).all() and torch.isfinite(rnn.weight_hh_l0.grad).all()
+    assert rnn.weight_hh_l0.grad[3, 3] != 0

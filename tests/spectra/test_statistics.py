@@ -2,13 +2,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lyapunov_pkg.spectra import statistics
+from lyapunov_pkg.spectra.statistics import (
+    final_slope,
+    initial_slope,
+    kaplan_yorke_dimension,
+    maximum_exponent,
+    mean_exponent,
+    number_above_zero,
+    number_near_zero,
+)
 
 HENON = [0.41922, -1.62319]
 LORENZ = [0.9056, 0.0, -14.5723]  # Sprott 2003
@@ -121,3 +132,43 @@ def test_spectra_that_cannot_be_interpolated_are_named() -> None:
         statistics.interpolate_spectrum([0.0, -1.0], 1)
     with pytest.raises(ValueError, match="1 are infinite"):
         statistics.interpolate_spectrum([0.0, -np.inf], 3)
+
+
+class TestLabels:
+    spectra = xr.DataArray(
+        [[[0.5, 0.0, -1.0], [0.1, -0.2, -0.3]]],
+        dims=("variant", "sequence", "exponent"),
+        coords={"variant": [4], "sequence": ["a", "b"], "exponent": [1, 2, 3], "rate": ("sequence", [0.1, 0.2])},
+        attrs={"units": "nat/time unit", "long_name": "Lyapunov exponent"},
+        name="lyapunov_exponent",
+    )
+
+    @pytest.mark.parametrize(
+        ("statistic", "units"),
+        [
+            (maximum_exponent, "nat/time unit"),
+            (mean_exponent, "nat/time unit"),
+            (number_above_zero, "1"),
+            (partial(number_near_zero, tolerance=0.1), "1"),
+            (kaplan_yorke_dimension, "1"),
+            (partial(initial_slope, fraction=1.0), "nat/time unit"),
+            (final_slope, "nat/time unit"),
+        ],
+    )
+    def test_statistics_keep_the_other_dimensions(self, statistic, units):
+        found = statistic(self.spectra)
+        np.testing.assert_array_equal(found, statistic(self.spectra.values))
+        assert found.dims == ("variant", "sequence") and found["sequence"].values.tolist() == ["a", "b"]
+        assert found["rate"].values.tolist() == [0.1, 0.2] and "exponent" not in found.coords
+        assert found.attrs["units"] == units and found.attrs["long_name"]
+        assert found.name == getattr(statistic, "func", statistic).__name__
+
+    def test_the_dimension_is_found_by_its_name(self):
+        moved = self.spectra.transpose("exponent", ...)
+        xr.testing.assert_identical(kaplan_yorke_dimension(moved), kaplan_yorke_dimension(self.spectra))
+
+    def test_what_has_no_exponents_is_refused(self):
+        with pytest.raises(ValueError, match="exponents: got the dimensions .* expected 'exponent' among them"):
+            mean_exponent(self.spectra.rename(exponent="index"))
+        with pytest.raises(TypeError, match="exponents: got a Dataset, expected its variable"):
+            mean_exponent(self.spectra.to_dataset())

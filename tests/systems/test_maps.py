@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from lyapunov_pkg import lyapunov_spectrum
-from lyapunov_pkg.systems import Henon, LinearMap, Lorenz, autonomous_inputs, orthogonal_map, trajectory
+from lyapunov_pkg.systems import (
+    CatMap,
+    Henon,
+    Ikeda,
+    LinearMap,
+    LogisticMap,
+    Lorenz,
+    StandardMap,
+    TowelMap,
+    autonomous_inputs,
+    orthogonal_map,
+    trajectory,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -22,6 +37,11 @@ def random(*shape: int) -> torch.Tensor:
         Henon(),
         Henon(a=1.1, b=-0.4),
         orthogonal_map(4, generator()),
+        LogisticMap(),
+        Ikeda(),
+        StandardMap(),
+        CatMap(),
+        TowelMap(),
         Lorenz(),
         Lorenz(14, 9, 2, step_size=0.03),
     ],
@@ -134,3 +154,46 @@ def test_lorenz_refuses_what_it_cannot_step():
         Lorenz([[1.0, 2.0]])
     with pytest.raises(ValueError, match="step_size: got 0, expected more than 0 time units"):
         Lorenz(step_size=0)
+
+
+KNOWN = {
+    "logistic": (LogisticMap(), [math.log(2)], 0.005),
+    "Hénon": (Henon(), [0.41922, -1.62319], 0.01),
+    "Ikeda": (Ikeda(), [0.5076, -0.7183], 0.02),
+    "towel": (TowelMap(), [0.4305, 0.3774, -3.2996], 0.02),
+    "cat": (CatMap(), [0.96242, -0.96242], 1e-4),
+    "standard": (StandardMap(20.0), [math.log(10), -math.log(10)], 0.03),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_exponents(name, one_thread):
+    """Sprott (2003), appendix A; ChaosTools.jl (towel); closed forms (logistic, cat); Chirikov (1979)."""
+    system, expected, tolerance = KNOWN[name]
+    starts = system.initial_state(100)
+    starts = starts + 0.01 * torch.rand(starts.shape, generator=generator(), dtype=torch.float64)
+    settings = {"n_steps": 700, "initial_state": starts, "warmup": 100}
+    spectrum = lyapunov_spectrum(system, **settings)["lyapunov_exponent"]
+    np.testing.assert_allclose(spectrum.mean("sequence"), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [(Henon(), math.log(0.3)), (Ikeda(0.8), 2 * math.log(0.8)), (StandardMap(), 0.0), (CatMap(), 0.0)],
+)
+def test_the_sum_is_the_rate_at_which_the_map_shrinks_volumes(system, expected):
+    spectrum = lyapunov_spectrum(system, n_steps=150)["lyapunov_exponent"]
+    np.testing.assert_allclose(spectrum.sum("exponent"), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [0.5, 6.0])
+def test_maps_that_conserve_areas_have_exponents_of_opposite_sign(k):
+    spectrum = lyapunov_spectrum(StandardMap(k), n_steps=150)["lyapunov_exponent"]
+    np.testing.assert_allclose(spectrum[0, 0], -spectrum[0, 1], atol=1e-12)
+
+
+def test_the_largest_exponent_is_found_where_the_first_axes_keep_to_themselves():
+    system = LinearMap(np.diag([0.8, 1.1, 1.3]))
+    for n_exponents, expected in ((1, [1.3]), (2, [1.3, 1.1])):
+        spectrum = lyapunov_spectrum(system, n_steps=200, n_exponents=n_exponents, warmup=100)["lyapunov_exponent"]
+        np.testing.assert_allclose(spectrum[0], np.log(expected), atol=1e-7)
