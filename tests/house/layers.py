@@ -10,6 +10,7 @@ LIBRARY = (
     "devices",
     "linalg",
     "cells",
+    "drawing",
     "networks",
     "systems",
     "spectra",
