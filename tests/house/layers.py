@@ -25,7 +25,7 @@ ABOVE = {
 }
 
 # Distributions beside the base dependencies of pyproject.toml.
-WORKFLOW_LIBRARIES = ("pydantic", "pyyaml", "zarr")
+WORKFLOW_LIBRARIES = ("annotated-types", "pydantic", "pydantic-core", "pyyaml", "zarr")
 REPRODUCTION_LIBRARIES = (
     "annotated-types",
     "matplotlib",
@@ -35,6 +35,7 @@ REPRODUCTION_LIBRARIES = (
     "scipy",
     "scikit-learn",
     "tabulate",
+    "threadpoolctl",
 )
 # Inside a function of the library, for those who call that function; never at import.
 LIBRARY_LIBRARIES_IN_FUNCTIONS = ("scipy", "scikit-learn")

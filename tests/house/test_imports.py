@@ -139,7 +139,7 @@ for name in {modules!r}:
     import_module(name)
 import torch
 torch.manual_seed(0)
-spectrum = lyapunov_pkg.lyapunov_spectrum(torch.nn.LSTM(3, 4), torch.randn(2, 20, 3), warmup=5)
+spectrum = lyapunov_pkg.lyapunov_spectrum(torch.nn.LSTM(3, 4, batch_first=True), torch.randn(2, 20, 3), warmup=5)
 assert spectrum["lyapunov_exponent"].shape == (2, 8)
 assert bool((spectrum["lyapunov_exponent"].diff("exponent") <= 0).all())
 for name in {blocked!r}:
