@@ -15,6 +15,9 @@ from lyapunov_pkg.workflow.store import save_store
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+VECTORS = ["covariant_vector", "covariant_exponent"]
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -107,21 +110,22 @@ class TestVectors:
         np.testing.assert_allclose(np.tril(coefficients, -1), 0.0, atol=1e-12)
 
     def test_leading_vectors_do_not_depend_on_how_many_there_are(self):
-        basis = random(3, 3)
-        system = LinearMap(
-            basis @ torch.diag(torch.tensor([0.3, 2.0, 0.8], dtype=torch.float64)) @ torch.linalg.inv(basis)
-        )
-        inputs = autonomous_inputs(1, 200)
+        basis, diagonal = random(3, 3), torch.diag(torch.tensor([0.3, 2.0, 0.8], dtype=torch.float64))
+        system, inputs = LinearMap(basis @ diagonal @ torch.linalg.inv(basis)), autonomous_inputs(1, 200)
         every, two = (covariant_vectors(system, inputs, n_exponents=k, warmup=80) for k in (None, 2))
         leading = every.sel(exponent=[1, 2])
         np.testing.assert_allclose(two["covariant_exponent"], leading["covariant_exponent"], atol=1e-9)
         cosine = (two["covariant_vector"] * leading["covariant_vector"]).sum("unit")
         np.testing.assert_allclose(abs(cosine), 1.0, atol=1e-9)
+        lstm, inputs = trained_like_lstm(), random(2, 60, 3)
+        all_vectors = covariant_vectors(lstm, inputs)[VECTORS].sel(exponent=slice(1, 3))
+        three = covariant_vectors(lstm, inputs, initial_tangents=torch.eye(10, 3))[VECTORS]
+        xr.testing.assert_allclose(three, all_vectors, atol=1e-9)
 
     def test_transients_make_them_independent_of_where_they_start(self):
         inputs = autonomous_inputs(1, 300)
-        longer = covariant_vectors(Henon(), inputs, warmup=100, backward_warmup=150)
-        shorter = covariant_vectors(Henon(), inputs[:, :200], warmup=100, backward_warmup=50)
+        longer = covariant_vectors(Henon(), inputs, warmup=100, backward_warmup=150)[VECTORS]
+        shorter = covariant_vectors(Henon(), inputs[:, :200], warmup=100, backward_warmup=50)[VECTORS]
         xr.testing.assert_allclose(longer, shorter, atol=1e-12)
 
     def test_hidden_state_takes_the_reduced_jacobian(self):
