@@ -110,11 +110,8 @@ class TestVectors:
         np.testing.assert_allclose(np.tril(coefficients, -1), 0.0, atol=1e-12)
 
     def test_leading_vectors_do_not_depend_on_how_many_there_are(self):
-        basis = random(3, 3)
-        system = LinearMap(
-            basis @ torch.diag(torch.tensor([0.3, 2.0, 0.8], dtype=torch.float64)) @ torch.linalg.inv(basis)
-        )
-        inputs = autonomous_inputs(1, 200)
+        basis, diagonal = random(3, 3), torch.diag(torch.tensor([0.3, 2.0, 0.8], dtype=torch.float64))
+        system, inputs = LinearMap(basis @ diagonal @ torch.linalg.inv(basis)), autonomous_inputs(1, 200)
         every, two = (covariant_vectors(system, inputs, n_exponents=k, warmup=80) for k in (None, 2))
         leading = every.sel(exponent=[1, 2])
         np.testing.assert_allclose(two["covariant_exponent"], leading["covariant_exponent"], atol=1e-9)

@@ -1,0 +1,75 @@
+"""Exponents for tests: through the front of the library, and independently of it from reverse mode and LAPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
+
+FEATURES, UNITS = 3, 4
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def exponents(system: Any, inputs: Any = None, warmup: int = 0, **arguments: Any) -> np.ndarray:
+    """Return what the library's front makes of a system, as (sequence, exponent), or (variant, sequence, exponent)."""
+    driven = driven_system(system, inputs, **arguments)
+    with torch.no_grad():
+        log_r = [end.log_r.double() for end in orthonormalizations(driven, warmup=warmup)]
+    return driven.results(torch.stack(log_r).mean(0).sort(dim=-1, descending=True).values).numpy()
+
+
+def by_lapack(step: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, state: Tensor, k: int | None = None) -> Any:
+    """Return exponents of one sequence in float64: reverse-mode Jacobians and NumPy's QR.
+
+    Args:
+        step: from a state (S,) and an input (F,) to the next state.
+        inputs: (T, F).
+        state: (S,).
+        k: the leading ones; None: all.
+    """
+    q, total = np.eye(len(state)), np.zeros(len(state))
+    for x in inputs:
+        jacobian = torch.autograd.functional.jacobian(lambda point, x=x: step(point, x), state).numpy()
+        q, r = np.linalg.qr(jacobian @ q)
+        total += np.log(np.abs(np.diag(r)))
+        state = step(state, x).detach()
+    return np.sort(total / len(inputs))[::-1][:k]
+
+
+def own_step(module: torch.nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return one step through a recurrent module's own forward, on a state (S,): layer after layer, h before c."""
+    has_cell_state = isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell)
+    hidden = getattr(module, "proj_size", 0) or module.hidden_size
+    sizes = [hidden, module.hidden_size] if has_cell_state else [hidden]
+    module.eval()
+
+    def step(state: Tensor, x: Tensor) -> Tensor:
+        n_layers = getattr(module, "num_layers", 1)
+        blocks = state.split(sizes * n_layers)
+        parts = [torch.stack(blocks[i :: len(sizes)])[:, None] for i in range(len(sizes))]
+        if isinstance(module, torch.nn.RNNBase):
+            after = module(x[None, None], tuple(parts) if has_cell_state else parts[0])[1]
+            after = list(after) if has_cell_state else [after]
+        else:
+            after = module(x[None], tuple(part[0] for part in parts) if has_cell_state else parts[0][0])
+            after = [part[None] for part in (after if has_cell_state else [after])]
+        return torch.cat([part[layer, 0] for layer in range(n_layers) for part in after])
+
+    return step
+
+
+def of_module(module: torch.nn.Module, inputs: Tensor) -> np.ndarray:
+    """Return all exponents of a recurrent module of torch.nn for each of (sequence, time, feature), from zeros."""
+    step = own_step(module)
+    hidden = getattr(module, "proj_size", 0) or module.hidden_size
+    has_cell_state = isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell)
+    size = getattr(module, "num_layers", 1) * (hidden + module.hidden_size * has_cell_state)
+    return np.stack([by_lapack(step, x, torch.zeros(size, dtype=torch.float64)) for x in inputs])
