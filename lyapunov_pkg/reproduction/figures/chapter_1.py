@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from string import ascii_lowercase
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures.panels import legend_below
-from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_COLORS, SERIES_MARKERS
+from lyapunov_pkg.reproduction.figures.panels import legend_below, letter_panels
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_COLORS, SERIES_MARKERS, Keywords
 from lyapunov_pkg.reproduction.records import Store, figure
 
 EXPONENT_LABEL = "Lyapunov exponent [nats/time unit]"
@@ -20,7 +18,7 @@ RHO_COLORS = tuple(SERIES_COLORS.values())  # in the order of the text's: blue, 
 
 @figure(
     stores={"lorenz": Store("results/systems/lorenz.zarr.zip", ("trajectory", "fixed_point", "fixed_point_exponent"))},
-    caption="Trajectories of the Lorenz system for several values of rho, after the transient.",
+    caption="Trajectories of the Lorenz system, a row for each ρ: z against x, and x against time. Grey: transient.",
 )
 def fig_1_1(lorenz: xr.Dataset) -> Figure:
     """Trajectories of Lorenz systems, one row for each rho: z against x on the left, x against time on the right.
@@ -39,7 +37,7 @@ def fig_1_1(lorenz: xr.Dataset) -> Figure:
         of_rho = lorenz.isel(rho=row)
         x, _, z = of_rho["trajectory"].transpose("axis", "time").values
         portrait, course = axes[row]
-        portrait.set_title(f"({ascii_lowercase[row]}) ρ = {rho:g}")
+        portrait.set_title(f"ρ = {rho:g}")
         for ax, horizontal, vertical in ((portrait, x, z), (course, times, x)):
             ax.plot(horizontal[~after], vertical[~after], color=TRANSIENT_COLOR, linewidth=0.6, label="transient")
             ax.plot(
@@ -53,6 +51,7 @@ def fig_1_1(lorenz: xr.Dataset) -> Figure:
         portrait.set(xlabel="x", ylabel="z")
         course.set(ylabel="x")
     axes[-1, 1].set_xlabel("time [time units]")
+    letter_panels(axes.flat)
     legend_below(fig, axes.flat, columns=3)
     return fig
 
@@ -62,7 +61,7 @@ def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
     if np.isnan(of_rho["fixed_point_exponent"].values[0]):
         return
     x, _, z = of_rho["fixed_point"].values
-    look = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8, "zorder": 3, "clip_on": False}
+    look: Keywords = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8, "zorder": 3, "clip_on": False}
     ax.plot([-x, x], [z, z], "ko", label="stable fixed point", **look)
 
 
@@ -107,7 +106,7 @@ def _estimates(
 ) -> None:
     """Short run (left), converged (right) and fixed point (line) of one rho at `positions` (exponent,)."""
     positions = np.asarray(positions, dtype=float)
-    look = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
+    look: Keywords = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
     ax.plot(positions - width / 2, of_rho["short_run_exponent"].values, markerfacecolor="white", **look)
     ax.errorbar(
         positions + width / 2,
@@ -123,7 +122,7 @@ def _estimates(
 
 def _name_estimates(ax: Axes, attributes: dict) -> None:
     """Legend entries for the kinds of estimate, in grey."""
-    grey = {"color": "0.4", "marker": "o", "linestyle": "none"}
+    grey: Keywords = {"color": "0.4", "marker": "o", "linestyle": "none"}
     run = f"{attributes['n_trajectories']} × {attributes['long_run_duration']:g} time units"
     ax.plot([], [], markerfacecolor="white", label=f"short run, {attributes['duration']:g} time units", **grey)
     ax.plot([], [], label=f"converged, {run}", **grey)

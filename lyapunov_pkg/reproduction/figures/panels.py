@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from string import ascii_lowercase
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from lyapunov_pkg.reproduction.figures.style import (
     HIGH_ERROR_MARKER,
     LOW_ERROR_COLOR,
     LOW_ERROR_MARKER,
+    Keywords,
     architecture_style,
 )
 
@@ -64,7 +66,7 @@ def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 def scatter_by_error(ax: Axes, x: np.ndarray, y: np.ndarray, low_error: np.ndarray) -> None:
     """Points (x, y), each (n,), as low- or high-error networks by `low_error` (n,) bool."""
-    common = {"s": POINT_SIZE, "linewidths": 0.3, "edgecolors": "white"}
+    common: Keywords = {"s": POINT_SIZE, "linewidths": 0.3, "edgecolors": "white"}
     high = ~low_error
     ax.scatter(x[high], y[high], c=HIGH_ERROR_COLOR, marker=HIGH_ERROR_MARKER, label="high error", **common)
     ax.scatter(x[low_error], y[low_error], c=LOW_ERROR_COLOR, marker=LOW_ERROR_MARKER, label="low error", **common)
@@ -74,7 +76,7 @@ def scatter_by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray, architecture
     """Points (x, y), each (n,), in the colour and marker of their `architecture` (n,)."""
     for name in in_display_order(architecture, ARCHITECTURE_LABELS):
         style, of_name = architecture_style(name), architecture == name
-        look = {"c": style.color, "marker": style.marker, "s": POINT_SIZE * style.marker_scale**2}
+        look: Keywords = {"c": style.color, "marker": style.marker, "s": POINT_SIZE * style.marker_scale**2}
         ax.scatter(x[of_name], y[of_name], label=style.label, alpha=0.9, linewidths=0.2, edgecolors="white", **look)
 
 
@@ -92,7 +94,8 @@ def scatter_by_level(ax: Axes, x: np.ndarray, y: np.ndarray, levels: np.ndarray,
     """Points (x, y), each (n,), in the colour and marker of a hyperparameter called `name`, with values `levels`
     (n,)."""
     for level, (color, marker) in level_looks(levels).items():
-        of_level, look = levels == level, {"color": color, "marker": marker, "s": POINT_SIZE}
+        of_level = levels == level
+        look: Keywords = {"color": color, "marker": marker, "s": POINT_SIZE}
         ax.scatter(x[of_level], y[of_level], label=f"{name} {level:g}", linewidths=0.2, edgecolors="white", **look)
 
 
@@ -100,7 +103,7 @@ def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limit
     """Stacked counts of low- and high-error networks by `values` (n,) between `limits`."""
     ax.hist(
         [values[low_error], values[~low_error]],
-        bins=np.linspace(*limits, HISTOGRAM_BINS + 1),
+        bins=np.linspace(*limits, HISTOGRAM_BINS + 1).tolist(),
         stacked=True,
         color=[LOW_ERROR_COLOR, HIGH_ERROR_COLOR],
         label=["low error", "high error"],
@@ -164,7 +167,7 @@ def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tupl
 def legend_under(ax: Axes, columns: int) -> None:
     """The legend of one panel, under its axis label, with each label once."""
     handles = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    below_label = ScaledTranslation(0, -28 / 72, ax.get_figure().dpi_scale_trans)  # 28 points
+    below_label = ScaledTranslation(0, -28 / 72, ax.figure.dpi_scale_trans)  # 28 points
     ax.legend(
         handles.values(),
         handles.keys(),
@@ -175,10 +178,25 @@ def legend_under(ax: Axes, columns: int) -> None:
     )
 
 
-def legend_below(fig: Figure, axes: Iterable[Axes], columns: int) -> None:
+def letter_panels(axes: Iterable[Axes], inside: bool = False, pad: float | None = None) -> None:
+    """Put (a), (b), ... before the titles of panels, in their order; `inside`: in the upper right corner of each.
+
+    `pad` is the room between title and panel in points; by default that of the style.
+    """
+    for letter, ax in zip(ascii_lowercase, axes, strict=False):
+        if inside:
+            look: Keywords = {"ha": "right", "va": "top", "fontsize": ANNOTATION_SIZE}
+            ax.text(0.98, 0.97, f"({letter})", transform=ax.transAxes, **look)
+        else:
+            ax.set_title(f"({letter}) {ax.get_title(loc='left')}".rstrip(), pad=pad)
+
+
+def legend_below(fig: Figure, axes: Iterable[Axes], columns: int, title: str | None = None) -> None:
     """One legend below the figure with every label that occurs in `axes`, each once."""
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+    fig.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=columns, title=title, title_fontsize=7
+    )
 
 
 def first_seed(dataset: xr.Dataset) -> tuple[xr.Dataset, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -12,9 +12,15 @@ from matplotlib.figure import Figure
 from lyapunov_pkg.cells.entries import look_of
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, SERIES_NAMES
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+Keywords = dict[str, Any]
+"""Keyword arguments of a function of Matplotlib."""
+
 DOUBLE_WIDTH = 7.2  # inches, both columns
 
-PAPER_STYLE: dict[str, Any] = {
+PAPER_STYLE: dict[RcKeyType, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.titlelocation": "left",

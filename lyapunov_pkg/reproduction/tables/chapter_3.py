@@ -161,7 +161,7 @@ def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
     """Errors of PredNet and of what knows no spectrum in predicting the final losses of networks held out."""
     rows = []
     for predictor in in_display_order(prednet["predictor"].values, PREDICTOR_LABELS):
-        row = {"predictor": PREDICTOR_LABELS.get(predictor, predictor)}
+        row: dict[str, Any] = {"predictor": PREDICTOR_LABELS.get(predictor, predictor)}
         for error in ERRORS:
             row |= _mean_and_spread(error, prednet[error].sel(predictor=predictor).values)
         rows.append(row)
@@ -182,7 +182,8 @@ def table_extra_pruning(pruning: xr.Dataset) -> pd.DataFrame:
     for size in pruning["pool_size"].values:
         for criterion in in_display_order(pruning["criterion"].values, CRITERION_LABELS):
             found = pruning.sel(pool_size=size, criterion=criterion)
-            row = {"pool_size": int(size), "criterion": CRITERION_LABELS[criterion], "budget": int(found["budget"])}
+            row: dict[str, Any] = {"pool_size": int(size), "criterion": CRITERION_LABELS[criterion]}
+            row["budget"] = int(found["budget"])
             for name in HALVING:
                 row |= _mean_and_spread(name, found[name].values)
             rows.append(row)
@@ -201,9 +202,10 @@ def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
     rows = []
     for name in in_display_order(final["share_architecture"].values, ARCHITECTURE_LABELS):
         shares, printed = final.sel(share_architecture=name), DISSERTATION_D5.get(name, (np.nan, np.nan))
+        row: dict[str, Any] = {"architecture": ARCHITECTURE_LABELS.get(name, name)}
         median = _over_seeds("right_of_median", shares["share_above_median"].values, printed[0])
         mean = _over_seeds("right_of_mean", shares["share_above_mean"].values, printed[1])
-        rows.append({"architecture": ARCHITECTURE_LABELS.get(name, name)} | median | mean)
+        rows.append(row | median | mean)
     return _with_note(rows, final)
 
 
@@ -226,7 +228,7 @@ def _classifier_label(classifier: str) -> str:
 
 def _all_scores(scores: xr.Dataset, printed: tuple[float, float, float] | None) -> dict[str, float]:
     """Columns of recall, precision and F1 of one classifier; `scores` has the dimension seed alone."""
-    columns = {}
+    columns: dict[str, float] = {}
     for score, number in zip(SCORES, printed or (None,) * len(SCORES), strict=True):
         columns |= _over_seeds(score, scores[score].values, number)
     return columns

@@ -20,7 +20,7 @@ DISSERTATION_2_A2 = {
     "brown": (0.0, 0.05, 0.439),
 }
 # (recall, precision, F1), as fractions, by (training [%], classifier).
-DISSERTATION_3_1_AND_3_2 = {
+DISSERTATION_3_1_AND_3_2: dict[tuple[float, str], tuple[float, float, float]] = {
     (0, "lyapunov_mean"): (0.991, 0.556, 0.71),
     (0, "lyapunov_max"): (0.653, 0.903, 0.72),
     (0, "spectrum_pca"): (1.000, 0.559, 0.76),
@@ -42,7 +42,7 @@ DISSERTATION_3_1_AND_3_2 = {
     (50, "loss_at_epoch"): (0.777, 0.973, 0.86),
 }
 # F1 by (training [%], number of principal components).
-DISSERTATION_3_3 = {
+DISSERTATION_3_3: dict[tuple[float, int], float] = {
     (0, 1): 0.81,
     (0, 2): 0.81,
     (0, 4): 0.84,

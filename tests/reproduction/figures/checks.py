@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
+from string import ascii_lowercase
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,9 +26,18 @@ def assert_complete(fig: Figure) -> None:
     for ax in fig.axes:
         assert ax.has_data(), "an empty panel"
         assert np.isfinite([ax.get_xlim(), ax.get_ylim()]).all()
+    assert_lettered(fig)
     # Panels of a grid may leave a label to their row or column.
     assert any(ax.get_xlabel() for ax in fig.axes)
     assert any(ax.get_ylabel() for ax in fig.axes) or fig.get_supylabel()
+
+
+def assert_lettered(fig: Figure) -> None:
+    """Several panels are (a), (b), ...; a histogram and the points under it may share a letter."""
+    panels = [ax for ax in fig.axes if ax.get_label() != "<colorbar>"]
+    letters = sorted(found[1] for text in texts(fig) if (found := re.match(r"\(([a-z])\)", text)))
+    assert letters == list(ascii_lowercase[: len(letters)])
+    assert len(panels) == 1 or len(letters) >= len(panels) - 1
 
 
 def assert_text_inside_and_panels_apart(fig: Figure, name: str) -> None:

@@ -150,15 +150,20 @@ def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
     assert [f"p = {p:g}" in texts(fig) for p in (0.04, 0.5)] == [True, True]
 
 
+def drawn(ax, color: str) -> list:
+    """The lines of a colour that have points; entries of a legend have none."""
+    return [line for line in ax.lines if line.get_color() == color and len(line.get_xdata())]
+
+
 def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
     fig = draw("fig_2_7", stores)
     for row, task in ((0, "char_rnn"), (1, "mocap")):
         networks, (spectra, scatter) = stores[task], fig.axes[2 * row : 2 * row + 2]
         at_best = networks.sel(epoch=networks["best_epoch"])
         for color, network in zip(SERIES_COLORS.values(), networks["highlighted_network"].values, strict=True):
-            (line,) = [line for line in spectra.lines if line.get_color() == color]
+            (line,) = drawn(spectra, color)
             np.testing.assert_array_equal(line.get_ydata(), networks["lyapunov_exponent"][network])
-            (point,) = [line for line in scatter.lines if line.get_color() == color]
+            (point,) = drawn(scatter, color)
             assert point.get_ydata() == at_best["validation_loss"].values[network]
             left, right = scatter.get_xlim()
             bottom, top = scatter.get_ylim()
@@ -167,9 +172,30 @@ def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
 
 def test_fig_2_8_grows_opaque_with_the_epoch(stores):
     fig = draw("fig_2_8", stores)
-    alpha = fig.axes[0].collections[0].get_alpha()
+    alpha = fig.axes[0].collections[0].get_facecolors()[:, 3]
     assert len(alpha) == 9 and (np.diff(alpha) > 0).all() and alpha[-1] == 1
     assert {"epoch 0", "epoch 4", "epoch 8"} <= set(texts(fig))
+
+
+@pytest.mark.parametrize("name", ["fig_2_7", "fig_2_8", "fig_2_b1", "fig_2_b2"])
+def test_legend_names_the_highlighted_networks_in_their_colours(name, stores):
+    (legend,) = draw(name, stores).legends
+    named = {text.get_text(): handle for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)}
+    for color, code in SERIES_COLORS.items():
+        assert named[color].get_color() == code
+    assert "smallest LE max (CharRNN)" in legend.get_title().get_text()
+
+
+def test_fig_2_3_names_both_inputs(stores):
+    fig = draw("fig_2_3", stores)
+    shown = fig.axes[2].lines  # activations of the first regime
+    assert len({line.get_color() for line in shown}) == 2
+    assert {"first input (light colours)", "second input (dark)"} <= set(texts(fig))
+
+
+def test_fig_2_4_has_units_in_its_titles(stores):
+    titles = [text for text in texts(draw("fig_2_4", stores)) if "early change" in text]
+    assert len(titles) == 3 and all(title.count("nats/step") == title.count("early") for title in titles)
 
 
 def test_fig_2_b1_has_every_statistic_with_its_coefficients(stores):
@@ -177,4 +203,4 @@ def test_fig_2_b1_has_every_statistic_with_its_coefficients(stores):
     assert all(any(label in text for text in found) for label, _ in STATISTIC_LABELS.values())
     mocap = stores["mocap"]
     coefficients = [f"{float(mocap[name][0]):.2f}".replace("-", "−") for name in ("pearson", "spearman")]
-    assert "LE max [nats/step]: r = {}, ρ = {}".format(*coefficients) in found
+    assert "(b) LE max [nats/step]: r = {}, ρ = {}".format(*coefficients) in found

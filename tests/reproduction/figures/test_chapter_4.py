@@ -60,4 +60,6 @@ def test_fig_4_5_shows_one_recognised_and_one_mistaken_image_in_their_place():
         np.testing.assert_array_equal(original.ravel()[flips["pixel"].values], values)
         np.testing.assert_array_equal(flipped == 1.0, original == 0)
     others = fig_4_d(flips)
-    assert sum(text.startswith("digit ") for text in texts(others)) == 4
+    assert [text for text in texts(others) if "digit " in text] == [
+        f"({letter}) digit {flips['label'].values[image]}" for letter, image in zip("adgj", range(2, 6), strict=True)
+    ]

@@ -91,8 +91,8 @@ def fig_2_4(estimator: xr.Dataset) -> Figure:
         _running_exponents(ax, study["running_exponent"])
         name = f"warm-up of {warmup} steps" if warmup else "no warm-up"
         change, bias = float(study["early_change"]), float(study["early_bias"])
-        early = f"change {change:.2g}" + (f", bias {bias:.2g}" if warmup != warmups.max() else "")
-        ax.set_title(f"({letter}) {name}:\nearly {early}")
+        of_bias = f"\nearly bias {bias:.2g} nats/step" if warmup != warmups.max() else ""
+        ax.set_title(f"({letter}) {name}:\nearly change {change:.2g} nats/step{of_bias}")
     axes[0].set_ylim(robust_limits(estimator["running_exponent"].values, include=(0.0,)))
     axes[0].set_ylabel(EXPONENT_LABEL)
     fig.suptitle(_network_name(estimator), fontsize=8)
@@ -129,7 +129,6 @@ def fig_2_5(estimator: xr.Dataset) -> Figure:
         ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL)
     axes[0].set_title("(a) full spectrum; grey: its first half")
     axes[1].set_title("(b) first half")
-    legend_below(fig, axes[:1], columns=3)
-    legend = fig.legends[0]
-    legend.set_title("largest change of an exponent in the first and in the second half [nats/step]", {"size": 7})
+    title = "largest change of an exponent in the first and in the second half [nats/step]"
+    legend_below(fig, axes[:1], columns=3, title=title)
     return fig

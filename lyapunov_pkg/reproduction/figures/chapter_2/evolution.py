@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lyapunov_pkg.reproduction.figures.panels import label_spectrum_axes, legend_below, zero_line
-from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES_MARKERS
+from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES_MARKERS, Keywords
 from lyapunov_pkg.reproduction.records import Store, figure
 
 SHOWN_EPOCHS = (0, 4)  # beside the last
@@ -47,7 +47,7 @@ def fig_2_6(evolution: xr.Dataset) -> Figure:
     for network in range(networks.sizes["network"]):
         of_network = networks.isel(network=network)
         number = values.index(of_network["init_param"].values)
-        look = {"color": COLORS[number % len(COLORS)], "label": f"p = {values[number]:g}"}
+        look: Keywords = {"color": COLORS[number % len(COLORS)], "label": f"p = {values[number]:g}"}
         for ax, epoch in zip(top, shown, strict=True):
             ax.plot(networks["exponent"], of_network["lyapunov_exponent"].sel(epoch=epoch), **look)
         look |= {"marker": SERIES_MARKERS[number % len(SERIES_MARKERS)], "markersize": 2.5, "linewidth": 0.8}

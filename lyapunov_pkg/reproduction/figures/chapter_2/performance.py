@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -13,10 +14,11 @@ from lyapunov_pkg.reproduction.figures.panels import (
     POINT_SIZE,
     label_spectrum_axes,
     legend_below,
+    letter_panels,
     note_outside,
     robust_limits,
 )
-from lyapunov_pkg.reproduction.figures.presentation import STATISTIC_LABELS
+from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES_MARKERS
 from lyapunov_pkg.reproduction.records import Store, figure
 
@@ -35,7 +37,8 @@ COUNTED = ("number_near_zero", "number_above_zero", "kaplan_yorke_dimension")
     },
     caption=(
         "(a, c) Lyapunov spectra at the epoch of lowest validation loss, and (b, d) that loss against the largest or "
-        "the mean exponent, for both tasks. Coloured networks stand at evenly spaced ranks of that statistic; r is "
+        "the mean exponent, for both tasks. Coloured networks stand at evenly spaced ranks of that statistic; tables "
+        "2.A1 and 2.A2 name them by the same colours. r is "
         "Pearson's, ρ Spearman's correlation coefficient."
     ),
 )
@@ -61,6 +64,9 @@ def fig_2_7(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
         _scatter_highlighted(row[1], x, y, networks["highlighted_network"].values)
         row[1].set(xlabel=_statistic_label(statistic), ylabel=loss_label)
         row[1].set_title(f"({letters[1]}) {task}: {_coefficients(networks, statistic, 'validation_loss')}")
+    _name_highlighted(axes[0, 1], mocap)
+    axes[0, 1].plot([], [], "o", color=OTHERS_COLOR, label="other networks")
+    legend_below(fig, axes[0], columns=7, title=_order_of_highlighted(CharRNN=char_rnn, Mocap=mocap))
     return fig
 
 
@@ -92,8 +98,8 @@ def fig_2_8(char_rnn: xr.Dataset) -> Figure:
         "mocap": Store("results/populations/mocap.zarr.zip", AT_BEST_EPOCH),
     },
     caption=(
-        "Statistics of the Lyapunov spectrum against validation loss, both at the epoch of lowest validation loss; r "
-        "is Pearson's, ρ Spearman's correlation coefficient."
+        "Statistics of the Lyapunov spectrum against validation loss, both at the epoch of lowest validation loss, of "
+        "CharRNN (left) and Mocap (right); r is Pearson's, ρ Spearman's correlation coefficient."
     ),
 )
 def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
@@ -102,7 +108,7 @@ def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
     Both are Datasets of `reproduction.populations.correlations`, all at the epoch of lowest validation loss.
     """
     statistics = [name for name in STATISTIC_LABELS if name in char_rnn["statistic"].values]
-    fig = Figure(figsize=(DOUBLE_WIDTH, 1.3 * len(statistics)), layout="constrained")
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.3 * len(statistics) + 0.8), layout="constrained")
     axes = fig.subplots(len(statistics), 2, squeeze=False)
     tasks = (("CharRNN", char_rnn, "loss [nats]"), ("Mocap", mocap, "loss [MSE]"))
     for column, (task, networks, loss_label) in zip(axes.T, tasks, strict=True):
@@ -113,12 +119,16 @@ def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
             _scatter_highlighted(ax, x, y, networks["highlighted_network"].values, counted)
             ax.set_ylabel(loss_label)
             coefficients = _coefficients(networks, statistic, "validation_loss")
-            ax.set_title(f"{_statistic_label(statistic)}: {coefficients}", pad=3)
+            ax.set_title(f"{_statistic_label(statistic)}: {coefficients}")
             ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=counted))
             ax.yaxis.set_major_locator(MaxNLocator(nbins=3))
         column[-1].set_xlabel(f"statistic of the spectrum, {task}")
-    tolerance = char_rnn.attrs["near_zero"]
-    fig.suptitle(f"CharRNN (left) and Mocap (right); near zero: within {tolerance:g} nats/step of it", fontsize=8)
+    letter_panels(axes.flat, pad=3)
+    _name_highlighted(axes[0, 0], char_rnn)
+    axes[0, 0].plot([], [], "o", color=OTHERS_COLOR, label="other networks")
+    order = _order_of_highlighted(CharRNN=char_rnn, Mocap=mocap)
+    near_zero = f"near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it"
+    legend_below(fig, axes[0], columns=7, title=f"{near_zero}\n{order}")
     return fig
 
 
@@ -188,17 +198,38 @@ def _over_training(ax: Axes, networks: xr.Dataset, quantity: str, performance: s
     by_epoch = ("network", "epoch")
     of_spectrum = quantity in shown["statistic"].values
     x = shown["spectrum_statistic"].sel(statistic=quantity) if of_spectrum else shown[quantity]
-    x, y = x.transpose(*by_epoch).values, shown[performance].transpose(*by_epoch).values
+    y = shown[performance].transpose(*by_epoch).values
     opacity = np.linspace(0.12, 1, shown.sizes["epoch"])
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    for color, marker, own_x, own_y in zip(COLORS, SERIES_MARKERS, x, y, strict=False):
+    for color, marker, own_x, own_y in zip(COLORS, SERIES_MARKERS, x.transpose(*by_epoch).values, y, strict=False):
         ax.plot(own_x, own_y, color=color, linewidth=0.4, alpha=0.3)
-        ax.scatter(own_x, own_y, s=POINT_SIZE, color=color, marker=marker, alpha=opacity, linewidths=0)
+        colors = [to_rgba(color, alpha) for alpha in opacity]
+        ax.scatter(own_x, own_y, s=POINT_SIZE, color=colors, marker=marker, linewidths=0)
+
+
+def _name_highlighted(ax: Axes, networks: xr.Dataset) -> None:
+    """Legend entries of the highlighted networks, under the names of their colours."""
+    for name, color, marker in list(zip(SERIES_NAMES, COLORS, SERIES_MARKERS, strict=True))[: n_highlighted(networks)]:
+        ax.plot([], [], color=color, marker=marker, markersize=5, label=name)
+
+
+def n_highlighted(networks: xr.Dataset) -> int:
+    """Return how many networks are drawn in colour."""
+    return min(networks.sizes["highlight"], len(SERIES_NAMES))
+
+
+def _order_of_highlighted(**tasks: xr.Dataset) -> str:
+    """The title of the legend of highlighted networks: by which statistic of the spectrum they are ordered."""
+    names = {task: STATISTIC_LABELS[networks.attrs["highlighted_by"]][0] for task, networks in tasks.items()}
+    statistics = " or ".join(f"{name} ({task})" for task, name in names.items())
+    last = SERIES_NAMES[max(map(n_highlighted, tasks.values())) - 1]
+    return f"highlighted networks, from the smallest {statistics}, {SERIES_NAMES[0]}, to the largest, {last}"
 
 
 def _name_epochs(fig: Figure, ax: Axes, networks: xr.Dataset) -> None:
-    """Legend of the opacities, in grey, and of nothing else."""
+    """Legend of the highlighted networks and, in black, of the opacities."""
+    _name_highlighted(ax, networks)
     epochs = networks["epoch"].values
     for alpha, epoch in ((0.12, epochs[0]), (0.56, epochs[len(epochs) // 2]), (1, epochs[-1])):
         ax.scatter([], [], s=POINT_SIZE, color="black", alpha=alpha, linewidths=0, label=f"epoch {epoch}")
-    legend_below(fig, [ax], columns=3)
+    legend_below(fig, [ax], columns=9, title=_order_of_highlighted(CharRNN=networks))

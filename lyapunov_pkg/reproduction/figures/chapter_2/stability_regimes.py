@@ -55,7 +55,10 @@ def fig_2_3(regimes: xr.Dataset) -> Figure:
     spectra[0].set_title("(d) spectra")
     spectra[1].set_title("(e) the first 20 exponents, ± standard deviation")
     spectra[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(fig, spectra, columns=3)
+    light, dark = REGIME_COLORS[1]
+    for color, label in ((light, "first input (light colours)"), (dark, "second input (dark)")):
+        spectra[0].plot([], [], color=color, label=label)
+    legend_below(fig, spectra, columns=5)
     return fig
 
 

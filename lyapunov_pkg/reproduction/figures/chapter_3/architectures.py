@@ -18,6 +18,7 @@ from lyapunov_pkg.reproduction.figures.panels import (
     label_spectrum_axes,
     legend_below,
     legend_under,
+    letter_panels,
     note_outside,
     scatter_by_architecture,
     shift_colors,
@@ -93,7 +94,7 @@ def fig_3_13(final: xr.Dataset) -> Figure:
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     by_architecture, by_shift = fig.subplots(1, 2, sharex=True, sharey=True)
     places = data["aelle_component"].values[:, :2].T
-    scatter_by_architecture(by_architecture, *places, data["architecture"].values)
+    scatter_by_architecture(by_architecture, places[0], places[1], data["architecture"].values)
     by_architecture.set_title(f"(a) all {data.sizes['network']} networks{seeds}")
 
     moved = held_out(data)["shifted_component"].transpose("component", "network", "loss_shift")[:2]
@@ -101,9 +102,9 @@ def fig_3_13(final: xr.Dataset) -> Figure:
         points = moved.sel(loss_shift=shift).values
         by_shift.scatter(*points, s=6, color=color, linewidths=0, label=shift_label(shift))
     by_shift.set_title("(b) test networks, predicted loss changed by ΔT [nats]")
-    moved = moved.values.reshape(2, -1)
-    for ax, points in ((by_architecture, places), (by_shift, moved)):
-        set_aelle_axes(ax, np.concatenate([places, moved], axis=1))
+    ends = moved.values.reshape(2, -1)
+    for ax, points in ((by_architecture, places), (by_shift, ends)):
+        set_aelle_axes(ax, np.concatenate([places, ends], axis=1))
         note_outside(ax, *points)
     legend_under(by_architecture, columns=4)
     legend_under(by_shift, columns=3)
@@ -142,6 +143,7 @@ def fig_3_14(final: xr.Dataset) -> Figure:
         ax.set(ylabel="", title=architecture_style(str(name)).label)
         if has_panel_below:
             ax.set_xlabel("")
+    letter_panels(axes.flat[: len(architectures)])
     for ax in axes.flat[len(architectures) :]:
         ax.remove()
     fig.supylabel(EXPONENT_LABEL, fontsize=8)
@@ -162,7 +164,7 @@ def fig_3_15(final: xr.Dataset) -> Figure:
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     embedding, spectra = fig.subplots(1, 2)
     places, zero_loss = (data[name].values[:, :2].T for name in ("aelle_component", "zero_loss_component"))
-    scatter_by_architecture(embedding, *places, data["architecture"].values)
+    scatter_by_architecture(embedding, places[0], places[1], data["architecture"].values)
     embedding.scatter(*zero_loss, s=14, color="0.3", marker="x", linewidths=0.7, label="predicted loss zero")
     everything = np.concatenate([places, zero_loss], axis=1)
     set_aelle_axes(embedding, everything)

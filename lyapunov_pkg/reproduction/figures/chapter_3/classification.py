@@ -16,6 +16,7 @@ from lyapunov_pkg.reproduction.figures.panels import (
     first_seed,
     held_out,
     legend_below,
+    letter_panels,
     note_outside,
     robust_limits,
     scatter_by_error,
@@ -87,6 +88,7 @@ def fig_3_10(pretrained: xr.Dataset) -> Figure:
         threshold_line(ax, threshold, BEST_F1_LABEL)
         note_outside(ax, x, y)
     axes[0].set_ylabel(AELLE_PC2)
+    letter_panels(axes)
     fig.suptitle(f"{networks.sizes['network']} test networks{seeds}", fontsize=8)
     legend_below(fig, axes, columns=4)
     return fig
@@ -109,7 +111,7 @@ def fig_3_11(pretrained: xr.Dataset) -> Figure:
         "spectrum_pca": ("LE PC1 [nats/step]", networks["spectrum_component"].isel(component=0)),
         "aelle": (AELLE_PC1, networks["aelle_component"].isel(component=0)),
     }
-    fig = Figure(figsize=(DOUBLE_WIDTH, 6.2), layout="constrained")
+    fig = Figure(figsize=(DOUBLE_WIDTH, 6.8), layout="constrained")
     axes = fig.subplots(len(rows), len(epochs), sharex="row", sharey="row", squeeze=False)
     for row, (classifier, (label, values)) in zip(axes, rows.items(), strict=True):
         threshold = float(data["threshold"].sel(classifier=classifier))
@@ -124,6 +126,7 @@ def fig_3_11(pretrained: xr.Dataset) -> Figure:
             ax.set_ylabel("")
     for ax, (_, percent) in zip(axes[0], epochs, strict=True):
         ax.set_title(f"{percent:.0f}% of training")
+    letter_panels(axes.flat)
     fig.suptitle(f"{networks.sizes['network']} test networks{seeds}", fontsize=8)
     legend_below(fig, axes[-1], columns=3)
     return fig
@@ -200,6 +203,7 @@ def fig_3_b4(**finals: xr.Dataset) -> Figure:
             ax.set_title(_f1_of_plane(data, plane), fontsize=NOTE_SIZE)
         heading = f"{STUDY_LABELS.get(study, study)}\n{held_out(data).sizes['network']} test networks{seeds}"
         column[0].set_title(f"{heading}\n{_f1_of_plane(data, PLANES[0])}", fontsize=NOTE_SIZE)
+    letter_panels(axes.flat)
     legend_below(fig, axes.flat, columns=3)
     return fig
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import MEDIAN_LABEL, set_aelle_axes
+from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import AELLE_PC1, AELLE_PC2, MEDIAN_LABEL, set_aelle_axes
 from lyapunov_pkg.reproduction.figures.chapter_3.variables import EMBEDDING
 from lyapunov_pkg.reproduction.figures.panels import (
     ANNOTATION_SIZE,
@@ -159,7 +159,8 @@ def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
     },
     caption=(
         "(a) An input of the task, read row by row. (b) AeLLE of the {n_test[final]} test networks by final error, "
-        "with the median of its first principal component. (c) AeLLE of all networks by architecture."
+        "with the median of its first principal component. (c) AeLLE of all networks by architecture. (d) The most "
+        "crowded part of (c), enlarged."
     ),
 )
 def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
@@ -171,7 +172,7 @@ def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
     def by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
         scatter_by_architecture(ax, x, y, final["architecture"].values)
 
-    return _aelle_beside_an_example(final, examples, _example_image, by_architecture, columns=3)
+    return _aelle_beside_an_example(final, examples, _example_image, by_architecture, columns=3, zoom=True)
 
 
 def _aelle_beside_an_example(
@@ -180,9 +181,10 @@ def _aelle_beside_an_example(
     draw_example: Callable[[Axes, xr.Dataset], None],
     scatter: Callable[[Axes, np.ndarray, np.ndarray], None],
     columns: int,
+    zoom: bool = False,
 ) -> Figure:
     """An example of the task; AeLLE of the test networks by error under its histogram; AeLLE of all networks, drawn by
-    `scatter`, with a legend of so many columns."""
+    `scatter`, with a legend of so many columns; with `zoom`, its most crowded part again, larger."""
     data, seeds = first_seed(final)
     networks = held_out(data)
     x, y = networks["aelle_component"].values[:, :2].T
@@ -190,12 +192,13 @@ def _aelle_beside_an_example(
     median = float(data["threshold"].sel(classifier="aelle"))
     low_error = networks["low_error"].values
 
-    fig = Figure(figsize=(DOUBLE_WIDTH, 3.1), layout="constrained")
-    grid = fig.add_gridspec(2, 3, height_ratios=(1, 3), width_ratios=(0.8, 1, 1))
-    draw_example(fig.add_subplot(grid[:, 0]), examples)
+    heights = (1, 3, 3) if zoom else (1, 3)
+    fig = Figure(figsize=(DOUBLE_WIDTH, 5.6 if zoom else 3.1), layout="constrained")
+    grid = fig.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=(0.65 if zoom else 0.8, 1, 1))
+    draw_example(fig.add_subplot(grid[:2, 0]), examples)
     by_error = fig.add_subplot(grid[1, 1])
     histogram = fig.add_subplot(grid[0, 1], sharex=by_error)
-    whole = fig.add_subplot(grid[:, 2], sharex=by_error, sharey=by_error)
+    whole = fig.add_subplot(grid[:2, 2], sharex=by_error, sharey=by_error)
 
     scatter_by_error(by_error, x, y, low_error)
     scatter(whole, *everything)
@@ -209,9 +212,36 @@ def _aelle_beside_an_example(
     histogram.tick_params(labelbottom=False)
     histogram.set(title=f"(b) {len(x)} test networks{seeds}")
     whole.set_title(f"(c) all {data.sizes['network']} networks")
+    if zoom:
+        _enlarge_crowded_part(whole, fig.add_subplot(grid[2, :]), everything, scatter)
     legend_under(by_error, columns=2)
     legend_under(whole, columns=columns)
     return fig
+
+
+def _enlarge_crowded_part(
+    whole: Axes, enlarged: Axes, points: np.ndarray, scatter: Callable[[Axes, np.ndarray, np.ndarray], None]
+) -> None:
+    """Draw the most crowded part of a panel of `points` (2, network) again, and frame it there."""
+    limits = np.array([whole.get_xlim(), whole.get_ylim()])
+    crowd = points[:, most_crowded(points, limits)]
+    low, high = crowd.min(axis=1), crowd.max(axis=1)
+    margin = 0.08 * (high - low) + 0.004 * np.diff(limits, axis=1)[:, 0]
+    (left, bottom), (right, top) = low - margin, high + margin
+    scatter(enlarged, *points)
+    enlarged.set(xlim=(left, right), ylim=(bottom, top), xlabel=AELLE_PC1, ylabel=AELLE_PC2)
+    enlarged.set_title(f"(d) the {crowd.shape[1]} networks in the box of (c)")
+    whole.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, linewidth=0.8, zorder=4))
+
+
+def most_crowded(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return which of `points` (2, n) are in the most crowded square, an eighth of the panel wide, as a mask (n,).
+
+    The square is centred on a point. `limits` (2, 2) are the lowest and highest x, and y, of the panel.
+    """
+    scaled = (points - limits[:, :1]) / np.diff(limits, axis=1)
+    near = np.abs(scaled[:, :, None] - scaled[:, None, :]).max(axis=0) <= 1 / 16
+    return near[np.argmax(near.sum(axis=1))]
 
 
 def _example_image(ax: Axes, examples: xr.Dataset) -> None:

@@ -26,6 +26,7 @@ from lyapunov_pkg.reproduction.figures.style import (
     DOUBLE_WIDTH,
     HIGH_ERROR_COLOR,
     LOW_ERROR_COLOR,
+    Keywords,
     architecture_style,
 )
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
@@ -33,6 +34,8 @@ from lyapunov_pkg.reproduction.records import Shards, Store, figure
 from lyapunov_pkg.spectra.statistics import final_slope, initial_slope, maximum_exponent, number_above_zero, slope_width
 
 ASRNN = ("validation_loss", "diverged", "eps", "gamma")
+MAXIMUM_SPACING = 1.1  # indices, between the maxima of two architectures
+END_LABEL = "a line ends: the next exponents are −∞"
 SLOPE_FRACTION = 0.1  # of the indices, at either end
 FEATURE_LOOKS = {
     "eigenvalues": ("Jacobian eigenvalues", LOW_ERROR_COLOR, "--"),
@@ -208,7 +211,9 @@ def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
     stores={"spectra": Shards("spectra", "smnist", ("lyapunov_exponent", "validation_loss", "diverged"))},
     caption=(
         "Lyapunov spectra of one network per architecture, that of median final loss, before and after training; (a) "
-        "names the features that the text speaks of."
+        "names the features that the text speaks of. (b, c) Markers left of the first index are the maxima, side by "
+        "side since many are close to zero. Ticks on the line at zero count the exponents above zero. A line ends at "
+        "a cross where the exponents that follow are −∞: directions lost beyond what float64 resolves."
     ),
 )
 def fig_3_5(spectra: xr.Dataset) -> Figure:
@@ -231,16 +236,28 @@ def fig_3_5(spectra: xr.Dataset) -> Figure:
     _name_features(axes[0], after[named], architectures[named])
     axes[0].set_title("(a) features of a spectrum")
     for ax, exponents, title in ((axes[1], before, "(b) before training"), (axes[2], after, "(c) after training")):
-        for name, spectrum in zip(architectures, exponents, strict=True):
+        for number, (name, spectrum) in enumerate(zip(architectures, exponents, strict=True)):
             spectrum_line(ax, spectrum, name)
-            style = architecture_style(name)
-            ax.plot(1, maximum_exponent(spectrum), color=style.color, marker=style.marker)
-            ax.plot(number_above_zero(spectrum), 0, color=style.color, marker="|", markersize=7)
+            _mark_features(ax, spectrum, name, number)
         label_spectrum_axes(ax, exponents, also=before if ax is axes[2] else after)
         ax.set_title(title)
+        ax.set_xlim(left=MAXIMUM_SPACING * -(len(architectures) + 1))
+        ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= exponents.shape[1]])
     axes[2].set_ylabel("")
-    legend_below(fig, axes[1:2], columns=8)
+    legend_below(fig, axes[1:], columns=5)
     return fig
+
+
+def _mark_features(ax: Axes, exponents: np.ndarray, architecture: str, number: int) -> None:
+    """The maximum of a spectrum, left of it in a column of its own, how many exponents are positive, and its end."""
+    style = architecture_style(architecture)
+    ax.plot(-MAXIMUM_SPACING * (number + 0.5), maximum_exponent(exponents), color=style.color, marker=style.marker)
+    ax.plot(number_above_zero(exponents), 0, color=style.color, marker="|", markersize=7)
+    finite = np.flatnonzero(np.isfinite(exponents))
+    if 0 < len(finite) < len(exponents):
+        look: Keywords = {"color": style.color, "marker": "x", "markersize": 5, "linestyle": "none", "zorder": 3}
+        ax.plot(finite[-1] + 1, exponents[finite[-1]], **look)
+        ax.plot([], [], **look | {"color": "0.3"}, label=END_LABEL)
 
 
 def _median_loss_variants(spectra: xr.Dataset) -> list[int]:

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures.panels import legend_below
+from lyapunov_pkg.reproduction.figures.panels import legend_below, letter_panels
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
 
@@ -102,6 +102,7 @@ def _distributions(
     axes[0, 0].set_xlim(-reach, reach)
     for ax in axes[-1]:
         ax.set_xlabel(f"alignment with the {modes} {alignment.attrs['n_modes']}")
+    letter_panels(axes.flat, inside=True)
     legend_below(fig, axes.flat, columns=3)
     return fig
 
@@ -133,7 +134,7 @@ def fig_4_2(alignment: xr.Dataset) -> Figure:
 
     `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged.
     """
-    stds = np.sqrt(np.square(alignment["alignment_std_by_index"]).mean("variant"))
+    stds = xr.apply_ufunc(np.sqrt, (alignment["alignment_std_by_index"] ** 2).mean("variant"))
     rows = [(name, side) for name in Q_VECTORS for side in alignment["side"].values]
     columns = [(modes, epoch) for modes in alignment["modes"].values for epoch in alignment["epoch"].values]
     fig = Figure(figsize=(DOUBLE_WIDTH, 1.4 * len(rows) + 0.6), layout="constrained")
@@ -152,8 +153,9 @@ def fig_4_2(alignment: xr.Dataset) -> Figure:
         axes[row, 0].set_ylabel(f"{VECTOR_LABELS[name]}\n{side} singular vectors\nσ of alignment", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("index of Q vector")
-    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 0].set_ylim(0, 1.12 * axes[0, 0].get_ylim()[1])  # room for the letters
     for step in (steps[0], steps[len(steps) // 2], steps[-1]):
         axes[0, 0].scatter([], [], s=8, color=STEP_COLORS(scale(step)), label=f"step {step}")
+    letter_panels(axes.flat, inside=True)
     legend_below(fig, axes.flat, columns=4)
     return fig

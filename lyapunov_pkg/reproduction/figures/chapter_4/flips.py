@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures.panels import legend_below
+from lyapunov_pkg.reproduction.figures.panels import legend_below, letter_panels
 from lyapunov_pkg.reproduction.figures.presentation import RANKING_LABELS
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
@@ -154,6 +154,7 @@ def _outputs(flips: xr.Dataset, images: Sequence[int]) -> Figure:
         bars.axhline(0, color="0.6", linewidth=0.6)
         bars.set(ylabel="output", xticks=flips["class"].values)
     axes[-1, 2].set_xlabel("digit")
+    letter_panels(axes.flat)
     legend_below(fig, axes[:, 2], columns=3)
     return fig
 

@@ -9,7 +9,10 @@ from tests.reproduction.figures.checks import texts
 @pytest.mark.parametrize(("total_epochs", "expected"), [(10, ["0", "10", "20", "50"]), (4, ["0", "25", "50"])])
 def test_fig_3_10_shows_the_epochs_nearest_to_the_dissertations(total_epochs, expected, datasets):
     fig = fig_3_10(datasets()["pretrained"].assign_attrs(total_epochs=total_epochs))
-    assert [text.split("%")[0] for text in texts(fig) if "% of training" in text] == expected
+    titles = [text for text in texts(fig) if "% of training" in text]
+    assert [title.split("%")[0] for title in titles] == [
+        f"({letter}) {percent}" for letter, percent in zip("abcd", expected, strict=False)
+    ]
 
 
 def test_fig_3_10_shades_the_side_of_low_error(datasets):
@@ -35,5 +38,5 @@ def test_fig_3_b4_has_a_column_for_each_study_in_the_order_of_the_chapter(datase
     final = datasets()["final"]
     fig = fig_3_b4(smnist=final, target_learning=final, char_rnn_sizes=final)
     headings = [text.split("\n")[0] for text in texts(fig) if "test networks" in text]
-    assert headings == ["Target learning", "CharRNN", "SMNIST"]
+    assert headings == ["(a) Target learning", "(b) CharRNN", "(c) SMNIST"]
     assert len(fig.axes) == 9

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lyapunov_pkg.reproduction.figures.chapter_3.embedding import fig_3_7, fig_3_8
+from lyapunov_pkg.reproduction.figures.chapter_3.embedding import fig_3_7, fig_3_8, fig_3_9, most_crowded
 
 
 def test_fig_3_7_shows_free_runs_whose_errors_are_low_middle_and_high(datasets):
@@ -27,3 +27,28 @@ def test_fig_3_8_shows_the_text_and_shades_its_target(datasets):
     assert shown == expected.replace(" ", "␣").replace("\n", "↵")
     shaded = ax.images[0].get_array()
     assert shaded.sum() == 1 and shaded.flat[len(expected) - 1] == 1
+
+
+def test_most_crowded_part_is_the_square_with_the_most_points():
+    crowd = np.array([[0.5], [0.5]]) + 0.05 * np.random.default_rng(0).uniform(-1, 1, (2, 30))
+    others = np.array([[0.1, 0.9, 0.3], [0.1, 0.2, 0.9]])
+    chosen = most_crowded(10 * np.concatenate([others, crowd], axis=1), np.array([[0.0, 10.0], [0.0, 10.0]]))
+    assert not chosen[:3].any() and chosen[3:].sum() >= 15
+
+
+def test_fig_3_9_enlarges_what_it_frames(datasets):
+    sets = datasets()
+    fig = fig_3_9(sets["final"], sets["examples"])
+    (whole,) = [ax for ax in fig.axes if ax.get_title(loc="left").startswith("(c)")]
+    (enlarged,) = [ax for ax in fig.axes if ax.get_title(loc="left").startswith("(d)")]
+    (frame,) = whole.patches
+    np.testing.assert_allclose(enlarged.get_xlim(), (frame.get_x(), frame.get_x() + frame.get_width()))
+    np.testing.assert_allclose(enlarged.get_ylim(), (frame.get_y(), frame.get_y() + frame.get_height()))
+    shown = np.concatenate([points.get_offsets() for points in enlarged.collections])
+    n_inside = sum(
+        frame.get_x() <= x <= frame.get_x() + frame.get_width()
+        and frame.get_y() <= y <= frame.get_y() + frame.get_height()
+        for x, y in shown
+    )
+    n_named = int(enlarged.get_title(loc="left").split()[2])
+    assert 1 < n_named <= n_inside

@@ -53,3 +53,15 @@ def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_dive
 def test_fig_3_4_says_whether_spectra_predict_better(datasets):
     shown = texts(fig_3_4(datasets()["prednets"]))
     assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)
+
+
+def test_fig_3_5_has_maxima_apart_and_says_where_lines_end(datasets):
+    spectra = datasets(architectures=("gru", "lem"))["spectra"]
+    spectra["lyapunov_exponent"][:, :, -1] = -np.inf
+    fig = fig_3_5(spectra)
+    single = [(line.get_xdata()[0], line.get_marker()) for line in fig.axes[2].lines if len(line.get_xdata()) == 1]
+    assert len({x for x, _ in single if x < 0}) == 2  # the maxima
+    assert [x for x, marker in single if marker == "x"] == [spectra.sizes["exponent"] - 1] * 2
+    assert "a line ends: the next exponents are −∞" in texts(fig)
+    spectra["lyapunov_exponent"][:, :, -1] = spectra["lyapunov_exponent"][:, :, -2]
+    assert not any("a line ends" in text for text in texts(fig_3_5(spectra)))
