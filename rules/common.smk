@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lyapunov_pkg.reproduction.configuration import ConfigurationError, aelle_settings, take_away_nulls, validate_configuration
 from lyapunov_pkg.reproduction.figures.chapters import chapter_of
-from lyapunov_pkg.workflow.provenance import library_versions, stage_provenance
+from lyapunov_pkg.workflow.provenance import content_digest, library_versions, stage_provenance
 from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
 from lyapunov_pkg.reproduction.training.design import study_groups
 
@@ -72,6 +72,32 @@ def shards(stage, study):
         for group in GROUPS[study].values()
         for shard in range(number_of_shards(group.n_variants, size))
     ]
+
+
+# Snakemake's cache looks at the content of inputs alone, in no order, and not at wildcards; and a param that is computed
+# from `input` outdates nothing when it changes. So these are params of their own, of functions without `input`.
+
+
+def names(wildcards):
+    """The names that a result depends on: seeds use them, and stores hold them."""
+    return dict(wildcards.items())
+
+
+def group_order(wildcards):
+    """The groups of a study in the order in which their shards are joined."""
+    return list(GROUPS[wildcards.study])
+
+
+def text_content(wildcards):
+    """The content of CharRNN's text, wherever it lies and whenever it was written."""
+    return [content_digest(path) for path in local_text(config["char_rnn"]["data"])]
+
+
+def motions_content(wildcards):
+    """The content of each of Mocap's files by its name, wherever they lie and whenever they were written."""
+    settings = config["mocap"]["data"]
+    paths = local_motions(settings)
+    return {Path(path).relative_to(settings["directory"]).as_posix(): content_digest(path) for path in paths}
 
 
 def local_text(settings):

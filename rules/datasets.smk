@@ -40,8 +40,9 @@ rule smnist_pixels_dataset:
         "../workflow_scripts/smnist_pixels_dataset.py"
 
 
-# Local files whose content is not verified are inputs, so that a dataset follows their edits. Missing ones are left to
-# the script, which says what it expected. Neither dataset is cached: both take seconds.
+# Local files whose content is not verified are inputs, and their content and names are params, so that a dataset follows
+# them even where a file is replaced by an older one. Missing ones are left to the script, which says what it expected.
+# Neither dataset is cached: both take seconds.
 
 
 rule char_rnn_dataset:
@@ -59,6 +60,7 @@ rule char_rnn_dataset:
     params:
         settings={key: config["char_rnn"]["data"][key] for key in ("source", "sequence_length", "n_sequences")},
         seed=config["seed"],
+        text=text_content,
         python=platform.python_version(),  # whose help texts are the embedded text
         provenance=provenance("char_rnn_dataset.py"),
     script:
@@ -79,6 +81,7 @@ rule mocap_dataset:
         "../envs/workflow.yaml"
     params:
         settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length")},
+        motions=motions_content,
         seed=config["seed"],
         provenance=provenance("mocap_dataset.py"),
     script:

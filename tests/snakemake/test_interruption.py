@@ -14,17 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, environment, snakemake_command
+from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, content, environment, snakemake_command
 
 TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # the cell that draws most random numbers
 
 CONFIGURATION = copy.deepcopy(SMALL)
 CONFIGURATION["studies"]["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
-
-
-def content(directory: Path) -> dict[str, bytes]:
-    """The bytes of every store below a folder."""
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("results/**/*.zarr.zip")}
 
 
 def start(directory: Path) -> subprocess.Popen[bytes]:
