@@ -77,3 +77,6 @@ for name in TABLES:
             name
         input:
             targets([], [name]),
+
+
+include: "rules/checks.smk"

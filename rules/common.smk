@@ -90,28 +90,38 @@ def group_order(wildcards):
 
 def text_content(wildcards):
     """The content of CharRNN's text, wherever it lies and whenever it was written."""
-    return [content_digest(path) for path in local_text(config["char_rnn"]["data"])]
+    return [content_digest(path) for path in local_text() if Path(path).is_file()]
 
 
 def motions_content(wildcards):
     """The content of each of Mocap's files by its name, wherever they lie and whenever they were written."""
+    folder = config["mocap"]["data"]["directory"]
+    return {Path(path).relative_to(folder).as_posix(): content_digest(path) for path in local_motions() if Path(path).is_file()}
+
+
+# Files and folders that a setting names are inputs even if they are missing, so that Snakemake says so before any job.
+
+
+def local_text():
+    """The text file of CharRNN, if that is what it reads."""
+    settings = config["char_rnn"]["data"]
+    return [settings["path"]] if settings["source"] == "file" else []
+
+
+def local_motions():
+    """The AMC files in Mocap's folder, if that is what it reads; the folder, if it is missing."""
     settings = config["mocap"]["data"]
-    paths = local_motions(settings)
-    return {Path(path).relative_to(settings["directory"]).as_posix(): content_digest(path) for path in paths}
-
-
-def local_text(settings):
-    """The text file of CharRNN, if that is what it reads and the file is there."""
-    if settings["source"] != "file" or not Path(settings["path"]).is_file():
-        return []
-    return [settings["path"]]
-
-
-def local_motions(settings):
-    """The AMC files in Mocap's folder, if that is what it reads."""
     if settings["source"] != "cmu" or settings["directory"] is None:
         return []
-    return sorted(str(path) for path in Path(settings["directory"]).glob("*.amc*"))
+    folder = Path(settings["directory"])
+    return sorted(str(path) for path in folder.glob("*.amc*")) if folder.is_dir() else [str(folder)]
+
+
+def local_images():
+    """The folder of SMNIST's files, if it is missing. The script verifies what is in it."""
+    settings = config["smnist"]["data"]
+    folder = settings["directory"] if settings["source"] == "mnist" else None
+    return [folder] if folder is not None and not Path(folder).is_dir() else []
 
 
 def chapter(name):

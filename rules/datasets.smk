@@ -2,6 +2,8 @@
 
 
 rule smnist_dataset:
+    input:
+        lambda wildcards: local_images(),
     output:
         "results/datasets/smnist.zarr.zip",
     cache: "omit-software"
@@ -41,13 +43,12 @@ rule smnist_pixels_dataset:
 
 
 # Local files whose content is not verified are inputs, and their content and names are params, so that a dataset follows
-# them even where a file is replaced by an older one. Missing ones are left to the script, which says what it expected.
-# Neither dataset is cached: both take seconds.
+# them even where a file is replaced by an older one. Neither dataset is cached: both take seconds.
 
 
 rule char_rnn_dataset:
     input:
-        local_text(config["char_rnn"]["data"]),
+        lambda wildcards: local_text(),
     output:
         "results/datasets/char_rnn.zarr.zip",
     log:
@@ -69,7 +70,7 @@ rule char_rnn_dataset:
 
 rule mocap_dataset:
     input:
-        local_motions(config["mocap"]["data"]),
+        lambda wildcards: local_motions(),
     output:
         "results/datasets/mocap.zarr.zip",
     log:

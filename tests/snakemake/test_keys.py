@@ -39,26 +39,28 @@ def shipped_study(name: str) -> dict:
     return study
 
 
-def test_twins_are_not_taken_for_one_another(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_twins_are_not_taken_for_one_another(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     """A study and entries of a design with the settings of others, and the same entries in another order."""
-    cache = shutil.copytree(finished / "cache", tmp_path / "cache")
+    original = "results/training/char_rnn_initialisation/lstm/0.zarr.zip"
     stores = [f"results/training/twin/{entry}/0.zarr.zip" for entry in ("lstm", "other")]
-    targets = [*stores, "results/eigenvalues/twin.zarr.zip"]
+    eigenvalues = "results/eigenvalues/twin.zarr.zip"
     runs = {
-        "first": (["lstm", "other"], cache),
-        "second": (["other", "lstm"], cache),
-        "fresh": (["other", "lstm"], tmp_path / "empty"),
+        "original": ([original], ["lstm"], "cache"),
+        "first": ([*stores, eigenvalues], ["lstm", "other"], "cache"),
+        "second": ([*stores, eigenvalues], ["other", "lstm"], "cache"),
+        "fresh": ([*stores, eigenvalues], ["other", "lstm"], "empty"),
     }
-    for name, (entries, used) in runs.items():
-        result = run_snakemake(tmp_path / name, *targets, configuration=with_twins(entries), cache=used)
+    for name, (targets, entries, cache) in runs.items():
+        configuration = with_twins(entries)
+        result = run_snakemake(tmp_path / name, *targets, configuration=configuration, cache=tmp_path / cache)
         assert result.returncode == 0, result.stderr
     assert content(tmp_path / "second") == content(tmp_path / "fresh")
-    original = open_store(finished / "results/training/char_rnn_initialisation/lstm/0.zarr.zip")
-    seeds = [original["seed"].values, *(open_store(tmp_path / "first" / store)["seed"].values for store in stores)]
-    assert len(np.unique(np.concatenate(seeds))) == sum(map(len, seeds))
-    first, second = (open_store(tmp_path / name / targets[-1])["seed"].values for name in ("first", "second"))
-    half = len(first) // 2
-    np.testing.assert_array_equal(np.roll(first, half), second)
+    trained = [tmp_path / "original" / original, *(tmp_path / "first" / store for store in stores)]
+    seeds = np.concatenate([open_store(path)["seed"].values for path in trained])
+    assert len(np.unique(seeds)) == len(seeds)
+    # The networks of the two groups follow one another in the order of the configuration.
+    first, second = (open_store(tmp_path / name / eigenvalues)["seed"].values for name in ("first", "second"))
+    np.testing.assert_array_equal(np.roll(first, len(first) // 2), second)
 
 
 def write_motion(path: Path, seed: int) -> None:
