@@ -62,3 +62,6 @@ for name, record in {**FIGURES, **TABLES}.items():
 
 if workflow.is_main_process:
     check_sources()
+
+
+include: "rules/checks.smk"

@@ -17,6 +17,8 @@ rule aelle:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
+        groups=group_order,
         settings=lambda wildcards: aelle_experiment(**wildcards),
         seeds=lambda wildcards: seeds(aelle_settings(config, wildcards.study)["n_seeds"]),
         provenance=provenance("aelle.py"),
@@ -38,6 +40,7 @@ rule pruning:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
         settings=lambda wildcards: pruning_settings(wildcards.study),
         provenance=provenance("pruning.py"),
     script:
@@ -58,6 +61,8 @@ rule prednet:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
+        groups=group_order,
         settings=lambda wildcards: prednet_settings("early", wildcards.study),
         seeds=seeds(config["prednet"]["early"]["n_seeds"]),
         provenance=provenance("prednet.py"),
@@ -80,6 +85,8 @@ rule eigenvalue_prednets:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
+        groups=group_order,
         settings=lambda wildcards: prednet_settings("eigenvalues", wildcards.study),
         seeds=seeds(config["prednet"]["eigenvalues"]["n_seeds"]),
         provenance=provenance("eigenvalue_prednets.py"),

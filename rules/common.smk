@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
-from lyapunov_pkg.workflow.provenance import library_versions, stage_provenance
+from lyapunov_pkg.workflow.provenance import content_digest, library_versions, stage_provenance
 from lyapunov_pkg.workflow.settings import ConfigurationError
 from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
@@ -76,18 +76,54 @@ def shards(stage, study):
     ]
 
 
-def local_text(settings):
-    """The text file of CharRNN, if that is what it reads and the file is there."""
-    if settings["source"] != "file" or not Path(settings["path"]).is_file():
-        return []
-    return [settings["path"]]
+# Snakemake's cache looks at the content of inputs alone, in no order, and not at wildcards; and a param that is computed
+# from `input` outdates nothing when it changes. So these are params of their own, of functions without `input`.
 
 
-def local_motions(settings):
-    """The AMC files in Mocap's folder, if that is what it reads."""
+def names(wildcards):
+    """The names that a result depends on: seeds use them, and stores hold them."""
+    return dict(wildcards.items())
+
+
+def group_order(wildcards):
+    """The groups of a study in the order in which their shards are joined."""
+    return list(GROUPS[wildcards.study])
+
+
+def text_content(wildcards):
+    """The content of CharRNN's text, wherever it lies and whenever it was written."""
+    return [content_digest(path) for path in local_text() if Path(path).is_file()]
+
+
+def motions_content(wildcards):
+    """The content of each of Mocap's files by its name, wherever they lie and whenever they were written."""
+    folder = config["mocap"]["data"]["directory"]
+    return {Path(path).relative_to(folder).as_posix(): content_digest(path) for path in local_motions() if Path(path).is_file()}
+
+
+# Files and folders that a setting names are inputs even if they are missing, so that Snakemake says so before any job.
+
+
+def local_text():
+    """The text file of CharRNN, if that is what it reads."""
+    settings = config["char_rnn"]["data"]
+    return [settings["path"]] if settings["source"] == "file" else []
+
+
+def local_motions():
+    """The AMC files in Mocap's folder, if that is what it reads; the folder, if it is missing."""
+    settings = config["mocap"]["data"]
     if settings["source"] != "cmu" or settings["directory"] is None:
         return []
-    return sorted(str(path) for path in Path(settings["directory"]).glob("*.amc*"))
+    folder = Path(settings["directory"])
+    return sorted(str(path) for path in folder.glob("*.amc*")) if folder.is_dir() else [str(folder)]
+
+
+def local_images():
+    """The folder of SMNIST's files, if it is missing. The script verifies what is in it."""
+    settings = config["smnist"]["data"]
+    folder = settings["directory"] if settings["source"] == "mnist" else None
+    return [folder] if folder is not None and not Path(folder).is_dir() else []
 
 
 def seeds(count):

@@ -2,6 +2,8 @@
 
 
 rule smnist_dataset:
+    input:
+        lambda wildcards: local_images(),
     output:
         "results/datasets/smnist.zarr.zip",
     cache: "omit-software"
@@ -40,13 +42,13 @@ rule smnist_pixels_dataset:
         "../workflow_scripts/smnist_pixels_dataset.py"
 
 
-# Local files whose content is not verified are inputs, so that a dataset follows their edits. Missing ones are left to
-# the script, which says what it expected. Neither dataset is cached: both take seconds.
+# Local files whose content is not verified are inputs, and their content and names are params, so that a dataset follows
+# them even where a file is replaced by an older one. Neither dataset is cached: both take seconds.
 
 
 rule char_rnn_dataset:
     input:
-        local_text(config["char_rnn"]["data"]),
+        lambda wildcards: local_text(),
     output:
         "results/datasets/char_rnn.zarr.zip",
     log:
@@ -59,6 +61,7 @@ rule char_rnn_dataset:
     params:
         settings={key: config["char_rnn"]["data"][key] for key in ("source", "sequence_length", "n_sequences")},
         seed=config["seed"],
+        text=text_content,
         python=platform.python_version(),  # whose help texts are the embedded text
         provenance=provenance("char_rnn_dataset.py"),
     script:
@@ -67,7 +70,7 @@ rule char_rnn_dataset:
 
 rule mocap_dataset:
     input:
-        local_motions(config["mocap"]["data"]),
+        lambda wildcards: local_motions(),
     output:
         "results/datasets/mocap.zarr.zip",
     log:
@@ -79,6 +82,7 @@ rule mocap_dataset:
         "../envs/workflow.yaml"
     params:
         settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length")},
+        motions=motions_content,
         seed=config["seed"],
         provenance=provenance("mocap_dataset.py"),
     script:

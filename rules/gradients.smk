@@ -16,6 +16,7 @@ rule alignment:
     conda:
         "../envs/workflow.yaml"
     params:
+        groups=list(GROUPS["row_rnn"]),
         settings=STUDIES["row_rnn"]["alignment"],
         seed=config["seed"],
         provenance=provenance("alignment.py", "lyapunov_pkg.cells.rnn"),
@@ -62,6 +63,7 @@ rule flips:
     conda:
         "../envs/workflow.yaml"
     params:
+        groups=list(GROUPS["pixel_rnn"]),
         settings=STUDIES["pixel_rnn"]["flips"],
         seed=config["seed"],
         provenance=provenance("flips.py", "lyapunov_pkg.cells.rnn"),

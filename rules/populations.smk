@@ -15,6 +15,7 @@ rule evolution:
     conda:
         "../envs/workflow.yaml"
     params:
+        groups=list(GROUPS["char_rnn_initialisation"]),
         provenance=provenance("evolution.py"),
     script:
         "../workflow_scripts/evolution.py"
@@ -39,6 +40,8 @@ rule correlations:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
+        groups=group_order,
         highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"][wildcards.study],
         settings={key: config["correlations"][key] for key in CORRELATION_SETTINGS},
         seed=config["seed"],

@@ -55,6 +55,7 @@ rule estimator:
     conda:
         "../envs/workflow.yaml"
     params:
+        groups=list(GROUPS["char_rnn_initialisation"]),
         device=config["device"],
         settings=config["estimator"],
         provenance=provenance("estimator.py", *cell_modules("char_rnn_initialisation")),

@@ -16,6 +16,7 @@ rule spectra:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
         device=config["device"],
         spectra=lambda wildcards: STUDIES[wildcards.study]["spectra"],
         provenance=lambda wildcards: provenance("spectra.py", cell_module(wildcards.study, wildcards.group)),
@@ -37,6 +38,8 @@ rule eigenvalues:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
+        groups=group_order,
         seed=config["seed"],
         provenance=lambda wildcards: provenance("eigenvalues.py", *cell_modules(wildcards.study)),
     script:

@@ -16,6 +16,7 @@ rule train_target_learning:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
         seed=config["seed"],
         design=lambda wildcards: dict(GROUPS["target_learning"][wildcards.group].settings),
         indices=lambda wildcards: shard_indices("target_learning", **wildcards),
@@ -39,6 +40,7 @@ rule spectra_target_learning:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
         device=config["device"],
         spectra=STUDIES["target_learning"]["spectra"],
         provenance=provenance("spectra_target_learning.py", "lyapunov_pkg.cells.rank_one"),

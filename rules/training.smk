@@ -15,6 +15,7 @@ rule train:
     conda:
         "../envs/workflow.yaml"
     params:
+        names=names,
         seed=config["seed"],
         device=config["device"],
         design=lambda wildcards: dict(GROUPS[wildcards.study][wildcards.group].settings),

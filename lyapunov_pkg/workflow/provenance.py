@@ -37,6 +37,12 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in NUMERICAL_LIBRARIES}
 
 
+def content_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def code_digest(script: str | Path, definitions: Iterable[str] = ()) -> str:
     """Return the SHA-256 of every definition that `script` and `definitions` can reach; see `stage_provenance`."""
     start = read_module(Path(script))

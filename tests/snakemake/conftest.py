@@ -117,12 +117,19 @@ def environment(repository: Path = ROOT) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run_snakemake() -> RunSnakemake:
-    """Run the real Snakemake; takes what `snakemake_command` takes."""
+    """Run the real Snakemake; takes what `snakemake_command` takes, and variables of the environment."""
 
-    def run(directory: Path, *arguments: str, repository: Path = ROOT, **options) -> subprocess.CompletedProcess[str]:
+    def run(
+        directory: Path, *arguments: str, repository: Path = ROOT, variables: dict[str, str] | None = None, **options
+    ) -> subprocess.CompletedProcess[str]:
         command = snakemake_command(directory, *arguments, repository=repository, **options)
         return subprocess.run(
-            command, capture_output=True, text=True, cwd=repository, env=environment(repository), check=False
+            command,
+            capture_output=True,
+            text=True,
+            cwd=repository,
+            env=environment(repository) | (variables or {}),
+            check=False,
         )
 
     return run
@@ -160,3 +167,8 @@ def outputs(dry_run: str) -> set[str]:
     """Return the files that a dry run announces, without `results/`."""
     lines = re.findall(r"^    output: (.*)$", dry_run, flags=re.M)
     return {name.removeprefix("results/") for line in lines for name in line.split(", ")}
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    """The bytes of every store below a folder's results."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("results/**/*.zarr.zip")}

@@ -26,17 +26,6 @@ def test_text_becomes_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> No
     assert open_store(tmp_path / "results/datasets/char_rnn.zarr.zip").sizes["train_sample"] == 40
 
 
-def test_missing_files_are_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    configuration = copy.deepcopy(SMALL)
-    configuration["char_rnn"] = {"data": {"source": "file", "path": "nowhere.txt"}}
-    configuration["mocap"] = {"data": {"source": "cmu", "directory": "nowhere"}}
-    targets = [f"results/datasets/{task}.zarr.zip" for task in ("char_rnn", "mocap")]
-    result = run_snakemake(tmp_path, *targets, configuration=configuration)
-    assert result.returncode != 0
-    assert "FileNotFoundError: text of char_rnn: nowhere.txt does not exist" in result.stderr
-    assert "FileNotFoundError: mocap directory nowhere is missing" in result.stderr
-
-
 def test_text_that_is_not_utf_8_is_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["char_rnn"] = {"data": {"source": "file", "path": "text.txt"}}

@@ -14,17 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, environment, snakemake_command
+from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, content, environment, snakemake_command
 
 TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # the cell that draws most random numbers
 
 CONFIGURATION = copy.deepcopy(SMALL)
 CONFIGURATION["studies"]["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
-
-
-def content(directory: Path) -> dict[str, bytes]:
-    """The bytes of every store below a folder."""
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("results/**/*.zarr.zip")}
 
 
 def start(directory: Path) -> subprocess.Popen[bytes]:
@@ -91,3 +86,22 @@ def test_killed_at_random_moments_ends_with_the_same_bits(
     assert content(directory) == reference
     end_leftover_jobs(directory)
     assert not list(directory.rglob("*.partial"))
+
+
+def test_ctrl_c_ends_a_run_without_a_traceback(tmp_path: Path) -> None:
+    configuration = copy.deepcopy(SMALL)
+    configuration["lorenz"]["long_run"]["duration"] = 1e6
+    command = snakemake_command(tmp_path, "results/systems/lorenz.zarr.zip", configuration=configuration)
+    with (tmp_path / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=ROOT, env=environment(), start_new_session=True
+        )
+    log = tmp_path / "results/logs/systems/lorenz.log"
+    end = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.wait(60) != 0
+    assert "Traceback" not in (tmp_path / "output.txt").read_text()
+    assert log.read_text().endswith("interrupted\n")
+    assert not (tmp_path / "results/systems/lorenz.zarr.zip").exists()

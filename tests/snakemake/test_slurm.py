@@ -106,7 +106,7 @@ def test_default_targets_are_those_of_a_local_run(slurm: Slurm, finished: Path, 
 
 def test_failed_jobs_are_tried_again_with_more_memory_and_time(slurm: Slurm, tmp_path: Path) -> None:
     configuration = copy.deepcopy(SMALL)
-    configuration["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
+    configuration["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path)}
     configuration["resources"] = {"smnist_dataset": {"memory": 500, "minutes": 7, "partition": "long", "cpus": 2}}
     before = len(jobs(slurm, "%i"))
     process = start(slurm, tmp_path, "--retries", "1", "results/datasets/smnist.zarr.zip", configuration=configuration)

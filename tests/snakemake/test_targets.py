@@ -87,10 +87,37 @@ def test_wrong_configuration_stops_before_any_job(
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_data_directory_is_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_missing_data_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """Of what is asked for, also in a dry run; other targets do without."""
     wrong = copy.deepcopy(SMALL)
     wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
+    wrong["char_rnn"] = {"data": {"source": "file", "path": "nowhere.txt"}}
+    wrong["mocap"] = {"data": {"source": "cmu", "directory": "nowhere"}}
+    for task, missing in (("smnist", "/nowhere"), ("char_rnn", "nowhere.txt"), ("mocap", "nowhere")):
+        result = run_snakemake(tmp_path, "--dry-run", f"results/datasets/{task}.zarr.zip", configuration=wrong)
+        assert result.returncode != 0
+        output = result.stdout + result.stderr
+        assert re.search(
+            rf"Missing input files for rule {task}_dataset:[^:]*:[^:]*:\s*\S*{missing}$", output, flags=re.M
+        )
+        assert "Traceback" not in output
+    assert run_snakemake(tmp_path, "--dry-run", "chapter_1", configuration=wrong).returncode == 0
+
+
+def test_a_job_that_fails_says_why_in_one_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    wrong = copy.deepcopy(SMALL)
+    wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path)}
     result = run_snakemake(tmp_path, "results/datasets/smnist.zarr.zip", configuration=wrong)
     assert result.returncode != 0
-    assert re.search(r"FileNotFoundError: .*nowhere", result.stderr)
+    (line,) = re.findall(r"^FileNotFoundError: .*$", result.stderr, flags=re.M)
+    assert str(tmp_path) in line and line.endswith("(traceback in results/logs/datasets/smnist.log)")
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "Traceback" in (tmp_path / "results/logs/datasets/smnist.log").read_text()
     assert not (tmp_path / "results/datasets/smnist.zarr.zip").exists()
+
+
+def test_unknown_target_is_answered_with_the_closest_one(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    result = run_snakemake(tmp_path, "--dry-run", "table32")
+    assert result.returncode != 0
+    assert "there is no target 'table32'; did you mean table_3_2?" in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr

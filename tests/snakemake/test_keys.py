@@ -1,0 +1,164 @@
+"""What a result is kept under knows all that it depends on: with a cache that holds similar results, and with an empty
+one, the same bytes are made."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS
+from lyapunov_pkg.workflow.store import open_store
+from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, content
+
+TEXTS = ["All happy families are alike. " * 40, "Every unhappy family is unhappy in its own way. " * 40]
+
+
+def with_twins(entries: list[str]) -> dict:
+    """The small configuration with a study that has, but for its name, all settings of char_rnn_initialisation, and
+    entries that have all settings of its entry."""
+    configuration = copy.deepcopy(SMALL)
+    study = shipped_study("char_rnn_initialisation")
+    (settings,) = study["design"].values()
+    study["design"] = {entry: {"architecture": "lstm"} | settings for entry in entries}
+    configuration["studies"]["twin"] = study
+    return configuration
+
+
+def shipped_study(name: str) -> dict:
+    """A study of config.yaml at the small scale."""
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())["studies"][name]
+    for section, settings in SMALL["studies"][name].items():
+        study[section] = study[section] | settings if isinstance(settings, dict) else settings
+    return study
+
+
+def test_twins_are_not_taken_for_one_another(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """A study and entries of a design with the settings of others, and the same entries in another order."""
+    original = "results/training/char_rnn_initialisation/lstm/0.zarr.zip"
+    stores = [f"results/training/twin/{entry}/0.zarr.zip" for entry in ("lstm", "other")]
+    eigenvalues = "results/eigenvalues/twin.zarr.zip"
+    runs = {
+        "original": ([original], ["lstm"], "cache"),
+        "first": ([*stores, eigenvalues], ["lstm", "other"], "cache"),
+        "second": ([*stores, eigenvalues], ["other", "lstm"], "cache"),
+        "fresh": ([*stores, eigenvalues], ["other", "lstm"], "empty"),
+    }
+    for name, (targets, entries, cache) in runs.items():
+        configuration = with_twins(entries)
+        result = run_snakemake(tmp_path / name, *targets, configuration=configuration, cache=tmp_path / cache)
+        assert result.returncode == 0, result.stderr
+    assert content(tmp_path / "second") == content(tmp_path / "fresh")
+    trained = [tmp_path / "original" / original, *(tmp_path / "first" / store for store in stores)]
+    seeds = np.concatenate([open_store(path)["seed"].values for path in trained])
+    assert len(np.unique(seeds)) == len(seeds)
+    # The networks of the two groups follow one another in the order of the configuration.
+    first, second = (open_store(tmp_path / name / eigenvalues)["seed"].values for name in ("first", "second"))
+    np.testing.assert_array_equal(np.roll(first, len(first) // 2), second)
+
+
+def write_motion(path: Path, seed: int) -> None:
+    """Write an AMC file of slow random motion."""
+    frames = np.random.default_rng(seed).normal(size=(250, sum(CMU_JOINTS.values()))).cumsum(axis=0)
+    lines = [":FULLY-SPECIFIED", ":DEGREES"]
+    for number, frame in enumerate(frames, 1):
+        lines.append(str(number))
+        values = iter(frame)
+        lines += [" ".join([joint, *(f"{next(values):.4f}" for _ in range(n))]) for joint, n in CMU_JOINTS.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_content_and_names_of_files_decide_and_not_their_times(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """Two motions that exchange their names, and a text that is replaced by an older one."""
+    configuration = copy.deepcopy(SMALL)
+    configuration["mocap"] = {"data": {"source": "cmu", "directory": "motions", "sequence_length": 21}}
+    configuration["char_rnn"] = {
+        "data": {"source": "file", "path": "text.txt", "sequence_length": 20, "n_sequences": 60}
+    }
+    targets = ["results/training/mocap/lstm/0.zarr.zip", "results/datasets/char_rnn.zarr.zip"]
+
+    def run(name: str, cache: str) -> dict[str, bytes]:
+        result = run_snakemake(tmp_path / name, *targets, configuration=configuration, cache=tmp_path / cache)
+        assert result.returncode == 0, result.stderr
+        return content(tmp_path / name)
+
+    (tmp_path / "a/motions").mkdir(parents=True)
+    for seed, trial in enumerate(("walk", "run")):
+        write_motion(tmp_path / f"a/motions/{trial}.amc", seed)
+    (tmp_path / "a/text.txt").write_text(TEXTS[0])
+    before = run("a", "cache")
+    walk, other, moved = (tmp_path / f"a/motions/{name}" for name in ("walk.amc", "run.amc", "moved"))
+    for old, new in ((walk, moved), (other, walk), (moved, other)):
+        old.rename(new)
+    (tmp_path / "a/text.txt").write_text(TEXTS[1])
+    for path in (tmp_path / "a/text.txt", walk, other):
+        os.utime(path, (0, 0))
+    for name in ("motions", "text.txt"):
+        source = tmp_path / "a" / name
+        for folder in ("second_clone", "fresh"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / folder / name)
+    after, second_clone, fresh = run("a", "cache"), run("second_clone", "cache"), run("fresh", "empty")
+    assert after == second_clone == fresh
+    assert not set(before.values()) & set(after.values())
+
+
+RULES = [
+    rule
+    for path in sorted((ROOT / "rules").glob("*.smk"))
+    for rule in re.split(r"(?m)^(?=rule )", path.read_text())[1:]
+    if "    cache:" in rule
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.split(":")[0].removeprefix("rule "))
+def test_every_cached_rule_names_its_wildcards_and_the_order_of_its_inputs(rule: str) -> None:
+    output = re.search(r"output:\n(.*?)\n    \w", rule, flags=re.S)
+    assert output is not None
+    assert ("names=names," in rule) == ("{" in output.group(1))
+    assert ("groups=" in rule) == ("shards(" in rule)
+
+
+def test_another_order_of_jobs_threads_and_hash_seed_changes_no_byte(
+    finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
+    """Of what is computed from spectra: classifiers, forests and PredNets, their tables, and one training."""
+    folder = tmp_path / "again"
+    shutil.copytree(finished / "cache", folder / "cache", symlinks=True)
+    again = [f"aelle/{name}" for name in ("smnist_final", "smnist_pretrained", "char_rnn_sizes_prednet")]
+    again += ["populations/mocap", "networks/estimator", "training/smnist/noisy/0", "spectra/smnist/noisy/0"]
+    again += ["gradients/participation", "training/target_learning/rank_one/0"]
+    stores = [f"results/{name}.zarr.zip" for name in again]
+    for store in stores:
+        (folder / "cache/results" / (finished / store).resolve().name).unlink()
+    shutil.rmtree(folder / "cache/checkpoints")
+    tables = [f"results/tables/table_{name}.csv" for name in ("3_1", "3_2", "3_3", "3_b4", "3_d5", "extra_prednet")]
+    result = run_snakemake(
+        folder,
+        "--cores",
+        "1",
+        *stores,
+        *tables,
+        variables={"PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+    )
+    assert result.returncode == 0, result.stderr
+    for path in (*stores, *tables):
+        assert (folder / path).read_bytes() == (finished / path).read_bytes(), path
+
+
+@pytest.mark.slow
+def test_all_targets_made_again_have_the_same_bytes(
+    finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
+    variables = {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
+    result = run_snakemake(tmp_path, "--cores", "3", variables=variables)
+    assert result.returncode == 0, result.stderr
+    assert content(tmp_path) == content(finished)
+    for path in (finished / "results/tables").iterdir():
+        assert (tmp_path / "results/tables" / path.name).read_bytes() == path.read_bytes()

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lyapunov_pkg.workflow.logs import logging_to
+
+
+def test_what_is_printed_goes_to_the_log(tmp_path: Path, capsys) -> None:
+    with logging_to(tmp_path / "deep/job.log"):
+        print("first")
+        print("second", file=sys.stderr)
+    assert (tmp_path / "deep/job.log").read_text() == "first\nsecond\n"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_error_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    with pytest.raises(SystemExit) as exit_, logging_to(log):
+        raise ValueError("sigma is -1")
+    assert exit_.value.code == f"ValueError: sigma is -1 (traceback in {log})"
+    assert "Traceback" in log.read_text() and "sigma is -1" in log.read_text()
+
+
+def test_ctrl_c_is_no_error(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    with pytest.raises(SystemExit) as exit_, logging_to(log):
+        raise KeyboardInterrupt
+    assert exit_.value.code == 130
+    assert log.read_text() == "interrupted\n"
