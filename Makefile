@@ -4,7 +4,7 @@ ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
 
-.PHONY: run test report cache benchmarks clean lock
+.PHONY: run test report list cache benchmarks clean lock
 
 run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
@@ -14,6 +14,9 @@ test: .venv/installed  ## the default test suite; ARGS="-m slow" runs the slow t
 
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
+
+list: .venv/installed  ## every figure and table that `make run ARGS=NAME` makes, with its caption
+	@$(BIN)/python -m lyapunov_pkg.reproduction.catalogue
 
 cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
 	$(BIN)/python -m lyapunov_pkg.workflow.cache $(or $(ARGS),list)
