@@ -8,7 +8,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
     $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle networks.py labels.py progress.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-library check report cache benchmarks schema clean lock
+.PHONY: help run test test-library check report list cache benchmarks schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ check: .venv/installed  ## style and types, as CI checks them
 
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
+
+list: .venv/installed  ## every figure and table that `make run ARGS=NAME` makes, with its caption
+	@$(BIN)/python -m lyapunov_pkg.reproduction.catalogue
 
 cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
 	$(BIN)/python -m lyapunov_pkg.workflow.cache $(or $(ARGS),list)

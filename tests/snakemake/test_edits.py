@@ -72,7 +72,31 @@ def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) 
     )
     rules, files = plan(repository)
     assert rules == {"draw_figure": 1, "all": 1}
-    assert {Path(name).name for name in files} == {f"fig_3_12.{kind}" for kind in ("pdf", "png", "zarr.zip")}
+    assert {Path(name).name for name in files} == {
+        f"fig_3_12.{kind}" for kind in ("pdf", "png", "md", "html", "zarr.zip")
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "name", "rule"),
+    [
+        (
+            "figures/chapter_3/architectures.py",
+            "One network",
+            "A network",
+            "fig_3_12",
+            "draw_figure",
+        ),
+        ("tables/chapter_2.py", "Correlation of statistics", "Statistics", "table_extra_correlations", "write_table"),
+    ],
+)
+def test_a_caption_redoes_its_figure_or_table_alone(
+    repository: Path, plan: Plan, module: str, old: str, new: str, name: str, rule: str
+) -> None:
+    replace(repository / "lyapunov_pkg/reproduction" / module, f'"{old}', f'"{new}')
+    rules, files = plan(repository)
+    assert rules == {rule: 1, "all": 1}
+    assert {Path(file).name.split(".")[0] for file in files} == {name}
 
 
 def test_one_table_function_writes_its_table(repository: Path, plan: Plan) -> None:
@@ -83,7 +107,7 @@ def test_one_table_function_writes_its_table(repository: Path, plan: Plan) -> No
     )
     rules, files = plan(repository)
     assert rules == {"write_table": 1, "all": 1}
-    assert {Path(name).name for name in files} == {"table_3_b3.csv", "table_3_b3.md"}
+    assert {Path(name).name for name in files} == {"table_3_b3.csv", "table_3_b3.md", "table_3_b3.html"}
 
 
 def test_aelle_setting_redoes_aelle_and_what_follows(repository: Path, plan: Plan) -> None:
@@ -125,7 +149,7 @@ def test_range_of_one_architecture_redoes_that_architecture(repository: Path, pl
         "train": 1,
         "spectra": 1,
         "aelle": 2,
-        "write_table_3_a1": 1,
+        "write_table": 7,  # with table 3.A1, which is that of the configuration
     }
 
 
