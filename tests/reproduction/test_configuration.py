@@ -372,12 +372,13 @@ def test_values_that_replace_common_ones_are_checked_where_they_stand(
 
 
 @pytest.mark.parametrize("key", [3, True, None, 1.5])
+@pytest.mark.parametrize("value", [[1], 1.5, {}])
 @pytest.mark.parametrize("section", ["", "lorenz", "studies", "studies.smnist.training", "resources"])
-def test_keys_that_are_not_text_are_refused(configuration: dict[str, Any], section: str, key: Any) -> None:
+def test_keys_that_are_not_text_are_refused(configuration: dict[str, Any], section: str, key: Any, value: Any) -> None:
     node = configuration
     for name in filter(None, section.split(".")):
         node = node[name]
-    node[key] = copy.deepcopy(node[next(iter(node))])
+    node[key] = value
     assert any(
         f"{section or 'the configuration'} has the key {key!r}; expected text" in line
         for line in problems(configuration)

@@ -128,11 +128,11 @@ def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
     """Yield the checks of several settings; a later one may rely on what earlier ones have refused."""
     studies = configuration.get("studies")
     for name, study in studies.items() if isinstance(studies, Mapping) else ():
-        if isinstance(study, Mapping):
+        if isinstance(name, str) and isinstance(study, Mapping):
             yield from _study_checks(configuration, name, study)
     resources = configuration.get("resources")
     for rule in resources if isinstance(resources, Mapping) else ():
-        if rule != "default":
+        if isinstance(rule, str) and rule != "default":
             yield _replacing(JobResources, ("resources", "default"), ("resources", rule), configuration)
     row_rnn, pixel_rnn, target = (("studies", name) for name in ("row_rnn", "pixel_rnn", "target_learning"))
     yield _Check((row_rnn, pixel_rnn), lambda: gradient_problems(configuration["studies"]))
