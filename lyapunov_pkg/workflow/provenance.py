@@ -15,6 +15,9 @@ from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).parents[1]
 PACKAGE = PACKAGE_ROOT.name
+Place = tuple[str, str | None]
+"""A module and a definition in it; None is all of the module, "" what it does when it is imported."""
+
 NUMERICAL_LIBRARIES = ("numba", "numpy", "torch", "xarray", "zarr", "scikit-learn")
 
 
@@ -50,83 +53,121 @@ def code_digest(script: str | Path, definitions: Iterable[str] = ()) -> str:
     for text in definitions:
         module, _, name = text.partition(":")
         pending.append(resolved((module, name or None)))
-    reached: dict[tuple[str, str | None], str] = {("", None): start.code(None)}
+    reached: dict[Place, str] = {("", None): start.code(None)}
     while pending:
         place = pending.pop()
         if place not in reached:
             reached[place], places = definition(*place)
             pending.extend(places)
-    text = "\n".join(f"{module}:{name}:{code}" for (module, name), code in sorted(reached.items(), key=str))
+    text = "\n".join(sorted(f"{module}:{name}:{code}" for (module, name), code in reached.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @functools.cache
-def definition(module_name: str, name: str | None) -> tuple[str, set[tuple[str, str | None]]]:
-    """Return the code of a definition, and the places that it reaches in one step; most stages reach the same ones."""
+def definition(module_name: str, name: str | None) -> tuple[str, set[Place]]:
+    """Return the digest of a definition, and the places that it reaches in one step; most stages reach the same."""
     module = read_module(module_path(module_name))
     places = {resolved(place) for place in module.reached_by(name)}
     return module.code(name), places | {(parent, "") for parent in parents(module_name)}
 
 
-def resolved(place: tuple[str, str | None]) -> tuple[str, str | None]:
+@functools.cache
+def resolved(place: Place) -> Place:
     """Return where a name really is: a definition, what a package imports under that name, or one of its modules."""
-    while place[1]:
+    while True:
         module_name, name = place
+        if not name:
+            return place
         module = read_module(module_path(module_name))
         if name in module.definitions:
             return place
         place = module.imports.get(name, [(f"{module_name}.{name}", None)])[-1]
-    return place
+
+
+class Statement:
+    """A top-level statement, without docstrings: the digest of its syntax tree, and the names that it uses."""
+
+    def __init__(self, node: ast.stmt) -> None:
+        """Take in a statement."""
+        words: list[str] = []
+        names: set[str] = set()
+        _take_in(node, words, names)
+        self.digest = hashlib.sha256("\n".join(words).encode()).hexdigest()
+        self.names = names
+
+
+def _take_in(node: ast.AST, words: list[str], names: set[str]) -> None:
+    """Add to `words` what the syntax tree below `node` says, one way for each tree, and to `names` the names in it."""
+    words.append(f"({type(node).__name__}")
+    if isinstance(node, ast.Name):
+        names.add(node.id)
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if isinstance(value, list):
+            words.append("[")
+            for item in value:
+                if isinstance(item, ast.AST):
+                    _take_in(item, words, names)
+                else:
+                    words.append(repr(item))
+            words.append("]")
+        elif isinstance(value, ast.AST):
+            _take_in(value, words, names)
+        else:
+            words.append(repr(value))
+    words.append(")")
 
 
 class ModuleCode:
-    """The syntax tree of one module: top-level definitions, imports from the package, and other statements."""
+    """The code of one module: top-level definitions, imports from the package, and other statements."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, module_name: str = "") -> None:
         """Sort the module's statements; docstrings are removed."""
-        remove_docstrings(tree)
-        self.imports: dict[str, list[tuple[str, str | None]]] = {}
-        for local_name, place in package_imports(tree):
-            self.imports.setdefault(local_name, []).append(place)
-        self.definitions: dict[str, list[ast.stmt]] = {}
-        self.other: list[ast.stmt] = []
-        for statement in tree.body:
-            names = defined_names(statement)
+        self.module_name = module_name
+        self.imports: dict[str, list[Place]] = {}
+        self.definitions: dict[str, list[Statement]] = {}
+        self.other: list[Statement] = []
+        for node in statements_below(tree):
+            for local_name, place in package_imports(node):
+                self.imports.setdefault(local_name, []).append(place)
+        for node in tree.body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = defined_names(node)
+            statement = Statement(node)
             for name in names:
                 self.definitions.setdefault(name, []).append(statement)
-            if not names and not isinstance(statement, ast.Import | ast.ImportFrom):
+            if not names:
                 self.other.append(statement)
 
-    def statements(self, name: str | None) -> list[ast.stmt]:
+    def statements(self, name: str | None) -> list[Statement]:
         """Return the statements of one definition; of the whole module for None; of nothing but side effects for ""."""
         if name is None:
             return [statement for statements in self.definitions.values() for statement in statements] + self.other
         return self.definitions.get(name, []) + self.other
 
     def code(self, name: str | None) -> str:
-        """Return what is hashed for a definition."""
-        return "".join(ast.dump(statement, annotate_fields=False) for statement in self.statements(name))
+        """Return the digests of what belongs to a definition."""
+        return " ".join(statement.digest for statement in self.statements(name))
 
-    def reached_by(self, name: str | None) -> Iterator[tuple[str, str | None]]:
+    def reached_by(self, name: str | None) -> Iterator[Place]:
         """Yield the package's places that a definition names, in this module (as imported) or in others."""
-        for statement in self.statements(name):
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Name) and node.id in self.imports:
-                    yield from self.imports[node.id]
-                if isinstance(node, ast.Name) and node.id in self.definitions and self.module_name:
-                    yield self.module_name, node.id
-
-    module_name: str = ""
+        for used in set().union(*(statement.names for statement in self.statements(name))):
+            yield from self.imports.get(used, ())
+            if used in self.definitions and self.module_name:
+                yield self.module_name, used
 
 
 @functools.cache
 def read_module(path: Path) -> ModuleCode:
     """Parse a module of the package, or a script."""
-    module = ModuleCode(ast.parse(path.read_text()))
+    module_name = ""
     if path.is_relative_to(PACKAGE_ROOT):
         parts = [PACKAGE, *path.relative_to(PACKAGE_ROOT).with_suffix("").parts]
-        module.module_name = ".".join(parts).removesuffix(".__init__")
-    return module
+        module_name = ".".join(parts).removesuffix(".__init__")
+    tree = ast.parse(path.read_text())
+    remove_docstrings(tree)
+    return ModuleCode(tree, module_name)
 
 
 def module_path(name: str) -> Path:
@@ -148,16 +189,23 @@ def parents(module_name: str) -> list[str]:
     return [".".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def package_imports(tree: ast.Module) -> Iterator[tuple[str, tuple[str, str | None]]]:
-    """Yield (local name, (module, definition)) for every absolute import from the package, wherever it stands."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
-            for alias in node.names:
-                yield alias.asname or alias.name, (node.module, alias.name)
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == PACKAGE:
-                    yield alias.asname or PACKAGE, (alias.name, None)
+def statements_below(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a statement, or a module, and every statement in it; expressions are not looked into."""
+    yield node
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, field, ()):
+            yield from statements_below(child)
+
+
+def package_imports(node: ast.AST) -> Iterator[tuple[str, Place]]:
+    """Yield (local name, (module, definition)) for the imports from the package, if the statement is one."""
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
+        for alias in node.names:
+            yield alias.asname or alias.name, (node.module, alias.name)
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.split(".")[0] == PACKAGE:
+                yield alias.asname or PACKAGE, (alias.name, None)
 
 
 def defined_names(statement: ast.stmt) -> list[str]:
@@ -174,7 +222,7 @@ def defined_names(statement: ast.stmt) -> list[str]:
 
 def remove_docstrings(tree: ast.Module) -> None:
     """Delete the docstrings of the module and of everything in it, those below constants and fields included."""
-    for node in ast.walk(tree):
+    for node in statements_below(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             node.body = [statement for statement in node.body if not is_text(statement)]
 

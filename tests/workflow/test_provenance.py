@@ -42,7 +42,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             path = tmp_path / "script.py" if name == "script.py" else root / name
             assert old in path.read_text()
             path.write_text(path.read_text().replace(old, new))
-        for cached in (provenance.read_module, provenance.definition):
+        for cached in (provenance.read_module, provenance.definition, provenance.resolved):
             cached.cache_clear()
         return code_digest(tmp_path / "script.py", [loaded])
 
