@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from lyapunov_pkg.cells.base import Cell, Params, SlopesFunction, UnitFunction, Units
 from lyapunov_pkg.cells.compiled import compiled_update
 from lyapunov_pkg.devices import one_torch_thread
-from lyapunov_pkg.linalg.layout import on_threads
+from lyapunov_pkg.linalg.threads import on_threads
 
 COMPILED_PRECISIONS = {torch.float32: np.float32, torch.float64: np.float64}
 CHUNK = 4

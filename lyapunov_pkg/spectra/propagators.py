@@ -1,7 +1,8 @@
-"""Who carries tangent vectors along trajectories: compiled kernels for the networks of this package on the CPU, PyTorch
-for everything else.
+"""Propagation of tangent vectors along trajectories.
 
-A carrier holds the state and the tangent vectors of all trajectories and takes them through a few steps at a time.
+Compiled kernels do it for the networks of this package on the CPU, PyTorch for everything else.
+
+A propagator holds the state and the tangent vectors of all trajectories and takes them through a few steps at a time.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
 
 if TYPE_CHECKING:
-    from lyapunov_pkg.linalg.tangent_flow import Block
+    from lyapunov_pkg.linalg.plan import Block
 
 SLOPES_AT_ONCE = 16_000_000
 """Slopes that are computed ahead of the kernels, numbers; bounds memory, changes no result."""
 
 
-class Carrier(ABC):
+class Propagator(ABC):
     """Trajectories with their tangent vectors.
 
     A path is laid through some steps of the inputs, and then followed, piece by piece.
@@ -65,18 +66,18 @@ class Carrier(ABC):
         """Come back to where `snapshot` was taken, on the same path."""
 
 
-def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
+def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
     """Return what is fastest for this system and these tangent vectors (..., rows, k)."""
     if (
         isinstance(system, Network)
         and tangents.device.type == "cpu"
         and len({c.hidden_size for c in system.cells}) == 1
     ):
-        return KernelCarrier(system, state, tangents)
-    return StepCarrier(system, state, tangents)
+        return KernelPropagator(system, state, tangents)
+    return StepPropagator(system, state, tangents)
 
 
-class StepCarrier(Carrier):
+class StepPropagator(Propagator):
     """Any system, step by step: its own `push_forward`, and `orthonormalize`."""
 
     steps_at_once = 256
@@ -85,11 +86,11 @@ class StepCarrier(Carrier):
         self.system, self.state, self.tangents = system, state, tangents
 
     def path(self, inputs: Tensor) -> Tensor:
-        """See `Carrier.path`: nothing is computed ahead."""
+        """See `Propagator.path`: nothing is computed ahead."""
         return inputs
 
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.follow`."""
+        """See `Propagator.follow`."""
         log_rs = [self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1], dtype=torch.float64)]
         sines = [log_rs[0].new_empty(0, *self.tangents.shape[:-2])]
         for x, ends in zip(path[..., steps, :].unbind(-2), orthonormalizes, strict=True):
@@ -102,19 +103,19 @@ class StepCarrier(Carrier):
         return torch.cat(log_rs), torch.cat(sines)
 
     def snapshot(self) -> tuple[Tensor, Tensor]:
-        """See `Carrier.snapshot`."""
+        """See `Propagator.snapshot`."""
         return self.state, self.tangents
 
     def restore(self, snapshot: tuple[Tensor, Tensor]) -> None:
-        """See `Carrier.restore`."""
+        """See `Propagator.restore`."""
         self.state, self.tangents = snapshot
 
 
-class KernelCarrier(Carrier):
+class KernelPropagator(Propagator):
     """A network of this package on the CPU: states and slopes of many steps at once, then `linalg.TangentFlow`."""
 
     def __init__(self, network: Network, state: Tensor, tangents: Tensor) -> None:
-        # Only here, so that whoever computes no exponents does not wait for the compiled kernels.
+        # Imported here: loading the compiled kernels takes a while, and many programs never need them.
         from lyapunov_pkg.linalg.tangent_flow import TangentFlow
 
         self.network, self.state = network, state
@@ -123,26 +124,26 @@ class KernelCarrier(Carrier):
         self.steps_at_once = max(1, SLOPES_AT_ONCE // (n_slots * state[..., 0].numel() * network.cells[0].hidden_size))
 
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.follow`."""
+        """See `Propagator.follow`."""
         return self.flow.advance(path[:, steps], orthonormalizes)
 
     def snapshot(self) -> Any:
-        """See `Carrier.snapshot`."""
+        """See `Propagator.snapshot`."""
         return self.flow.snapshot()
 
     def restore(self, snapshot: Any) -> None:
-        """See `Carrier.restore`."""
+        """See `Propagator.restore`."""
         self.flow.restore(snapshot)
 
     def path(self, inputs: Tensor) -> Tensor:
-        """See `Carrier.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
+        """See `Propagator.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
         from lyapunov_pkg.cells.sequence import linearize_sequence
 
         cells = self.network.cells
         layer_inputs = inputs.transpose(-3, -2).expand(self.network.n_variants, -1, -1, -1)
         slopes, states = [], []
         for layer, (cell, state) in enumerate(
-            zip(cells, self.state.split([cell.state_size for cell in cells], dim=-1), strict=True)
+            zip(cells, self.state.split_with_sizes([cell.state_size for cell in cells], dim=-1), strict=True)
         ):
             of_layer, along = linearize_sequence(cell, self.network.layer_params(layer), layer_inputs, state)
             layer_inputs = along[:, 1:, :, : cell.hidden_size]
@@ -166,7 +167,7 @@ def jacobian_blocks(network: Network, reduced: bool) -> tuple[list[Block], int, 
         The blocks, how many blocks of rows the tangent vectors have, and how many slots of slopes there are: layer
         after layer those of `cells.sequence.linearize_sequence`.
     """
-    from lyapunov_pkg.linalg.tangent_flow import Block
+    from lyapunov_pkg.linalg.plan import Block
 
     kept = [1 if reduced else cell.states for cell in network.cells]
     blocks: list[Block] = []
