@@ -81,7 +81,7 @@ LONG_WORK = {
 @pytest.mark.parametrize("work", LONG_WORK)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_an_interrupt_stops_the_work_at_once(work, n_threads):
-    """The work would take minutes; a call of the kernels that took all steps it may hold in memory, about 20 seconds."""
+    """The work would take minutes, and a call of the kernels with all steps that fit into memory about 20 seconds."""
     program = f"import torch; torch.set_num_threads({n_threads})" + INTERRUPTED.format(system=LONG_WORK[work])
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,31 +1,126 @@
-"""Numba's compiler as the kernels use it: without the interpreter's lock, cached on disk until any kernel changes."""
+"""Numba's compiler as the kernels use it: without the interpreter's lock, and with a cache on disk kept in order.
+
+Numba's own cache looks at the file in which a function stands. It would go on using machine code in which an edited
+kernel of another file is inlined. It stops a program where its folder cannot be written or its files are damaged. The
+cache here compares the contents of all files that matter, checks what it reads, and does without a file that it can
+neither read nor write.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+import pickle
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+DIGEST_BYTES = 32
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function on its first call for each set of argument types.
+class CacheWarning(UserWarning):
+    """Compiled kernels cannot be kept on disk, or what was kept there is damaged."""
 
-    Numba's cache knows only the file in which a function stands, and would go on using machine code in which an edited
-    kernel of another file is inlined. What it compares is replaced by the contents of all files of both folders.
+
+def compiled(function: Callable[..., Any], *, sources: Sequence[Path] = (), **options: Any) -> Callable[..., Any]:
+    """Compile a function on its first call for each set of argument types, and keep the machine code on disk.
+
+    The machine code is used again until a Python file changes in the folder of the function or in this one. Where no
+    folder can be written, or files of the cache are damaged, the function is compiled in each process, or anew, and
+    a process says so once.
+
+    Args:
+        function: what Numba compiles in nopython mode.
+        sources: further files on which the machine code depends.
+        options: further options of `numba.njit`, such as `error_model` and `fastmath`.
+
+    Returns:
+        The dispatcher of Numba, which is called as the function is.
+
+    Example:
+        >>> @compiled
+        ... def twice(x):
+        ...     return 2 * x
     """
-    dispatcher = njit(nogil=True, cache=True)(function)
-    cache_file = getattr(dispatcher._cache, "_cache_file", None)  # none where no folder for a cache can be written
-    if cache_file is not None:
-        cache_file._source_stamp = contents_of(Path(function.__code__.co_filename).parent, Path(__file__).parent)
+    dispatcher = njit(nogil=True, **options)(function)
+    folders = Path(function.__code__.co_filename).parent, Path(__file__).parent
+    try:
+        dispatcher._cache = _Cache(function, contents_of(*folders, *sources))
+    except (RuntimeError, OSError) as error:  # Numba finds no folder for this function that it can write to.
+        _warn(f"compiled kernels are not kept on disk, and are compiled in every process: {error}")
     return dispatcher
 
 
 @functools.cache
-def contents_of(*folders: Path) -> str:
-    """Return the SHA-256 of the Python files in these folders."""
-    files = [file for folder in sorted(set(folders)) for file in sorted(folder.glob("*.py"))]
-    return hashlib.sha256(b"\0".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)).hexdigest()
+def contents_of(*places: Path) -> str:
+    """Return the SHA-256 of these Python files, and of those in these folders."""
+    digest = hashlib.sha256()
+    for place in sorted(set(places)):
+        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Numba's cache of one function, which never stops the program."""
+
+    def __init__(self, function: Callable[..., Any], stamp: str) -> None:
+        super().__init__(function)
+        self._cache_file = _CheckedFile(self._cache_path, self._impl.filename_base, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the machine code for a signature; None: it has to be compiled."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # Damaged files raise almost anything.
+            _warn(f"damaged files are discarded from the cache of compiled kernels in {self._cache_path}: {error!r}")
+            self._discard()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the machine code for a signature where that is possible."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            _warn(f"compiled kernels cannot be kept in {self._cache_path}, and are compiled in every process: {error}")
+            self.disable()
+
+    def _discard(self) -> None:
+        prefix = f"{self._impl.filename_base}."
+        try:
+            for file in Path(self._cache_path).iterdir():
+                if file.name.startswith(prefix) and file.suffix in (".nbi", ".nbc"):
+                    file.unlink(missing_ok=True)
+        except OSError:
+            self.disable()
+
+
+class _CheckedFile(IndexDataCacheFile):
+    """Numba's files of one function, the machine code followed by its SHA-256."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        dumped = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(dumped + hashlib.sha256(dumped).digest())
+
+    def _load_data(self, name: str) -> Any:
+        kept = Path(self._data_path(name)).read_bytes()
+        dumped, digest = kept[:-DIGEST_BYTES], kept[-DIGEST_BYTES:]
+        if hashlib.sha256(dumped).digest() != digest:
+            raise pickle.UnpicklingError(f"{name} does not have the checksum that was written with it")
+        return pickle.loads(dumped)
+
+
+_WARNED: list[str] = []
+
+
+def _warn(message: str) -> None:
+    """Warn, the first time in a process."""
+    if not _WARNED:
+        _WARNED.append(message)
+        hint = "Set NUMBA_CACHE_DIR to a folder that can be written to keep them."
+        warnings.warn(f"{message}. {hint}", CacheWarning, stacklevel=3)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from lyapunov_pkg.linalg.orthonormalization import orthonormalize
 
@@ -34,14 +36,14 @@ def triangular_factor(matrices: Tensor, q: Tensor, log_r: Tensor) -> Tensor:
 
 class _Orthonormalize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, matrices: Tensor) -> tuple[Tensor, Tensor]:
         q, log_r = orthonormalize(matrices)
         ctx.save_for_backward(matrices, q, log_r)
         return q, log_r
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_q: Tensor, grad_log_r: Tensor) -> Tensor:
+    def backward(ctx: Any, grad_q: Tensor, grad_log_r: Tensor) -> Tensor:
         matrices, q, log_r = ctx.saved_tensors
         lower = (torch.diag_embed(grad_log_r) - grad_q.mT @ q).tril()
         symmetric = lower + lower.tril(-1).mT

@@ -9,34 +9,20 @@ from lyapunov_pkg.linalg.resolution import RESOLUTION
 
 
 def orthonormalize_by_householder(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k), finite. Returned in float64."""
-    q, r = torch.linalg.qr(matrices.double())
-    lost = _lost(matrices.double(), r)
-    if lost.any():
-        q, r, lost = _move_lost_last(matrices.double(), q, r)
+    """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k), finite. Returned in float64.
+
+    Matrices in which a direction seems to be lost are decomposed on the CPU, whose kernels find out what is left of it.
+    """
+    columns = matrices.double()
+    q, r = torch.linalg.qr(columns)
     diagonal = r.diagonal(dim1=-2, dim2=-1)
-    log_r = torch.where(lost, -torch.inf, diagonal.abs().log())
-    return q * torch.where(diagonal < 0, -1.0, 1.0)[..., None, :], log_r
+    log_r = diagonal.abs().log()
+    q = q * torch.where(diagonal < 0, -1.0, 1.0)[..., None, :]
+    # The negation also finds what overflowed and is NaN.
+    loses = ~(diagonal.abs() > RESOLUTION * columns.norm(dim=-2)).all(dim=-1)
+    if loses.any():
+        from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
 
-
-def _lost(columns: Tensor, r: Tensor) -> Tensor:
-    """Which columns have nothing left that could be told from rounding errors."""
-    return r.diagonal(dim1=-2, dim2=-1).abs() <= RESOLUTION * columns.norm(dim=-2)
-
-
-def _move_lost_last(columns: Tensor, q: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """QR with the columns that depend linearly on others moved to the end, and which positions are theirs."""
-    for _ in range(columns.shape[-1]):
-        resolution = RESOLUTION * columns.norm(dim=-2)
-        lost = _lost(columns, r)
-        # A lost column leaves an arbitrary direction in Q; what a later column has along it is really its own.
-        residual = torch.linalg.vector_norm(r * lost[..., :, None], dim=-2)
-        dependent = lost & (residual <= resolution)
-        order = torch.argsort(dependent.to(torch.uint8), dim=-1, stable=True)
-        in_order = dependent.gather(-1, order)
-        if torch.equal(dependent, in_order):
-            break
-        dependent = in_order
-        columns = columns.gather(-1, order[..., None, :].expand_as(columns))
-        q, r = torch.linalg.qr(columns)
-    return q, r, dependent
+        found = orthonormalize_on_cpu(columns[loses].cpu(), to_rounding=True)
+        q[loses], log_r[loses] = (value.to(columns.device) for value in found)
+    return q, log_r

@@ -1,4 +1,4 @@
-"""Gram-Schmidt of many small matrices at once: one matrix to each lane of a vector.
+"""The interleaved layout: Gram-Schmidt of many small matrices at once, one matrix to each lane of a vector.
 
 A *group* holds as many matrices as a vector has lanes. Entry (column, row) of all of them is one vector, so that dot
 products need no sums across lanes and every instruction works on whole vectors, however small the matrices are. The
@@ -7,151 +7,202 @@ columns are orthonormalised four at a time: block modified Gram-Schmidt, each pa
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
 from lyapunov_pkg.linalg.compilation import compiled
+from lyapunov_pkg.linalg.layout import PANEL, Layout, Shape, aligned_zeros
 from lyapunov_pkg.linalg.vectors import (
     MANY_REGISTERS,
     lane_products,
     lane_subtract,
     lanes,
+    lanes_of,
     load,
+    shifted,
     spread,
     square_root,
     store,
+    view,
 )
 
-PANEL = 4
-"""Columns that are orthonormalised together; columns and rows of a group are padded with zeros to multiples of it."""
 _TILE = 4 if MANY_REGISTERS else 2
 
 
+class GroupScratch(NamedTuple):
+    """What orthonormalising a group keeps on the way, in vectors."""
+
+    factors: NDArray
+    """(PANEL, PANEL): inner products of columns."""
+    explained: NDArray
+    """(PANEL,): squared length of each column of a panel along the directions of earlier columns."""
+    inverses: NDArray
+    """(PANEL,): inverse of the squared length of what is left of each column of a panel."""
+    overlaps: NDArray
+    """(panel, PANEL, PANEL): inner products of the finished columns of each panel."""
+
+
+def group_scratch(layout: Layout, dtype: np.dtype) -> GroupScratch:
+    """Return what one thread needs for groups of this layout."""
+    sizes = PANEL * PANEL, PANEL, PANEL, PANEL * layout.shape.padded_columns
+    return GroupScratch(*(aligned_zeros(size * lanes_of(dtype.itemsize), dtype) for size in sizes))
+
+
+def view_group(frame: NDArray, shape: Shape) -> NDArray:
+    """Return the matrices of a group without their padding, (column, block, row, lane), as a view of the frame."""
+    width = lanes_of(frame.dtype.itemsize)
+    columns = frame.reshape(shape.padded_columns, -1, width)
+    blocks = columns[: shape.n_columns, : shape.n_blocks * shape.padded_block_rows]
+    return blocks.reshape(shape.n_columns, shape.n_blocks, -1, width)[:, :, : shape.block_rows]
+
+
 @compiled
-def multiply_panel(a, a_at, a_stride, x, x_at, x_stride, n_inner, n_rows, out, out_at, out_stride, adds):
+def pack_lane(frame, lane, shape, matrix, matrix_stride):
+    """Copy a matrix without padding, matrix[column * matrix_stride + row], into one lane of a group."""
+    width = lanes(frame)
+    for c in range(shape.n_columns):
+        for b in range(shape.n_blocks):
+            for r in range(shape.block_rows):
+                row = b * shape.padded_block_rows + r
+                frame[c * shape.stride + row * width + lane] = matrix[c * matrix_stride + b * shape.block_rows + r]
+
+
+@compiled
+def unpack_lane(frame, lane, shape, matrix, matrix_stride):
+    """The reverse of `pack_lane`."""
+    width = lanes(frame)
+    for c in range(shape.n_columns):
+        for b in range(shape.n_blocks):
+            for r in range(shape.block_rows):
+                row = b * shape.padded_block_rows + r
+                matrix[c * matrix_stride + b * shape.block_rows + r] = frame[c * shape.stride + row * width + lane]
+
+
+@compiled
+def multiply_panel(a, x, n_inner, n_rows, out, adds):
     """out[c, i] (+)= sum over j of a[i, j] x[c, j], lane by lane, for the `PANEL` columns c and all rows i of a.
 
-    Offsets and strides count numbers. The vectors of a row of a, and of a column of x and out, lie together.
+    Args:
+        a: view of the rows of a.
+        x: view of the columns of x.
+        n_inner: columns of a.
+        n_rows: rows of a.
+        out: view of the columns of out.
+        adds: whether the products are added to what is there.
     """
-    step = _TILE * lanes(a)
-    for i in range(n_rows // _TILE):
+    for i in range(0, n_rows, _TILE):
+        rows, to = shifted(a, i, 0), shifted(out, 0, i * lanes(out))
         if adds:
-            lane_products(
-                x, x_at, x_stride, a, a_at + i * _TILE * a_stride, a_stride, n_inner,
-                out, out_at + i * step, out_stride, 1, PANEL, _TILE,
-            )  # fmt: skip
+            lane_products(x, rows, n_inner, to, 1, PANEL, _TILE)
         else:
-            lane_products(
-                x, x_at, x_stride, a, a_at + i * _TILE * a_stride, a_stride, n_inner,
-                out, out_at + i * step, out_stride, 0, PANEL, _TILE,
-            )  # fmt: skip
+            lane_products(x, rows, n_inner, to, 0, PANEL, _TILE)
 
 
 @compiled
-def orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny):
-    """Orthonormalise columns `column` to `column + PANEL` of a group against those before and among themselves.
+def orthonormalize_group(q, shape, scratch, found, tiny):
+    """Orthonormalise all columns of a group.
 
     Args:
-        q: flat, (columns, rows) vectors, columns `stride` numbers apart; those before `column` are orthonormal already.
-        column: first column of the panel, a multiple of `PANEL`.
-        n_rows: rows.
-        stride: numbers from one column to the next.
-        work: room for PANEL * (n_columns + PANEL + 2) vectors; holds the overlaps of the columns of each panel.
-        squares: (columns) vectors, out: squared diagonal of R.
-        ratios: (columns) vectors, out: the squared sine of the angle between a column and the span of those before it.
+        q: the group, flat: (columns, rows) vectors.
+        shape: `Shape` of its matrices.
+        scratch: `GroupScratch`.
+        found: `Diagonal`, out, as (padded_columns) vectors.
         tiny: what is added to squares before they divide.
     """
-    width = lanes(q)
-    panel = column * stride
-    explained = PANEL * PANEL * width  # squared length along the directions of earlier columns
-    inverses = explained + PANEL * width  # of the squared length of what is left
-    one, tiny = spread(q, 1), spread(q, tiny)
-    for j in range(PANEL):
-        store(work, explained + j * width, spread(q, 0))
-    overlaps = inverses + PANEL * width
-    for before in range(column // PANEL):
-        at, between = before * PANEL * stride, overlaps + before * PANEL * PANEL * width
-        for half in range(PANEL // _TILE):
-            to, sums = panel + half * _TILE * stride, explained + half * _TILE * width
-            lane_products(q, at, stride, q, to, stride, n_rows, work, 0, _TILE * width, 0, PANEL, _TILE)
-            for j in range(_TILE):
-                sum_of_squares = load(work, sums + j * width)
-                for i in range(PANEL):
-                    # Columns of a panel are orthogonal only to about eps / sine: subtract them as if one by one.
-                    factor = load(work, (i * _TILE + j) * width)
-                    for m in range(i):
-                        overlap = load(work, between + (i * PANEL + m) * width)
-                        factor = factor - overlap * load(work, (m * _TILE + j) * width)
-                    store(work, (i * _TILE + j) * width, factor)
-                    sum_of_squares = sum_of_squares + factor * factor
-                store(work, sums + j * width, sum_of_squares)
-            lane_subtract(q, to, stride, q, at, stride, n_rows, work, 0, _TILE * width, PANEL, _TILE)
-    for j in range(PANEL):
-        at = panel + j * stride
-        lane_products(q, at, stride, q, panel, stride, n_rows, work, 0, PANEL * width, 0, 1, PANEL)
-        square = load(work, j * width)
-        inverse = one / (square + tiny)
-        store(squares, (column + j) * width, square)
-        store(ratios, (column + j) * width, square / (square + load(work, explained + j * width) + tiny))
-        store(work, inverses + j * width, inverse)
-        for i in range(j + 1, PANEL):
-            product = load(work, i * width)
-            factor = product * inverse
-            store(work, i * width, factor)
-            store(work, explained + i * width, load(work, explained + i * width) + factor * product)
-        if j == 0:
-            lane_subtract(q, at + stride, stride, q, at, stride, n_rows, work, width, PANEL * width, 1, 3)
-        elif j == 1:
-            lane_subtract(q, at + stride, stride, q, at, stride, n_rows, work, 2 * width, PANEL * width, 1, 2)
-        elif j == 2:
-            lane_subtract(q, at + stride, stride, q, at, stride, n_rows, work, 3 * width, PANEL * width, 1, 1)
-    for j in range(PANEL):
-        scale = square_root(load(work, inverses + j * width))
-        for row in range(n_rows):
-            place = panel + j * stride + row * width
-            store(q, place, load(q, place) * scale)
-    to = overlaps + column * PANEL * width
-    for half in range(PANEL // _TILE):
-        lane_products(
-            q, panel, stride, q, panel + half * _TILE * stride, stride, n_rows,
-            work, to + half * _TILE * width, PANEL * width, 0, PANEL, _TILE,
-        )  # fmt: skip
+    for column in range(0, shape.padded_columns, PANEL):
+        _orthonormalize_panel(q, column, shape, scratch, found, tiny)
 
 
 @compiled
-def orthonormalize_group(q, n_columns, n_rows, stride, work, squares, ratios, tiny):
-    """Orthonormalise all columns of a group; arguments as in `orthonormalize_panel`."""
-    for column in range(0, n_columns, PANEL):
-        orthonormalize_panel(q, column, n_rows, stride, work, squares, ratios, tiny)
-
-
-@compiled
-def orthonormalize_group_again(q, n_columns, n_rows, stride, work, squares, more, tiny):
+def orthonormalize_group_again(q, shape, scratch, found, second, tiny):
     """Second pass over a group, which makes columns orthogonal to rounding where the first left them nearly so.
 
-    Args as in `orthonormalize_panel`; `squares` is multiplied by what this pass finds, and `more` is room for
-    2 * n_columns vectors.
+    Arguments as in `orthonormalize_group`; `found.squares` is multiplied by what this pass finds, `second`.
     """
-    width = lanes(q)
-    orthonormalize_group(q, n_columns, n_rows, stride, work, more, more[n_columns * width :], tiny)
-    for x in range(0, n_columns * width, width):
-        store(squares, x, load(squares, x) * load(more, x))
+    orthonormalize_group(q, shape, scratch, second, tiny)
+    for x in range(0, shape.padded_columns * lanes(q), lanes(q)):
+        store(found.squares, x, load(found.squares, x) * load(second.squares, x))
 
 
 @compiled
-def take_matrix(q, lane, shape, matrix, matrix_stride):
-    """Copy the matrix in one lane of a group, without padding, to matrix[column * matrix_stride + row]."""
-    width = lanes(q)
-    for c in range(shape.n_columns):
-        for b in range(shape.n_blocks):
-            for r in range(shape.block_rows):
-                row = b * shape.padded_block_rows + r
-                matrix[c * matrix_stride + b * shape.block_rows + r] = q[c * shape.stride + row * width + lane]
+def _orthonormalize_panel(q, column, shape, scratch, found, tiny):
+    """Orthonormalise columns `column` to `column + PANEL`, those before being orthonormal already."""
+    width, n_rows = lanes(q), shape.n_blocks * shape.padded_block_rows
+    panel = column * shape.stride
+    for j in range(PANEL):
+        store(scratch.explained, j * width, spread(q, 0))
+    for before in range(column // PANEL):
+        _subtract_panel(q, before, column, shape, scratch)
+    _orthogonalize_among_themselves(q, column, shape, scratch, found, tiny)
+    for j in range(PANEL):
+        scale = square_root(load(scratch.inverses, j * width))
+        for row in range(n_rows):
+            place = panel + j * shape.stride + row * width
+            store(q, place, load(q, place) * scale)
+    to = column * PANEL * width
+    for half in range(PANEL // _TILE):
+        lane_products(
+            view(q, panel, shape.stride),
+            view(q, panel + half * _TILE * shape.stride, shape.stride),
+            n_rows,
+            view(scratch.overlaps, to + half * _TILE * width, PANEL * width),
+            0,
+            PANEL,
+            _TILE,
+        )
 
 
 @compiled
-def put_matrix(q, lane, shape, matrix, matrix_stride):
-    """The reverse of `take_matrix`."""
-    width = lanes(q)
-    for c in range(shape.n_columns):
-        for b in range(shape.n_blocks):
-            for r in range(shape.block_rows):
-                row = b * shape.padded_block_rows + r
-                q[c * shape.stride + row * width + lane] = matrix[c * matrix_stride + b * shape.block_rows + r]
+def _subtract_panel(q, before, column, shape, scratch):
+    """Subtract from a panel what it has along the finished panel number `before`."""
+    width, stride, n_rows = lanes(q), shape.stride, shape.n_blocks * shape.padded_block_rows
+    finished = view(q, before * PANEL * stride, stride)
+    factors, explained, between = scratch.factors, scratch.explained, before * PANEL * PANEL * width
+    for half in range(PANEL // _TILE):
+        columns, sums = view(q, (column + half * _TILE) * stride, stride), half * _TILE * width
+        products = view(factors, 0, _TILE * width)
+        lane_products(finished, columns, n_rows, products, 0, PANEL, _TILE)
+        for j in range(_TILE):
+            sum_of_squares = load(explained, sums + j * width)
+            for i in range(PANEL):
+                # Columns of a panel are orthogonal only to about eps / sine: subtract them as if one by one.
+                factor = load(factors, (i * _TILE + j) * width)
+                for m in range(i):
+                    overlap = load(scratch.overlaps, between + (i * PANEL + m) * width)
+                    factor = factor - overlap * load(factors, (m * _TILE + j) * width)
+                store(factors, (i * _TILE + j) * width, factor)
+                sum_of_squares = sum_of_squares + factor * factor
+            store(explained, sums + j * width, sum_of_squares)
+        lane_subtract(columns, finished, n_rows, products, PANEL, _TILE)
+
+
+@compiled
+def _orthogonalize_among_themselves(q, column, shape, scratch, found, tiny):
+    """Subtract the columns of a panel from one another; their lengths stay."""
+    width, stride, n_rows = lanes(q), shape.stride, shape.n_blocks * shape.padded_block_rows
+    panel, factors, explained = column * stride, scratch.factors, scratch.explained
+    one, tiny_vector = spread(q, 1), spread(q, tiny)
+    for j in range(PANEL):
+        at = panel + j * stride
+        lane_products(view(q, at, stride), view(q, panel, stride), n_rows, view(factors, 0, PANEL * width), 0, 1, PANEL)
+        square = load(factors, j * width)
+        inverse = one / (square + tiny_vector)
+        store(found.squares, (column + j) * width, square)
+        ratio = square / (square + load(explained, j * width) + tiny_vector)
+        store(found.ratios, (column + j) * width, ratio)
+        store(scratch.inverses, j * width, inverse)
+        for i in range(j + 1, PANEL):
+            product = load(factors, i * width)
+            factor = product * inverse
+            store(factors, i * width, factor)
+            store(explained, i * width, load(explained, i * width) + factor * product)
+        own, others = view(q, at, stride), view(q, at + stride, stride)
+        of_others = view(factors, (j + 1) * width, PANEL * width)
+        if j == 0:
+            lane_subtract(others, own, n_rows, of_others, 1, 3)
+        elif j == 1:
+            lane_subtract(others, own, n_rows, of_others, 1, 2)
+        elif j == 2:
+            lane_subtract(others, own, n_rows, of_others, 1, 1)

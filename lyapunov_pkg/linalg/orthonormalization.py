@@ -9,9 +9,11 @@ from torch import Tensor
 def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tensor, Tensor]:
     """Orthonormalise the columns of each matrix in turn (the QR step of the dissertation's Algorithms 1 and 2).
 
-    A column that is zero, or in the span of those before it up to a share of 1e-13 of its length, is a lost direction:
-    its logarithm is -inf. Lost directions come last in `q` and `log_r`, where the arbitrary orthogonal directions that
-    take their place take nothing from the others.
+    A direction is lost where nothing is left of a column, orthogonally to those before it, that could be told from the
+    rounding of float64; so is a zero column. The logarithm of a lost direction is -inf. Lost directions come last in
+    `q` and `log_r`, where the arbitrary orthogonal directions that take their place take nothing from the others.
+    Columns of very different lengths, and rows of very different sizes, lose nothing: what is left of an entry is
+    compared with the numbers that it was computed from.
 
     By default Q is orthonormal to rounding and `log_r` right to rounding in the dtype of the matrices whatever their
     condition up to 1e12: the computation is in float64. On the CPU it is block Gram-Schmidt in two passes, in compiled
@@ -21,11 +23,10 @@ def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tenso
     What sums up log lengths over many steps needs less: with `to_rounding=False` the CPU makes one pass in the dtype of
     the matrices. Where no column comes closer to the span of those before it than a sine of 1e-5 (float32; 1e-8 in
     float64), `log_r` is then in error by about eps / sine, as with Householder QR in that dtype, and Q is orthonormal
-    to about the same; the other matrices are taken up again in float64.
+    to about the same; the other matrices are recomputed in float64.
 
     Args:
-        matrices: (..., n, k) with k <= n, any floating dtype; lengths of columns between 1e-140 and 1e140 (a shorter
-            one counts as lost).
+        matrices: (..., n, k) with k <= n, any floating dtype.
 
     Returns:
         q: (..., n, k), orthonormal columns that span the columns of `matrices`.
@@ -48,7 +49,7 @@ def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tenso
         return matrices.clone(), matrices.new_zeros(*matrices.shape[:-2], matrices.shape[-1])
     stacked = matrices.reshape(-1, *matrices.shape[-2:])
     if matrices.device.type == "cpu":
-        # Only here, so that whoever orthonormalises nothing does not wait for the compiled kernels.
+        # Imported here: loading the compiled kernels takes a while, and many programs never need them.
         from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
 
         q, log_r = orthonormalize_on_cpu(stacked, to_rounding)

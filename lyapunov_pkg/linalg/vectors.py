@@ -37,41 +37,43 @@ def _vector_type(dtype: types.Float) -> ir.VectorType:
 
 
 class _Emitter:
-    """What the intrinsics share while they write LLVM code: addresses, loads, stores, and fused multiply-add."""
+    """What the intrinsics share while they write LLVM code: loads, stores, loops, and fused multiply-add."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Any, vector: ir.VectorType) -> None:
-        self.context, self.builder, self.signature, self.args = context, builder, signature, args
-        self.vector = vector
-        self.index_type = args[1].type
+    def __init__(self, builder: ir.IRBuilder, index_type: ir.Type, vector: ir.VectorType) -> None:
+        self.builder, self.index_type, self.vector = builder, index_type, vector
 
     def constant(self, value: int) -> ir.Constant:
         return ir.Constant(self.index_type, value)
 
-    def offset(self, start: ir.Value, stride: ir.Value, steps: int) -> ir.Value:
-        return self.builder.add(start, self.builder.mul(stride, self.constant(steps)))
+    def rows(self, view: ir.Value, count: int) -> list[ir.Value]:
+        """Return pointers to the first numbers of the first `count` rows of a view."""
+        data, stride = (self.builder.extract_value(view, field) for field in (0, 1))
+        steps = [self.builder.mul(stride, self.constant(row)) for row in range(count)]
+        return [self.builder.gep(data, [step]) for step in steps]
 
-    def vectors_on(self, start: ir.Value, steps: ir.Value | int) -> ir.Value:
+    def row(self, view: ir.Value, index: ir.Value) -> ir.Value:
+        """Return the pointer to the first number of one row of a view."""
+        data, stride = (self.builder.extract_value(view, field) for field in (0, 1))
+        return self.builder.gep(data, [self.builder.mul(stride, index)])
+
+    def vectors_on(self, pointer: ir.Value, steps: ir.Value | int) -> ir.Value:
         steps = self.constant(steps) if isinstance(steps, int) else steps
-        return self.builder.add(start, self.builder.mul(steps, self.constant(self.vector.count)))
+        return self.builder.gep(pointer, [self.builder.mul(steps, self.constant(self.vector.count))])
 
-    def _address(self, argument: int, offset: ir.Value, kind: ir.Type) -> ir.Value:
-        array = self.context.make_array(self.signature.args[argument])(self.context, self.builder, self.args[argument])
-        return self.builder.bitcast(self.builder.gep(array.data, [offset]), kind.as_pointer())
+    def load(self, pointer: ir.Value) -> ir.Value:
+        return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
 
-    def load(self, argument: int, offset: ir.Value) -> ir.Value:
-        return self.builder.load(self._address(argument, offset, self.vector), align=4)
+    def store(self, value: ir.Value, pointer: ir.Value) -> None:
+        self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
 
-    def store(self, value: ir.Value, argument: int, offset: ir.Value) -> None:
-        self.builder.store(value, self._address(argument, offset, self.vector), align=4)
-
-    def load_broadcast(self, argument: int, offset: ir.Value, negative: bool) -> ir.Value:
-        number = self.builder.load(self._address(argument, offset, self.vector.element))
+    def load_broadcast(self, pointer: ir.Value, negative: bool) -> ir.Value:
+        number = self.builder.load(pointer)
         return _spread(self.builder, self.vector, self.builder.fneg(number) if negative else number)
 
     def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         return _multiply_add(self.builder, x, y, z)
 
-    def loop(self, count: ir.Value, initial: list[ir.Value], body: Any) -> list[ir.Value]:
+    def loop(self, count: ir.Value, initial: list[ir.Value], body: Callable[..., list[ir.Value]]) -> list[ir.Value]:
         """Run `body(counter, values) -> values` `count` times, at least once, and return the last values."""
         before = self.builder.block
         block, after = (self.builder.append_basic_block(name) for name in ("loop", "after"))
@@ -91,9 +93,56 @@ class _Emitter:
         return results
 
 
+class View(types.Type):
+    """The Numba type of rows in a flat array: where the first one begins, and the numbers from one to the next."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"View({dtype})")
+
+
+@register_model(View)
+class _ViewModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, view: View) -> None:
+        element = manager[view.dtype].get_value_type()
+        index = manager[types.intp].get_value_type()
+        super().__init__(manager, view, ir.LiteralStructType([element.as_pointer(), index]))
+
+
 @intrinsic
-def lanes(typingctx: Any, array: types.Array) -> Any:
-    """Numbers in a vector of the array's dtype, a constant to the compiler."""
+def view(typingctx: Any, array: types.Array, at: types.Integer, stride: types.Integer) -> Any:
+    """The rows of a flat array that begin at offset `at` and lie `stride` numbers apart.
+
+    A view does not keep its array alive; the caller of a kernel does.
+    """
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        data = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
+        empty = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
+        return builder.insert_value(builder.insert_value(empty, data, 0), args[2], 1)
+
+    return View(array.dtype)(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def shifted(typingctx: Any, rows: View, steps: types.Integer, numbers: types.Integer) -> Any:
+    """The rows that begin `steps` rows and `numbers` numbers later."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        data, stride = (builder.extract_value(args[0], field) for field in (0, 1))
+        offset = builder.add(builder.mul(stride, args[1]), args[2])
+        return builder.insert_value(args[0], builder.gep(data, [offset]), 0)
+
+    return rows(rows, types.intp, types.intp), codegen
+
+
+def _data(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: ir.Value) -> ir.Value:
+    return context.make_array(array_type)(context, builder, array).data
+
+
+@intrinsic
+def lanes(typingctx: Any, array: types.Array | View) -> Any:
+    """Numbers in a vector of the dtype of an array or a view, a constant to the compiler."""
     count = _vector_type(array.dtype).count
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -121,7 +170,8 @@ def load(typingctx: Any, array: types.Array, at: types.Integer) -> Any:
     """The vector at offset `at` of a flat array."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return _Emitter(context, builder, signature, args, _vector_type(array.dtype)).load(0, args[1])
+        pointer = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
+        return _Emitter(builder, args[1].type, _vector_type(array.dtype)).load(pointer)
 
     return Vector(array.dtype)(array, types.intp), codegen
 
@@ -131,7 +181,8 @@ def store(typingctx: Any, array: types.Array, at: types.Integer, vector: Vector)
     """Write a vector at offset `at` of a flat array."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        _Emitter(context, builder, signature, args, _vector_type(array.dtype)).store(args[2], 0, args[1])
+        pointer = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
+        _Emitter(builder, args[1].type, _vector_type(array.dtype)).store(args[2], pointer)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), codegen
@@ -177,14 +228,14 @@ def sum_of_lanes(typingctx: Any, vector: Vector) -> Any:
 
 
 @intrinsic
-def transpose_tile(typingctx, a, a_at, a_stride, out, out_at, out_stride):
-    """out[j, i] = a[i, j] for a square of numbers as wide as a vector; rows are `stride` numbers apart."""
+def transpose_tile(typingctx: Any, a: View, out: View) -> Any:
+    """out[j, i] = a[i, j] for a square of numbers as wide as a vector."""
     vector = _vector_type(a.dtype)
     count = vector.count
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        emit = _Emitter(context, builder, signature, args, vector)
-        rows = [emit.load(0, emit.offset(args[1], args[2], i)) for i in range(count)]
+        emit = _Emitter(builder, context.get_value_type(types.intp), vector)
+        rows = [emit.load(row) for row in emit.rows(args[0], count)]
         half = count // 2
         while half:  # Swap the off-diagonal quarters of all squares of side 2 * half.
             lanes_of_upper = [lane if not lane & half else count + lane - half for lane in range(count)]
@@ -196,12 +247,11 @@ def transpose_tile(typingctx, a, a_at, a_stride, out, out_at, out_stride):
                 x, y = rows[i], rows[i + half]
                 rows[i], rows[i + half] = (builder.shuffle_vector(x, y, mask) for mask in masks)
             half //= 2
-        for j, row in enumerate(rows):
-            emit.store(row, 3, emit.offset(args[4], args[5], j))
+        for row, place in zip(rows, emit.rows(args[1], count), strict=True):
+            emit.store(row, place)
         return context.get_dummy_value()
 
-    index = types.intp
-    return types.void(a, index, index, out, index, index), codegen
+    return types.void(a, out), codegen
 
 
 @intrinsic
@@ -254,71 +304,67 @@ for _function, _instruction in (
 
 
 @intrinsic(prefer_literal=True)
-def lane_products(typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at, out_stride, adds, tile_a, tile_b):
+def lane_products(
+    typingctx: Any, a: View, b: View, n: types.Integer, out: View, adds: Any, tile_a: Any, tile_b: Any
+) -> Any:
     """out[i, j] = sum over r < n of a[i, r] b[j, r], lane by lane; added to what is there if `adds` is 1.
 
-    a[i, r], b[j, r] and out[i, j] are vectors: consecutive r and j lie together, `stride` numbers separate consecutive
-    i of `a` and `out`, and j of `b`. The tile is tile_a x tile_b (literal integers).
+    Rows of the views are rows i of `a`, rows j of `b`, rows i of `out`; a[i, r], b[j, r] and out[i, j] are vectors, and
+    those of one row lie together. The tile is tile_a x tile_b (literal integers).
     """
     vector, (rows, columns) = _vector_type(a.dtype), (tile_a.literal_value, tile_b.literal_value)
     cells = [(i, j) for i in range(rows) for j in range(columns)]
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        emit = _Emitter(context, builder, signature, args, vector)
-        a_rows = [emit.offset(args[1], args[2], i) for i in range(rows)]
-        b_rows = [emit.offset(args[4], args[5], j) for j in range(columns)]
-        places = [emit.vectors_on(emit.offset(args[8], args[9], i), j) for i, j in cells]
-        initial = [emit.load(7, place) if adds.literal_value else ir.Constant(vector, None) for place in places]
+        emit = _Emitter(builder, args[2].type, vector)
+        a_rows, b_rows, out_rows = emit.rows(args[0], rows), emit.rows(args[1], columns), emit.rows(args[3], rows)
+        places = [emit.vectors_on(out_rows[i], j) for i, j in cells]
+        initial = [emit.load(place) if adds.literal_value else ir.Constant(vector, None) for place in places]
 
         def body(r: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            x = [emit.load(0, emit.vectors_on(row, r)) for row in a_rows]
-            y = [emit.load(3, emit.vectors_on(row, r)) for row in b_rows]
+            x = [emit.load(emit.vectors_on(row, r)) for row in a_rows]
+            y = [emit.load(emit.vectors_on(row, r)) for row in b_rows]
             return [emit.multiply_add(x[i], y[j], value) for (i, j), value in zip(cells, sums, strict=True)]
 
-        for value, place in zip(emit.loop(args[6], initial, body), places, strict=True):
-            emit.store(value, 7, place)
+        for value, place in zip(emit.loop(args[2], initial, body), places, strict=True):
+            emit.store(value, place)
         return context.get_dummy_value()
 
-    index = types.intp
-    signature = types.void(a, index, index, b, index, index, index, out, index, index, adds, tile_a, tile_b)
-    return signature, codegen
+    return types.void(a, b, types.intp, out, adds, tile_a, tile_b), codegen
 
 
 @intrinsic(prefer_literal=True)
-def lane_subtract(typingctx, a, a_at, a_stride, q, q_at, q_stride, n, s, s_at, s_stride, tile_q, tile_a):
-    """a[j, r] -= sum over i of q[i, r] s[i, j], lane by lane, for r < n. Layout and tile as in `lane_products`."""
+def lane_subtract(typingctx: Any, a: View, q: View, n: types.Integer, s: View, tile_q: Any, tile_a: Any) -> Any:
+    """a[j, r] -= sum over i of q[i, r] s[i, j], lane by lane, for r < n. Views and tile as in `lane_products`."""
     vector, (rows, columns) = _vector_type(a.dtype), (tile_q.literal_value, tile_a.literal_value)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        emit = _Emitter(context, builder, signature, args, vector)
-        a_rows = [emit.offset(args[1], args[2], j) for j in range(columns)]
-        q_rows = [emit.offset(args[4], args[5], i) for i in range(rows)]
+        emit = _Emitter(builder, args[2].type, vector)
+        a_rows, q_rows, s_rows = emit.rows(args[0], columns), emit.rows(args[1], rows), emit.rows(args[3], rows)
         factors = [
-            [builder.fneg(emit.load(7, emit.vectors_on(emit.offset(args[8], args[9], i), j))) for i in range(rows)]
-            for j in range(columns)
+            [builder.fneg(emit.load(emit.vectors_on(s_rows[i], j))) for i in range(rows)] for j in range(columns)
         ]
 
         def body(r: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            x = [emit.load(3, emit.vectors_on(row, r)) for row in q_rows]
+            x = [emit.load(emit.vectors_on(row, r)) for row in q_rows]
             for a_row, of_column in zip(a_rows, factors, strict=True):
                 place = emit.vectors_on(a_row, r)
-                value = emit.load(0, place)
+                value = emit.load(place)
                 for i in range(rows):
                     value = emit.multiply_add(x[i], of_column[i], value)
-                emit.store(value, 0, place)
+                emit.store(value, place)
             return []
 
-        emit.loop(args[6], [], body)
+        emit.loop(args[2], [], body)
         return context.get_dummy_value()
 
-    index = types.intp
-    return types.void(a, index, index, q, index, index, index, s, index, index, tile_q, tile_a), codegen
+    return types.void(a, q, types.intp, s, tile_q, tile_a), codegen
 
 
 @intrinsic(prefer_literal=True)
 def row_products(
-    typingctx, a, a_at, a_stride, b, b_at, b_stride, n, out, out_at, out_stride, sign, tile_rows, tile_vectors
-):
+    typingctx: Any, a: View, b: View, n: types.Integer, out: View, sign: Any, tile_rows: Any, tile_vectors: Any
+) -> Any:
     """out[i, :] = sum over r < n of a[i, r] b[r, :], an ordinary matrix product; sign 1 adds it to `out`, -1 subtracts.
 
     a[i, r] is a number, b[r, :] and out[i, :] are `tile_vectors` vectors; sign (0: overwrite) and the tile of
@@ -328,21 +374,19 @@ def row_products(
     cells = [(i, j) for i in range(rows) for j in range(columns)]
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        emit = _Emitter(context, builder, signature, args, vector)
-        a_rows = [emit.offset(args[1], args[2], i) for i in range(rows)]
-        places = [emit.vectors_on(emit.offset(args[8], args[9], i), j) for i, j in cells]
-        initial = [emit.load(7, place) if sign.literal_value else ir.Constant(vector, None) for place in places]
+        emit = _Emitter(builder, args[2].type, vector)
+        a_rows, out_rows = emit.rows(args[0], rows), emit.rows(args[3], rows)
+        places = [emit.vectors_on(out_rows[i], j) for i, j in cells]
+        initial = [emit.load(place) if sign.literal_value else ir.Constant(vector, None) for place in places]
 
         def body(r: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            b_row = builder.add(args[4], builder.mul(args[5], r))
-            y = [emit.load(3, emit.vectors_on(b_row, j)) for j in range(columns)]
-            x = [emit.load_broadcast(0, builder.add(row, r), sign.literal_value < 0) for row in a_rows]
+            b_row = emit.row(args[1], r)
+            y = [emit.load(emit.vectors_on(b_row, j)) for j in range(columns)]
+            x = [emit.load_broadcast(builder.gep(row, [r]), sign.literal_value < 0) for row in a_rows]
             return [emit.multiply_add(x[i], y[j], value) for (i, j), value in zip(cells, sums, strict=True)]
 
-        for value, place in zip(emit.loop(args[6], initial, body), places, strict=True):
-            emit.store(value, 7, place)
+        for value, place in zip(emit.loop(args[2], initial, body), places, strict=True):
+            emit.store(value, place)
         return context.get_dummy_value()
 
-    index = types.intp
-    signature = types.void(a, index, index, b, index, index, index, out, index, index, sign, tile_rows, tile_vectors)
-    return signature, codegen
+    return types.void(a, b, types.intp, out, sign, tile_rows, tile_vectors), codegen

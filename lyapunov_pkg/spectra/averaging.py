@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lyapunov_pkg.linalg import SMALLEST_SINE
 from lyapunov_pkg.spectra.driven import TangentMap, check_schedule
-from lyapunov_pkg.spectra.propagators import Carrier, carrier
+from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
 
 AUTO_TOLERANCE = 1e-4
 """What `orthonormalize_every="auto"` keeps the error of exponents below, nats per step."""
@@ -30,11 +30,15 @@ class Average(NamedTuple):
         exponents: (..., k), nats per step, decreasing.
         longest_interval: most steps between two orthonormalisations.
         n_orthonormalizations: how many there were, the warm-up's included.
+        n_lost: (...), int64, how many directions were lost, and so how many exponents are -inf.
+        n_lossy_intervals: (...), int64, at how many of the measured orthonormalisations a direction was lost.
     """
 
     exponents: Tensor
     longest_interval: int
     n_orthonormalizations: int
+    n_lost: Tensor
+    n_lossy_intervals: Tensor
 
 
 @torch.no_grad()
@@ -53,11 +57,13 @@ def average_exponents(
     steps (T_ON) the tangents are orthonormalised and their log lengths added up; a shorter last interval counts too.
     Between two orthonormalisations whatever is smaller than the rounding error of the fastest direction is lost, so
     that a long interval spoils the trailing exponents: in float32 they come out too large (dissertation, figure 2.5),
-    in float64 as -inf where `orthonormalize` finds them lost. Sums are taken in float64.
+    in float64 as -inf where `orthonormalize` finds them lost. A direction that is lost in one interval has the exponent
+    -inf, because what follows cannot bring it back; the result says how many were lost, and how often. Sums are taken
+    in float64.
 
     J_T ... J_1 Q_0 = Q_T R_T ... R_1 telescopes for any Q_t: averages need the factorisation at each interval to be
     accurate, and its basis to be well conditioned, but not orthogonal to rounding. Networks on the CPU take one pass of
-    Gram-Schmidt where that suffices, see `lyapunov_pkg.linalg.care`.
+    Gram-Schmidt where that suffices, see `lyapunov_pkg.linalg.fallback`.
 
     With "auto" intervals grow as long as the sine of the smallest angle between a tangent vector and the span of those
     before it stays above eps / `AUTO_TOLERANCE`, so that rounding errors move no exponent by more than that. An
@@ -73,7 +79,8 @@ def average_exponents(
 
     Returns:
         Exponents (V, B, k) or (B, k): natural log per time step, decreasing along the last axis, in the dtype of the
-        tangents. -inf where the Jacobians are singular; NaN for a trajectory that does not stay finite.
+        tangents. -inf for directions that are lost beyond what float64 resolves, which includes singular Jacobians; NaN
+        for a trajectory that does not stay finite. See `Average` for what comes with them.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is neither positive nor "auto".
@@ -81,54 +88,60 @@ def average_exponents(
     n_steps = inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every, or_auto=True)
     tangents = initial_tangents.expand(*initial_state.shape[:-1], *initial_tangents.shape[-2:])
-    carried = carrier(system, initial_state, tangents)
+    propagator = make_propagator(system, initial_state, tangents)
     intervals = (
-        _adaptive_intervals(carried, inputs, warmup)
+        _adaptive_intervals(propagator, inputs, warmup)
         if orthonormalize_every == "auto"
-        else _equal_intervals(carried, inputs, warmup, orthonormalize_every)
+        else _equal_intervals(propagator, inputs, warmup, orthonormalize_every)
     )
     totals, count, longest = torch.zeros((), dtype=torch.float64, device=tangents.device), 0, 1
+    n_lossy_intervals = torch.zeros(tangents.shape[:-2], dtype=torch.int64, device=tangents.device)
     for last, length, log_r in intervals:
         count, longest = count + len(log_r), max(longest, length)
         if last > warmup:
             totals = totals + log_r.sum(dim=0)
+            n_lossy_intervals += torch.isneginf(log_r).any(dim=-1).sum(dim=0)
+    n_lost = torch.isneginf(totals).sum(dim=-1)
     exponents = (totals / (n_steps - warmup)).sort(dim=-1, descending=True).values
     # A map that saturates can have a finite Jacobian at an infinite state.
-    stays_finite = torch.isfinite(carried.state).all(dim=-1, keepdim=True)
-    return Average(torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype), longest, count)
+    stays_finite = torch.isfinite(propagator.state).all(dim=-1, keepdim=True)
+    exponents = torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype)
+    return Average(exponents, longest, count, n_lost, n_lossy_intervals)
 
 
-def _equal_intervals(carried: Carrier, inputs: Tensor, warmup: int, length: int) -> Iterator[tuple[int, int, Tensor]]:
+def _equal_intervals(
+    propagator: Propagator, inputs: Tensor, warmup: int, length: int
+) -> Iterator[tuple[int, int, Tensor]]:
     """Yield the last step, the length and log r (interval, ..., k) of a few intervals at a time.
 
     Intervals are counted from the end of the warm-up, so that one ends there and none straddles it.
     """
     for first, stop in ((0, warmup), (warmup, inputs.shape[-2])):
         ends = [(step - warmup) % length == 0 or step == stop for step in range(first + 1, stop + 1)]
-        for at in range(first, stop, carried.steps_at_once):
-            steps = slice(at, min(at + carried.steps_at_once, stop))
-            path = carried.path(inputs[..., steps, :])
-            log_r, _ = carried.follow(path, slice(None), ends[at - first : steps.stop - first])
+        for at in range(first, stop, propagator.steps_at_once):
+            steps = slice(at, min(at + propagator.steps_at_once, stop))
+            path = propagator.path(inputs[..., steps, :])
+            log_r, _ = propagator.follow(path, slice(None), ends[at - first : steps.stop - first])
             yield steps.stop, min(length, stop - first), log_r
 
 
-def _adaptive_intervals(carried: Carrier, inputs: Tensor, warmup: int) -> Iterator[tuple[int, int, Tensor]]:
+def _adaptive_intervals(propagator: Propagator, inputs: Tensor, warmup: int) -> Iterator[tuple[int, int, Tensor]]:
     """As `_equal_intervals`, with intervals as long as `AUTO_TOLERANCE` allows; see `average_exponents`."""
     needed = max(torch.finfo(inputs.dtype).eps / AUTO_TOLERANCE, 10 * SMALLEST_SINE[inputs.dtype])
     length, longest, settled = 1, inputs.shape[-2], False
     for first, stop in ((0, warmup), (warmup, inputs.shape[-2])):
-        for begin in range(first, stop, carried.steps_at_once):
-            end = min(begin + carried.steps_at_once, stop)
-            path, at = carried.path(inputs[..., begin:end, :]), begin
+        for begin in range(first, stop, propagator.steps_at_once):
+            end = min(begin + propagator.steps_at_once, stop)
+            path, at = propagator.path(inputs[..., begin:end, :]), begin
             while at < end:
                 last = min(at + (length * max(1, (end - at) // length) if settled else max(length, PROBED_STEPS)), end)
                 ends = [(step - at) % length == 0 or step == last for step in range(at + 1, last + 1)]
-                before = carried.snapshot()
-                log_r, sines = carried.follow(path, slice(at - begin, last - begin), ends)
+                before = propagator.snapshot()
+                log_r, sines = propagator.follow(path, slice(at - begin, last - begin), ends)
                 # A trajectory that diverged has no angles, and is NaN whatever the interval.
                 smallest = sines.nan_to_num(nan=1.0).min().item()
                 if smallest < needed and length > 1:
-                    carried.restore(before)
+                    propagator.restore(before)
                     length = longest = length // 2
                     settled = False
                     continue

@@ -17,7 +17,7 @@ from torch import Tensor
 from lyapunov_pkg.spectra.averaging import _adaptive_intervals
 from lyapunov_pkg.spectra.batches import Batches
 from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
-from lyapunov_pkg.spectra.propagators import Carrier, carrier
+from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
 
 WORK_AT_ONCE = 1_500_000_000
 """Multiplications that are done between two looks at the keyboard, about a quarter of a second of one core."""
@@ -31,14 +31,14 @@ class Checkpoint:
     """Where a run stands, with all that is needed to go on to the same bits as a run that did not stop.
 
     Matrix products depend in their last bits on where their operands lie in memory. Compiled networks therefore go on
-    from the last step that is a multiple of `Carrier.aligned_steps`, and run through the inputs since then again.
+    from the last step that is a multiple of `Propagator.aligned_steps`, and run through the inputs since then again.
 
     Attributes:
         n_steps: steps taken, the warm-up included.
         warmup: steps of the warm-up.
         state: (..., S), after all steps.
         tangents: (..., rows, k), after all steps, orthonormalised.
-        aligned_state: (..., S), after the last step that is a multiple of `Carrier.aligned_steps`.
+        aligned_state: (..., S), after the last step that is a multiple of `Propagator.aligned_steps`.
         pending_inputs: (sequence, step, feature), since then.
         batches: sums of log r.
         lossy_intervals: (...), intervals in which a direction was lost.
@@ -97,11 +97,11 @@ def run(
     check_schedule(n_steps, warmup, orthonormalize_every, or_auto=True)
     now = _start(driven, earlier, warmup)
     inputs = torch.cat((now.pending_inputs, driven.inputs), dim=-2) if len(now.pending_inputs[0]) else driven.inputs
-    carried = carrier(driven.system, now.aligned_state, now.tangents)
+    propagator = make_propagator(driven.system, now.aligned_state, now.tangents)
     if orthonormalize_every == "auto":
-        pieces = _of_their_own_length(carried, inputs, warmup, now)
+        pieces = _of_their_own_length(propagator, inputs, warmup, now)
     else:
-        pieces = _of_one_length(carried, inputs, warmup, orthonormalize_every, now)
+        pieces = _of_one_length(propagator, inputs, warmup, orthonormalize_every, now)
     done = last_end = 0
     for piece in pieces:
         lengths = np.diff([last_end, *piece.ends])
@@ -113,7 +113,7 @@ def run(
         advanced(piece.last - done)
         done, last_end = piece.last, [last_end, *piece.ends][-1]
     now.n_steps += n_steps
-    now.tangents = carried.current_tangents()
+    now.tangents = propagator.current_tangents()
     return now
 
 
@@ -131,60 +131,62 @@ def _add(now: Checkpoint, log_r: NDArray[np.float64], lengths: NDArray[np.int64]
     now.lossy_intervals = lossy if now.lossy_intervals is None else now.lossy_intervals + lossy
 
 
-def _of_one_length(carried: Carrier, inputs: Tensor, warmup: int, length: int, now: Checkpoint) -> Iterator[Intervals]:
+def _of_one_length(
+    propagator: Propagator, inputs: Tensor, warmup: int, length: int, now: Checkpoint
+) -> Iterator[Intervals]:
     """Yield a few intervals at a time, which are counted from the end of the warm-up; `inputs` with the pending ones.
 
     Sets `state`, `aligned_state` and `pending_inputs` of `now` at the end.
     """
-    aligned, pending = carried.aligned_steps, now.pending_inputs.shape[-2]
+    aligned, pending = propagator.aligned_steps, now.pending_inputs.shape[-2]
     total = inputs.shape[-2]
-    moment = _steps_of_a_moment(carried, now)
+    moment = _steps_of_a_moment(propagator, now)
     last_aligned = total // aligned * aligned
     stops = [*range(moment, last_aligned, moment), *[last_aligned] * (last_aligned > 0)]
     begin = 0
     for stop in [*stops, *[total] * (total > last_aligned)]:
         if begin == last_aligned:
-            now.aligned_state = carried.state
+            now.aligned_state = propagator.state
         steps = range(max(begin, pending) - pending + 1, stop - pending + 1)
         is_end = [(step - warmup) % length == 0 or step == total - pending for step in steps]
-        path = carried.path(_padded(inputs[..., begin:stop, :], aligned))
-        log_r, _ = carried.follow(path, slice(max(pending - begin, 0), stop - begin), is_end)
+        path = propagator.path(_padded(inputs[..., begin:stop, :], aligned))
+        log_r, _ = propagator.follow(path, slice(max(pending - begin, 0), stop - begin), is_end)
         yield Intervals(stop - pending, [step for step, ends in zip(steps, is_end, strict=True) if ends], log_r)
         begin = stop
-    _finish(carried, inputs, last_aligned, now)
+    _finish(propagator, inputs, last_aligned, now)
 
 
-def _finish(carried: Carrier, inputs: Tensor, last_aligned: int, now: Checkpoint) -> None:
+def _finish(propagator: Propagator, inputs: Tensor, last_aligned: int, now: Checkpoint) -> None:
     """Set where the state is: a padded path has gone beyond it."""
     now.pending_inputs = inputs[:, last_aligned:]
-    if carried.aligned_steps == 1 or not now.pending_inputs.shape[-2]:
-        now.state = now.aligned_state = carried.state
+    if propagator.aligned_steps == 1 or not now.pending_inputs.shape[-2]:
+        now.state = now.aligned_state = propagator.state
         return
-    carried.state = now.aligned_state
-    carried.path(now.pending_inputs)
-    now.state = carried.state
+    propagator.state = now.aligned_state
+    propagator.path(now.pending_inputs)
+    now.state = propagator.state
 
 
-def _of_their_own_length(carried: Carrier, inputs: Tensor, warmup: int, now: Checkpoint) -> Iterator[Intervals]:
+def _of_their_own_length(propagator: Propagator, inputs: Tensor, warmup: int, now: Checkpoint) -> Iterator[Intervals]:
     """As `_of_one_length`, with intervals as long as rounding allows; not to the bits of a run that did not stop."""
     pending = now.pending_inputs.shape[-2]
     if pending:
-        carried.state = now.state
-    carried.steps_at_once = min(carried.steps_at_once, _steps_of_a_moment(carried, now))
+        propagator.state = now.state
+    propagator.steps_at_once = min(propagator.steps_at_once, _steps_of_a_moment(propagator, now))
     before = 0
-    for last, length, log_r in _adaptive_intervals(carried, inputs[..., pending:, :], warmup):
+    for last, length, log_r in _adaptive_intervals(propagator, inputs[..., pending:, :], warmup):
         yield Intervals(last, [*range(before + length, last, length), last], log_r)
         before = last
-    now.state = now.aligned_state = carried.state
+    now.state = now.aligned_state = propagator.state
     now.pending_inputs = inputs[:, :0]
 
 
-def _steps_of_a_moment(carried: Carrier, now: Checkpoint) -> int:
+def _steps_of_a_moment(propagator: Propagator, now: Checkpoint) -> int:
     """Return how many steps are taken before Ctrl-C has an effect, whatever the clock says: results depend on none."""
     n_rows, k = now.tangents.shape[-2:]
     of_step = now.state[..., 0].numel() * (n_rows * (n_rows + k) * k + WORK_OF_A_STEP)
-    steps = min(carried.steps_at_once, max(1, WORK_AT_ONCE // of_step))
-    return -(-steps // carried.aligned_steps) * carried.aligned_steps
+    steps = min(propagator.steps_at_once, max(1, WORK_AT_ONCE // of_step))
+    return -(-steps // propagator.aligned_steps) * propagator.aligned_steps
 
 
 def _padded(inputs: Tensor, multiple: int) -> Tensor:

@@ -1,7 +1,8 @@
-"""Who carries tangent vectors along trajectories: compiled kernels for the networks of this package on the CPU, PyTorch
-for everything else.
+"""Propagation of tangent vectors along trajectories.
 
-A carrier holds the state and the tangent vectors of all trajectories and takes them through a few steps at a time.
+Compiled kernels do it for the networks of this package on the CPU, PyTorch for everything else.
+
+A propagator holds the state and the tangent vectors of all trajectories and takes them through a few steps at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lyapunov_pkg.spectra.driven import TangentMap
 from lyapunov_pkg.systems.flows import MATRICES_UP_TO, Flow
 
 if TYPE_CHECKING:
-    from lyapunov_pkg.linalg.tangent_flow import Block
+    from lyapunov_pkg.linalg.plan import Block
 
 SLOPES_AT_ONCE = 16_000_000
 """Slopes that are computed ahead of the kernels, numbers; bounds memory, changes no result."""
@@ -29,7 +30,7 @@ JACOBIANS_AT_ONCE = 4_000_000
 """Entries of a flow's Jacobians that are computed ahead; bounds memory."""
 
 
-class Carrier(ABC):
+class Propagator(ABC):
     """Trajectories with their tangent vectors.
 
     A path is laid through some steps of the inputs, and then followed, piece by piece.
@@ -76,20 +77,20 @@ class Carrier(ABC):
         """Come back to where `snapshot` was taken, on the same path."""
 
 
-def carrier(system: TangentMap, state: Tensor, tangents: Tensor) -> Carrier:
+def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
     """Return what is fastest for this system and these tangent vectors (..., rows, k)."""
     if (
         isinstance(system, Network)
         and tangents.device.type == "cpu"
         and len({c.hidden_size for c in system.cells}) == 1
     ):
-        return KernelCarrier(system, state, tangents)
+        return KernelPropagator(system, state, tangents)
     if isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1]):
-        return FlowCarrier(system, state, tangents)
-    return StepCarrier(system, state, tangents)
+        return FlowPropagator(system, state, tangents)
+    return StepPropagator(system, state, tangents)
 
 
-class StepCarrier(Carrier):
+class StepPropagator(Propagator):
     """Any system, step by step: its own `push_forward`, and `orthonormalize`."""
 
     steps_at_once = 256
@@ -98,11 +99,11 @@ class StepCarrier(Carrier):
         self.system, self.state, self.tangents = system, state, tangents
 
     def path(self, inputs: Tensor) -> Tensor:
-        """See `Carrier.path`: nothing is computed ahead."""
+        """See `Propagator.path`: nothing is computed ahead."""
         return inputs
 
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.follow`."""
+        """See `Propagator.follow`."""
         log_rs = [self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1], dtype=torch.float64)]
         sines = [log_rs[0].new_empty(0, *self.tangents.shape[:-2])]
         for step, ends in zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True):
@@ -122,19 +123,19 @@ class StepCarrier(Carrier):
         self.state, self.tangents = self.system.push_forward(self.state, path[..., step, :], self.tangents)
 
     def current_tangents(self) -> Tensor:
-        """See `Carrier.current_tangents`."""
+        """See `Propagator.current_tangents`."""
         return self.tangents
 
     def snapshot(self) -> Any:
-        """See `Carrier.snapshot`."""
+        """See `Propagator.snapshot`."""
         return self.state, self.tangents
 
     def restore(self, snapshot: Any) -> None:
-        """See `Carrier.restore`."""
+        """See `Propagator.restore`."""
         self.state, self.tangents = snapshot
 
 
-class FlowCarrier(StepCarrier):
+class FlowPropagator(StepPropagator):
     """A flow, whose Jacobians at many steps are differentiated together."""
 
     system: Flow
@@ -142,10 +143,10 @@ class FlowCarrier(StepCarrier):
     def __init__(self, system: Flow, state: Tensor, tangents: Tensor) -> None:
         super().__init__(system, state, tangents)
         numbers = 4 * state.numel() * state.shape[-1]
-        self.steps_at_once = max(1, min(StepCarrier.steps_at_once, JACOBIANS_AT_ONCE // numbers))
+        self.steps_at_once = max(1, min(StepPropagator.steps_at_once, JACOBIANS_AT_ONCE // numbers))
 
     def path(self, inputs: Tensor) -> Tensor:
-        """See `Carrier.path`: the Jacobians (..., step, sequence, S, S)."""
+        """See `Propagator.path`: the Jacobians (..., step, sequence, S, S)."""
         states = []
         for x in inputs.unbind(-2):
             states.append(self.state)
@@ -159,21 +160,21 @@ class FlowCarrier(StepCarrier):
         self.tangents = path[step] @ self.tangents
 
     def snapshot(self) -> Tensor:
-        """See `Carrier.snapshot`; the state is at the end of the path all along."""
+        """See `Propagator.snapshot`; the state is at the end of the path all along."""
         return self.tangents
 
     def restore(self, snapshot: Tensor) -> None:
-        """See `Carrier.restore`."""
+        """See `Propagator.restore`."""
         self.tangents = snapshot
 
 
-class KernelCarrier(Carrier):
+class KernelPropagator(Propagator):
     """A network of this package on the CPU: states and slopes of many steps at once, then `linalg.TangentFlow`."""
 
     aligned_steps = 16  # of the narrowest rows, of one float32, make a cache line
 
     def __init__(self, network: Network, state: Tensor, tangents: Tensor) -> None:
-        # Only here, so that whoever computes no exponents does not wait for the compiled kernels.
+        # Imported here: loading the compiled kernels takes a while, and many programs never need them.
         from lyapunov_pkg.linalg.tangent_flow import TangentFlow
 
         self.network, self.state = network, state
@@ -184,30 +185,30 @@ class KernelCarrier(Carrier):
         self.steps_at_once = max(1, SLOPES_AT_ONCE // (n_slots * state[..., 0].numel() * network.cells[0].hidden_size))
 
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """See `Carrier.follow`."""
+        """See `Propagator.follow`."""
         return self.flow.advance(path[:, steps], orthonormalizes)
 
     def current_tangents(self) -> Tensor:
-        """See `Carrier.current_tangents`."""
+        """See `Propagator.current_tangents`."""
         return self.flow.tangents()
 
     def snapshot(self) -> Any:
-        """See `Carrier.snapshot`."""
+        """See `Propagator.snapshot`."""
         return self.flow.snapshot()
 
     def restore(self, snapshot: Any) -> None:
-        """See `Carrier.restore`."""
+        """See `Propagator.restore`."""
         self.flow.restore(snapshot)
 
     def path(self, inputs: Tensor) -> Tensor:
-        """See `Carrier.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
+        """See `Propagator.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
         from lyapunov_pkg.cells.sequences import linearize_sequence
 
         cells = self.network.cells
         layer_inputs = inputs.transpose(-3, -2).expand(self.network.n_variants, -1, -1, -1)
         slopes, states = [], []
         for layer, (cell, state) in enumerate(
-            zip(cells, self.state.split([cell.state_size for cell in cells], dim=-1), strict=True)
+            zip(cells, self.state.split_with_sizes([cell.state_size for cell in cells], dim=-1), strict=True)
         ):
             of_layer, along = linearize_sequence(cell, self.network.layer_params(layer), layer_inputs, state)
             layer_inputs = along[:, 1:, :, : cell.hidden_size]
@@ -231,7 +232,7 @@ def jacobian_blocks(network: Network, jacobian: Literal["full", "reduced"]) -> t
         The blocks, how many blocks of rows the tangent vectors have, and how many slots of slopes there are: layer
         after layer those of `cells.sequences.linearize_sequence`.
     """
-    from lyapunov_pkg.linalg.tangent_flow import Block
+    from lyapunov_pkg.linalg.plan import Block
 
     kept = [1 if jacobian == "reduced" else cell.n_states for cell in network.cells]
     blocks: list[Block] = []

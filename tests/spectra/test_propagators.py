@@ -1,4 +1,4 @@
-"""The compiled kernels carry tangent vectors as PyTorch does, whatever the network, its size and how many there are."""
+"""The compiled kernels move tangent vectors as PyTorch does, whatever the network, its size and how many there are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra import average_exponents
-from lyapunov_pkg.spectra.propagators import Carrier, KernelCarrier, StepCarrier
+from lyapunov_pkg.spectra.propagators import KernelPropagator, Propagator, StepPropagator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,18 +28,18 @@ def inputs(n_sequences: int, n_steps: int = 6) -> Tensor:
     return torch.randn(n_sequences, n_steps, 3, generator=generator, dtype=torch.float64)
 
 
-def carriers(stacked: Network, n_sequences: int, rows: int, k: int) -> tuple[StepCarrier, KernelCarrier]:
+def propagators(stacked: Network, n_sequences: int, rows: int, k: int) -> tuple[StepPropagator, KernelPropagator]:
     tangents = torch.eye(rows, k, dtype=torch.float64).expand(stacked.n_variants, n_sequences, -1, -1)
     start = stacked.initial_state(n_sequences)
-    return StepCarrier(stacked, start, tangents), KernelCarrier(stacked, start, tangents)
+    return StepPropagator(stacked, start, tangents), KernelPropagator(stacked, start, tangents)
 
 
-def carry(carrier: Carrier, x: Tensor) -> tuple[Tensor, Tensor]:
-    return carrier.follow(carrier.path(x), slice(None), ENDS[: x.shape[-2]])
+def propagate(propagator: Propagator, x: Tensor) -> tuple[Tensor, Tensor]:
+    return propagator.follow(propagator.path(x), slice(None), ENDS[: x.shape[-2]])
 
 
-def assert_they_agree(steps: StepCarrier, kernels: KernelCarrier, x: Tensor) -> None:
-    (log_r, sines), (expected_log_r, expected_sines) = carry(kernels, x), carry(steps, x)
+def assert_they_agree(steps: StepPropagator, kernels: KernelPropagator, x: Tensor) -> None:
+    (log_r, sines), (expected_log_r, expected_sines) = propagate(kernels, x), propagate(steps, x)
     torch.testing.assert_close(log_r, expected_log_r, atol=1e-8, rtol=1e-8)
     torch.testing.assert_close(sines, expected_sines, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(kernels.flow.tangents(), steps.tangents, atol=1e-7, rtol=0)
@@ -55,33 +55,33 @@ def test_every_cell(architecture, n_layers, reduced, n_sequences):
         pytest.skip("half of its full state is a function of the other half: no angles there to compare")
     stacked = network(architecture, n_layers=n_layers)
     rows = stacked.reduced_size if reduced else stacked.state_size
-    assert_they_agree(*carriers(stacked, n_sequences, rows, min(rows, 7)), inputs(n_sequences))
+    assert_they_agree(*propagators(stacked, n_sequences, rows, min(rows, 7)), inputs(n_sequences))
 
 
 @pytest.mark.parametrize(("size", "k"), [(1, 1), (16, 16), (33, 10), (64, 64), (200, 200), (230, 3)])
 @pytest.mark.parametrize("n_sequences", [1, 9])
 def test_every_size(size, k, n_sequences):
     stacked = network("lstm", size, p=0.1, n_variants=1)
-    assert_they_agree(*carriers(stacked, n_sequences, stacked.reduced_size, k), inputs(n_sequences))
+    assert_they_agree(*propagators(stacked, n_sequences, stacked.reduced_size, k), inputs(n_sequences))
 
 
 def test_inputs_of_their_own_for_each_variant_and_threads_change_nothing():
     stacked = network("gru")
     x = torch.stack([inputs(19), 2 * inputs(19)])
-    _, kernels = carriers(stacked, 19, 5, 5)
-    expected, _ = carry(kernels, x)
+    _, kernels = propagators(stacked, 19, 5, 5)
+    expected, _ = propagate(kernels, x)
     torch.set_num_threads(3)
-    steps, threaded = carriers(stacked, 19, 5, 5)
-    torch.testing.assert_close(carry(threaded, x)[0], expected, atol=1e-10, rtol=0)
-    torch.testing.assert_close(carry(steps, x)[0], expected, atol=1e-8, rtol=0)
+    steps, threaded = propagators(stacked, 19, 5, 5)
+    torch.testing.assert_close(propagate(threaded, x)[0], expected, atol=1e-10, rtol=0)
+    torch.testing.assert_close(propagate(steps, x)[0], expected, atol=1e-8, rtol=0)
 
 
 def test_how_many_large_matrices_go_together_changes_no_bit():
     stacked, found = network("gru", 200, p=0.1), {}
     for n_threads in (1, 3, 10):
         torch.set_num_threads(n_threads)
-        _, kernels = carriers(stacked, 5, 200, 10)
-        found[kernels.flow.together] = (*carry(kernels, inputs(5)), kernels.flow.tangents())
+        _, kernels = propagators(stacked, 5, 200, 10)
+        found[kernels.flow.together] = (*propagate(kernels, inputs(5)), kernels.flow.tangents())
     assert list(found) == [5, 4, 1]
     first, *others = found.values()
     for other in others:
@@ -89,20 +89,20 @@ def test_how_many_large_matrices_go_together_changes_no_bit():
 
 
 def test_restoring_takes_the_same_steps_again():
-    for carrier in carriers(network("lem"), 19, 10, 4):
-        path = carrier.path(inputs(19, 9))
-        carrier.follow(path, slice(0, 4), ENDS[:4])
-        saved = carrier.snapshot()
-        first, _ = carrier.follow(path, slice(4, 9), ENDS[:5])
-        carrier.restore(saved)
-        assert torch.equal(carrier.follow(path, slice(4, 9), ENDS[:5])[0], first)
+    for propagator in propagators(network("lem"), 19, 10, 4):
+        path = propagator.path(inputs(19, 9))
+        propagator.follow(path, slice(0, 4), ENDS[:4])
+        saved = propagator.snapshot()
+        first, _ = propagator.follow(path, slice(4, 9), ENDS[:5])
+        propagator.restore(saved)
+        assert torch.equal(propagator.follow(path, slice(4, 9), ENDS[:5])[0], first)
 
 
 def test_a_path_followed_in_pieces_and_in_one_go_is_the_same():
-    (_, pieces), (_, whole) = (carriers(network("lstm"), 19, 10, 10) for _ in range(2))
+    (_, pieces), (_, whole) = (propagators(network("lstm"), 19, 10, 10) for _ in range(2))
     path = pieces.path(inputs(19, 6))
     found = torch.cat([pieces.follow(path, slice(at, at + 2), ENDS[at : at + 2])[0] for at in (0, 2, 4)])
-    assert torch.equal(found, carry(whole, inputs(19, 6))[0])
+    assert torch.equal(found, propagate(whole, inputs(19, 6))[0])
 
 
 @pytest.mark.parametrize("n_sequences", [3, 19], ids=["one by one", "in groups"])

@@ -12,7 +12,7 @@ from lyapunov_pkg.cells.sequences.layer import make_layer
 from lyapunov_pkg.cells.sequences.trajectory import Trajectory
 from lyapunov_pkg.cells.sequences.updates import bind_updates
 from lyapunov_pkg.devices import one_torch_thread
-from lyapunov_pkg.linalg.layout import on_threads
+from lyapunov_pkg.linalg.threads import on_threads
 
 
 def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,185 @@
+"""What a thread needs to orthonormalise matrices, and operations that exist for either layout.
+
+The operations take a workspace first. While a kernel is compiled its type decides which layout's operation is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from lyapunov_pkg.linalg.compilation import compiled
+from lyapunov_pkg.linalg.interleaved import (
+    GroupScratch,
+    group_scratch,
+    orthonormalize_group,
+    orthonormalize_group_again,
+    pack_lane,
+    unpack_lane,
+)
+from lyapunov_pkg.linalg.layout import Layout, aligned_zeros, round_up
+from lyapunov_pkg.linalg.one_by_one import (
+    MatrixScratch,
+    matrix_scratch,
+    orthonormalize_matrix,
+    orthonormalize_matrix_again,
+    pack_matrix,
+    unpack_matrix,
+)
+from lyapunov_pkg.linalg.resolution import LIMITS, Limits
+from lyapunov_pkg.linalg.vectors import lanes, lanes_of
+
+
+class Diagonal(NamedTuple):
+    """The diagonal of R as one pass of Gram-Schmidt finds it: of a matrix, or of each lane of a group."""
+
+    squares: NDArray
+    """Squared diagonal entries."""
+    ratios: NDArray
+    """Squared sine of the angle between each column and the span of those before it."""
+
+
+class Workspace(NamedTuple):
+    """What one thread needs to orthonormalise a group or a matrix, in one pass or two."""
+
+    scratch: GroupScratch | MatrixScratch
+    first: Diagonal
+    second: Diagonal
+    limits: Limits
+
+
+class Findings(NamedTuple):
+    """What is found of the matrices of a frame, (matrix, ...)."""
+
+    squares: NDArray
+    """(matrix, column): squared diagonal of R, up to `powers`."""
+    powers: NDArray
+    """(matrix, column), int16: the square is squares * 4**powers, so that it neither overflows nor vanishes."""
+    sines: NDArray
+    """(matrix,): smallest sine of the angle between a column and the span of those before it."""
+    untrusted: NDArray
+    """(matrix,), bool: whether one pass cannot be trusted with the matrix."""
+
+
+def make_workspace(layout: Layout, dtype: np.dtype) -> Workspace:
+    """Return what one thread needs for groups or matrices of this layout."""
+    n_numbers = round_up(layout.shape.padded_columns, lanes_of(dtype.itemsize)) * layout.lanes
+    scratch = group_scratch(layout, dtype) if layout.lanes > 1 else matrix_scratch(layout, dtype)
+    first, second = (Diagonal(*(aligned_zeros(n_numbers, dtype) for _ in range(2))) for _ in range(2))
+    return Workspace(scratch, first, second, LIMITS[dtype])
+
+
+def make_findings(squares: NDArray) -> Findings:
+    """Return findings that have the squares (..., column) to write to, and say nothing yet."""
+    of_matrices = squares.shape[:-1]
+    return Findings(squares, np.zeros(squares.shape, np.int16), np.empty(of_matrices), np.zeros(of_matrices, np.bool_))
+
+
+def log_diagonal(findings: Findings) -> NDArray:
+    """Return the natural logarithm of the diagonal of R; it takes the place of the squares."""
+    import torch
+
+    # PyTorch's logarithm is several times faster than NumPy's.
+    log_r = torch.from_numpy(findings.squares).log_().mul_(0.5).numpy()
+    if findings.powers.any():
+        log_r += np.log(2) * findings.powers
+    return log_r
+
+
+def by_layout(of_group: Callable[..., Any], of_matrix: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function for kernels that calls one of two, by the type of the workspace that is its first argument."""
+
+    def operation(workspace: Any, *arguments: Any) -> Any:
+        raise NotImplementedError("called from kernels alone")
+
+    @overload(operation)
+    def _(workspace, *arguments):  # Numba compares this signature with that of the result, types included.
+        chosen = of_group if _is_of_groups(workspace) else of_matrix
+        return lambda workspace, *arguments: chosen(workspace, *arguments)
+
+    return operation
+
+
+def _is_of_groups(workspace: types.Type) -> bool:
+    """Whether the Numba type of a named tuple is that of groups, or has one inside."""
+    if getattr(workspace, "instance_class", None) is GroupScratch:
+        return True
+    return any(_is_of_groups(member) for member in workspace if isinstance(member, types.BaseNamedTuple))
+
+
+@compiled
+def untrusted(found, first, step, n_columns, limits):
+    """Whether a matrix has a column that one pass cannot be trusted with; NaN is one.
+
+    The numbers of its columns are at first, first + step, and so on.
+    """
+    for x in range(first, first + n_columns * step, step):
+        if not (found.ratios[x] >= limits.smallest_ratio and found.squares[x] >= limits.smallest_square):
+            return True
+    return False
+
+
+@compiled
+def _record(found, first, step, n_columns, limits, findings, index):
+    """Write down what a pass found of one matrix."""
+    smallest = found.ratios[first]
+    for c in range(n_columns):
+        findings.squares[index, c] = found.squares[first + c * step]
+        smallest = min(smallest, found.ratios[first + c * step])
+    findings.sines[index] = np.sqrt(smallest)
+    findings.untrusted[index] = untrusted(found, first, step, n_columns, limits)
+
+
+@compiled
+def _orthonormalize_lanes(workspace, frame, shape, twice, findings):
+    scratch, found, tiny = workspace.scratch, workspace.first, workspace.limits.tiny
+    orthonormalize_group(frame, shape, scratch, found, tiny)
+    if twice:
+        orthonormalize_group_again(frame, shape, scratch, found, workspace.second, tiny)
+    for lane in range(len(findings.sines)):
+        _record(found, lane, lanes(frame), shape.n_columns, workspace.limits, findings, lane)
+
+
+@compiled
+def _orthonormalize_each(workspace, frame, shape, twice, findings):
+    scratch, found, tiny = workspace.scratch, workspace.first, workspace.limits.tiny
+    size = shape.padded_columns * shape.stride
+    for index in range(len(findings.sines)):
+        matrix = frame[index * size : (index + 1) * size]
+        orthonormalize_matrix(matrix, shape, scratch, found, 0.0, tiny)
+        if twice:
+            orthonormalize_matrix_again(matrix, shape, scratch, found, workspace.second, tiny)
+        _record(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
+
+
+@compiled
+def _pack_lane(workspace, frame, index, shape, matrix, matrix_stride):
+    pack_lane(frame, index, shape, matrix, matrix_stride)
+
+
+@compiled
+def _pack_matrix(workspace, frame, index, shape, matrix, matrix_stride):
+    pack_matrix(frame, index, shape, matrix, matrix_stride)
+
+
+@compiled
+def _unpack_lane(workspace, frame, index, shape, matrix, matrix_stride):
+    unpack_lane(frame, index, shape, matrix, matrix_stride)
+
+
+@compiled
+def _unpack_matrix(workspace, frame, index, shape, matrix, matrix_stride):
+    unpack_matrix(frame, index, shape, matrix, matrix_stride)
+
+
+orthonormalize_frame = by_layout(_orthonormalize_lanes, _orthonormalize_each)
+"""(workspace, frame, shape, twice, findings): orthonormalise the matrices of a frame in one pass or two."""
+pack = by_layout(_pack_lane, _pack_matrix)
+"""(workspace, frame, index, shape, matrix, matrix_stride): copy a matrix without padding to its place in a frame."""
+unpack = by_layout(_unpack_lane, _unpack_matrix)
+"""(workspace, frame, index, shape, matrix, matrix_stride): the reverse of `pack`."""

@@ -1,0 +1,209 @@
+"""Kernels run wherever there is a Python: with a cache that cannot be written, is full, or is damaged.
+
+Each program runs in a process of its own and calls two small kernels, which stand in a folder of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lyapunov_pkg.linalg import compilation
+
+KERNELS = """
+from compilation import compiled
+
+@compiled
+def twice(x):
+    return 2 * x
+
+@compiled
+def twice_and_one(x):
+    return twice(x) + 1
+"""
+
+# For each folder it loads the module of the library by itself, because loading PyTorch takes longer than all the rest.
+PROGRAM = f"""
+import importlib.util, json, sys, warnings
+
+def load(name, file):
+    spec = importlib.util.spec_from_file_location(name, file)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+found = []
+for folder in sys.argv[1:]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load("compilation", {compilation.__file__!r})
+        kernels = load("kernels", folder + "/kernels.py")
+        results = [kernels.twice(2.5), kernels.twice_and_one(3.0)]
+    hits = sum(sum(kernel.stats.cache_hits.values()) for kernel in (kernels.twice, kernels.twice_and_one))
+    found.append({{"results": results, "warnings": [str(w.message) for w in caught], "hits": hits}})
+print(json.dumps(found))
+"""
+
+DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "kernels.py").write_text(KERNELS)
+    return package
+
+
+def run_all(
+    folders: Sequence[Path], before: Callable[[], None] | None = None, **environment: str
+) -> list[dict[str, Any]]:
+    """Return what a process finds that calls the kernels in these folders: results, warnings, and hits of the cache."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *map(str, folders)],
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": ""} | environment,
+        preexec_fn=before,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    assert all(of_folder["results"] == [5.0, 7.0] for of_folder in found)
+    return found
+
+
+def run(folder: Path, before: Callable[[], None] | None = None, **environment: str) -> dict[str, Any]:
+    return run_all([folder], before, **environment)[0]
+
+
+def cache_files(folder: Path, suffix: str) -> list[Path]:
+    files = sorted(folder.rglob(f"*{suffix}"))
+    assert files
+    return files
+
+
+def test_machine_code_is_used_again_until_a_source_changes(folder):
+    first, second = run_all([folder, folder])
+    assert first["hits"] == 0 and second == {"results": [5.0, 7.0], "warnings": [], "hits": 2}
+    (folder / "other.py").write_text("inlined = 1\n")
+    first, second = run_all([folder, folder])
+    assert first["hits"] == 0 and second["hits"] == 2
+
+
+def test_a_file_named_as_a_source_counts(tmp_path):
+    source = tmp_path / "source.py"
+    source.write_text("a = 1\n")
+    before = compilation.contents_of(tmp_path / "source.py")
+    compilation.contents_of.cache_clear()
+    source.write_text("a = 2\n")
+    assert compilation.contents_of(source) != before
+    assert compilation.compiled(lambda x: x + 1, sources=[source], error_model="numpy")(2) == 3
+
+
+def without_a_home(folder: Path) -> dict[str, str]:
+    """Point the home folder, and that of caches, at a file: nothing can be made there."""
+    not_a_folder = folder / "kernels.py"
+    return {"HOME": str(not_a_folder), "XDG_CACHE_HOME": str(not_a_folder)}
+
+
+def test_nowhere_to_write(folder):
+    (folder / "__pycache__").touch()
+    found = run(folder, **without_a_home(folder))
+    (warning,) = found["warnings"]
+    assert "not kept on disk" in warning and "NUMBA_CACHE_DIR" in warning
+    elsewhere = folder.parent / "elsewhere"
+    first, second = run_all([folder, folder], **without_a_home(folder), NUMBA_CACHE_DIR=str(elsewhere))
+    assert first["warnings"] == second["warnings"] == [] and second["hits"] == 2
+
+
+def test_a_cache_folder_that_cannot_be_made(folder):
+    """The next place is taken: beside the source."""
+    cache_dir = "/proc/nothing/here"
+    first, second = run_all([folder, folder], NUMBA_CACHE_DIR=cache_dir)
+    assert first["warnings"] == second["warnings"] == [] and second["hits"] == 2
+    (folder / "__pycache__").rename(folder / "moved")
+    (folder / "__pycache__").touch()
+    assert len(run(folder, **without_a_home(folder), NUMBA_CACHE_DIR=cache_dir)["warnings"]) == 1
+
+
+def test_folders_that_may_only_be_read(folder):
+    def obey_permissions() -> None:
+        """Take from the superuser, if that is who runs this, what lets it write everywhere."""
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, DAC_OVERRIDE, 0, 0, 0)
+
+    (folder / "__pycache__").mkdir()
+    home = folder / "home"
+    home.mkdir()
+    for place in (folder / "__pycache__", home, folder):
+        place.chmod(0o555)
+    try:
+        found = run(folder, obey_permissions, HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
+    finally:
+        for place in (folder, home, folder / "__pycache__"):
+            place.chmod(0o755)
+    assert len(found["warnings"]) == 1
+    assert not any((folder / "__pycache__").iterdir()) and not any(home.iterdir())
+
+
+def test_a_full_disk(folder):
+    def allow_no_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    found = run(folder, allow_no_files)
+    (warning,) = found["warnings"]
+    assert "cannot be kept" in warning and "__pycache__" in warning
+    assert run(folder)["warnings"] == []
+
+
+def empty(content: bytes) -> bytes:
+    return b""
+
+
+def truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def garbage(content: bytes) -> bytes:
+    return b"\x80\x05garbage" * 20
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit in the middle, of the machine code in a data file: it would be run."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
+def test_damaged_files_are_discarded_and_made_again(folder, tmp_path):
+    run(folder)
+    cases = list(product((empty, truncated, garbage, flipped), (".nbi", ".nbc")))
+    copies = [Path(shutil.copytree(folder, tmp_path / f"{damage.__name__}{suffix}")) for damage, suffix in cases]
+    for (damage, suffix), copy in zip(cases, copies, strict=True):
+        for file in cache_files(copy, suffix):
+            file.write_bytes(damage(file.read_bytes()))
+    for (damage, suffix), found in zip(cases, run_all(copies), strict=True):
+        assert found["hits"] == 0
+        # A flipped bit can leave an index that can be read and names nothing, which is no damage to speak of.
+        assert len(found["warnings"]) == 1 or (damage is flipped and suffix == ".nbi" and not found["warnings"])
+        assert all("damaged" in warning for warning in found["warnings"])
+    for found in run_all(copies):
+        assert found["hits"] == 2 and found["warnings"] == []
+
+
+def test_damaged_files_that_cannot_be_removed(folder):
+    """A folder stands where the index should: it can neither be read nor removed as a file."""
+    run(folder)
+    for file in cache_files(folder, ".nbi"):
+        file.unlink()
+        file.mkdir()
+    assert [len(found["warnings"]) for found in run_all([folder, folder])] == [1, 1]

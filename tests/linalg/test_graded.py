@@ -1,0 +1,116 @@
+"""Directions are found however small the rows or columns that they stand in; what is lost is really lost."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lyapunov_pkg.linalg import orthonormalize
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def exact_log_r(matrix: NDArray, digits: int = 400) -> NDArray:
+    """log |diag R| by Gram-Schmidt in so many digits."""
+    with mpmath.workdps(digits):
+        columns = [[mpmath.mpf(float(entry)) for entry in column] for column in matrix.T]
+        found = []
+        for j, column in enumerate(columns):
+            for _ in range(2):
+                for unit in columns[:j]:
+                    product = mpmath.fdot(unit, column)
+                    column = [x - product * u for x, u in zip(column, unit, strict=True)]
+            length = mpmath.sqrt(mpmath.fdot(column, column))
+            found.append(float(mpmath.log(length)))
+            columns[j] = [x / length for x in column]
+    return np.array(found)
+
+
+def rows_graded(rng: np.random.Generator, n: int, k: int, decades: float) -> NDArray:
+    return 10.0 ** -rng.uniform(0, decades, (n, 1)) * rng.standard_normal((n, k))
+
+
+def with_zeros(rng: np.random.Generator, n: int, k: int, decades: float) -> NDArray:
+    graded = rows_graded(rng, n, k, decades) * (rng.random((n, k)) > 0.3)
+    graded[np.arange(k), np.arange(k)] = 10.0 ** -rng.uniform(0, decades, k)  # so that no column is lost
+    return graded
+
+
+def rows_and_columns_graded(rng: np.random.Generator, n: int, k: int, decades: float) -> NDArray:
+    return rows_graded(rng, n, k, decades) * 10.0 ** -rng.uniform(0, 30, k)
+
+
+def nearly_dependent_blocks(rng: np.random.Generator, n: int, k: int, decades: float) -> NDArray:
+    """Rows that are multiples of others, as the rows of h are of those of c in an LSTM, but for small rows below."""
+    above = rng.standard_normal((k // 2, k))
+    below = 10.0**-decades * rng.standard_normal((k - k // 2, k))
+    return np.concatenate([above, 1e-3 * above, below])[:n]
+
+
+KINDS = [rows_graded, with_zeros, rows_and_columns_graded, nearly_dependent_blocks]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("k", "decades"), [(5, 20), (8, 40), (8, 200)])
+@pytest.mark.parametrize("n_matrices", [1, 9], ids=["one by one", "in groups"])
+@pytest.mark.parametrize("to_rounding", [True, False])
+def test_log_r_agrees_with_many_digits_where_rows_differ_by_many_decades(kind, k, decades, n_matrices, to_rounding):
+    rng = np.random.default_rng(0)
+    n = k + k // 2
+    matrices = np.stack([kind(rng, n, k, decades) for _ in range(n_matrices)])
+    q, log_r = orthonormalize(torch.from_numpy(matrices), to_rounding=to_rounding)
+    for matrix, basis, found in zip(matrices[:3], q, log_r, strict=False):
+        expected = exact_log_r(matrix)
+        # One pass may err by eps / sine, and is trusted with sines of 1e-8.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 if to_rounding else 1e-7)
+        assert (basis.mT @ basis - torch.eye(k, dtype=torch.float64)).abs().max() < (1e-13 if to_rounding else 1e-6)
+
+
+def test_q_and_r_give_a_graded_matrix_back_row_by_row():
+    """The error of each row is small relative to that row, not to the largest one."""
+    matrix = torch.from_numpy(rows_graded(np.random.default_rng(1), 10, 10, 100))
+    q, log_r = orthonormalize(matrix)
+    triangular = (q.mT @ matrix).triu(1) + torch.diag(log_r.exp())
+    size = matrix.abs().amax(dim=-1, keepdim=True)
+    # Rows of Q are graded as well where those of the matrix are: what is below 1e-16 is beyond this check.
+    kept = (size > 1e-12)[:, 0]
+    torch.testing.assert_close((q @ triangular)[kept] / size[kept], matrix[kept] / size[kept], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("to_rounding", [True, False])
+@pytest.mark.parametrize("n_matrices", [1, 9], ids=["one by one", "in groups"])
+def test_rows_that_are_exactly_zero_lose_as_many_directions_however_graded_the_others_are(n_matrices, to_rounding):
+    rng = np.random.default_rng(2)
+    matrices = np.stack([rows_graded(rng, 9, 9, 30) for _ in range(n_matrices)])
+    matrices[:, [1, 4, 8]] = 0
+    _, log_r = orthonormalize(torch.from_numpy(matrices), to_rounding=to_rounding)
+    assert torch.isfinite(log_r[:, :6]).all() and torch.isneginf(log_r[:, 6:]).all()
+    # The rest is the decomposition of the first columns, whose number is that of the rows that are not zero.
+    expected = exact_log_r(matrices[0][:, :6])
+    np.testing.assert_allclose(log_r[0, :6], expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("decades", [0, 15])
+def test_columns_that_depend_on_others_are_lost_whether_or_not_rows_are_graded(decades):
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        independent = rng.standard_normal((12, 7))
+        scales = 10.0 ** -rng.uniform(0, decades, (12, 1)) if decades else 1.0
+        matrix = scales * (independent @ np.concatenate([np.eye(7), rng.standard_normal((7, 4))], axis=1))
+        _, log_r = orthonormalize(torch.from_numpy(matrix))
+        assert torch.isneginf(log_r).sum() == 4
+        np.testing.assert_allclose(log_r[:7], exact_log_r(matrix[:, :7]), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_lengths_whose_squares_vanish_or_overflow_are_found(scale):
+    matrix = np.random.default_rng(4).standard_normal((6, 4))
+    expected = exact_log_r(matrix) + math.log(scale)
+    for matrices in (scale * matrix, np.stack([scale * matrix] * 9)):
+        _, log_r = orthonormalize(torch.from_numpy(matrices))
+        np.testing.assert_allclose(log_r.reshape(-1, 4)[0], expected, rtol=1e-13)
