@@ -168,7 +168,7 @@ class TestLabels:
         xr.testing.assert_identical(kaplan_yorke_dimension(moved), kaplan_yorke_dimension(self.spectra))
 
     def test_what_has_no_exponents_is_refused(self):
-        with pytest.raises(ValueError, match="exponents: got the dimensions .* expected 'exponent' among them"):
+        with pytest.raises(ValueError, match=r"exponents: got the dimensions .* expected 'exponent' among them"):
             mean_exponent(self.spectra.rename(exponent="index"))
         with pytest.raises(TypeError, match="exponents: got a Dataset, expected its variable"):
             mean_exponent(self.spectra.to_dataset())

@@ -159,14 +159,14 @@ class TestWholeModels:
     )
     def test_the_error_shows_the_call(self, model, inputs, name):
         with pytest.raises(
-            TypeError, match="system: got .* whole model that contains the recurrent submodules"
+            TypeError, match=r"system: got .* whole model that contains the recurrent submodules"
         ) as info:
             exponents(model, inputs)
         assert f'"{name}"' in str(info.value) and f'submodule_inputs(model, "{name}", *model_inputs)' in str(info.value)
 
     @pytest.mark.parametrize("module", [torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Sequential()])
     def test_other_modules_are_refused(self, module):
-        with pytest.raises(TypeError, match="system: got .*, expected torch.nn.RNN"):
+        with pytest.raises(TypeError, match=r"system: got .*, expected torch.nn.RNN"):
             exponents(module, INPUTS)
 
     @pytest.mark.parametrize("batch_first", [False, True])
@@ -225,5 +225,5 @@ class TestWholeModels:
 
         with pytest.raises(TypeError, match="model_inputs: 'gru' was given a PackedSequence"):
             submodule_inputs(Packing(), "gru", [INPUTS[0].float(), INPUTS[1, :4].float()])
-        with pytest.raises(TypeError, match="model: got str, expected a torch.nn.Module"):
+        with pytest.raises(TypeError, match=r"model: got str, expected a torch.nn.Module"):
             submodule_inputs("model", "gru")

@@ -207,11 +207,11 @@ class TestDerivatives:
         ],
     )
     def test_numpy_steps_are_refused_with_a_way_out(self, step):
-        with pytest.raises(ValueError, match="cannot be differentiated in forward mode: .* torch operations alone"):
+        with pytest.raises(ValueError, match=r"cannot be differentiated in forward mode: .* torch operations alone"):
             exponents(step, INPUTS, initial_state=ZEROS)
 
     def test_arrays_are_no_states(self):
-        with pytest.raises(TypeError, match="returned ndarray, expected the next state, a tensor.* torch operations"):
+        with pytest.raises(TypeError, match=r"returned ndarray, expected the next state, a tensor.* torch operations"):
             exponents(lambda state, x: np.zeros((3, UNITS)), INPUTS, initial_state=ZEROS)
 
 
