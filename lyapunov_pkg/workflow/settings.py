@@ -185,12 +185,22 @@ def section_problems(section: type[BaseModel], value: object, key: Key = ()) -> 
         >>> section_problems(Training, {"epoch": 6.0}, ("training",))[1].text
         "unknown key 'epoch' in training; did you mean epochs?"
     """
+    problems = list(_huge_integers(value, key))
     try:
         section.model_validate(value)
     except ValidationError as error:
         found = (_problem(section, detail, key) for detail in error.errors(include_url=False))
-        return [problem for problem in found if problem is not None]
-    return []
+        problems += [problem for problem in found if problem is not None]
+    return problems
+
+
+def _huge_integers(value: object, key: Key) -> Iterator[Problem]:
+    """Yield a problem for each integer that no array can hold."""
+    if isinstance(value, Mapping | list):
+        for name, child in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _huge_integers(child, (*key, name))
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        yield Problem(key, unsuitable(key, value, f"an integer between {-(2**63)} and {2**63}"))
 
 
 _BOUNDS = {

@@ -213,6 +213,17 @@ def test_an_integer_is_neither_a_boolean_nor_a_float_nor_text(
     assert problems(configuration) == [f"{key} is {value!r}; expected an integer, at least 1"]
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**63])
+@pytest.mark.parametrize(
+    "key", ["studies.smnist.training.epochs", "studies.mocap.hyperparameters.hidden_size", "studies.smnist.shard_size"]
+)
+def test_integers_that_no_array_holds_are_refused(configuration: dict[str, Any], key: str, value: int) -> None:
+    set_key(configuration, key, value)
+    assert any(
+        f"{key} is {shortened(value)}; expected an integer between -" in line for line in problems(configuration)
+    )
+
+
 @pytest.mark.parametrize(("text", "written"), [("1e-4", "1.0e-4"), ("2E5", "2.0e+5"), ("1.5e3", None)])
 def test_numbers_that_yaml_reads_as_text_are_explained(
     configuration: dict[str, Any], text: str, written: str | None
