@@ -6,16 +6,16 @@ rule aelle:
         spectra=lambda wildcards: shards("spectra", wildcards.study),
     output:
         "results/aelle/{study}_{experiment}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/aelle/{study}_{experiment}.log",
     wildcard_constraints:
         experiment="final|pretrained",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("aelle"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         groups=group_order,
@@ -31,14 +31,14 @@ rule pruning:
         pretrained="results/aelle/{study}_pretrained.zarr.zip",
     output:
         "results/aelle/{study}_pruning.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/aelle/{study}_pruning.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("pruning"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         settings=lambda wildcards: pruning_settings(wildcards.study),
@@ -52,14 +52,14 @@ rule prednet:
         spectra=lambda wildcards: shards("spectra", wildcards.study),
     output:
         "results/aelle/{study}_prednet.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/aelle/{study}_prednet.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("prednet"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         groups=group_order,
@@ -76,14 +76,14 @@ rule eigenvalue_prednets:
         eigenvalues="results/eigenvalues/{study}.zarr.zip",
     output:
         "results/aelle/{study}_eigenvalue_prednets.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/aelle/{study}_eigenvalue_prednets.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("eigenvalue_prednets"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         groups=group_order,

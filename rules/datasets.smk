@@ -6,14 +6,14 @@ rule smnist_dataset:
         lambda wildcards: local_images(),
     output:
         "results/datasets/smnist.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/datasets/smnist.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("smnist_dataset"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         # Not where the files come from: their content is verified.
         settings={key: config["smnist"]["data"][key] for key in ("source", "n_train", "n_test")},
@@ -30,11 +30,11 @@ rule smnist_pixels_dataset:
         "results/datasets/smnist_pixels.zarr.zip",
     log:
         "results/logs/datasets/smnist_pixels.log",
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("smnist_pixels_dataset"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         seed=config["seed"],
         provenance=provenance("smnist_pixels_dataset.py"),
@@ -53,11 +53,11 @@ rule char_rnn_dataset:
         "results/datasets/char_rnn.zarr.zip",
     log:
         "results/logs/datasets/char_rnn.log",
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("char_rnn_dataset"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         settings={key: config["char_rnn"]["data"][key] for key in ("source", "sequence_length", "n_sequences")},
         seed=config["seed"],
@@ -75,11 +75,11 @@ rule mocap_dataset:
         "results/datasets/mocap.zarr.zip",
     log:
         "results/logs/datasets/mocap.log",
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("mocap_dataset"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length")},
         motions=motions_content,

@@ -7,14 +7,14 @@ rule alignment:
         dataset=dataset_of("row_rnn"),
     output:
         "results/gradients/alignment.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/gradients/alignment.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("alignment"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         groups=list(GROUPS["row_rnn"]),
         settings=STUDIES["row_rnn"]["alignment"],
@@ -29,14 +29,14 @@ rule participation:
         dataset=dataset_of("row_rnn"),
     output:
         "results/gradients/participation.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/gradients/participation.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("participation"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         design=dict(GROUPS["row_rnn"]["rnn"].settings),
         n_variants=GROUPS["row_rnn"]["rnn"].n_variants,
@@ -54,14 +54,14 @@ rule flips:
         dataset=dataset_of("pixel_rnn"),
     output:
         "results/gradients/flips.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/gradients/flips.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("flips"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         groups=list(GROUPS["pixel_rnn"]),
         settings=STUDIES["pixel_rnn"]["flips"],

@@ -6,14 +6,14 @@ rule evolution:
         spectra=shards("spectra", "char_rnn_initialisation"),
     output:
         "results/populations/char_rnn_initialisation.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/populations/char_rnn_initialisation.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("evolution"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         groups=list(GROUPS["char_rnn_initialisation"]),
         provenance=provenance("evolution.py"),
@@ -29,16 +29,16 @@ rule correlations:
         spectra=lambda wildcards: shards("spectra", wildcards.study),
     output:
         "results/populations/{study}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/populations/{study}.log",
     wildcard_constraints:
         study="|".join(config["correlations"]["highlighted_by"]),
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("correlations"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         groups=group_order,

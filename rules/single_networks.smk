@@ -6,17 +6,15 @@ rule layered_jacobian:
         "results/networks/layered_jacobian.zarr.zip",
     log:
         "results/logs/networks/layered_jacobian.log",
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("layered_jacobian"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         settings=config["layered_jacobian"],
         seed=config["seed"],
-        provenance=provenance(
-            "layered_jacobian.py", f"lyapunov_pkg.cells.{config['layered_jacobian']['architecture']}"
-        ),
+        provenance=provenance("layered_jacobian.py", f"lyapunov_pkg.cells.{config['layered_jacobian']['architecture']}"),
     script:
         "../workflow_scripts/layered_jacobian.py"
 
@@ -24,14 +22,14 @@ rule layered_jacobian:
 rule stability_regimes:
     output:
         "results/networks/stability_regimes.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/networks/stability_regimes.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("stability_regimes"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         settings=config["stability_regimes"],
         seed=config["seed"],
@@ -46,14 +44,14 @@ rule estimator:
         dataset=dataset_of("char_rnn_initialisation"),
     output:
         "results/networks/estimator.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/networks/estimator.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("estimator"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         groups=list(GROUPS["char_rnn_initialisation"]),
         device=config["device"],

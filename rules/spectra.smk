@@ -7,14 +7,14 @@ rule spectra:
         dataset=lambda wildcards: dataset_of(wildcards.study),
     output:
         "results/spectra/{study}/{group}/{shard}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/spectra/{study}/{group}/{shard}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("spectra"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         device=config["device"],
@@ -29,14 +29,14 @@ rule eigenvalues:
         training=lambda wildcards: shards("training", wildcards.study),
     output:
         "results/eigenvalues/{study}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/eigenvalues/{study}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("eigenvalues"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         groups=group_order,

@@ -7,11 +7,11 @@ rule lorenz:
     log:
         "results/logs/systems/lorenz.log",
     cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("lorenz"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         settings=config["lorenz"],
         seed=config["seed"],

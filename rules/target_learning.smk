@@ -1,5 +1,6 @@
 # Target learning: FORCE instead of back-propagation, and spectra of free runs; no data. A job of minutes: no checkpoints.
 
+
 ruleorder: train_target_learning > train
 ruleorder: spectra_target_learning > spectra
 
@@ -7,14 +8,14 @@ ruleorder: spectra_target_learning > spectra
 rule train_target_learning:
     output:
         "results/training/target_learning/{group}/{shard}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/training/target_learning/{group}/{shard}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("train_target_learning"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         seed=config["seed"],
@@ -31,14 +32,14 @@ rule spectra_target_learning:
         training="results/training/target_learning/{group}/{shard}.zarr.zip",
     output:
         "results/spectra/target_learning/{group}/{shard}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/spectra/target_learning/{group}/{shard}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("spectra_target_learning"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         device=config["device"],

@@ -6,14 +6,14 @@ rule train:
         dataset=lambda wildcards: dataset_of(wildcards.study),
     output:
         "results/training/{study}/{group}/{shard}.zarr.zip",
-    cache: "omit-software"
     log:
         "results/logs/training/{study}/{group}/{shard}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("train"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         names=names,
         seed=config["seed"],
