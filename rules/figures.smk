@@ -20,11 +20,11 @@ rule draw_figure:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
         figure="|".join(FIGURES),
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("draw_figure"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         place=lambda wildcards: FIGURES[wildcards.figure].place,
         groups=lambda wildcards: groups_of(FIGURES[wildcards.figure]),

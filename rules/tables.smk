@@ -18,11 +18,11 @@ rule write_table:
         "results/logs/tables/{table}.log",
     wildcard_constraints:
         table="|".join(TABLES),
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         **job_resources("write_table"),
-    conda:
-        "../envs/workflow.yaml"
     params:
         place=lambda wildcards: TABLES[wildcards.table].place,
         groups=lambda wildcards: groups_of(TABLES[wildcards.table]),
