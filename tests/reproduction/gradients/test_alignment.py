@@ -143,3 +143,14 @@ def test_every_variant_diverged_is_refused():
     training["diverged"][:] = True
     with pytest.raises(ValueError, match="all 1 variants diverged; expected one that did not"):
         alignment_experiment(training, images(network), SETTINGS, 0)
+
+
+def test_all_random_numbers_come_from_the_seed():
+    network = tanh_network(1, hidden_size=10)
+    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0,))
+    found = []
+    for global_seed, seed in ((1, 2), (9, 2), (9, 3)):
+        torch.manual_seed(global_seed)
+        found.append(alignment_experiment(training_store([network]), images(network), settings, seed))
+    xr.testing.assert_identical(found[0], found[1])
+    assert (found[0]["alignment_std"] != found[2]["alignment_std"]).any()

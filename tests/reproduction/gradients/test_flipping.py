@@ -35,3 +35,11 @@ def test_input_gradients_are_those_of_repeated_steps():
         own = inputs[sequence, None].clone().requires_grad_()
         loss = loss_at(network, own, labels[sequence, None], start, inputs.shape[1])
         torch.testing.assert_close(found, torch.autograd.grad(loss, own)[0][0, :, 0], rtol=0, atol=1e-12)
+
+
+def test_ties_are_broken_by_the_generator_alone():
+    orders = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        orders.append(descending(torch.zeros(3, 40), torch.Generator().manual_seed(5)))
+    assert torch.equal(*orders)

@@ -108,3 +108,13 @@ def test_settings_that_ask_for_more_than_there_is_are_named(experiment, setting,
 
 def test_those_that_diverged_are_counted(experiment):
     assert experiment[-1].attrs["n_diverged"] == 1
+
+
+def test_all_random_numbers_come_from_the_seed(experiment):
+    network, dataset, settings, _ = experiment
+    training, found = training_store([network]), []
+    for global_seed, seed in ((1, 2), (9, 2), (9, 3)):
+        torch.manual_seed(global_seed)
+        found.append(flip_experiment(training, dataset, replace(settings, n_flips=(4,)), seed))
+    xr.testing.assert_identical(found[0], found[1])
+    assert (found[0]["loss_random"] != found[2]["loss_random"]).any()

@@ -6,7 +6,6 @@ import xarray as xr
 
 from lyapunov_pkg.aelle import AutoencoderSettings
 from lyapunov_pkg.reproduction.prediction.final import final_experiment
-from lyapunov_pkg.reproduction.prediction.networks import hyperparameters
 from lyapunov_pkg.reproduction.prediction.pretrained import pretrained_experiment
 from tests.reproduction.prediction.synthetic import synthetic_spectra
 
@@ -118,23 +117,6 @@ def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Datas
     f1 = final_experiment(shuffled, SETTINGS, range(5))["f1"].mean("seed")
     assert 0.3 < f1.sel(classifier="aelle") < 0.7
     assert 0.3 < f1.sel(classifier="gradient_boosting_spectrum") < 0.7
-
-
-def test_hyperparameters_are_numbers_and_a_column_for_each_text_in_the_order_of_names() -> None:
-    networks = xr.Dataset(
-        coords={
-            "network": [0, 1, 2],
-            "final_loss": ("network", [0.1, 0.2, 0.3]),
-            "init_param": ("network", [1.0, 2.0, 3.0]),
-            "architecture": ("network", ["lstm", "gru", "lstm"]),
-            "eps": ("network", [np.nan, 0.1, np.nan]),
-            "epoch": [0],
-        }
-    )
-    expected = [[0, 1, np.nan, 1], [1, 0, 0.1, 2], [0, 1, np.nan, 3]]  # gru, lstm, eps, init_param
-    np.testing.assert_array_equal(hyperparameters(networks), expected)
-    other_order = networks[list(networks.data_vars)].assign_coords(dict(reversed(networks.coords.items())))
-    np.testing.assert_array_equal(hyperparameters(other_order), expected)
 
 
 def test_who_knows_the_hyperparameters_knows_losses_that_follow_from_them(spectra: xr.Dataset) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lyapunov_pkg.reproduction.prediction.networks import select_networks
+from lyapunov_pkg.reproduction.prediction.networks import hyperparameters, select_networks
 from tests.reproduction.prediction.synthetic import synthetic_sizes
 
 
@@ -28,3 +28,26 @@ def test_a_gap_inside_a_spectrum_is_no_short_spectrum(spectra: xr.Dataset) -> No
     gap = spectra.copy(deep=True)
     gap["lyapunov_exponent"][0, 3, 5] = np.nan
     assert select_networks(gap, -20.0).attrs["n_diverged"] == 2
+
+
+def test_the_precision_of_the_spectra_stays(spectra: xr.Dataset) -> None:
+    for dtype in (np.float32, np.float64):
+        own = spectra.assign(lyapunov_exponent=spectra["lyapunov_exponent"].astype(dtype))
+        assert select_networks(own, -20.0, 16)["lyapunov_exponent"].dtype == dtype
+
+
+def test_hyperparameters_are_numbers_and_a_column_for_each_text_in_the_order_of_names() -> None:
+    networks = xr.Dataset(
+        coords={
+            "network": [0, 1, 2],
+            "final_loss": ("network", [0.1, 0.2, 0.3]),
+            "init_param": ("network", [1.0, 2.0, 3.0]),
+            "architecture": ("network", ["lstm", "gru", "lstm"]),
+            "eps": ("network", [np.nan, 0.1, np.nan]),
+            "epoch": [0],
+        }
+    )
+    expected = [[0, 1, np.nan, 1], [1, 0, 0.1, 2], [0, 1, np.nan, 3]]  # gru, lstm, eps, init_param
+    np.testing.assert_array_equal(hyperparameters(networks), expected)
+    other_order = xr.Dataset(coords={name: networks[name].variable for name in reversed(list(networks.coords))})
+    np.testing.assert_array_equal(hyperparameters(other_order), expected)

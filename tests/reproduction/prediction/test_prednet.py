@@ -85,6 +85,16 @@ def test_constant_features_keep_their_scale_and_the_others_have_variance_one() -
 
 def test_a_constant_that_rounding_blurs_is_constant() -> None:
     parts = [part.copy() for part in samples(1)]
-    parts[0][..., 4] = 1e6 + np.linspace(0, 1e-2, 270)  # the same number in float32, or its neighbour
+    parts[0][..., 4] = 1e6 + np.linspace(0, 0.1, 270)  # the same number in float32, or its neighbour
     network, _ = train_prednet(*parts, seeds=[1], settings=PredNetSettings(epochs=1))
     assert network.feature_scale[0, 0, 4] == 1
+
+
+def test_the_network_has_one_hidden_layer_and_one_output() -> None:
+    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=PredNetSettings(hidden_size=7, epochs=1))
+    assert {name: tuple(value.shape) for name, value in network.parameters.items()} == {
+        "prednet.0.weight": (2, 6, 7),
+        "prednet.0.bias": (2, 1, 7),
+        "prednet.1.weight": (2, 7, 1),
+        "prednet.1.bias": (2, 1, 1),
+    }
