@@ -24,6 +24,7 @@ def test_looks_are_told_apart_defaults_included():
     looks = [entry.look for entry in CELLS.values() if entry.look is not None] + list(DEFAULT_LOOKS)
     assert len({look.marker for look in looks}) == len(looks)
     assert len({(look.color, look.linestyle) for look in looks}) == len(looks)
+    assert all(0.75 <= look.marker_scale <= 1.5 for look in looks)  # beside a circle: all are to look alike large
     own = {entry.look.color for entry in CELLS.values() if entry.look is not None}
     assert own.isdisjoint(look.color for look in DEFAULT_LOOKS)
 
