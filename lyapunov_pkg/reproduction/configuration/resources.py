@@ -31,7 +31,6 @@ Rule = Literal[
     "flips",
     "draw_figure",
     "write_table",
-    "write_table_3_a1",
 ]
 """The rules whose jobs ask for resources."""
 
