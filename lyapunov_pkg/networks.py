@@ -374,7 +374,8 @@ def from_torch(module: RecurrentModule, detach: bool = True) -> Network:
     if getattr(module, "proj_size", 0):
         raise ValueError(f"module: got proj_size {module.proj_size}, expected 0: a Network has no projections")
     architecture, hyperparameters = TORCH_ARCHITECTURES[torch_mode(module)]
-    cells, params = [], {}
+    cells: list[Cell] = []
+    params: Params = {}
     for layer in range(getattr(module, "num_layers", 1)):
         input_size = module.input_size if layer == 0 else module.hidden_size
         cells.append(make_cell(architecture, input_size, module.hidden_size, **hyperparameters))

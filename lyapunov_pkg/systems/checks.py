@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -87,7 +88,10 @@ def _separate_directions(state: Tensor) -> tuple[Tensor, Tensor]:
 
 def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor, step: str | None) -> tuple[Tensor, Tensor]:
     try:
-        returned = system.push_forward(state, x, tangents)
+        with warnings.catch_warnings():
+            # PyTorch's own, when it loads its forward derivatives.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+            returned = system.push_forward(state, x, tangents)
     except Exception as error:
         if step is not None:
             raise ValueError(

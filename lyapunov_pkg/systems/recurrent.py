@@ -18,7 +18,7 @@ from lyapunov_pkg.systems.base import INPUT_DIMS, Placement, PreparedSystem, Rea
 from lyapunov_pkg.systems.checks import NOT_DETERMINISTIC, agree, check_tangent_map, random_numbers_kept
 from lyapunov_pkg.systems.evaluation import FrozenModule, evaluation, reference_weight
 from lyapunov_pkg.systems.numbers import Values, read_numbers
-from lyapunov_pkg.systems.states import State
+from lyapunov_pkg.systems.states import State, is_nesting
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 
 
@@ -83,12 +83,11 @@ class RecurrentReader(Reader):
             return None
         n_sequences = 1 if n_sequences is None else n_sequences
         own_shapes = [self.state_shape(size, n_sequences) for size in self.layer_sizes]
-        if self.has_cell_state and isinstance(initial_state, tuple | list) and len(initial_state) == 2:
-            parts = [
-                read_numbers(f"initial_state[{i}]", part, self.state_dims()) for i, part in enumerate(initial_state)
-            ]
-        else:
-            parts = [read_numbers("initial_state", initial_state, self.state_dims())]
+        given = {"initial_state": initial_state}
+        # Two lists of numbers are a flat state of two sequences.
+        if self.has_cell_state and is_nesting(initial_state) and len(initial_state) == 2:
+            given = {f"initial_state[{index}]": part for index, part in enumerate(initial_state)}
+        parts = [read_numbers(name, part, self.state_dims()) for name, part in given.items()]
         shapes = [tuple(part.shape) for part in parts]
         if shapes == own_shapes:
             return self.flatten([self.layered(part) for part in parts])
@@ -131,7 +130,7 @@ class RecurrentReader(Reader):
 
     def unflatten(self, flat: Tensor) -> list[Tensor]:
         """Return h, or h and c, (L, B, size) of a flat state (B, S)."""
-        blocks = flat.split(self.layer_sizes * self.n_layers, dim=-1)
+        blocks = torch.split(flat, self.layer_sizes * self.n_layers, dim=-1)
         n_parts = len(self.layer_sizes)
         return [torch.stack(blocks[part::n_parts]) for part in range(n_parts)]
 
@@ -364,9 +363,10 @@ class SequenceReader(RecurrentReader):
         if isinstance(output, Tensor) and output.ndim == 3:
             rows = output if self.module.batch_first else output.transpose(0, 1)
             rows = rows if rows.shape == (n_sequences, n_steps, self.hidden_size) else None
-        parts = list(final) if isinstance(final, tuple | list) else [final]
+        candidates = final if isinstance(final, tuple | list) else [final]
+        parts = [part for part in candidates if isinstance(part, Tensor)]
         shapes = [self.state_shape_batched(size, n_sequences) for size in self.layer_sizes]
-        if [tuple(part.shape) if isinstance(part, Tensor) else None for part in parts] == shapes:
+        if len(parts) == len(candidates) and [tuple(part.shape) for part in parts] == shapes:
             return Rollout(self.flatten(parts), rows)
         if final is None and rows is not None and self.n_layers == 1 and not self.has_cell_state:
             return Rollout(rows[:, -1], rows)

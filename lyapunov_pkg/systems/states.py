@@ -25,17 +25,17 @@ def leaves(state: State, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(state, Mapping):
         for key, value in state.items():
             yield from leaves(value, f"{path}[{key!r}]")
-    elif _is_nesting(state):
+    elif is_nesting(state):
         for index, value in enumerate(state):
             yield from leaves(value, f"{path}[{index}]")
     else:
         yield path, state
 
 
-def _is_nesting(state: State) -> bool:
+def is_nesting(state: State) -> bool:
     """Return whether a list or tuple nests tensors or arrays; one of numbers alone is an array."""
     return isinstance(state, list | tuple) and any(
-        isinstance(value, Tensor | np.ndarray | xr.DataArray | Mapping) or _is_nesting(value) for value in state
+        isinstance(value, Tensor | np.ndarray | xr.DataArray | Mapping) or is_nesting(value) for value in state
     )
 
 
@@ -43,7 +43,7 @@ def map_leaves(state: State, change: Callable[[Any], Any]) -> State:
     """Return the same nesting with each leaf changed."""
     if isinstance(state, Mapping):
         return {key: map_leaves(value, change) for key, value in state.items()}
-    if _is_nesting(state):
+    if is_nesting(state):
         parts = [map_leaves(value, change) for value in state]
         if isinstance(state, list):
             return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -79,10 +80,12 @@ class DifferentiatedStep:
         """See `lyapunov_pkg.systems.base.TangentMap`."""
 
         def along(tangent: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(lambda point: self.step(point, x), (state,), (tangent,))
+            moved = torch.func.jvp(lambda point: self.step(point, x), (state,), (tangent,))
+            return moved[0], moved[1]
 
         # Along the first axis: PyTorch cannot place another one where the step does not depend on the state.
-        state, moved = torch.func.vmap(along, in_dims=-1, out_dims=(None, 0))(tangents)
+        out_dims: Any = (None, 0)
+        state, moved = torch.func.vmap(along, in_dims=-1, out_dims=out_dims)(tangents)
         return state, moved.movedim(0, -1)
 
 
@@ -154,7 +157,9 @@ class OwnStep:
     def _refuse_hidden_constants(self, flat: Tensor, x: Tensor, called: str) -> None:
         """Refuse a step that takes numbers out of the state, by `.item()` say, and so hides part of its derivative."""
         try:
-            torch.func.vmap(lambda state: self(state, x))(flat[None])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Of speed, which does not matter for one call.
+                torch.func.vmap(lambda state: self(state, x))(flat[None])
             return
         except Exception:
             direction = torch.linspace(1, 2, flat.shape[-1]).to(flat).expand_as(flat)

@@ -18,30 +18,41 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def exponents(system: Any, inputs: Any = None, warmup: int = 0, **arguments: Any) -> np.ndarray:
+def exponents(
+    system: Any, inputs: Any = None, warmup: int = 0, orthonormalize_every: int = 1, **arguments: Any
+) -> np.ndarray:
     """Return what the library's front makes of a system, as (sequence, exponent), or (variant, sequence, exponent)."""
     driven = driven_system(system, inputs, **arguments)
     with torch.no_grad():
-        log_r = [end.log_r.double() for end in orthonormalizations(driven, warmup=warmup)]
-    return driven.results(torch.stack(log_r).mean(0).sort(dim=-1, descending=True).values).numpy()
+        ends = list(orthonormalizations(driven, warmup=warmup, orthonormalize_every=orthonormalize_every))
+    mean = sum(end.log_r.double() for end in ends) / sum(end.length for end in ends)
+    return driven.results(mean.sort(dim=-1, descending=True).values).numpy()
 
 
-def by_lapack(step: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, state: Tensor, k: int | None = None) -> Any:
+def by_lapack(
+    step: Callable[[Tensor, Tensor], Tensor],
+    inputs: Tensor,
+    state: Tensor,
+    tangents: np.ndarray | None = None,
+    warmup: int = 0,
+) -> np.ndarray:
     """Return exponents of one sequence in float64: reverse-mode Jacobians and NumPy's QR.
 
     Args:
         step: from a state (S,) and an input (F,) to the next state.
         inputs: (T, F).
         state: (S,).
-        k: the leading ones; None: all.
+        tangents: (S, k), where they start; None: the identity.
+        warmup: steps that are not measured.
     """
-    q, total = np.eye(len(state)), np.zeros(len(state))
-    for x in inputs:
+    q = np.eye(len(state)) if tangents is None else tangents
+    total = np.zeros(q.shape[1])
+    for time, x in enumerate(inputs):
         jacobian = torch.autograd.functional.jacobian(lambda point, x=x: step(point, x), state).numpy()
         q, r = np.linalg.qr(jacobian @ q)
-        total += np.log(np.abs(np.diag(r)))
+        total += np.log(np.abs(np.diag(r))) * (time >= warmup)
         state = step(state, x).detach()
-    return np.sort(total / len(inputs))[::-1][:k]
+    return np.sort(total / (len(inputs) - warmup))[::-1]
 
 
 def own_step(module: torch.nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

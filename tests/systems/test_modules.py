@@ -144,7 +144,7 @@ class TestSteps:
             module.cell.weight_hh[0, 0] = torch.inf
         with pytest.raises(ValueError, match=r"system: NaN or infinite weights in \['cell.weight_hh'\]"):
             exponents(module, INPUTS, initial_state=ZEROS)
-        with pytest.raises(ValueError, match="initial_state: got None"):
+        with pytest.raises(ValueError, match=r"initial_state: got None"):
             exponents(torch.nn.Bilinear(3, 3, 3), INPUTS)
 
 
@@ -180,12 +180,12 @@ class TestWholeModels:
     def test_inputs_of_a_cell_that_is_called_step_after_step(self):
         model, x = Decoder(), random(6, 2, FEATURES).float()
         assert torch.equal(submodule_inputs(model, "cell", x), x.transpose(0, 1))
-        with pytest.raises(ValueError, match="return_state: got False, but the model gives 'cell' a state"):
+        with pytest.raises(ValueError, match=r"return_state: got False, but the model gives 'cell' a state"):
             submodule_inputs(Decoder(start=0.5), "cell", x)
         inputs, state = submodule_inputs(Decoder(start=0.5), "cell", x, return_state=True)
         assert torch.equal(state, torch.full((2, UNITS), 0.5)) and inputs.shape == (2, 6, FEATURES)
         assert exponents(model.cell, inputs, initial_state=state).shape == (2, UNITS)
-        with pytest.raises(ValueError, match="the model calls 'cell' 6 times, not each time with the state"):
+        with pytest.raises(ValueError, match=r"the model calls 'cell' 6 times, not each time with the state"):
             submodule_inputs(Decoder(reset=True), "cell", x)
 
     def test_a_submodule_whose_weights_the_model_makes_is_refused(self):
@@ -223,7 +223,7 @@ class TestWholeModels:
             def forward(self, sequences):
                 return self.gru(torch.nn.utils.rnn.pack_sequence(sequences))
 
-        with pytest.raises(TypeError, match="model_inputs: 'gru' was given a PackedSequence"):
+        with pytest.raises(TypeError, match=r"model_inputs: 'gru' was given a PackedSequence"):
             submodule_inputs(Packing(), "gru", [INPUTS[0].float(), INPUTS[1, :4].float()])
         with pytest.raises(TypeError, match=r"model: got str, expected a torch.nn.Module"):
             submodule_inputs("model", "gru")

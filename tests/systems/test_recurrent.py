@@ -313,7 +313,7 @@ class TestMoreModules:
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     @pytest.mark.parametrize("kind", MODULES)
     def test_what_cannot_be_taken_is_refused(self, kind):
-        with pytest.raises(ValueError, match="system: got a bidirectional module, expected one direction, since"):
+        with pytest.raises(ValueError, match=r"system: got a bidirectional module, expected one direction, since"):
             exponents(built(kind, bidirectional=True), INPUTS)
         with pytest.raises(TypeError, match=f"system: got the class {kind.__name__}, expected an instance"):
             exponents(kind, INPUTS)
@@ -321,5 +321,5 @@ class TestMoreModules:
             exponents(torch.jit.script(built(kind)), INPUTS)
         with pytest.raises(TypeError, match=r"system: its weight weight_ih_l0 has no values"):
             exponents(kind(FEATURES, UNITS, device="meta"), INPUTS)
-        with pytest.raises(ValueError, match="inputs: got None, expected inputs of 3 features"):
+        with pytest.raises(ValueError, match=r"inputs: got None, expected inputs of 3 features"):
             exponents(built(kind), n_steps=5)

@@ -191,7 +191,7 @@ class TestDerivatives:
         ],
     )
     def test_numbers_taken_out_of_the_state_are_refused(self, step):
-        with pytest.raises(ValueError, match="has another derivative than automatic differentiation finds"):
+        with pytest.raises(ValueError, match=r"has another derivative than automatic differentiation finds"):
             exponents(step, INPUTS[:1], initial_state=ZEROS + 0.3)
 
     def test_numbers_that_do_not_matter_may_be_taken_out(self):
@@ -229,7 +229,7 @@ class TestDeterminism:
         ],
     )
     def test_random_steps_are_refused(self, step):
-        with pytest.raises(ValueError, match="returned another state when it was called again"):
+        with pytest.raises(ValueError, match=r"returned another state when it was called again"):
             exponents(step, INPUTS, initial_state=ZEROS)
 
     @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ class TestDeterminism:
         ],
     )
     def test_steps_that_mix_sequences_are_refused(self, mix):
-        with pytest.raises(ValueError, match="system: moving the state of one sequence moved that of another"):
+        with pytest.raises(ValueError, match=r"system: moving the state of one sequence moved that of another"):
             exponents(lambda state, x: tanh(mix(state), x), random(6, 4, FEATURES), initial_state=ZEROS)
 
     def test_torchs_random_numbers_stay(self):

@@ -115,6 +115,6 @@ def test_all_random_numbers_come_from_the_seed(experiment):
     training, found = training_store([network]), []
     for global_seed, seed in ((1, 2), (9, 2), (9, 3)):
         torch.manual_seed(global_seed)
-        found.append(flip_experiment(training, dataset, replace(settings, n_flips=(4,)), seed))
+        found.append(flip_experiment(training, dataset, settings.replaced(n_flips=(4,)), seed))
     xr.testing.assert_identical(found[0], found[1])
     assert (found[0]["loss_random"] != found[2]["loss_random"]).any()
