@@ -104,7 +104,8 @@ def snakemake_command(
     directory.mkdir(parents=True, exist_ok=True)
     overlay = directory / "overlay.yaml"
     settings = {"cache_directory": str(cache or directory / "cache")}
-    overlay.write_text(yaml.safe_dump(settings | (SMALL if configuration is None else configuration)))
+    chosen = settings | (SMALL if configuration is None else configuration)
+    overlay.write_text(yaml.safe_dump(chosen, sort_keys=False))  # the order of groups is that of the configuration
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile")]
     command += ["--profile", str(repository / "profiles" / profile)] if profile else ["--cores", "2"]
     return [*command, "--directory", str(directory), *arguments, "--configfile", str(overlay)]

@@ -99,6 +99,24 @@ def test_full_disk_is_one_clear_error_and_corrupts_nothing(
     assert (folder / TARGETS[1]).read_bytes() == (finished / TARGETS[1]).read_bytes()
 
 
+@pytest.mark.parametrize("small_disk", [10_000], indirect=True)
+def test_a_cache_that_can_only_be_read_is_read_from(
+    small_disk: Path, tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
+    """What it lacks is made and stays where it is."""
+    held, lacking = "results/datasets/smnist.zarr.zip", "results/systems/lorenz.zarr.zip"
+    result = run_snakemake(tmp_path / "writer", held, cache=small_disk / "cache")
+    assert result.returncode == 0, result.stderr
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for _ in range(2):  # the second time, nothing is left to do
+        result = run_snakemake(tmp_path / "reader", held, lacking, cache=small_disk / "cache")
+        assert result.returncode == 0, result.stderr
+    assert "Nothing to be done" in result.stderr
+    assert (tmp_path / "reader" / held).resolve().parent == small_disk / "cache/results"
+    assert (tmp_path / "reader" / lacking).is_file() and not (tmp_path / "reader" / lacking).is_symlink()
+    assert not damage(tmp_path / "reader" / lacking)
+
+
 def test_unwritable_cache_is_one_clear_error(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     (tmp_path / "file").write_text("not a folder")
     result = run_snakemake(tmp_path, *TARGETS, cache=tmp_path / "file/cache")
