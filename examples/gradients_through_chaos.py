@@ -2,9 +2,9 @@
 
 The network is an autonomous tanh RNN of 100 units, h <- tanh(g J h), with Gaussian weights J of variance 1 / 100. At
 g = 2 it is chaotic. `lyapunov_spectrum(..., differentiable=True)` gives the exact derivative of the finite-time
-exponent by g. The exponent converges with the number of steps, but its derivative does not: it contains the derivative
-of the state by g, which grows like every perturbation. The derivative of the exponent itself is estimated here by the
-difference of long runs at g = 2 +- 0.1.
+exponent by g. The exponent converges with the number of steps, but its derivative does not. The derivative contains
+that of the state by g, which grows like every perturbation. The rate at which the exponent itself changes with g is
+estimated here by the difference of long runs at g = 2 +- 0.1.
 
     python examples/gradients_through_chaos.py      # about a minute of one core
 

@@ -43,9 +43,9 @@ def steps_bar(n_steps: int, description: str, show: bool | None) -> Iterator[Cal
         n_steps: of the whole computation.
         description: of it.
         show: None: on a terminal, when it takes more than `SECONDS_UNTIL_A_BAR`; True: at once, wherever standard error
-            goes; False: never.
+            goes, and it stays there; False: never.
     """
     delay = 0.0 if show else SECONDS_UNTIL_A_BAR
     hidden = None if show is None else not show
-    with tqdm(total=n_steps, desc=description, unit="step", delay=delay, disable=hidden, leave=False) as bar:
+    with tqdm(total=n_steps, desc=description, unit="step", delay=delay, disable=hidden, leave=bool(show)) as bar:
         yield bar.update

@@ -72,7 +72,7 @@ LONG_WORK = {
         "system, inputs = torch.nn.LSTM(3, 96), torch.randn(2, 200_000, 3); settings = {'orthonormalize_every': 'auto'}"
     ),
     "a step function": (
-        "system, inputs = lambda state, x: state.tanh(), torch.zeros(2, 1_000_000, 1)\\n"
+        "system, inputs = lambda state, x: state.tanh(), torch.zeros(2, 1_000_000, 1)\n"
         "settings = {'initial_state': torch.ones(2, 3)}"
     ),
 }
@@ -81,7 +81,7 @@ LONG_WORK = {
 @pytest.mark.parametrize("work", LONG_WORK)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_an_interrupt_stops_the_work_at_once(work, n_threads):
-    """The work would take minutes, and a call of the kernels with all steps that fit into memory about 20 seconds."""
+    """The work would take minutes, and a call of the kernels that took all steps at once about 20 seconds."""
     program = f"import torch; torch.set_num_threads({n_threads})" + INTERRUPTED.format(system=LONG_WORK[work])
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lyapunov_pkg.linalg.orthonormalization import orthonormalize
 
@@ -42,12 +41,37 @@ class _Orthonormalize(torch.autograd.Function):
         return q, log_r
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_q: Tensor, grad_log_r: Tensor) -> Tensor:
         matrices, q, log_r = ctx.saved_tensors
-        lower = (torch.diag_embed(grad_log_r) - grad_q.mT @ q).tril()
-        symmetric = lower + lower.tril(-1).mT
-        has_derivative = torch.isfinite(log_r).all(dim=-1)[..., None, None]
-        factor = triangular_factor(matrices, q, torch.where(torch.isfinite(log_r), log_r, 0.0))
-        gradient = torch.linalg.solve_triangular(factor.mT, grad_q + q @ symmetric, upper=False, left=False)
-        return torch.where(has_derivative, gradient, torch.nan)
+        with torch.no_grad():
+            gradient = _gradient(matrices, q, log_r, grad_q, grad_log_r)
+        return _OfFirstOrder.apply(gradient, matrices) if torch.is_grad_enabled() else gradient
+
+
+def _gradient(matrices: Tensor, q: Tensor, log_r: Tensor, grad_q: Tensor, grad_log_r: Tensor) -> Tensor:
+    """Return the cotangents of the matrices from those of Q and log r; see `orthonormalize_differentiably`."""
+    lower = (torch.diag_embed(grad_log_r) - grad_q.mT @ q).tril()
+    symmetric = lower + lower.tril(-1).mT
+    has_derivative = torch.isfinite(log_r).all(dim=-1)[..., None, None]
+    factor = triangular_factor(matrices, q, torch.where(torch.isfinite(log_r), log_r, 0.0))
+    gradient = torch.linalg.solve_triangular(factor.mT, grad_q + q @ symmetric, upper=False, left=False)
+    return torch.where(has_derivative, gradient, torch.nan)
+
+
+class _OfFirstOrder(torch.autograd.Function):
+    """A gradient that cannot be differentiated again, though it depends on the matrices.
+
+    `once_differentiable` does not notice every second derivative: its error is not on the way to the weights, where
+    autograd looks for what it has to compute.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, matrices: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise RuntimeError(
+            "differentiable: second derivatives of Lyapunov exponents were asked for (a second backward pass after "
+            "create_graph=True), expected first derivatives only; take finite differences of the gradient instead"
+        )

@@ -127,8 +127,8 @@ def _vector_angles(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     columns = []
     for j in range(unit.shape[-1]):
         other = unit[..., j, None]
-        angle = 2 * np.arctan2(np.linalg.norm(unit - other, axis=-2), np.linalg.norm(unit + other, axis=-2))
-        columns.append(np.minimum(angle, np.pi - angle))
+        lengths = np.linalg.norm(unit - other, axis=-2), np.linalg.norm(unit + other, axis=-2)
+        columns.append(2 * np.arctan2(np.minimum(*lengths), np.maximum(*lengths)))
     return np.stack(columns, axis=-1)
 
 

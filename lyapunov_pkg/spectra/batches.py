@@ -58,7 +58,8 @@ class Batches:
     def exponents(self) -> NDArray[np.float64]:
         """Return the mean log r per step over all batches, (..., k)."""
         with np.errstate(invalid="ignore"):
-            return sum(self.sums[1:], self.sums[0]) / sum(self.steps)
+            total: NDArray[np.float64] = sum(self.sums[1:], self.sums[0]) / sum(self.steps)
+        return total
 
     def standard_error(self) -> NDArray[np.float64]:
         """Return the standard error of `exponents` by the method of batch means, (..., k).

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from lyapunov_pkg.linalg import orthonormalize_differentiably
 from lyapunov_pkg.spectra.driven import DrivenSystem, orthonormalizations
@@ -43,38 +42,4 @@ def differentiable_exponents(
         done = end.time
     exponents = total / (driven.inputs.shape[-2] - warmup) / driven.time_per_step
     exponents = exponents.sort(dim=-1, descending=True).values.to(driven.inputs.dtype)
-    return driven.results(_FirstDerivative.apply(exponents))
-
-
-class _FirstDerivative(torch.autograd.Function):
-    """The identity, whose gradient cannot be differentiated.
-
-    The gradient of the QR decomposition is written out, and autograd does not know that it depends on the matrices: a
-    second derivative would lack terms. `once_differentiable` does not notice when the gradient that comes in, such as
-    that of a mean, is a constant.
-    """
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, exponents: Tensor) -> Tensor:
-        ctx.save_for_backward(exponents)
-        return exponents.clone()
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        (exponents,) = ctx.saved_tensors
-        return _NoDerivative.apply(gradient, exponents) if torch.is_grad_enabled() else gradient
-
-
-class _NoDerivative(torch.autograd.Function):
-    """The first of its arguments, with an error in the place of its gradient; the second one only requires it."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, gradient: Tensor, exponents: Tensor) -> Tensor:
-        return gradient.clone()
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
-        raise RuntimeError(
-            "differentiable: second derivatives of Lyapunov exponents were asked for (a second backward pass after "
-            "create_graph=True), expected first derivatives only; take finite differences of the gradient instead"
-        )
+    return driven.results(exponents)
