@@ -7,20 +7,15 @@ which a kernel loads its numbers decides how the compiler contracts products and
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from types import ModuleType
+from pathlib import Path
 from typing import NamedTuple
 
-from numba import njit
 from numba.extending import register_jitable
 
 from lyapunov_pkg.cells import functions
 from lyapunov_pkg.cells.base import SlopesFunction, UnitFunction
-from lyapunov_pkg.cells.sequences import access, numbers, places
 from lyapunov_pkg.cells.sequences.access import (
     add_to_cotangents,
     load_draws,
@@ -32,6 +27,7 @@ from lyapunov_pkg.cells.sequences.access import (
     store_target,
 )
 from lyapunov_pkg.cells.sequences.places import Places, source_starts, starts, step_starts
+from lyapunov_pkg.linalg.compilation import compiled
 
 Kernel = Callable[..., None]
 
@@ -64,32 +60,26 @@ def compiled_update(target: int, taken: Places, value: UnitFunction, slopes: Slo
         value: as `Update.value`.
         slopes: as `Update.slopes`.
     """
-    modules = functions, access, numbers, places, sys.modules[__name__], _module_of(value), _module_of(slopes)
-    name = f"{value.__module__.rpartition('.')[-1]}_{source_digest(*modules)}"
+    # Files in this folder and in that of `compiled` count by themselves.
+    sources = [_file_of(function) for function in (functions.tanh, value, slopes)]
+    name = value.__module__.rpartition(".")[-1]
     # A loop that calls a function is not vectorised.
     inlined_value, inlined_slopes = (register_jitable(forceinline=True)(function) for function in (value, slopes))
     return Kernels(
-        _compiled(make_forward(target, taken, inlined_value), name),
-        _compiled(make_backward(target, taken, inlined_slopes), name),
-        _compiled(make_linearize(taken, inlined_slopes), name),
+        _compiled(make_forward(target, taken, inlined_value), name, sources),
+        _compiled(make_backward(target, taken, inlined_slopes), name, sources),
+        _compiled(make_linearize(taken, inlined_slopes), name, sources),
     )
 
 
-def _compiled(kernel: Kernel, name: str) -> Kernel:
-    # Numba's cache looks for changes in this file alone; the name tells it of the others.
+def _compiled(kernel: Kernel, name: str, sources: Sequence[Path]) -> Kernel:
+    """Compile a kernel of the cell `name`; the name is that of the files in which its machine code is kept."""
     kernel.__qualname__ = f"{kernel.__name__}_{name}"
-    dispatcher: Kernel = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(kernel)
-    return dispatcher
+    return compiled(kernel, sources=sources, error_model="numpy", fastmath={"contract"})
 
 
-def _module_of(function: Callable[..., object]) -> ModuleType:
-    return sys.modules[function.__module__]
-
-
-@cache
-def source_digest(*modules: ModuleType) -> str:
-    """Return a digest of the source of modules."""
-    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()[:16]
+def _file_of(function: Callable[..., object]) -> Path:
+    return Path(function.__code__.co_filename)
 
 
 def make_forward(target: int, taken: Places, value: Callable[..., object]) -> Kernel:
