@@ -166,7 +166,10 @@ def add_inputs(case: Case, draw: Draw) -> tuple[Tensor, bool]:
             case.wrong |= {"n_steps", "inputs"}
         return torch.zeros(B, T, 0, dtype=torch.float64), True
     if draw.random() < 0.15:
-        case.arguments["inputs"], case.wrong = bad_numbers(values, draw), case.wrong | {"inputs"}
+        bad = bad_numbers(values, draw)
+        # A function may take any number of features: what it cannot take is said of it.
+        is_of_it = isinstance(bad, Tensor) and bad.shape == (B, T, 0) and not case.starts_from_zeros
+        case.arguments["inputs"], case.wrong = bad, case.wrong | ({"inputs", "system"} if is_of_it else {"inputs"})
         return values, True
     if draw.random() < 0.1:
         case.arguments["n_steps"], case.wrong = T, case.wrong | {"n_steps"}
