@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -34,7 +34,13 @@ def kind(tensor: Tensor) -> str:
 
 
 @torch.no_grad()
-def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor, step: str | None = None) -> None:
+def check_tangent_map(
+    system: TangentMap,
+    state: Tensor,
+    inputs: Tensor,
+    step: str | None = None,
+    advance: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> None:
     """Take a step or two with tangent vectors, and refuse a system that mixes sequences or is not deterministic.
 
     Args:
@@ -43,6 +49,7 @@ def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor, step: s
         inputs: (sequence, time, feature).
         step: the call of a step that was tried before and is differentiated, in words; None: the system has a
             `push_forward` of its own.
+        advance: from state and input to the next state, where that costs less than `push_forward`.
 
     Raises:
         TypeError: `push_forward` does not return two tensors.
@@ -57,12 +64,33 @@ def check_tangent_map(system: TangentMap, state: Tensor, inputs: Tensor, step: s
             # NaN says nothing here: the step may overflow for another sequence.
             strayed = moved.nan_to_num(nan=0.0).abs().amax(dim=-2) * ~columns
             if strayed.any():
-                raise ValueError(
-                    "system: moving the state of one sequence moved that of another; expected a step that treats "
-                    f"each sequence by itself, along axis {state.ndim - 2} of the state, {kind(state)}. A step of one "
-                    "sequence becomes one of many by torch.vmap(step)"
-                )
+                raise ValueError(f"system: moving the state of one sequence moved that of another; {_by_itself(state)}")
+            if advance is None:
+                _refuse_mixing(lambda s, x: system.push_forward(s, x, tangents[..., :1])[0], state, x, after)
+            else:
+                _refuse_mixing(advance, state, x, after)
             state = after
+
+
+def _by_itself(state: Tensor) -> str:
+    return (
+        f"expected a step that treats each sequence by itself, along axis {state.ndim - 2} of the state, "
+        f"{kind(state)}. A step of one sequence becomes one of many by torch.vmap(step)"
+    )
+
+
+def _refuse_mixing(advance: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor, after: Tensor) -> None:
+    """Refuse a step of which a sequence comes out otherwise when the others are made like it."""
+    if state.shape[-2] < 2:
+        return
+    tolerance = 1e3 * torch.finfo(state.dtype).eps
+    for row in (slice(0, 1), slice(-1, None)):
+        alike = advance(state[..., row, :].expand_as(state).contiguous(), x[row].expand_as(x).contiguous())
+        found, expected = (value[..., row, :].nan_to_num() for value in (alike, after))
+        if not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
+            raise ValueError(
+                f"system: the input or the state of one sequence changed what another became; {_by_itself(state)}"
+            )
 
 
 NOT_DETERMINISTIC = (

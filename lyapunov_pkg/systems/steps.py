@@ -161,7 +161,9 @@ class OwnStep:
                 warnings.simplefilter("ignore")  # Of speed, which does not matter for one call.
                 torch.func.vmap(lambda state: self(state, x))(flat[None])
             return
-        except Exception:
+        except Exception as error:
+            if "random operation" in str(error):
+                raise ValueError(f"system: {called} {NOT_DETERMINISTIC}") from error
             direction = torch.linspace(1, 2, flat.shape[-1]).to(flat).expand_as(flat)
         try:
             moved = torch.func.jvp(lambda state: self(state, x), (flat,), (direction,))[1]
@@ -290,5 +292,5 @@ def checked_step(step: OwnStep, flat: Tensor, inputs: Tensor) -> PreparedSystem:
     system = DifferentiatedStep(step)
     with torch.no_grad():
         step.check(flat.detach(), inputs[:, 0].detach())
-    check_tangent_map(system, flat.detach(), inputs.detach(), step.described_call(flat, inputs[:, 0]))
+    check_tangent_map(system, flat.detach(), inputs.detach(), step.described_call(flat, inputs[:, 0]), step)
     return PreparedSystem(system, flat)

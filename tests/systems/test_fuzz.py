@@ -166,7 +166,10 @@ def add_inputs(case: Case, draw: Draw) -> tuple[Tensor, bool]:
             case.wrong |= {"n_steps", "inputs"}
         return torch.zeros(B, T, 0, dtype=torch.float64), True
     if draw.random() < 0.15:
-        case.arguments["inputs"], case.wrong = bad_numbers(values, draw), case.wrong | {"inputs"}
+        bad = bad_numbers(values, draw)
+        # A function may take any number of features: what it cannot take is said of it.
+        is_of_it = isinstance(bad, Tensor) and bad.shape == (B, T, 0) and not case.starts_from_zeros
+        case.arguments["inputs"], case.wrong = bad, case.wrong | ({"inputs", "system"} if is_of_it else {"inputs"})
         return values, True
     if draw.random() < 0.1:
         case.arguments["n_steps"], case.wrong = T, case.wrong | {"n_steps"}
@@ -190,7 +193,10 @@ def add_inputs(case: Case, draw: Draw) -> tuple[Tensor, bool]:
 def add_state(case: Case, n_sequences: int, batched: bool, draw: Draw) -> Tensor:
     """Add an initial state in some form; return it as (B, S) in float64."""
     if draw.random() < 0.12:
-        case.arguments["initial_state"] = bad_numbers(random(B, case.size), draw)
+        bad = bad_numbers(random(B, case.size), draw)
+        # A step of one's own may have states of any shape.
+        is_right = isinstance(bad, Tensor) and bad.ndim == 5 and not case.starts_from_zeros
+        case.arguments["initial_state"] = "numbers" if is_right else bad
         # A step of one's own may take any state: what it cannot take is said of the step.
         case.wrong |= {"initial_state"} if case.starts_from_zeros else {"initial_state", "system"}
         return torch.zeros(n_sequences, case.size, dtype=torch.float64)

@@ -248,6 +248,13 @@ class TestDeterminism:
         with pytest.raises(ValueError, match=r"system: moving the state of one sequence moved that of another"):
             exponents(lambda state, x: tanh(mix(state), x), random(6, 4, FEATURES), initial_state=ZEROS)
 
+    @pytest.mark.parametrize(
+        "mix", [lambda x: x - x.mean(0), lambda x: x.flip(0), lambda x: x.sort(0).values, lambda x: x * x.argmax(0)]
+    )
+    def test_steps_that_mix_inputs_are_refused(self, mix):
+        with pytest.raises(ValueError, match=r"system: the input or the state of one sequence changed what another"):
+            exponents(lambda state, x: tanh(state, mix(x)), INPUTS, initial_state=ZEROS)
+
     def test_torchs_random_numbers_stay(self):
         before = torch.get_rng_state()
         exponents(tanh, INPUTS, initial_state=ZEROS)
