@@ -58,13 +58,30 @@ def _acquire(descriptor: int, path: Path, shared: bool, wait: bool) -> None:
 
 def _open(path: Path) -> int:
     """Open a lock file, made if it is missing; for reading alone where this process may not write it."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    while True:
+        try:
+            return _make(path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.EACCES, errno.EROFS):
+                raise
+            is_there = error.errno == errno.EEXIST
+        try:
+            return _open_existing(path)
+        except FileNotFoundError:
+            if not is_there:  # else it was deleted meanwhile: make it
+                raise
+
+
+def _make(path: Path) -> int:
+    """Make a lock file that others may use as they may use its folder, and open it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile, which whoever locks it will notice
         take_permissions_from_folder(path)
-        return descriptor
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.EACCES, errno.EROFS):
-            raise
+    return descriptor
+
+
+def _open_existing(path: Path) -> int:
+    """Open a lock file that is there."""
     for access in (os.O_RDWR, os.O_RDONLY):
         try:
             descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK)

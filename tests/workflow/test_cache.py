@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -405,7 +406,7 @@ def test_pruning_fails_neither_beside_training_nor_beside_pruning(cache: Path) -
         worker.start()
     for worker in workers:
         worker.join(60)
-    assert not failures, failures
+    assert not failures, [traceback.format_exception(failure) for failure in failures]
 
 
 def test_what_another_user_does_not_let_us_delete_stays(public_folder: Path, capsys) -> None:

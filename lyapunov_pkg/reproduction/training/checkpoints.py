@@ -91,10 +91,10 @@ class Checkpoints:
 
     def _hold(self, folder: Path, locks: contextlib.ExitStack) -> None:
         """Make the folder of a stack, and keep it from being pruned and from others who would train the same."""
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            make_folder(self.directory)
-            with contextlib.suppress(FileNotFoundError):  # it was pruned between these two lines
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # it was pruned before it was locked
+                make_folder(self.directory)
                 locks.enter_context(file_lock(self.directory / "lock", shared=True))
                 break
         make_folder(folder)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from lyapunov_pkg.reproduction.training import bptt
+from lyapunov_pkg.reproduction.training import bptt, checkpoints
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
 from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
@@ -201,3 +201,26 @@ def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
             assert own.read("epoch_0.npz") is None
         path.write_bytes(whole)
         assert own.read("epoch_0.npz") is not None
+
+
+@pytest.mark.parametrize("moment", ["before its permissions are set", "before it is locked"])
+def test_a_folder_that_is_pruned_as_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    make_folder, pruned = checkpoints.make_folder, []
+
+    def make_and_prune(path: Path) -> None:
+        if not pruned:
+            pruned.append(path)
+            path.mkdir()
+            path.rename(tmp_path / "pruned")
+            if moment == "before its permissions are set":
+                raise FileNotFoundError(path)
+            return
+        make_folder(path)
+
+    monkeypatch.setattr(checkpoints, "make_folder", make_and_prune)
+    with Checkpoints(tmp_path / "checkpoints", {}).of(noisy_variants(2)) as own:
+        own.save(0, {"weight": np.ones(2)}, {"moment": np.ones(2)})
+        assert own.read("epoch_0.npz") is not None
+    assert len(pruned) == 1
