@@ -46,8 +46,8 @@ def least_squares(n_weights: int, dtype: np.dtype, scale: float = 1.0) -> LeastS
     stride = round_up(n_weights, max(ROWS, lanes_of(dtype.itemsize)))
     inverse = aligned_zeros(stride * stride, dtype)
     inverse[:: stride + 1] = scale
-    vectors = (aligned_zeros(stride, dtype) for _ in range(4))
-    return LeastSquares(inverse, *vectors, np.zeros(1, dtype))
+    regressor, direction, product, weights = (aligned_zeros(stride, dtype) for _ in range(4))
+    return LeastSquares(inverse, regressor, direction, product, weights, np.zeros(1, dtype))
 
 
 @compiled

@@ -109,7 +109,9 @@ def _is_of_groups(workspace: types.Type) -> bool:
     """Whether the Numba type of a named tuple is that of groups, or has one inside."""
     if getattr(workspace, "instance_class", None) is GroupScratch:
         return True
-    return any(_is_of_groups(member) for member in workspace if isinstance(member, types.BaseNamedTuple))
+    return any(
+        _is_of_groups(member) for member in getattr(workspace, "types", ()) if isinstance(member, types.BaseNamedTuple)
+    )
 
 
 @compiled

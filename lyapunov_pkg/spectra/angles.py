@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 @overload
-def vector_angles(vectors: xr.DataArray) -> xr.DataArray: ...  # type: ignore[overload-overlap]
+def vector_angles(vectors: xr.DataArray) -> xr.DataArray: ...
 @overload
 def vector_angles(vectors: ArrayLike) -> NDArray[np.float64]: ...
 
@@ -50,7 +50,7 @@ def vector_angles(vectors: xr.DataArray | ArrayLike) -> xr.DataArray | NDArray[n
 
 
 @overload
-def subspace_angles(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray: ...  # type: ignore[overload-overlap]
+def subspace_angles(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray: ...
 @overload
 def subspace_angles(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]: ...
 
@@ -135,7 +135,7 @@ def _vector_angles(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _subspace_angles(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     if first.shape[-1] < second.shape[-1]:
         first, second = second, first
-    undefined = np.isnan(first).any(axis=(-2, -1)) | np.isnan(second).any(axis=(-2, -1))
+    undefined: NDArray[np.bool_] = np.asarray(np.isnan(first).any(axis=(-2, -1)) | np.isnan(second).any(axis=(-2, -1)))
     q, p = (np.linalg.qr(np.nan_to_num(vectors))[0] for vectors in (first, second))
     projected = np.swapaxes(q, -2, -1) @ p
     cosines = np.linalg.svd(projected, compute_uv=False)

@@ -26,9 +26,7 @@ class Statistic(Protocol[Options]):
     """A function of spectra that returns labels where it gets them."""
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, exponents: xr.DataArray, /, *args: Options.args, **kwargs: Options.kwargs
-    ) -> xr.DataArray: ...
+    def __call__(self, exponents: xr.DataArray, /, *args: Options.args, **kwargs: Options.kwargs) -> xr.DataArray: ...
     @overload
     def __call__(self, exponents: ArrayLike, /, *args: Options.args, **kwargs: Options.kwargs) -> Values: ...
 
@@ -68,13 +66,13 @@ def _keeping_labels(
 @_keeping_labels("largest Lyapunov exponent")
 def maximum_exponent(exponents: ArrayLike) -> Values:
     """The largest exponent, which decides linear stability (eq. 1.9): nats per step, (...)."""
-    return np.max(_spectra(exponents), axis=-1)
+    return np.asarray(np.max(_spectra(exponents), axis=-1))
 
 
 @_keeping_labels("mean Lyapunov exponent")
 def mean_exponent(exponents: ArrayLike) -> Values:
     """The mean exponent, the rate at which volumes grow (eq. 1.12): nats per step, (...). -inf if any exponent is."""
-    return np.mean(_spectra(exponents), axis=-1)
+    return np.asarray(np.mean(_spectra(exponents), axis=-1))
 
 
 @_keeping_labels("variance of the Lyapunov exponents", "nat^2/step^2")
@@ -216,7 +214,8 @@ def interpolate_spectrum(exponents: ArrayLike, length: int) -> Values:
     left = np.minimum(place.astype(int), max(n - 2, 0))
     right = np.minimum(left + 1, n - 1)
     share = np.minimum(place - left, 1.0)
-    return spectra[..., left] * (1 - share) + spectra[..., right] * share
+    lengthened: Values = spectra[..., left] * (1 - share) + spectra[..., right] * share
+    return lengthened
 
 
 def _slope(first: Values, last: Values, width: int) -> Values:

@@ -134,7 +134,9 @@ class Flow:
 
     def _advance(self, state: Tensor, x: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Return the next state, and the states at which the method evaluates the field."""
-        tableau, stages, velocities = METHODS[self.method], [], []
+        tableau = METHODS[self.method]
+        stages: list[Tensor] = []
+        velocities: list[Tensor] = []
         for coefficients in tableau.stages:
             stages.append(self._shifted(state, coefficients, velocities))
             velocities.append(self._velocity(stages[-1], x))
@@ -375,7 +377,8 @@ class Lorenz(AutonomousMap):
         """
         # One sequence, for the axis that a stack has there.
         jacobian = self.field_jacobian(self.fixed_point().unsqueeze(-2)).squeeze(-3)
-        return torch.linalg.eigvals(jacobian).real.sort(dim=-1, descending=True).values
+        growth: Tensor = torch.linalg.eigvals(jacobian).real
+        return growth.sort(dim=-1, descending=True).values
 
     def _advance(self, columns: Tensor) -> Tensor:
         """A Runge-Kutta step of columns (..., 3, 1 + k): the state, then the tangent vectors."""

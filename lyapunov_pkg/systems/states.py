@@ -137,7 +137,7 @@ class StateLayout:
     def unflatten(self, flat: Tensor) -> State:
         """Return the nested form of a flat state (sequence, S)."""
         sizes = [leaf[0].numel() for _, leaf in leaves(self.example)]
-        parts = iter(flat.split(sizes, dim=-1))
+        parts = iter(torch.split(flat, sizes, dim=-1))
         return map_leaves(self.example, lambda leaf: next(parts).unflatten(-1, leaf.shape[1:]))
 
     def kinds(self, state: State) -> list[tuple[torch.Size, torch.dtype]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -46,7 +47,7 @@ def spectrum_statistics(exponents: ArrayLike, near_zero: float) -> dict[str, NDA
 
     `near_zero` is how far from zero, in nats per step, an exponent may be to count as near it.
     """
-    statistics: dict[str, Callable[[ArrayLike], NDArray]] = {
+    statistics: dict[str, Callable[[ArrayLike], Any]] = {
         "maximum_exponent": maximum_exponent,
         "mean_exponent": mean_exponent,
         "exponent_variance": exponent_variance,

@@ -281,8 +281,12 @@ def _name_features(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
     n_above, zero = int(number_above_zero(exponents)), np.zeros(2)
     ax.plot(index, exponents, color=style.color, label=style.label)
     ax.plot(1, exponents[0], "ko", label=f"maximum {maximum_exponent(exponents):.2g}")
-    for part, slope, line in ((slice(width + 1), initial_slope, "-"), (slice(-width - 1, None), final_slope, ":")):
-        label = f"{slope.__name__.replace('_', ' ')} {slope(exponents, SLOPE_FRACTION):.2g}".replace("-", "−")
+    ends = (
+        ("initial slope", slice(width + 1), initial_slope, "-"),
+        ("final slope", slice(-width - 1, None), final_slope, ":"),
+    )
+    for name, part, slope, line in ends:
+        label = f"{name} {slope(exponents, SLOPE_FRACTION):.2g}".replace("-", "−")
         ax.plot(index[part], exponents[part], line, color="black", linewidth=3, label=label)
     ax.plot((1, max(n_above, 1)), zero, color="black", marker="|", markersize=7, label=f"{n_above} above zero")
     label_spectrum_axes(ax, exponents)
