@@ -23,8 +23,12 @@ from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.layout import Layout, aligned_zeros
-from lyapunov_pkg.linalg.resolution import RESOLUTION
 from lyapunov_pkg.linalg.vectors import lanes, load, multiply_add, spread, store, sum_of_lanes
+
+ROUNDING = 1e-14
+"""An entry counts as rounding where it is at most this share of what it was computed from. Exactly dependent columns
+leave 1e-16 to 1e-14 of it, in rare steps 1e-13. They are dependent at other steps too, whereas a direction of a
+Jacobian that is not singular must never be taken for lost."""
 
 
 class GradedScratch(NamedTuple):
@@ -147,7 +151,7 @@ def _make_reflection(a, at, i, shape, scratch):
     largest, pivot = 0.0, i
     for r in range(i, n_rows):
         size = abs(a[at + r])
-        if size <= RESOLUTION * sources[r]:
+        if size <= ROUNDING * sources[r]:
             a[at + r] = 0
         elif size > largest:
             largest, pivot = size, r

@@ -31,7 +31,7 @@ def lanes_of(itemsize: int) -> int:
     return VECTOR_BYTES // itemsize
 
 
-def _vector_type(dtype: types.Type) -> ir.VectorType:
+def _vector_type(dtype: Any) -> ir.VectorType:
     element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
     return ir.VectorType(element, lanes_of(dtype.bitwidth // 8))
 
@@ -96,7 +96,7 @@ class _Emitter:
 class View(types.Type):
     """The Numba type of rows in a flat array: where the first one begins, and the numbers from one to the next."""
 
-    def __init__(self, dtype: types.Type) -> None:
+    def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         super().__init__(name=f"View({dtype})")
 
@@ -154,7 +154,7 @@ def lanes(typingctx: Any, array: types.Array | View) -> Any:
 class Vector(types.Type):
     """The Numba type of a vector in a variable: `load`, `+`, `*`, `/`, `square_root`, `store`."""
 
-    def __init__(self, dtype: types.Type) -> None:
+    def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         super().__init__(name=f"Vector({dtype}, {VECTOR_BYTES} bytes)")
 

@@ -116,8 +116,8 @@ def driven_system(
     sequences = converted("inputs", sequences, placement.dtype, placement.device)
     prepared = reader.prepare(state, sequences, placement)
     start = prepared.initial_state
-    rows = _tangent_rows(prepared.system, jacobian, start.shape[-1])
-    tangents = start_tangents(rows, n_exponents, initial_tangents, len(sequences), placement.dtype, placement.device)
+    complete = _complete_tangents(prepared.system, jacobian, start)
+    tangents = start_tangents(complete, n_exponents, initial_tangents, len(sequences))
     time_per_step = 1.0 if isinstance(system, torch.nn.Module) else getattr(system, "time_per_step", 1.0)
     return DrivenSystem(
         prepared.system, sequences, start, tangents, jacobian, prepared.drops_variant, float(time_per_step)
@@ -255,9 +255,10 @@ def _known_device(device: object) -> torch.device:
     return known
 
 
-def _tangent_rows(system: TangentMap, jacobian: str, state_size: int) -> int:
-    if jacobian == "full":
-        return state_size
-    if not isinstance(system, Network):
+def _complete_tangents(system: TangentMap, jacobian: Literal["full", "reduced"], state: Tensor) -> Tensor:
+    """Return the tangent vectors (rows, rows) from which all exponents are computed."""
+    if isinstance(system, Network):
+        return system.initial_tangents(jacobian)
+    if jacobian == "reduced":
         raise ValueError('jacobian: got "reduced", expected "full": only a recurrent network has a reduced Jacobian')
-    return system.reduced_size
+    return torch.eye(state.shape[-1], dtype=state.dtype, device=state.device)

@@ -12,44 +12,36 @@ TANGENT_SEED = 0
 """Of the tangent vectors that a computation of fewer exponents than the Jacobian has rows starts from."""
 
 
-def initial_tangents(
-    rows: int,
-    n_exponents: int | None,
-    given: Values | None,
-    n_sequences: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
+def initial_tangents(complete: Tensor, n_exponents: int | None, given: Values | None, n_sequences: int) -> Tensor:
     """Return orthonormal tangent vectors.
 
-    All of them: the identity. Fewer: drawn, since the first unit vectors may lie in a subspace that the Jacobians map
-    to itself and that does not hold the fastest directions. The draws are the same in every call, for all sequences and
-    in every dtype.
+    All of them: `complete`. Fewer: drawn, since the first of `complete` may lie in a subspace that the Jacobians map to
+    itself and that does not hold the fastest directions. The draws are the same in every call, for all sequences and in
+    every dtype.
 
     Args:
-        rows: of the Jacobian.
+        complete: the system's own, one for each row of the Jacobian, (rows, rows).
         n_exponents: how many; None: as many as are given, else as many as there are rows.
         given: by the user, (rows, k) or (sequence, rows, k); they are orthonormalised.
         n_sequences: of the inputs.
-        dtype: of the result.
-        device: of the result.
 
     Returns:
-        (rows, k), or (sequence, rows, k) where these were given.
+        (rows, k), or (sequence, rows, k) where these were given, in the dtype and on the device of `complete`.
 
     Raises:
         TypeError: `given` are no numbers.
         ValueError: `n_exponents` is out of range, or `given` have another shape or are linearly dependent.
     """
-    count = None
+    rows, count = len(complete), None
     if n_exponents is not None:
         expected = f"1 to {rows}, the rows of the Jacobian"
         count = whole_number("n_exponents", n_exponents, expected, 1, rows)
     if given is not None:
-        return converted("initial_tangents", _checked(given, rows, count, n_sequences), dtype, device)
+        tangents = _checked(given, rows, count, n_sequences)
+        return converted("initial_tangents", tangents, complete.dtype, complete.device)
     if count is None or count == rows:
-        return torch.eye(rows, dtype=dtype, device=device)
-    return drawn_tangents(rows, count).to(dtype=dtype, device=device)
+        return complete
+    return drawn_tangents(rows, count).to(complete)
 
 
 def drawn_tangents(rows: int, n_exponents: int) -> Tensor:

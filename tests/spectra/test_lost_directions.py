@@ -53,33 +53,36 @@ def exact_exponents(network: Network, x: Tensor, digits: int = 60) -> NDArray:
         return np.sort([float(sum_of_logs / len(jacobians)) for sum_of_logs in total])[::-1]
 
 
-def lstm_of_large_weights() -> Network:
-    torch.manual_seed(0)
+def lstm_of_large_weights(gain: float) -> Network:
+    torch.manual_seed(1)
     lstm = torch.nn.LSTM(3, 5).double()
     with torch.no_grad():
         for weight in lstm.parameters():
-            weight *= 13
+            weight *= gain
     return from_torch(lstm)
 
 
 @pytest.mark.parametrize(
-    ("network", "x"),
+    ("network", "tolerance"),
     [
-        (lstm_of_large_weights(), noise(25)),
-        (tanh_network(3.0, 0), noise(25)),
-        (tanh_network(3.0, 1), noise(25)),
-        (tanh_network(2.0, 2), noise(25, 2)),
+        (lstm_of_large_weights(8), 1e-5),
+        (lstm_of_large_weights(10), 2e-3),  # LAPACK errs by 6e-3: a step has a sine of 1e-13
+        (tanh_network(3.0, 0), 1e-5),
+        (tanh_network(3.0, 1), 1e-5),
+        (tanh_network(2.0, 2), 1e-5),
     ],
-    ids=["lstm", "tanh 0", "tanh 1", "tanh 2"],
+    ids=["lstm 8", "lstm 10", "tanh 0", "tanh 1", "tanh 2"],
 )
-@pytest.mark.parametrize("n_sequences", [1, 9], ids=["one by one", "in groups"])
-def test_saturated_networks_agree_with_many_digits(network, x, n_sequences):
-    found = average(network, x.expand(n_sequences, -1, -1))
+def test_saturated_networks_agree_with_many_digits(network, tolerance):
+    """A trajectory by itself, and in a group."""
+    x = noise(20)
     expected = exact_exponents(network, x)
-    assert expected[-1] < -10  # beyond the sines that two passes of Gram-Schmidt resolve
-    for exponents in found.exponents[0]:
-        np.testing.assert_allclose(exponents, expected, rtol=0, atol=1e-4)
-    assert not found.n_lost.any() and not found.n_lossy_intervals.any()
+    assert expected[-1] < -10
+    for n_sequences in (1, 9):
+        found = average(network, x.expand(n_sequences, -1, -1))
+        for exponents in found.exponents[0]:
+            np.testing.assert_allclose(exponents, expected, rtol=0, atol=tolerance)
+        assert not found.n_lost.any() and not found.n_lossy_intervals.any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -78,8 +78,8 @@ def averaged_spectra(
     dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
     inputs = inputs.to(device, dtype)
     network, _ = network_and_start(0, 0)
-    rows = network.state_size if settings.jacobian == "full" else network.reduced_size
-    tangents = torch.eye(rows, dtype=dtype, device=device)
+    tangents = network.to(device, dtype).initial_tangents(settings.jacobian)
+    rows = len(tangents)
     n_epochs = training.sizes["epoch"]
     mean, deviation = (np.full((training.sizes["variant"], n_epochs, rows), np.nan) for _ in range(2))
     for variant in progress(
