@@ -45,7 +45,10 @@ class _Orthonormalize(torch.autograd.Function):
         matrices, q, log_r = ctx.saved_tensors
         with torch.no_grad():
             gradient = _gradient(matrices, q, log_r, grad_q, grad_log_r)
-        return _OfFirstOrder.apply(gradient, matrices) if torch.is_grad_enabled() else gradient
+        if not torch.is_grad_enabled():
+            return gradient
+        refusing: Tensor = _OfFirstOrder.apply(gradient, matrices)
+        return refusing
 
 
 def _gradient(matrices: Tensor, q: Tensor, log_r: Tensor, grad_q: Tensor, grad_log_r: Tensor) -> Tensor:

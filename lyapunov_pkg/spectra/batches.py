@@ -75,7 +75,8 @@ class Batches:
         with np.errstate(invalid="ignore"):
             means = sums / steps[column]
             deviations = weights * (means - (weights * means).sum(axis=0))
-            return np.asarray(np.sqrt(len(full) / (len(full) - 1) * (deviations**2).sum(axis=0)))
+            error: NDArray[np.float64] = np.sqrt(len(full) / (len(full) - 1) * (deviations**2).sum(axis=0))
+        return error
 
 
 def _add_in_order(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:

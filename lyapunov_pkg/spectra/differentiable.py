@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ def differentiable_exponents(
     driven: DrivenSystem,
     *,
     warmup: int = 0,
-    orthonormalize_every: int = 1,
+    orthonormalize_every: int | Literal["auto"] = 1,
     advanced: Callable[[int], object] = lambda n_steps: None,
 ) -> Tensor:
     """The exponents of `average_exponents`, in the graph of all that is in `driven`.
@@ -30,8 +31,12 @@ def differentiable_exponents(
         (sequence, exponent), or (variant, sequence, exponent) for a `Network`; nats per step, of a flow per time unit.
 
     Raises:
-        ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
+        ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive or "auto".
     """
+    if isinstance(orthonormalize_every, str):
+        raise ValueError(
+            f"orthonormalize_every: got {orthonormalize_every!r} with differentiable, expected 1 step or more"
+        )
     ends = orthonormalizations(
         driven, warmup=warmup, orthonormalize_every=orthonormalize_every, decompose=orthonormalize_differentiably
     )

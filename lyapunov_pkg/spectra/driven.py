@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lyapunov_pkg.labels import describe
@@ -58,7 +59,7 @@ class DrivenSystem:
     def dataset(
         self,
         variables: dict[str, tuple[tuple[str, ...], Tensor]],
-        coordinates: dict[str, np.ndarray],
+        coordinates: Mapping[str, NDArray[Any] | tuple[str, NDArray[Any]]],
         descriptions: dict[str, tuple[str, str]],
         **settings: int | str,
     ) -> xr.Dataset:
@@ -75,7 +76,7 @@ class DrivenSystem:
             values = self.results(values)
             leading = ("variant", "sequence")[len(dims) - values.ndim :]
             labelled[name] = ((*leading, *dims), values.cpu().numpy())
-        coordinates = {"exponent": np.arange(1, self.initial_tangents.shape[-1] + 1)} | coordinates
+        coordinates = {"exponent": np.arange(1, self.initial_tangents.shape[-1] + 1), **coordinates}
         descriptions = {"exponent": ("1", "index of the exponent, the largest first")} | descriptions
         attributes = {"dtype": str(self.inputs.dtype).removeprefix("torch."), "jacobian": self.jacobian} | settings
         attributes["lyapunov_pkg_version"] = package_version()

@@ -14,6 +14,7 @@ from lyapunov_pkg.labels import describe
 from lyapunov_pkg.spectra.driven import Analysable, DrivenSystem
 from lyapunov_pkg.spectra.resuming import DESCRIPTIONS as ENDING_DESCRIPTIONS
 from lyapunov_pkg.spectra.resuming import (
+    Variables,
     ending_variables,
     in_time,
     prepare,
@@ -120,7 +121,7 @@ def finite_time_exponents(
         exponents.append(end.log_r / end.length / driven.time_per_step)
         if return_q:
             frames.append(end.q)
-    variables = {"finite_time_exponent": (("time", "exponent"), torch.stack(exponents, dim=-2))}
+    variables: Variables = {"finite_time_exponent": (("time", "exponent"), torch.stack(exponents, dim=-2))}
     if return_q:
         variables["q"] = (("time", "unit", "exponent"), torch.stack(frames, dim=-3))
     dataset = driven.dataset(

@@ -90,7 +90,7 @@ def _number_of_steps(
         raise ValueError(f"got {' and '.join(names)}, expected one of them: each says how many steps to take")
     if duration is None:
         return n_steps
-    time_per_step = getattr(system, "time_per_step", None)
+    time_per_step: float | None = getattr(system, "time_per_step", None)
     if time_per_step is None:
         raise ValueError(f"duration: got {duration} for what is no flow, expected None; give n_steps instead")
     if not np.isfinite(duration) or round(duration / time_per_step) < 1:

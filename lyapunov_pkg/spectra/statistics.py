@@ -66,13 +66,15 @@ def _keeping_labels(
 @_keeping_labels("largest Lyapunov exponent")
 def maximum_exponent(exponents: ArrayLike) -> Values:
     """The largest exponent, which decides linear stability (eq. 1.9): nats per step, (...)."""
-    return np.asarray(np.max(_spectra(exponents), axis=-1))
+    largest: Values = np.max(_spectra(exponents), axis=-1)
+    return largest
 
 
 @_keeping_labels("mean Lyapunov exponent")
 def mean_exponent(exponents: ArrayLike) -> Values:
     """The mean exponent, the rate at which volumes grow (eq. 1.12): nats per step, (...). -inf if any exponent is."""
-    return np.asarray(np.mean(_spectra(exponents), axis=-1))
+    mean: Values = np.mean(_spectra(exponents), axis=-1)
+    return mean
 
 
 @_keeping_labels("variance of the Lyapunov exponents", "nat^2/step^2")
@@ -214,8 +216,8 @@ def interpolate_spectrum(exponents: ArrayLike, length: int) -> Values:
     left = np.minimum(place.astype(int), max(n - 2, 0))
     right = np.minimum(left + 1, n - 1)
     share = np.minimum(place - left, 1.0)
-    lengthened: Values = spectra[..., left] * (1 - share) + spectra[..., right] * share
-    return lengthened
+    interpolated: Values = spectra[..., left] * (1 - share) + spectra[..., right] * share
+    return interpolated
 
 
 def _slope(first: Values, last: Values, width: int) -> Values:

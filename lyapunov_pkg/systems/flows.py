@@ -144,7 +144,8 @@ class Flow:
 
     def _combine(self, tangents: Tensor, apply: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Return the tangent vectors after a step; `apply` multiplies them by the field's Jacobian at a stage."""
-        tableau, velocities = METHODS[self.method], list[Tensor]()
+        tableau = METHODS[self.method]
+        velocities: list[Tensor] = []
         for i, coefficients in enumerate(tableau.stages):
             velocities.append(apply(i, self._shifted(tangents, coefficients, velocities)))
         return self._shifted(tangents, tableau.weights, velocities)
@@ -377,8 +378,8 @@ class Lorenz(AutonomousMap):
         """
         # One sequence, for the axis that a stack has there.
         jacobian = self.field_jacobian(self.fixed_point().unsqueeze(-2)).squeeze(-3)
-        growth: Tensor = torch.linalg.eigvals(jacobian).real
-        return growth.sort(dim=-1, descending=True).values
+        exponents: Tensor = torch.linalg.eigvals(jacobian).real.sort(dim=-1, descending=True).values
+        return exponents
 
     def _advance(self, columns: Tensor) -> Tensor:
         """A Runge-Kutta step of columns (..., 3, 1 + k): the state, then the tangent vectors."""
