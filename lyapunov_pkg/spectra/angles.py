@@ -135,10 +135,10 @@ def _vector_angles(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _subspace_angles(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     if first.shape[-1] < second.shape[-1]:
         first, second = second, first
-    undefined = np.isnan(first).any(axis=(-2, -1), keepdims=True) | np.isnan(second).any(axis=(-2, -1), keepdims=True)
+    no_first, no_second = (np.isnan(vectors).any(axis=-1).any(axis=-1, keepdims=True) for vectors in (first, second))
     q, p = (np.linalg.qr(np.nan_to_num(vectors))[0] for vectors in (first, second))
     projected = np.swapaxes(q, -2, -1) @ p
     cosines = np.linalg.svd(projected, compute_uv=False)
     sines = np.linalg.svd(p - q @ projected, compute_uv=False)[..., ::-1]
     by_cosine, by_sine = np.arccos(np.minimum(cosines, 1)), np.arcsin(np.minimum(sines, 1))
-    return np.where(undefined[..., 0], np.nan, np.where(cosines**2 > 0.5, by_sine, by_cosine))
+    return np.where(no_first | no_second, np.nan, np.where(cosines**2 > 0.5, by_sine, by_cosine))
