@@ -138,7 +138,7 @@ class StateLayout:
         """Return the nested form of a flat state (sequence, S)."""
         sizes = [leaf[0].numel() for _, leaf in leaves(self.example)]
         parts = iter(torch.split(flat, sizes, dim=-1))
-        return map_leaves(self.example, lambda leaf: next(parts).reshape(-1, *leaf.shape[1:]))
+        return map_leaves(self.example, lambda leaf: next(parts).reshape(flat.shape[0], *leaf.shape[1:]))
 
     def kinds(self, state: State) -> list[tuple[torch.Size, torch.dtype]]:
         """Return shape and type of each leaf of a state of this layout, in the order of the layout."""
