@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from cell_settings import drawn_settings
 
 from lyapunov_pkg.cells import CELLS, make_cell
 from lyapunov_pkg.cells.functions import sigmoid_slope, tanh_slope
 from lyapunov_pkg.cells.rank_one import closed_loop
+from tests.cells.cell_settings import drawn_settings
 
 HIDDEN_SIZE = 4
 DRAWN = drawn_settings()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cell_settings import drawn_settings
 from torch import Tensor
 
 from lyapunov_pkg.cells import make_cell
+from tests.cells.cell_settings import drawn_settings
 
 # By setting: checksums of each parameter as it is drawn, and of the state after three steps.
 GOLDEN: dict[str, list[float]] = {

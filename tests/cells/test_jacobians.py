@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cell_settings import map_settings
 from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from lyapunov_pkg.cells import CELLS, Cell, make_cell
+from tests.cells.cell_settings import map_settings
 
 N_SEQUENCES, INPUT_SIZE, HIDDEN_SIZE = 4, 3, 5
 SETTINGS = map_settings()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cell_settings import map_settings
 from numba import njit
 from torch import Tensor
 
 from lyapunov_pkg.cells import Cell, functions, make_cell
 from lyapunov_pkg.cells.sequences import run_sequence, updates
+from tests.cells.cell_settings import map_settings
 
 N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, HIDDEN_SIZE = 2, 3, 6, 4, 5
 SETTINGS = map_settings()

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from text_versions import (
+
+from tests.cells.text_versions import (
     TEXT_VERSIONS,
     asrnn_eq_3_1,
     cornn_appendix,
