@@ -49,7 +49,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 def described(name: str, path: Path) -> Iterator[tuple[str, str]]:
     """Yield name and unit of everything that a module describes by (unit, long name) in a dictionary."""
     tree = ast.parse(path.read_text())
-    if "describe" not in path.read_text() and "Label" not in path.read_text():
+    if not {"describe", "Label"} & imported_names(tree):
         return
     namespace = vars(importlib.import_module(name))
     for node in ast.walk(tree):
@@ -58,6 +58,12 @@ def described(name: str, path: Path) -> Iterator[tuple[str, str]]:
         for key, value in zip(node.keys, node.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str) and (label := evaluated(value, namespace)):
                 yield key.value, label[0]
+
+
+def imported_names(tree: ast.Module) -> set[str]:
+    """Return the names that a module imports from `lyapunov_pkg.labels`."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in imports if node.module == "lyapunov_pkg.labels" for alias in node.names}
 
 
 def evaluated(node: ast.expr, namespace: dict) -> tuple[str, str] | None:

@@ -86,7 +86,7 @@ def test_of_a_linear_map_they_are_left_singular_directions_of_many_steps():
 
 def test_networks_and_fewer_vectors():
     torch.manual_seed(0)
-    lstm, inputs = torch.nn.LSTM(3, 5).double(), torch.randn(2, 300, 3, dtype=torch.float64)
+    lstm, inputs = torch.nn.LSTM(3, 5, batch_first=True).double(), torch.randn(2, 300, 3, dtype=torch.float64)
     two, every = (adjoint_vectors(lstm, inputs, n_exponents=k)["adjoint_vector"] for k in (2, None))
     assert two.dims == ("sequence", "time", "unit", "exponent") and two.sizes["unit"] == 10
     first = np.abs((two.sel(exponent=1) * every.sel(exponent=1)).sum("unit"))

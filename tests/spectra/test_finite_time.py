@@ -9,7 +9,6 @@ import xarray as xr
 
 from lyapunov_pkg import finite_time_exponents, lyapunov_spectrum, running_exponents
 from lyapunov_pkg.networks import Network, from_torch
-from lyapunov_pkg.spectra.tangents import drawn_tangents
 from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs
 from lyapunov_pkg.workflow.store import save_store
 
@@ -73,7 +72,7 @@ def test_q_is_the_orthonormal_basis_that_the_jacobians_carry_along():
         rnn, inputs, initial_tangents=torch.eye(4, 2), orthonormalize_every=3, return_q=True
     )
     assert finite_time["q"].dims == ("sequence", "time", "unit", "exponent")
-    q, state = drawn_tangents(4, 2).expand(1, 2, 4, 2), network.initial_state(2)
+    q, state = torch.eye(4, 2, dtype=torch.float64).expand(1, 2, 4, 2), network.initial_state(2)
     for index in range(3):
         for x in inputs[:, 3 * index : 3 * index + 3].unbind(1):
             state, q = network.push_forward(state, x, q)

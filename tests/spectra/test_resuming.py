@@ -21,7 +21,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 def module(kind: type[torch.nn.RNNBase], **settings: object) -> torch.nn.RNNBase:
     torch.manual_seed(7)
-    return kind(3, 33, **settings)
+    return kind(3, 33, batch_first=True, **settings)
 
 
 def step(state: Tensor, x: Tensor) -> Tensor:

@@ -83,4 +83,6 @@ def of_module(module: torch.nn.Module, inputs: Tensor) -> np.ndarray:
     hidden = getattr(module, "proj_size", 0) or module.hidden_size
     has_cell_state = isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell)
     size = getattr(module, "num_layers", 1) * (hidden + module.hidden_size * has_cell_state)
-    return np.stack([by_lapack(step, x, torch.zeros(size, dtype=torch.float64)) for x in inputs])
+    # The last layer's directions first, as the library starts a stack of layers.
+    tangents = np.concatenate(np.split(np.eye(size), getattr(module, "num_layers", 1), axis=1)[::-1], axis=1)
+    return np.stack([by_lapack(step, x, torch.zeros(size, dtype=torch.float64), tangents) for x in inputs])

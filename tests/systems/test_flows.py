@@ -197,7 +197,7 @@ class TestTime:
             ({"duration": 0.001}, "duration: got 0.001, expected time units, at least one step of 0.01"),
             ({"duration": math.inf}, "duration: got inf"),
             ({"duration": 1.0, "n_steps": 5}, "got n_steps and duration, expected one of them"),
-            ({}, "n_steps: got None"),
+            ({}, "inputs: got None, expected inputs, or n_steps of an autonomous system"),
         ],
     )
     def test_how_long_must_be_said_once(self, arguments, message):

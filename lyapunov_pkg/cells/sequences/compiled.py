@@ -16,6 +16,7 @@ from numba.extending import register_jitable
 
 from lyapunov_pkg.cells import functions
 from lyapunov_pkg.cells.base import SlopesFunction, UnitFunction
+from lyapunov_pkg.cells.sequences import numbers  # noqa: F401 (makes the functions of cells compilable)
 from lyapunov_pkg.cells.sequences.access import (
     add_to_cotangents,
     load_draws,
