@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import measure
-import numpy as np
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +125,8 @@ def cases(quick: bool) -> list[Case]:
 
 def contestants(case: Case, peers: Mapping[str, Any], n_cores: int) -> dict[str, Callable[[], np.ndarray]]:
     """Return the computation of the exponents (B, k) by each; the steps of shortened ones are the first."""
+    import numpy as np
+
     from lyapunov_pkg import lyapunov_spectrum
 
     module, inputs = case.build()

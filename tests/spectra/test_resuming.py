@@ -78,7 +78,7 @@ class TestSpectrum:
             states = Henon().step(states)
         np.testing.assert_array_equal(result["final_state"], states)
         lstm, inputs = SYSTEMS["lstm"]
-        _, (h, c) = lstm(inputs.float().transpose(0, 1))
+        _, (h, c) = lstm(inputs.float())
         result = lyapunov_spectrum(lstm, inputs, n_exponents=1)
         np.testing.assert_allclose(result["final_state"], torch.cat((h[0], c[0]), -1).detach(), atol=1e-5)
 

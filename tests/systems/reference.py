@@ -35,6 +35,7 @@ def by_lapack(
     state: Tensor,
     tangents: np.ndarray | None = None,
     warmup: int = 0,
+    rows: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
     """Return exponents of one sequence in float64: reverse-mode Jacobians and NumPy's QR.
 
@@ -44,12 +45,13 @@ def by_lapack(
         state: (S,).
         tangents: (S, k), where they start; None: the identity.
         warmup: steps that are not measured.
+        rows: of the state whose Jacobian is taken, the rest is driven.
     """
-    q = np.eye(len(state)) if tangents is None else tangents
+    q = np.eye(len(state[rows])) if tangents is None else tangents
     total = np.zeros(q.shape[1])
     for time, x in enumerate(inputs):
         jacobian = torch.autograd.functional.jacobian(lambda point, x=x: step(point, x), state).numpy()
-        q, r = np.linalg.qr(jacobian @ q)
+        q, r = np.linalg.qr(jacobian[rows][:, rows] @ q)
         total += np.log(np.abs(np.diag(r))) * (time >= warmup)
         state = step(state, x).detach()
     return np.sort(total / (len(inputs) - warmup))[::-1]
@@ -83,6 +85,11 @@ def of_module(module: torch.nn.Module, inputs: Tensor) -> np.ndarray:
     hidden = getattr(module, "proj_size", 0) or module.hidden_size
     has_cell_state = isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell)
     size = getattr(module, "num_layers", 1) * (hidden + module.hidden_size * has_cell_state)
-    # The last layer's directions first, as the library starts a stack of layers.
-    tangents = np.concatenate(np.split(np.eye(size), getattr(module, "num_layers", 1), axis=1)[::-1], axis=1)
-    return np.stack([by_lapack(step, x, torch.zeros(size, dtype=torch.float64), tangents) for x in inputs])
+    start = torch.zeros(size, dtype=torch.float64)
+    if getattr(module, "proj_size", 0):
+        return np.stack([by_lapack(step, x, start) for x in inputs])
+    # The library starts a stack of layers from the directions of the last one, which span an invariant subspace: the
+    # exponents are those of the diagonal blocks of the Jacobians.
+    layers = np.split(np.arange(size), getattr(module, "num_layers", 1))
+    spectra = [[by_lapack(step, x, start, rows=rows) for rows in layers] for x in inputs]
+    return np.sort(np.stack([np.concatenate(of_layers) for of_layers in spectra]))[:, ::-1]

@@ -119,9 +119,9 @@ def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
         assert above_rounding(unit * values, 3).tolist() == expected
     network = tanh_network(1, hidden_size=10)
     tiny = network.with_params(network.params | {"readout.weight": 1e-18 * network.params["readout.weight"]})
-    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0,))
+    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
     ranks = [
-        alignment_experiment(training_store([each]), images(network), settings, seed=7)["gradient_rank"]
+        alignment_experiment(training_store([each] * 2), images(network), settings, seed=7)["gradient_rank"]
         for each in (network, tiny)
     ]
     np.testing.assert_array_equal(*ranks)
@@ -147,10 +147,10 @@ def test_every_variant_diverged_is_refused():
 
 def test_all_random_numbers_come_from_the_seed():
     network = tanh_network(1, hidden_size=10)
-    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0,))
+    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
     found = []
     for global_seed, seed in ((1, 2), (9, 2), (9, 3)):
         torch.manual_seed(global_seed)
-        found.append(alignment_experiment(training_store([network]), images(network), settings, seed))
+        found.append(alignment_experiment(training_store([network] * 2), images(network), settings, seed))
     xr.testing.assert_identical(found[0], found[1])
     assert (found[0]["alignment_std"] != found[2]["alignment_std"]).any()

@@ -75,7 +75,7 @@ def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, messa
 
 
 def test_constant_features_keep_their_scale_and_the_others_have_variance_one() -> None:
-    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=PredNetSettings(epochs=1))
+    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS.replaced(epochs=1))
     features, loss = (torch.tensor(part, dtype=torch.float32) for part in samples(2)[:2])
     assert (network.feature_scale[..., 5] == 1).all() and (network.feature_mean[..., 5] == -20).all()
     torch.testing.assert_close(network.feature_scale[:, 0, :5], features.std(1, correction=0)[:, :5])
@@ -86,12 +86,12 @@ def test_constant_features_keep_their_scale_and_the_others_have_variance_one() -
 def test_a_constant_that_rounding_blurs_is_constant() -> None:
     parts = [part.copy() for part in samples(1)]
     parts[0][..., 4] = 1e6 + np.linspace(0, 0.1, 270)  # the same number in float32, or its neighbour
-    network, _ = train_prednet(*parts, seeds=[1], settings=PredNetSettings(epochs=1))
+    network, _ = train_prednet(*parts, seeds=[1], settings=SETTINGS.replaced(epochs=1))
     assert network.feature_scale[0, 0, 4] == 1
 
 
 def test_the_network_has_one_hidden_layer_and_one_output() -> None:
-    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=PredNetSettings(hidden_size=7, epochs=1))
+    network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS.replaced(hidden_size=7, epochs=1))
     assert {name: tuple(value.shape) for name, value in network.parameters.items()} == {
         "prednet.0.weight": (2, 6, 7),
         "prednet.0.bias": (2, 1, 7),

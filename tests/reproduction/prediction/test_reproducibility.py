@@ -26,7 +26,8 @@ settings = AutoencoderSettings(epochs_per_stage=2)
 save_store(final_experiment(spectra, settings, (1, 2), n_zero_loss=4), f"{sys.argv[1]}/final.zarr.zip", {})
 pretrained = pretrained_experiment(spectra, settings, (1, 2), n_epochs=3, orthant_components=(1, 2))
 save_store(pretrained, f"{sys.argv[1]}/pretrained.zarr.zip", {})
-pruning = pruning_experiment(pretrained, PruningSettings((4, 8), n_draws=20))
+settings = PruningSettings(pool_sizes=(4, 8), epochs=(0, 1, 2), kept_share=0.5, n_draws=20, loss_ceiling=1e3)
+pruning = pruning_experiment(pretrained, settings)
 save_store(pruning, f"{sys.argv[1]}/pruning.zarr.zip", {})
 """
 
