@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from string import ascii_lowercase
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -178,17 +179,17 @@ def legend_under(ax: Axes, columns: int) -> None:
     )
 
 
-def letter_panels(axes: Iterable[Axes], inside: bool = False, pad: float | None = None) -> None:
+def letter_panels(axes: Iterable[Axes], inside: bool = False, **look: Any) -> None:
     """Put (a), (b), ... before the titles of panels, in their order; `inside`: in the upper right corner of each.
 
-    `pad` is the room between title and panel in points; by default that of the style.
+    `look` is how the titles look, where not as the style says: `pad` and `fontsize`, in points.
     """
     for letter, ax in zip(ascii_lowercase, axes, strict=False):
         if inside:
-            look: Keywords = {"ha": "right", "va": "top", "fontsize": ANNOTATION_SIZE}
-            ax.text(0.98, 0.97, f"({letter})", transform=ax.transAxes, **look)
+            place: Keywords = {"ha": "right", "va": "top", "transform": ax.transAxes}
+            ax.text(0.98, 0.97, f"({letter})", fontsize=ANNOTATION_SIZE, **place)
         else:
-            ax.set_title(f"({letter}) {ax.get_title(loc='left')}".rstrip(), pad=pad)
+            ax.set_title(f"({letter}) {ax.get_title(loc='left')}".rstrip(), **look)
 
 
 def legend_below(fig: Figure, axes: Iterable[Axes], columns: int, title: str | None = None) -> None:

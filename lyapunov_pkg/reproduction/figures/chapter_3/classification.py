@@ -203,7 +203,7 @@ def fig_3_b4(**finals: xr.Dataset) -> Figure:
             ax.set_title(_f1_of_plane(data, plane), fontsize=NOTE_SIZE)
         heading = f"{STUDY_LABELS.get(study, study)}\n{held_out(data).sizes['network']} test networks{seeds}"
         column[0].set_title(f"{heading}\n{_f1_of_plane(data, PLANES[0])}", fontsize=NOTE_SIZE)
-    letter_panels(axes.flat)
+    letter_panels(axes.flat, fontsize=NOTE_SIZE)
     legend_below(fig, axes.flat, columns=3)
     return fig
 
