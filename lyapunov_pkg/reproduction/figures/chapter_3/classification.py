@@ -194,7 +194,7 @@ def fig_3_b4(**finals: xr.Dataset) -> Figure:
     `finals` are the final experiments' Datasets by the name of their study, each a column.
     """
     studies = in_display_order(finals, STUDY_LABELS)
-    fig = Figure(figsize=(DOUBLE_WIDTH, 6.4), layout="constrained")
+    fig = Figure(figsize=(DOUBLE_WIDTH, 6.8), layout="constrained")
     axes = fig.subplots(len(PLANES), len(studies), squeeze=False)
     for column, study in zip(axes.T, studies, strict=True):
         data, seeds = first_seed(finals[study])
