@@ -98,7 +98,11 @@ def text_content(wildcards):
 def motions_content(wildcards):
     """The content of each of Mocap's files by its name, wherever they lie and whenever they were written."""
     folder = config["mocap"]["data"]["directory"]
-    return {Path(path).relative_to(folder).as_posix(): content_digest(path) for path in local_motions() if Path(path).is_file()}
+    return {
+        Path(path).relative_to(folder).as_posix(): content_digest(path)
+        for path in local_motions()
+        if Path(path).is_file()
+    }
 
 
 # Files and folders that a setting names are inputs even if they are missing, so that Snakemake says so before any job.
