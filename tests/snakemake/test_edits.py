@@ -68,7 +68,7 @@ def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) 
     replace(
         repository / "lyapunov_pkg/reproduction/figures/chapter_3/architectures.py",
         "def fig_3_12(final: xr.Dataset) -> Figure:",
-        "def fig_3_12(final: xr.Dataset, wide: bool = False) -> Figure:",
+        "def fig_3_12(final: xr.Dataset) -> Figure | None:",
     )
     rules, files = plan(repository)
     assert rules == {"draw_figure": 1, "all": 1}
@@ -103,7 +103,7 @@ def test_one_table_function_writes_its_table(repository: Path, plan: Plan) -> No
     replace(
         repository / "lyapunov_pkg/reproduction/tables/chapter_3.py",
         "def table_3_b3(final: xr.Dataset) -> pd.DataFrame:",
-        "def table_3_b3(final: xr.Dataset, wide: bool = False) -> pd.DataFrame:",
+        "def table_3_b3(final: xr.Dataset) -> pd.DataFrame | None:",
     )
     rules, files = plan(repository)
     assert rules == {"write_table": 1, "all": 1}
