@@ -234,9 +234,14 @@ def add_options(case: Case, draw: Draw) -> None:
 
 def reference(case: Case, inputs: Tensor, state: Tensor) -> np.ndarray:
     k = case.arguments.get("n_exponents")
-    tangents = None if k is None or k == case.size else drawn_tangents(case.size, int(k)).numpy()
-    warmup = int(case.arguments.get("warmup", 0))
-    return np.stack([by_lapack(case.step, x, start, tangents, warmup) for x, start in zip(inputs, state, strict=True)])
+    warmup, of_each = int(case.arguments.get("warmup", 0)), list(zip(inputs, state, strict=True))
+    if k is not None and k != case.size:
+        tangents = drawn_tangents(case.size, int(k)).numpy()
+        return np.stack([by_lapack(case.step, x, start, tangents, warmup) for x, start in of_each])
+    # All exponents of a stack of layers are those of the diagonal blocks, see `reference.of_module`.
+    layers = np.split(np.arange(case.size), getattr(case.system, "num_layers", 1))
+    spectra = [[by_lapack(case.step, x, start, None, warmup, rows) for rows in layers] for x, start in of_each]
+    return np.sort(np.stack([np.concatenate(of_layers) for of_layers in spectra]))[:, ::-1]
 
 
 @contextmanager
