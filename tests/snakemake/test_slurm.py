@@ -113,4 +113,5 @@ def test_failed_jobs_are_tried_again_with_more_memory_and_time(slurm: Slurm, tmp
     assert process.wait(300) != 0
     asked = jobs(slurm, "%m|%l|%P|%C")[before:]
     assert asked == [["500M", "7:00", "long", "2"], ["1000M", "14:00", "long", "2"]]
-    assert "FileNotFoundError" in (tmp_path / "output.txt").read_text()
+    logs = [path.read_text() for path in (tmp_path / "results/logs/datasets").glob("smnist*.log")]
+    assert any("FileNotFoundError" in log for log in logs)
