@@ -105,7 +105,7 @@ def seen(finished: Path, run_snakemake: RunSnakemake, tmp_path_factory: pytest.T
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     options += [f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900"]
     options += ["--virtual-time-budget=120000", "--dump-dom"]
-    dump = subprocess.run([chromium, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    dump = subprocess.run([chromium, *options, page.as_uri()], capture_output=True, text=True, timeout=400, check=True)
     found = re.search(r'<pre id="seen">(.*)</pre>', dump.stdout, flags=re.S)
     assert found, dump.stdout[-2000:]
     seen = json.loads(html.unescape(found.group(1)))
