@@ -88,32 +88,40 @@ def lyapunov_spectrum(
     Args:
         system: one of these:
 
-            * torch.nn.RNN, LSTM or GRU of any depth; dropout is not applied;
+            * torch.nn.RNN, LSTM or GRU of any depth, or RNNCell, LSTMCell or GRUCell. It is taken in evaluation mode,
+              and its own forward is compared with what is computed, so that hooks and subclasses count;
+            * a module of your own that maps (x, state) to the next state, or to (output, state);
             * a `Network` of this package, which may hold many variants;
             * a map of `lyapunov_pkg.systems.maps` or a flow of `lyapunov_pkg.systems.flows`;
             * an object with `push_forward(state, x, tangents)`;
-            * a function `step(state, x) -> state` on states (sequence, S) and inputs (sequence, feature). It is
-              differentiated automatically and needs `initial_state`.
-        inputs: (sequence, time, feature), tensor or array. None: the system is autonomous.
+            * a function `step(state, x) -> state`, or `step(state)`, on states (sequence, ...) of any nesting and
+              inputs (sequence, feature). It is differentiated automatically and needs `initial_state`. A function
+              whose arguments are called (x, state), (input, hidden) or the like is called with the input first.
+        inputs: of torch.nn.RNN, LSTM or GRU what its own forward takes: (time, sequence, feature), or (sequence, time,
+            feature) where it is `batch_first`, or (time, feature). Of all other systems (sequence, time, feature).
+            A DataArray is read by these names of its dimensions. None: the system is autonomous.
         n_steps: steps of an autonomous system, the warm-up included.
         duration: in place of `n_steps`, the time units that a flow is integrated over, the warm-up included. It is
             rounded to whole steps.
         n_exponents: how many of the largest exponents to compute, k. Default: all, one per row of the Jacobian.
         jacobian: "full" takes the Jacobian of the whole state (LSTM: h and c), "reduced" the dissertation's,
             dh_t/dh_{t-1} with the cell state held.
-        initial_state: (S,), (sequence, S), or (variant, sequence, S), layer after layer, and in each the hidden units
-            first (LSTM: h, c). Default: zeros, or what a system itself starts from.
+        initial_state: of a torch module what its own forward takes, such as (h, c) with layers first; of a step
+            function a state of its own form. Both also take it flat: (S,), (sequence, S), or (variant, sequence, S) of
+            a `Network`, layer after layer, and in each the hidden units first. Default: zeros, or what a system itself
+            starts from.
         initial_tangents: k independent tangent vectors to start from, in the columns of (rows, k) or (..., sequence,
-            rows, k). They are orthonormalised if they are not orthonormal. Default: for all exponents the identity;
-            for fewer, random vectors with a fixed seed, the same in every call.
+            rows, k). They are orthonormalised if they are not orthonormal. Default: for all exponents the columns
+            of the identity, those of a network's last layer first; for fewer, random vectors with a fixed seed, the
+            same in every call.
         warmup: number of first steps that move state and tangent vectors but are not measured. A flow counts steps
             here, too.
         orthonormalize_every: steps from one QR decomposition to the next (T_ON of Algorithm 2). Larger is faster;
             trailing exponents lose accuracy first. "auto" makes intervals as long as rounding errors move no exponent
             by more than 1e-4 nats per step, which pays where the spectrum is narrow. The attributes
             `longest_interval` and `n_orthonormalizations` of the result say what it chose.
-        dtype: torch.float32 or torch.float64. Default: that of the network, else of the inputs. Automatic mixed
-            precision (`torch.autocast`) has no effect.
+        dtype: torch.float32 or torch.float64. Default: that of the weights of a module or `Network`; of everything else
+            the wider one of inputs and initial state, in which lists count as float64. Automatic mixed precision (`torch.autocast`) has no effect.
         device: where to compute. Default: that of the network, else of the inputs.
         differentiable: return a tensor through which a loss can be back-propagated; see below.
         resume: the result of an earlier call with the same system and the same settings. The run goes on where that
@@ -128,7 +136,7 @@ def lyapunov_spectrum(
         Dataset with these variables. A `Network` adds the dimension `variant` in front.
 
         * `lyapunov_exponent(sequence, exponent)`: natural log per time step, of a flow per time unit, decreasing along
-          `exponent`. -inf: a direction is lost, because Jacobians are singular. NaN: the trajectory diverged.
+          `exponent`. -inf: a direction is lost beyond what float64 resolves. NaN: the trajectory diverged.
         * `standard_error(sequence, exponent)`: how far the estimate has converged, in the same units. The measured
           steps are divided into 8 to 16 batches of equal length, and the standard error of their mean is taken. It is
           an estimate if batches are longer than the correlation time, and NaN for fewer than 8 intervals.
