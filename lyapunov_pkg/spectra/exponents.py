@@ -121,7 +121,8 @@ def lyapunov_spectrum(
             by more than 1e-4 nats per step, which pays where the spectrum is narrow. The attributes
             `longest_interval` and `n_orthonormalizations` of the result say what it chose.
         dtype: torch.float32 or torch.float64. Default: that of the weights of a module or `Network`; of everything else
-            the wider one of inputs and initial state, in which lists count as float64. Automatic mixed precision (`torch.autocast`) has no effect.
+            the wider one of inputs and initial state, in which lists count as float64. Automatic mixed precision
+            (`torch.autocast`) has no effect.
         device: where to compute. Default: that of the network, else of the inputs.
         differentiable: return a tensor through which a loss can be back-propagated; see below.
         resume: the result of an earlier call with the same system and the same settings. The run goes on where that
