@@ -48,7 +48,7 @@ schema: .venv/installed  ## the schema and docs/configuration.md from the defini
 clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
 	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs results/report.html
 
-lock:  ## the lock files anew, from pyproject.toml
+lock:  ## rewrites the lock files from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \
 	    --constraint .ci/lock-constraints.txt \
 	    --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
