@@ -46,7 +46,7 @@ schema: .venv/installed  ## the schema and docs/configuration.md from the defini
 	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write
 
 clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
-	rm -rf results/datasets results/training results/spectra results/aelle results/systems results/tables results/figures results/logs results/report.html
+	find results -mindepth 1 ! -name .gitkeep -delete
 
 lock:  ## rewrites the lock files from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \
