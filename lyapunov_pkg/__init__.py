@@ -3,7 +3,8 @@
 Exponents: `lyapunov_spectrum`, `finite_time_exponents`, `running_exponents`. Vectors: `covariant_vectors`,
 `adjoint_vectors`, with `vector_angles` and `subspace_angles`. Statistics of spectra: `kaplan_yorke_dimension`,
 `maximum_exponent`, `mean_exponent`, `exponent_variance`, `number_above_zero`, `number_near_zero`, `initial_slope`,
-`final_slope`. Networks: `Network`, `from_torch`. Maps and flows are in `lyapunov_pkg.systems`.
+`final_slope`. Networks: `Network`, `from_torch`; `submodule_inputs` returns the inputs of a recurrent part of a whole
+model. Maps and flows are in `lyapunov_pkg.systems`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         number_above_zero,
         number_near_zero,
     )
+    from lyapunov_pkg.systems.modules import submodule_inputs
 
     __version__: str
 
@@ -48,6 +50,7 @@ _EXPORTS = {
     "number_above_zero": "lyapunov_pkg.spectra.statistics",
     "number_near_zero": "lyapunov_pkg.spectra.statistics",
     "running_exponents": "lyapunov_pkg.spectra.finite_time",
+    "submodule_inputs": "lyapunov_pkg.systems.modules",
     "subspace_angles": "lyapunov_pkg.spectra.angles",
     "vector_angles": "lyapunov_pkg.spectra.angles",
 }
@@ -68,6 +71,7 @@ __all__ = [
     "number_above_zero",
     "number_near_zero",
     "running_exponents",
+    "submodule_inputs",
     "subspace_angles",
     "vector_angles",
 ]

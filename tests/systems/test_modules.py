@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import weight_norm
 
-from lyapunov_pkg import lyapunov_spectrum
-from lyapunov_pkg.systems.modules import submodule_inputs
+from lyapunov_pkg import lyapunov_spectrum, submodule_inputs
 from tests.systems.reference import FEATURES, UNITS, by_lapack, exponents, of_module, random
 
 pytestmark = pytest.mark.usefixtures("one_thread")
