@@ -4,8 +4,9 @@ ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
 
-LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectra tests/aelle tests/test_networks.py \
-    $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle networks.py labels.py progress.py)
+LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectra tests/aelle \
+    $(addprefix tests/test_,networks.py progress.py public_names.py) \
+    $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle drawing.py networks.py labels.py progress.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-library check report list cache benchmarks schema clean lock
