@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lyapunov_pkg.labels import EXPONENT, Label, describe
 from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
-from lyapunov_pkg.spectra.averaging import average_exponents
+from lyapunov_pkg.spectra.averaging import average_of
 from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
 from lyapunov_pkg.systems import Lorenz, autonomous_inputs, trajectory
 
@@ -118,12 +118,5 @@ def _long_run(system: Lorenz, start: Tensor, settings: LongRun, generator: torch
         autonomous_inputs(settings.n_trajectories, settings.transient_steps + settings.measured_steps),
         initial_state=start + SPREAD * torch.randn(shape, generator=generator, dtype=torch.float64),
     )
-    average = average_exponents(
-        driven.system,
-        driven.inputs,
-        driven.initial_state,
-        driven.initial_tangents,
-        warmup=settings.transient_steps,
-        orthonormalize_every=settings.orthonormalize_every,
-    )
+    average = average_of(driven, warmup=settings.transient_steps, orthonormalize_every=settings.orthonormalize_every)
     return average.exponents / settings.step_size

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lyapunov_pkg.labels import EXPONENT, LYAPUNOV_EXPONENT, TIME, Label, describe
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.spectra.averaging import average_exponents
+from lyapunov_pkg.spectra.averaging import average_of
 from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.systems.maps import orthogonal_map
 
@@ -95,10 +95,7 @@ def stability_regimes(
     states = torch.randn(1, n_initial_states, hidden_size, generator=generator, dtype=torch.float64)
     inputs = inputs.expand(-1, n_initial_states, -1, -1).flatten(0, 1)  # sequences: input by input, state by state
     states = (initial_variance**0.5 * states).expand(n_inputs, -1, -1).flatten(0, 1)
-    driven = driven_system(network, inputs, initial_state=states)
-    spectra = average_exponents(
-        driven.system, driven.inputs, driven.initial_state, driven.initial_tangents, warmup=warmup
-    ).exponents.numpy()
+    spectra = average_of(driven_system(network, inputs, initial_state=states), warmup=warmup).exponents.numpy()
     activation = _first_unit(network, inputs, states)
     of_sequence = (len(gains), n_inputs, n_initial_states, -1)
     dims = ("regime", "input", "initial_state")

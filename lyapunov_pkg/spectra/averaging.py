@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lyapunov_pkg.linalg import SMALLEST_SINE
-from lyapunov_pkg.spectra.driven import TangentMap, check_schedule
+from lyapunov_pkg.spectra.driven import DrivenSystem, TangentMap, check_schedule
 from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
 
 AUTO_TOLERANCE = 1e-4
@@ -107,6 +107,14 @@ def average_exponents(
     stays_finite = torch.isfinite(propagator.state).all(dim=-1, keepdim=True)
     exponents = torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype)
     return Average(exponents, longest, count, n_lost, n_lossy_intervals)
+
+
+def average_of(driven: DrivenSystem, *, warmup: int = 0, orthonormalize_every: int | Literal["auto"] = 1) -> Average:
+    """Return `average_exponents` of a system that was checked, with the state and tangent vectors that it starts from."""
+    start = driven.initial_state, driven.initial_tangents
+    return average_exponents(
+        driven.system, driven.inputs, *start, warmup=warmup, orthonormalize_every=orthonormalize_every
+    )
 
 
 def _equal_intervals(

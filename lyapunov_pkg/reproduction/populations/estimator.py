@@ -24,7 +24,7 @@ from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.spectra import EstimatorSettings
 from lyapunov_pkg.reproduction.populations.selection import best_position
 from lyapunov_pkg.reproduction.populations.stored import stored_network
-from lyapunov_pkg.spectra.averaging import average_exponents
+from lyapunov_pkg.spectra.averaging import average_of
 from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
@@ -103,14 +103,7 @@ def estimator_study(
         running.append(running_exponents(local).isel(variant=0).values)
     driven, spectra = driven_system(network, inputs, jacobian=jacobian), []
     for interval in progress(intervals, "exponents of T_ON"):
-        average = average_exponents(
-            driven.system,
-            driven.inputs,
-            driven.initial_state,
-            driven.initial_tangents,
-            warmup=longest,
-            orthonormalize_every=interval,
-        )
+        average = average_of(driven, warmup=longest, orthonormalize_every=interval)
         exponents = xr.DataArray(average.exponents[0].numpy(), dims=("sequence", "exponent"))
         spectra.append(exponents.mean("sequence").values.astype(np.float64))
     return _dataset(np.stack(running), np.stack(spectra), warmups, intervals)
