@@ -110,7 +110,7 @@ def average_exponents(
 
 
 def average_of(driven: DrivenSystem, *, warmup: int = 0, orthonormalize_every: int | Literal["auto"] = 1) -> Average:
-    """Return `average_exponents` of a system that was checked, with the state and tangent vectors that it starts from."""
+    """Return `average_exponents` of a checked system, from the state and the tangent vectors that it has."""
     start = driven.initial_state, driven.initial_tangents
     return average_exponents(
         driven.system, driven.inputs, *start, warmup=warmup, orthonormalize_every=orthonormalize_every
