@@ -38,7 +38,7 @@ list: .venv/installed  ## every figure and table that `make run ARGS=NAME` makes
 	@$(BIN)/python -m lyapunov_pkg.reproduction.catalogue
 
 cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
-	$(BIN)/python -m lyapunov_pkg.workflow.cache $(or $(ARGS),list)
+	$(BIN)/python -m lyapunov_pkg.workflow.pruning $(or $(ARGS),list)
 
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)

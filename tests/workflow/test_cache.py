@@ -20,23 +20,19 @@ from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
 from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow import cache as cache_module
 from lyapunov_pkg.workflow.cache import (
-    DAY,
     delete_damaged_links,
-    entries,
     in_use,
     is_damaged,
     is_writable,
     keep,
-    linked_entries,
     links,
-    main,
     open_to_everybody,
     prepare_cache,
-    prune,
     record_name,
     record_user,
 )
 from lyapunov_pkg.workflow.locks import file_lock
+from lyapunov_pkg.workflow.pruning import DAY, entries, linked_entries, main, prune
 from lyapunov_pkg.workflow.store import save_store
 from tests.workflow.conftest import another_user
 

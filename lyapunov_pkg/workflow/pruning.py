@@ -1,0 +1,274 @@
+"""What is in the cache, and how it is pruned: nothing is deleted that somebody may use.
+
+Command line: `python -m lyapunov_pkg.workflow.pruning list`, and `prune --older-than DAYS` or `--max-size GB`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import shutil
+import stat
+import sys
+import time
+import uuid
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from lyapunov_pkg.workflow.cache import FOLDERS, links, record_name
+from lyapunov_pkg.workflow.files import PARTIAL, is_regular_file
+from lyapunov_pkg.workflow.locks import file_lock, is_locked
+
+DAY = 86_400.0  # seconds
+GIGABYTE = 1e9  # bytes
+DELETED = ".deleted-"  # how the name of a folder begins that is being deleted
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result or the checkpoints of one way of training.
+
+    Attributes:
+        path: file or folder.
+        description: what it is.
+        size: bytes.
+        last_used: when it was last taken or written, seconds since 1970.
+        in_use: linked from a folder of results, or from one that cannot be seen; or being trained.
+    """
+
+    path: Path
+    description: str
+    size: int
+    last_used: float
+    in_use: bool
+
+
+def entries(cache: Path) -> list[Entry]:
+    """Return what is in the cache, the longest unused first."""
+    linked, unseen = linked_entries(cache)
+    inside = Path(os.path.realpath(cache / "results"))
+    found = [result_entry(path, bool(unseen) or path in linked) for path in _visible(inside)]
+    found += [checkpoint_entry(path) for path in _visible(cache / "checkpoints")]
+    return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.last_used)
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Return what is in a folder, without what is being written or deleted."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "tmp")))
+
+
+def linked_entries(cache: Path) -> tuple[set[Path], list[str]]:
+    """Return the results that are linked from folders of results, and why some of those folders cannot be seen.
+
+    Folders that are gone, with the folder around them, are forgotten.
+    """
+    linked: set[Path] = set()
+    unseen = []
+    for record in _visible(cache / "users"):
+        try:
+            results, mount_point = read_record(record)
+        except (OSError, ValueError) as error:
+            if os.path.lexists(record):  # else it was forgotten meanwhile
+                unseen.append(str(error))
+            continue
+        try:
+            linked.update(entry for _, entry in links(cache, results))
+        except FileNotFoundError:
+            if not os.path.ismount(mount_point):
+                unseen.append(f"{results} is not there, and neither is its disk, {mount_point}")
+            elif not results.parent.is_dir():
+                with contextlib.suppress(OSError):
+                    record.unlink(missing_ok=True)
+        except OSError as error:
+            unseen.append(str(error))
+    return linked, unseen
+
+
+def read_record(record: Path) -> tuple[Path, Path]:
+    """Return the folder of results that a record stands for, and where its disk is mounted.
+
+    Raises:
+        ValueError: the record is damaged: its name does not belong to what it says.
+        OSError: it cannot be read.
+    """
+    lines = record.read_text(errors="replace").splitlines() if is_regular_file(record) else []
+    if len(lines) not in (1, 2) or record_name(Path(lines[0])) != record.name:
+        raise ValueError(f"{record} does not say which folder it stands for; if that folder is gone, delete the record")
+    return Path(lines[0]), Path(lines[-1] if len(lines) == 2 else "/")
+
+
+def result_entry(path: Path, used: bool) -> Entry | None:
+    """Describe a result; None if it is gone."""
+    try:
+        found = path.lstat()
+        description = result_description(path) if is_regular_file(path) else "no regular file"
+        with contextlib.suppress(OSError):  # reading it for the listing was no use of it
+            os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return Entry(path, description, found.st_size, max(found.st_atime, found.st_mtime), used)
+
+
+def result_description(path: Path) -> str:
+    """Return what a result is, from the attributes of its store."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            configuration = json.loads(json.loads(archive.read(".zattrs"))["configuration"])
+        return str(configuration.get("job") or ", ".join(configuration))
+    except Exception as error:  # whatever lies in the folder is listed, not an error
+        return f"not a store: {type(error).__name__}: {error}"
+
+
+def checkpoint_entry(path: Path) -> Entry | None:
+    """Describe the checkpoints of one way of training; None if they are gone."""
+    found = []
+    for folder, _, names in os.walk(path):
+        for name in (".", *names):
+            with contextlib.suppress(OSError):  # training deletes what it needs no more
+                found.append(Path(folder, name).lstat())
+    if not found:
+        return None
+    files = [each for each in found if stat.S_ISREG(each.st_mode)]
+    last_used = max(each.st_mtime for each in files or found)
+    return Entry(path, checkpoint_description(path), sum(each.st_size for each in files), last_used, is_trained(path))
+
+
+def checkpoint_description(path: Path) -> str:
+    """Return what was trained, as far as the folder says."""
+    about = path / "about.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if is_regular_file(about):
+            return f"checkpoints {json.loads(about.read_text())['job']}"
+    return "checkpoints"
+
+
+def checkpoint_locks(path: Path) -> list[Path]:
+    """Return the lock files of everyone who may be training in a folder of checkpoints."""
+    return [path / "lock", *sorted(path.glob("*/lock"))]
+
+
+def is_trained(path: Path) -> bool:
+    """Return whether somebody trains in a folder of checkpoints, as far as can be seen."""
+    try:
+        return any(is_locked(lock) for lock in checkpoint_locks(path))
+    except OSError:
+        return True
+
+
+def prune(cache: Path, *, older_than: float | None = None, max_size: float | None = None) -> list[Entry]:
+    """Delete what has not been used for a time, and the longest unused until the rest is small enough.
+
+    What is linked from a folder of results that is known to use the cache stays, as does what is being trained; no
+    result is taken or stored meanwhile. If one of those folders cannot be seen, no result is deleted, since it may be
+    linked from there. A deleted entry is recomputed when it is needed.
+
+    Args:
+        cache: folder of the cache.
+        older_than: delete what has not been used for this many seconds.
+        max_size: delete the longest unused until at most this many bytes are left, as far as what is in use allows.
+
+    Returns:
+        What was deleted.
+    """
+    deleted = []
+    with file_lock(cache / "lock"):
+        _delete_unfinished(cache)
+        everything = entries(cache)
+        size = sum(entry.size for entry in everything)
+        for entry in everything:
+            old = older_than is not None and time.time() - entry.last_used > older_than
+            too_much = max_size is not None and size > max_size
+            if (old or too_much) and not entry.in_use and delete(entry.path):
+                size -= entry.size
+                deleted.append(entry)
+    return deleted
+
+
+def _delete_unfinished(cache: Path) -> None:
+    """Delete what killed processes left that were storing, recording or pruning; nobody may be doing so now."""
+    for name in FOLDERS:
+        for pattern in ("tmp*", f".*{PARTIAL}", f"{DELETED}*"):
+            for path in (cache / name).glob(pattern):
+                delete(path)
+
+
+def delete(path: Path) -> bool:
+    """Delete a result or a folder of checkpoints; return whether it is gone.
+
+    Somebody who has just begun to train keeps the folder, and what another user does not let us delete stays.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.ExitStack() as locks:
+                for lock in checkpoint_locks(path) if path.parent.name == "checkpoints" else ():
+                    locks.enter_context(file_lock(lock, wait=False))
+                # Whoever wants to train there from now on begins a new folder.
+                gone = path.rename(path.with_name(f"{DELETED}{uuid.uuid4().hex[:8]}"))
+            shutil.rmtree(gone)
+        else:
+            path.unlink(missing_ok=True)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError as error:
+        print(f"{path} stays: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def table(listed: Sequence[Entry]) -> str:
+    """Return a listing: size, days since last use, whether in use, what it is, name."""
+    now = time.time()
+    lines = [f"{'size':>10}  {'unused':>9}  {'':6}  what"]
+    for entry in listed:
+        used = "in use" if entry.in_use else ""
+        days = (now - entry.last_used) / DAY
+        lines.append(
+            f"{entry.size / 1e6:7.2f} MB  {days:4.1f} days  {used:6}  {entry.description}  ({entry.path.name[:12]})"
+        )
+    lines.append(f"{len(listed)} entries, {sum(entry.size for entry in listed) / 1e6:.2f} MB")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: list the cache, or prune it."""
+    parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.workflow.pruning", description=main.__doc__)
+    parser.add_argument("command", choices=["list", "prune"])
+    parser.add_argument("--directory", help="the cache; default: cache_directory of config.yaml in the current folder")
+    parser.add_argument("--older-than", type=float, metavar="DAYS", help="prune what was not used for so many days")
+    parser.add_argument("--max-size", type=float, metavar="GB", help="prune the longest unused down to this size")
+    options = parser.parse_args(arguments)
+    if options.directory is None:
+        if not Path("config.yaml").is_file():
+            parser.error("there is no config.yaml here that says where the cache is: give --directory")
+        options.directory = yaml.safe_load(Path("config.yaml").read_text())["cache_directory"]
+    cache = Path(options.directory).expanduser()
+    if not (cache / "results").is_dir():
+        parser.error(f"there is no cache at {cache}")
+    _, unseen = linked_entries(cache)
+    for reason in unseen:
+        print(f"no result is pruned, since what uses it cannot be seen: {reason}", file=sys.stderr)
+    if options.command == "list":
+        print(table(entries(cache)))
+        return
+    limits = [limit for limit in (options.older_than, options.max_size) if limit is not None]
+    if not limits:
+        parser.error("prune needs --older-than or --max-size")
+    if not all(limit >= 0 and math.isfinite(limit) for limit in limits):
+        parser.error(f"--older-than and --max-size are {options.older_than} and {options.max_size}; expected 0 or more")
+    deleted = prune(
+        cache,
+        older_than=None if options.older_than is None else options.older_than * DAY,
+        max_size=None if options.max_size is None else options.max_size * GIGABYTE,
+    )
+    print("deleted:\n" + table(deleted))
+
+
+if __name__ == "__main__":
+    main()
