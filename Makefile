@@ -3,6 +3,7 @@ CORES ?= 2
 ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
+PYTEST := -n $(CORES) --dist loadfile  # the tests of a file share what they compile and run
 
 LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectra tests/aelle \
     $(addprefix tests/test_,networks.py progress.py public_names.py) \
@@ -19,10 +20,10 @@ run: .venv/installed  ## every figure and table built so far, at the scale of co
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
 test: .venv/installed  ## all tests but the slow ones; ARGS="-m slow" runs the slow ones instead
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PYTEST) $(ARGS)
 
 test-library: .venv/installed  ## the tests of the library alone, without the workflow
-	$(BIN)/pytest $(ARGS) $(LIBRARY_TESTS)
+	$(BIN)/pytest $(PYTEST) $(ARGS) $(LIBRARY_TESTS)
 
 check: .venv/installed  ## style and types, as CI checks them
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lyapunov_pkg.workflow.locks import file_lock
+
 ROOT = Path(__file__).parents[2]
 WORKFLOW = (
     "Snakefile",
@@ -139,9 +141,15 @@ def run_snakemake() -> RunSnakemake:
 @pytest.fixture(scope="session")
 def finished(run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which all targets were made, once for all tests; its cache is `cache` in it. Not to be written to."""
-    directory = tmp_path_factory.mktemp("run")
-    result = run_snakemake(directory)
-    assert result.returncode == 0, result.stderr
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the folder is that of all workers, and the first one makes it
+        base = base.parent
+    directory, done = base / "finished", base / "finished.done"
+    with file_lock(base / "finished.lock"):
+        if not done.exists():
+            result = run_snakemake(directory)
+            assert result.returncode == 0, result.stderr
+            done.touch()
     return directory
 
 
