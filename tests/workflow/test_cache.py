@@ -19,6 +19,7 @@ from lyapunov_pkg.labels import describe
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
 from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow import cache as cache_module
+from lyapunov_pkg.workflow import pruning
 from lyapunov_pkg.workflow.cache import (
     delete_damaged_links,
     in_use,
@@ -149,7 +150,7 @@ def test_nothing_is_pruned_while_a_result_is_taken(cache: Path, monkeypatch: pyt
     def impatient(path, **options):
         return waiting(path, **options | {"wait": False})
 
-    monkeypatch.setattr(cache_module, "file_lock", impatient)
+    monkeypatch.setattr(pruning, "file_lock", impatient)
     with cache_module.in_use(cache), pytest.raises(BlockingIOError):
         prune(cache, older_than=DAY)
     assert entry.exists()
