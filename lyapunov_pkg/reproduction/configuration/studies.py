@@ -40,7 +40,7 @@ class AnyStudy(Section):
 class Study(AnyStudy):
     """A population of networks that are trained by back-propagation through time."""
 
-    task: Literal["smnist", "smnist_pixels", "char_rnn", "mocap"]
+    task: Literal["smnist", "smnist_pixels", "char_rnn", "mocap", "sequences"]
     """Task on which the networks are trained."""
     training: TrainingSettings
     """How they are trained."""

@@ -8,6 +8,8 @@ here by a table, `CMU_JOINTS` for the files of the CMU Graphics Lab.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,31 @@ CMU_JOINTS: dict[str, int] = {
 """Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
 
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
+FILE_NAME = re.compile(r"(?P<trial>[^.].*)\.amc(\.gz)?", flags=re.IGNORECASE)
+
+
+def amc_files(folder: Path) -> dict[str, Path]:
+    """Return the AMC files of a folder and its subfolders by the name of their trial, in the order of the names.
+
+    These are `TRIAL.amc` and `TRIAL.amc.gz`, in upper or lower case. Backups, partial and hidden files are none. A
+    trial whose name several subfolders have is called by its path, as `SUBFOLDER/TRIAL`.
+
+    Raises:
+        ValueError: one folder has a trial twice, such as plain and as gzip.
+    """
+    by_place: dict[Path, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        name = FILE_NAME.fullmatch(path.name)
+        if name is None or not path.is_file() or any(part.startswith(".") for part in relative.parts):
+            continue
+        place = relative.with_name(name["trial"])
+        if place in by_place:
+            raise ValueError(f"{by_place[place]} and {path} are both the trial {place}; expected one: move one away")
+        by_place[place] = path
+    count = Counter(place.name for place in by_place)
+    named = {place.name if count[place.name] == 1 else place.as_posix(): path for place, path in by_place.items()}
+    return dict(sorted(named.items()))
 
 
 def parse_amc(content: bytes, path: Path) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ import xarray as xr
 from sklearn.datasets import load_digits
 
 from lyapunov_pkg.reproduction.tasks import smnist
-from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES, load_smnist, permuted_pixels, stratified_order
+from lyapunov_pkg.reproduction.tasks.classes import stratified_order
+from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES, load_smnist, permuted_pixels
 
 N_TRAIN, N_TEST = 60, 30
 
@@ -113,7 +114,7 @@ def test_every_spelling_of_mnists_files_is_found(small_mnist, separator, packed)
 
 def test_missing_directory(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"MNIST directory .*nowhere is missing; expected a folder with train-im"
+        FileNotFoundError, match=r"directory .*nowhere of smnist is missing; expected a folder with train-im"
     ):
         load_smnist("mnist", tmp_path / "nowhere")
 
