@@ -48,8 +48,8 @@ def load_char_rnn(
         source: "python_topics" (some 0.5 million characters; they differ from one version of Python to another),
             "war_and_peace" (3.2 million characters, 82 of them distinct) or "file".
         path: a text file in UTF-8, plain or gzip (source "file"), whose byte-order mark is left out and whose
-            lines are made to end with LF; the file of War and Peace or the folder where it lies under its own name. None: download
-            War and Peace.
+            lines are made to end with LF; the file of War and Peace or the folder where it lies under its own name.
+            None: download War and Peace.
         mirrors: addresses of folders from which War and Peace is downloaded, tried in order.
         sequence_length: characters of a sequence, the last one, which is a target only, included.
         n_sequences: how many sequences to take, at random; None takes all.

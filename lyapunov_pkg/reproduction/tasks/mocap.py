@@ -223,7 +223,8 @@ def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path
 
 def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return joint angles (frame, channel) and sha256 of each trial; those that are known have to have theirs."""
-    motions, sha256s = {}, {}
+    motions: dict[str, np.ndarray] = {}
+    sha256s: dict[str, str] = {}
     for trial, path in paths.items():
         content = read_content(path)
         sha256 = hashlib.sha256(content).hexdigest()

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lyapunov_pkg.reproduction.tasks.array_file import NamedArray, read_arrays
 from lyapunov_pkg.reproduction.tasks.classes import class_indices, shortened, stratified_order
+from lyapunov_pkg.workflow.array_file import NamedArray, read_arrays
 from lyapunov_pkg.workflow.settings import suggestion
 
 PARTS = ("train", "validation", "test")

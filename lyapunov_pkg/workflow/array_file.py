@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import zarr
@@ -35,10 +36,10 @@ class NamedArray:
     """
 
     place: str
-    values: NDArray
+    values: NDArray[Any]
     dims: tuple[str, ...] | None = None
 
-    def with_leading(self, *dims: str) -> NDArray:
+    def with_leading(self, *dims: str) -> NDArray[Any]:
         """Return the values with the dimensions of these names first, in this order; without names as they are."""
         if self.dims is None or not set(dims) <= set(self.dims):
             return self.values
@@ -125,6 +126,8 @@ class _Zarr:
             self.group = zarr.open_group(store, path=root, mode="r", use_consolidated=False)
             self.names = sorted(name for name, _ in self.group.arrays())
         except Exception as error:
+            if "object_codec_id" in str(error):
+                raise ValueError(_of_objects(f"an array of {path}")) from None
             raise ValueError(
                 f"{path} cannot be read as a Zarr group ({type(error).__name__}: {error}); {EXPECTED}"
             ) from error
@@ -149,7 +152,7 @@ class _Zarr:
         return NamedArray(place, values, _dims(array))
 
 
-def _dims(array: zarr.Array) -> tuple[str, ...] | None:
+def _dims(array: zarr.Array[Any]) -> tuple[str, ...] | None:
     """Return the names of an array's dimensions, if all of them have one."""
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     if not isinstance(names, list | tuple) or len(names) != array.ndim or None in names:
