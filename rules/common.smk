@@ -136,10 +136,7 @@ def motions():
     settings = config["mocap"]["data"]
     if settings["source"] != "cmu" or settings["directory"] is None:
         return {}
-    try:
-        return amc_files(Path(settings["directory"]))
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
+    return amc_files(Path(settings["directory"]))
 
 
 def local_images():

@@ -120,6 +120,8 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("studies.target_learning.training.kept_epochs", [0, 16], "kept_epochs has 16; expected one of 0, 1, 2"),
         ("studies.target_learning.spectra.epochs", [0], "spectra.epochs has 0; expected one of 15"),
         ("studies.target_learning.spectra.n_sequences", 11, "spectra.n_sequences is 11; expected at most studies.targ"),
+        ("studies.pixel_rnn.task", "smnist", "task is 'smnist'; expected smnist_pixels"),
+        ("studies.row_rnn.task", "mocap", "task is 'mocap'; expected one of smnist, smnist_pixels, sequences"),
         ("studies.target_learning.task", "smnist", "task is 'smnist'; expected target_learning"),
         ("lorenz.short_run.step_size", 0.5, "lorenz.short_run.step_size is 0.5; expected at most 0.05"),
         (

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import yaml
 
-from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES
 from lyapunov_pkg.workflow.settings import merged
 from lyapunov_pkg.workflow.store import open_store
 from tests.snakemake.conftest import ROOT, RunSnakemake
-from tests.snakemake.test_keys import write_motion
+from tests.snakemake.test_keys import write_idx, write_motion
 
 PAGE = (ROOT / "docs/own-data.md").read_text()
 SECTIONS = {part.split("\n", 1)[0]: part for part in PAGE.split("\n## ")}
-TARGET = "results/aelle/my_study_final.zarr.zip"
+(TARGET,) = re.findall(r'^make run ARGS="(\S+) --configfile mine.yaml"$', PAGE, flags=re.M)
+AELLE = "results/aelle/my_study_final.zarr.zip"
 SMALL = {
     "studies": {
         "my_study": {
@@ -54,8 +54,7 @@ def make_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         images = rng.integers(0, 40, (count, 40, 40))
         images[np.arange(count), 5 * labels] = 200
         for kind, array in {"images": images, "labels": 10 + labels}.items():
-            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">i4").tobytes()
-            (folder / MNIST_FILES[f"{part}_{kind}"].name).write_bytes(header + array.astype(np.uint8).tobytes())
+            write_idx(folder, f"{part}_{kind}", array)
 
 
 def make_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +99,7 @@ def test_data_of_ones_own_go_from_file_to_aelle(
     configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
     result = run_snakemake(tmp_path, TARGET, configuration=configuration)
     assert result.returncode == 0, result.stderr
-    aelle = open_store(tmp_path / TARGET)
+    aelle = open_store(tmp_path / AELLE)
     assert aelle.sizes["network"] == 8 and np.isfinite(aelle["predicted_loss"]).all()
     task = configuration["studies"]["my_study"]["task"]
     dataset = open_store(tmp_path / f"results/datasets/{task}.zarr.zip")

@@ -57,23 +57,21 @@ def amc_files(folder: Path) -> dict[str, Path]:
     """Return the AMC files of a folder and its subfolders by the name of their trial, in the order of the names.
 
     These are `TRIAL.amc` and `TRIAL.amc.gz`, in upper or lower case. Backups, partial and hidden files are none. A
-    trial whose name several subfolders have is called by its path, as `SUBFOLDER/TRIAL`.
-
-    Raises:
-        ValueError: one folder has a trial twice, such as plain and as gzip.
+    trial whose name several files have is called by its path, as `SUBFOLDER/TRIAL`, or with the ending of its file if
+    that is all that differs.
     """
-    by_place: dict[Path, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    spellings = {}
+    for path in folder.rglob("*"):
         relative = path.relative_to(folder)
         name = FILE_NAME.fullmatch(path.name)
-        if name is None or not path.is_file() or any(part.startswith(".") for part in relative.parts):
-            continue
-        place = relative.with_name(name["trial"])
-        if place in by_place:
-            raise ValueError(f"{by_place[place]} and {path} are both the trial {place}; expected one: move one away")
-        by_place[place] = path
-    count = Counter(place.name for place in by_place)
-    named = {place.name if count[place.name] == 1 else place.as_posix(): path for place, path in by_place.items()}
+        if name and path.is_file() and not any(part.startswith(".") for part in relative.parts):
+            place = relative.with_name(name["trial"])
+            spellings[path] = (place.name, place.as_posix(), relative.as_posix())
+    counts = [Counter(column) for column in zip(*spellings.values(), strict=True)]
+    named = {
+        next(name for name, count in zip(names, counts, strict=True) if count[name] == 1): path
+        for path, names in spellings.items()
+    }
     return dict(sorted(named.items()))
 
 
