@@ -10,6 +10,8 @@ from lyapunov_pkg.workflow.provenance import content_digest, library_versions, s
 from lyapunov_pkg.workflow.settings import ConfigurationError
 from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
+from lyapunov_pkg.reproduction.tasks.amc import amc_files
+from lyapunov_pkg.reproduction.tasks.idx_files import idx_files
 from lyapunov_pkg.reproduction.training.design import study_groups
 
 try:
@@ -96,12 +98,22 @@ def text_content(wildcards):
 
 
 def motions_content(wildcards):
-    """The content of each of Mocap's files by its name, wherever they lie and whenever they were written."""
-    folder = config["mocap"]["data"]["directory"]
+    """The content of each of Mocap's files by its trial, wherever they lie and whenever they were written."""
+    return {trial: content_digest(path) for trial, path in motions().items()}
+
+
+def images_content(wildcards):
+    """The content of each of SMNIST's files that are not verified, wherever they lie and whenever they were written."""
+    return {part: content_digest(path) for part, path in own_images().items() if path.is_file()}
+
+
+def sequences_content(wildcards):
+    """The content of each file of the sequences, one or a Zarr folder's, wherever it lies and whenever it was written."""
     return {
-        Path(path).relative_to(folder).as_posix(): content_digest(path)
-        for path in local_motions()
-        if Path(path).is_file()
+        file.relative_to(path).as_posix(): content_digest(file)
+        for path in map(Path, local_sequences())
+        for file in sorted([path, *path.rglob("*")])
+        if file.is_file()
     }
 
 
@@ -116,17 +128,38 @@ def local_text():
 
 def local_motions():
     """The AMC files in Mocap's folder, if that is what it reads; the folder, if it is missing."""
+    return [*map(str, motions().values())] or missing_folder("mocap", "cmu")
+
+
+def motions():
+    """The AMC files in Mocap's folder by trial, if that is what it reads."""
     settings = config["mocap"]["data"]
     if settings["source"] != "cmu" or settings["directory"] is None:
-        return []
-    folder = Path(settings["directory"])
-    return sorted(str(path) for path in folder.glob("*.amc*")) if folder.is_dir() else [str(folder)]
+        return {}
+    return amc_files(Path(settings["directory"]))
 
 
 def local_images():
-    """The folder of SMNIST's files, if it is missing. The script verifies what is in it."""
+    """SMNIST's files, if they are one's own; the folder, if it is missing. The script verifies MNIST's files."""
+    return missing_folder("smnist", "mnist", "idx") or [*map(str, own_images().values())]
+
+
+def own_images():
+    """SMNIST's files by part, if they are one's own."""
     settings = config["smnist"]["data"]
-    folder = settings["directory"] if settings["source"] == "mnist" else None
+    return idx_files(Path(settings["directory"])) if settings["source"] == "idx" else {}
+
+
+def local_sequences():
+    """The file or folder of the sequences, if there is one."""
+    path = config["sequences"]["data"]["path"]
+    return [] if path is None else [path]
+
+
+def missing_folder(task, *sources):
+    """The folder of a task's data, if its source is one of these and it is missing."""
+    settings = config[task]["data"]
+    folder = settings["directory"] if settings["source"] in sources else None
     return [folder] if folder is not None and not Path(folder).is_dir() else []
 
 

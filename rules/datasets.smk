@@ -15,8 +15,9 @@ rule smnist_dataset:
     resources:
         **job_resources("smnist_dataset"),
     params:
-        # Not where the files come from: their content is verified.
+        # Not where the files come from: their content is verified, or a param.
         settings={key: config["smnist"]["data"][key] for key in ("source", "n_train", "n_test")},
+        images=images_content,
         seed=config["seed"],
         provenance=provenance("smnist_dataset.py"),
     script:
@@ -43,7 +44,7 @@ rule smnist_pixels_dataset:
 
 
 # Local files whose content is not verified are inputs, and their content and names are params, so that a dataset follows
-# them even where a file is replaced by an older one. Neither dataset is cached: both take seconds.
+# them even where a file is replaced by an older one. These datasets are not cached: they take seconds.
 
 
 rule char_rnn_dataset:
@@ -87,3 +88,24 @@ rule mocap_dataset:
         provenance=provenance("mocap_dataset.py"),
     script:
         "../workflow_scripts/mocap_dataset.py"
+
+
+rule sequences_dataset:
+    input:
+        lambda wildcards: local_sequences(),
+    output:
+        "results/datasets/sequences.zarr.zip",
+    log:
+        "results/logs/datasets/sequences.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        **job_resources("sequences_dataset"),
+    params:
+        settings={key: config["sequences"]["data"][key] for key in ("standardise", "validation_share")},
+        sequences=sequences_content,
+        seed=config["seed"],
+        provenance=provenance("sequences_dataset.py"),
+    script:
+        "../workflow_scripts/sequences_dataset.py"

@@ -402,7 +402,8 @@ def _node(section: type[BaseModel], steps: Sequence[str | int]) -> Schema:
     node = resolved(root, root)
     for step in steps:
         if isinstance(step, int):
-            node = node.get("items", {})
+            choices = [node, *node.get("anyOf", [])]  # a list that may be null
+            node = next((choice["items"] for choice in choices if "items" in choice), {})
         else:
             of_pattern: Schema = next(iter(node.get("patternProperties", {}).values()), {})
             others = node.get("additionalProperties") or of_pattern

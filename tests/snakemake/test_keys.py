@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS
+from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES
 from lyapunov_pkg.workflow.store import open_store
 from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, content
 
@@ -74,14 +75,25 @@ def write_motion(path: Path, seed: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def write_idx(folder: Path, part: str, array: np.ndarray) -> Path:
+    """Write one of the four IDX files of a folder of images."""
+    path = folder / MNIST_FILES[part].name
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">i4").tobytes()
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+    return path
+
+
 def test_content_and_names_of_files_decide_and_not_their_times(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    """Two motions that exchange their names, and a text that is replaced by an older one."""
+    """Two motions that exchange their names, and a text, labels and sequences that are replaced by older ones."""
     configuration = copy.deepcopy(SMALL)
     configuration["mocap"] = {"data": {"source": "cmu", "directory": "motions", "sequence_length": 21}}
     configuration["char_rnn"] = {
         "data": {"source": "file", "path": "text.txt", "sequence_length": 20, "n_sequences": 60}
     }
-    targets = ["results/training/mocap/lstm/0.zarr.zip", "results/datasets/char_rnn.zarr.zip"]
+    configuration["smnist"] = {"data": {"source": "idx", "directory": "images"}}
+    configuration["sequences"] = {"data": {"path": "sequences.npz"}}
+    targets = [f"results/datasets/{task}.zarr.zip" for task in ("char_rnn", "smnist", "sequences")]
+    targets.append("results/training/mocap/lstm/0.zarr.zip")
 
     def run(name: str, cache: str) -> dict[str, bytes]:
         result = run_snakemake(tmp_path / name, *targets, configuration=configuration, cache=tmp_path / cache)
@@ -92,14 +104,22 @@ def test_content_and_names_of_files_decide_and_not_their_times(tmp_path: Path, r
     for seed, trial in enumerate(("walk", "run")):
         write_motion(tmp_path / f"a/motions/{trial}.amc", seed)
     (tmp_path / "a/text.txt").write_text(TEXTS[0])
+    (tmp_path / "a/images").mkdir()
+    for part in ("train", "test"):
+        write_idx(tmp_path / "a/images", f"{part}_images", np.arange(20 * 6).reshape(20, 2, 3))
+        write_idx(tmp_path / "a/images", f"{part}_labels", np.arange(20) % 3)
+    data = {"inputs": np.arange(60.0).reshape(10, 3, 2), "targets": np.arange(10) % 2}
+    np.savez(tmp_path / "a/sequences", **data)
     before = run("a", "cache")
     walk, other, moved = (tmp_path / f"a/motions/{name}" for name in ("walk.amc", "run.amc", "moved"))
     for old, new in ((walk, moved), (other, walk), (moved, other)):
         old.rename(new)
     (tmp_path / "a/text.txt").write_text(TEXTS[1])
-    for path in (tmp_path / "a/text.txt", walk, other):
+    labels = write_idx(tmp_path / "a/images", "train_labels", np.arange(1, 21) % 3)
+    np.savez(tmp_path / "a/sequences", **data | {"targets": data["targets"][::-1]})
+    for path in (tmp_path / "a/text.txt", walk, other, labels, tmp_path / "a/sequences.npz"):
         os.utime(path, (0, 0))
-    for name in ("motions", "text.txt"):
+    for name in ("motions", "images", "text.txt", "sequences.npz"):
         source = tmp_path / "a" / name
         for folder in ("second_clone", "fresh"):
             (tmp_path / folder).mkdir(exist_ok=True)

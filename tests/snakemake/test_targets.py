@@ -96,7 +96,9 @@ def test_missing_data_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnak
     wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
     wrong["char_rnn"] = {"data": {"source": "file", "path": "nowhere.txt"}}
     wrong["mocap"] = {"data": {"source": "cmu", "directory": "nowhere"}}
-    for task, missing in (("smnist", "/nowhere"), ("char_rnn", "nowhere.txt"), ("mocap", "nowhere")):
+    wrong["sequences"] = {"data": {"path": "nowhere.npz"}}
+    tasks = {"smnist": "/nowhere", "char_rnn": "nowhere.txt", "mocap": "nowhere", "sequences": "nowhere.npz"}
+    for task, missing in tasks.items():
         result = run_snakemake(tmp_path, "--dry-run", f"results/datasets/{task}.zarr.zip", configuration=wrong)
         assert result.returncode != 0
         output = result.stdout + result.stderr

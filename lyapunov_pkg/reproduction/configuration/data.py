@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Gt, Len, Lt
 from pydantic import StringConstraints
 
 from lyapunov_pkg.workflow.settings import Many, Section, Text
 
 Address = Annotated[str, StringConstraints(pattern="^(https?|file)://")]
-TrialName = Annotated[str, StringConstraints(pattern="^[0-9]+_[0-9]+$")]
 SequenceLength = Annotated[int, Ge(2)]
 SampleSize = Annotated[int, Ge(10)]
 
@@ -46,9 +45,10 @@ class MocapData(Section):
     """`synthetic` is coupled oscillations of limbs, `cmu` AMC files of motion capture. Dissertation: CMU motion
     capture."""
     directory: Text | None
-    """Folder of AMC files, plain or gzip. Null: they are downloaded, if the source is `cmu`."""
-    trials: Annotated[Many[TrialName], Len(1)] | None
-    """Names of trials, such as 13_29. Null: all of the folder, or all with a known checksum."""
+    """Folder of AMC files, plain or gzip, also in subfolders. Null: they are downloaded, if the source is `cmu`."""
+    trials: Annotated[Many[Text], Len(1)] | None
+    """Names of trials, such as 13_29: their files' without .amc. Null: all of the folder, or all with a known
+    checksum."""
     mirrors: Many[Address]
     """Addresses from which trials are downloaded, in the order in which they are tried."""
     sequence_length: SequenceLength
@@ -66,8 +66,9 @@ class Mocap(Section):
 class SmnistData(Section):
     """Images whose rows are the steps of a sequence (chapters 3 and 4)."""
 
-    source: Literal["digits", "mnist"]
-    """`digits` is 8 x 8 images embedded in scikit-learn, `mnist` 28 x 28. Dissertation: mnist."""
+    source: Literal["digits", "mnist", "idx"]
+    """`digits` is 8 x 8 images embedded in scikit-learn, `mnist` 28 x 28, `idx` images of any size and any classes
+    (docs/own-data.md). Dissertation: mnist."""
     directory: Text | None
     """Folder of the four IDX files, plain or gzip. Null: they are downloaded, if the source is `mnist`."""
     mirrors: Many[Address]
@@ -83,3 +84,23 @@ class Smnist(Section):
 
     data: SmnistData
     """Images of the task."""
+
+
+class SequencesData(Section):
+    """One file of sequences with targets (docs/own-data.md)."""
+
+    path: Text | None
+    """A .npz file, or a Zarr folder or zip file, with `inputs` (sample, time, feature), `targets` and, if there is one,
+    `split`. Null: none, and no study has this task."""
+    standardise: bool
+    """Whether each input feature and each real-valued target is brought to mean 0 and standard deviation 1 over the
+    training part."""
+    validation_share: Annotated[float, Gt(0), Lt(1)]
+    """Share of the samples that validate, at random, if the file has no split. Unit: 1."""
+
+
+class Sequences(Section):
+    """Sequences of one's own; not in the dissertation."""
+
+    data: SequencesData
+    """Sequences of the task."""

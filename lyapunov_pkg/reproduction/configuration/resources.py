@@ -15,6 +15,7 @@ Rule = Literal[
     "correlations",
     "char_rnn_dataset",
     "mocap_dataset",
+    "sequences_dataset",
     "smnist_dataset",
     "smnist_pixels_dataset",
     "train",

@@ -40,7 +40,7 @@ class AnyStudy(Section):
 class Study(AnyStudy):
     """A population of networks that are trained by back-propagation through time."""
 
-    task: Literal["smnist", "smnist_pixels", "char_rnn", "mocap"]
+    task: Literal["smnist", "smnist_pixels", "char_rnn", "mocap", "sequences"]
     """Task on which the networks are trained."""
     training: TrainingSettings
     """How they are trained."""
@@ -64,6 +64,8 @@ class StudyWithSpectra(Study):
 class RowRnnStudy(Study):
     """Vanilla networks of one size on rows of an image (figures 4.1, 4.2, 4.B1, 4.C2)."""
 
+    task: Literal["smnist", "smnist_pixels", "sequences"]
+    """Task on which the networks are trained; each sequence has a class."""
     alignment: AlignmentSettings
     """What Lyapunov vectors are aligned with."""
     participation: ParticipationSettings
@@ -73,6 +75,8 @@ class RowRnnStudy(Study):
 class PixelRnnStudy(Study):
     """Vanilla networks of one size on permuted pixels (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
 
+    task: Literal["smnist_pixels"]
+    """Task on which the networks are trained: one pixel a step."""
     flips: FlipSettings
     """Which pixels are flipped."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_types import Ge, Le
 
 from lyapunov_pkg.reproduction.configuration.cells import cell_hyperparameters
-from lyapunov_pkg.reproduction.configuration.data import CharRnn, Mocap, Smnist
+from lyapunov_pkg.reproduction.configuration.data import CharRnn, Mocap, Sequences, Smnist
 from lyapunov_pkg.reproduction.configuration.populations import Correlations
 from lyapunov_pkg.reproduction.configuration.prediction import Aelle, Prednet, Pruning
 from lyapunov_pkg.reproduction.configuration.resources import JobResources, Resources
@@ -60,6 +60,8 @@ class Configuration(Section):
     """Prediction of the next frame of a motion (chapter 2)."""
     smnist: Smnist
     """Sequential MNIST (chapters 3 and 4)."""
+    sequences: Sequences
+    """Sequences of one's own (docs/own-data.md)."""
     studies: Studies
     """Populations of networks."""
     aelle: Aelle
@@ -139,6 +141,8 @@ def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
     yield _Check((target,), lambda: target_learning_problems(configuration["studies"]["target_learning"]))
     yield _Check((("layered_jacobian",),), lambda: cell_problems(configuration["layered_jacobian"]["architecture"]))
     yield _Check((("char_rnn", "data"),), lambda: text_problems(configuration["char_rnn"]["data"]))
+    yield _Check((("smnist", "data"),), lambda: image_problems(configuration["smnist"]["data"]))
+    yield _Check((("sequences", "data"), ("studies",)), lambda: sequences_problems(configuration))
     trained = [("studies", name, "training") for name in ("smnist", "char_rnn_sizes", "asrnn")]
     taken = [("studies", name, "spectra") for name in ("smnist", "char_rnn_sizes", "asrnn")]
     early = ("prednet", "early", "training_share")
@@ -232,6 +236,24 @@ def text_problems(data: Mapping[str, Any]) -> list[Problem]:
     key: Key = ("char_rnn", "data", "path")
     if data["source"] == "file" and data["path"] is None:
         return [Problem(key, unsuitable(key, None, "a text file, since char_rnn.data.source is 'file'"))]
+    return []
+
+
+def image_problems(data: Mapping[str, Any]) -> list[Problem]:
+    """Return whether images of one's own have no place."""
+    key: Key = ("smnist", "data", "directory")
+    if data["source"] == "idx" and data["directory"] is None:
+        return [Problem(key, unsuitable(key, None, "a folder of four IDX files, since smnist.data.source is 'idx'"))]
+    return []
+
+
+def sequences_problems(configuration: Mapping[str, Any]) -> list[Problem]:
+    """Return whether a study trains on sequences of one's own, which have no place."""
+    key: Key = ("sequences", "data", "path")
+    names = [name for name, study in configuration["studies"].items() if study["task"] == "sequences"]
+    if names and configuration["sequences"]["data"]["path"] is None:
+        expected = f"a .npz or Zarr file, since studies.{names[0]}.task is 'sequences'"
+        return [Problem(key, unsuitable(key, None, expected))]
     return []
 
 

@@ -8,15 +8,17 @@ from torch import Tensor
 
 from lyapunov_pkg.cells.rnn import RNN
 from lyapunov_pkg.networks import Network
+from lyapunov_pkg.reproduction.tasks.supervised import validation_part
 
 
 def random_starts(
     dataset: xr.Dataset, n_states: int, std: float, hidden_size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw initial states, and take a test image for each: where the gradient is looked at.
+    """Draw initial states, and take a sample that validates for each: where the gradient is looked at.
 
     Args:
-        dataset: the task's data, with one label for a sequence; its first test images are taken.
+        dataset: the task's data, with one class for a sequence; the first samples on which networks are validated are
+            taken.
         n_states: B.
         std: standard deviation of the units.
         hidden_size: H.
@@ -24,9 +26,15 @@ def random_starts(
 
     Returns:
         Initial states (B, H) and inputs (B, T, F) in float64, labels (B,).
+
+    Raises:
+        ValueError: sequences have no class of their own.
     """
+    part = validation_part(dataset)
+    if f"{part}_label" not in dataset or dataset[f"{part}_label"].dtype.kind == "f":
+        raise ValueError("the data have no class for each sequence; expected one, of which the gradient is taken")
     start = std * torch.randn((n_states, hidden_size), generator=generator, dtype=torch.float64)
-    inputs, labels = (torch.from_numpy(dataset[name].values[:n_states]) for name in ("test_input", "test_label"))
+    inputs, labels = (torch.from_numpy(dataset[name].values[:n_states]) for name in (f"{part}_input", f"{part}_label"))
     return start, inputs.double(), labels
 
 

@@ -8,6 +8,8 @@ here by a table, `CMU_JOINTS` for the files of the CMU Graphics Lab.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,29 @@ CMU_JOINTS: dict[str, int] = {
 """Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
 
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
+FILE_NAME = re.compile(r"(?P<trial>[^.].*)\.amc(\.gz)?", flags=re.IGNORECASE)
+
+
+def amc_files(folder: Path) -> dict[str, Path]:
+    """Return the AMC files of a folder and its subfolders by the name of their trial, in the order of the names.
+
+    These are `TRIAL.amc` and `TRIAL.amc.gz`, in upper or lower case. Backups, partial and hidden files are none. A
+    trial whose name several files have is called by its path, as `SUBFOLDER/TRIAL`, or with the ending of its file if
+    that is all that differs.
+    """
+    spellings = {}
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
+        name = FILE_NAME.fullmatch(path.name)
+        if name and path.is_file() and not any(part.startswith(".") for part in relative.parts):
+            place = relative.with_name(name["trial"])
+            spellings[path] = (place.name, place.as_posix(), relative.as_posix())
+    counts = [Counter(column) for column in zip(*spellings.values(), strict=True)]
+    named = {
+        next(name for name, count in zip(names, counts, strict=True) if count[name] == 1): path
+        for path, names in spellings.items()
+    }
+    return dict(sorted(named.items()))
 
 
 def parse_amc(content: bytes, path: Path) -> NDArray[np.float64]:

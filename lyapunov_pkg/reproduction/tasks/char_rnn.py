@@ -25,6 +25,8 @@ WAR_AND_PEACE_MIRRORS = ("https://cs.stanford.edu/people/karpathy/char-rnn",)
 SEQUENCE_LENGTH = 101  # characters (chapter 3): 100 inputs and as many targets
 HELD_OUT_SHARE = 10  # one sequence in ten is for validation, one for testing
 PARTS = ("train", "validation", "test")
+BYTE_ORDER_MARK = "\ufeff"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def load_char_rnn(
@@ -45,14 +47,15 @@ def load_char_rnn(
     Args:
         source: "python_topics" (some 0.5 million characters; they differ from one version of Python to another),
             "war_and_peace" (3.2 million characters, 82 of them distinct) or "file".
-        path: a text file in UTF-8, plain or gzip (source "file"); the file of War and Peace or the folder where it
-            lies under its own name. None: download War and Peace.
+        path: a text file in UTF-8, plain or gzip (source "file"), whose byte-order mark is left out and whose
+            lines are made to end with LF; the file of War and Peace or the folder where it lies under its own name.
+            None: download War and Peace.
         mirrors: addresses of folders from which War and Peace is downloaded, tried in order.
         sequence_length: characters of a sequence, the last one, which is a target only, included.
         n_sequences: how many sequences to take, at random; None takes all.
         seed: of the order, and with it of the split.
         download_directory: where a downloaded file is kept; needed if War and Peace is downloaded.
-        progress: called with one line of text at a time during a download.
+        progress: called with one line of text at a time during a download, and of what was changed in a text.
 
     Returns:
         Dataset with train_input and train_target (train_sample, time), indices into the alphabet, uint8 or the smallest
@@ -75,6 +78,8 @@ def load_char_rnn(
     else:
         file = _find_file(source, path, mirrors, download_directory, progress)
         name, text = str(file), _read_text(file, WAR_AND_PEACE_SHA256 if source == "war_and_peace" else None)
+        if source == "file":
+            text = _normalised(name, text, progress)
     alphabet, characters = _encode(name, text)
     sequences = _cut(name, characters, sequence_length)
     order = np.random.default_rng(seed).permutation(len(sequences))[: _checked_count(n_sequences, len(sequences))]
@@ -144,7 +149,20 @@ def _read_text(path: Path, sha256: str | None) -> str:
         raise ValueError(
             f"{path} is not UTF-8: byte {error.start} is 0x{content[error.start]:02x} ({error.reason}); "
             "expected text in UTF-8"
+            + ("; it begins as UTF-16 does: save it as UTF-8" if content.startswith(UTF_16_MARKS) else "")
         ) from None
+
+
+def _normalised(name: str, text: str, report: Callable[[str], None]) -> str:
+    """The text without a byte-order mark and with LF at the end of each line; `report` is told what was replaced."""
+    if text.startswith(BYTE_ORDER_MARK):
+        text = text.removeprefix(BYTE_ORDER_MARK)
+        report(f"{name}: left out the byte-order mark U+FEFF at the beginning")
+    if n_returns := text.count("\r"):
+        n_pairs = text.count("\r\n")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        report(f"{name}: replaced {n_pairs} CR LF and {n_returns - n_pairs} single CR at ends of lines by LF")
+    return text
 
 
 def _encode(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:

@@ -20,23 +20,22 @@ KINDS = {
 }
 
 
-def parse_idx(content: bytes, path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def parse_idx(content: bytes, path: Path, item_shape: tuple[int | None, ...]) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes from its content.
 
     Args:
         content: the bytes of the file, uncompressed (`lyapunov_pkg.reproduction.tasks.content.read_content`).
         path: named in errors.
-        item_shape: the expected shape of one item: `(rows, columns)` for images, `()` for labels.
+        item_shape: the expected shape of one item: `(rows, columns)` for images, `()` for labels. None: any size.
 
     Returns:
-        Array of shape (n_items, *item_shape).
+        Array of shape (n_items, *shape of an item).
 
     Raises:
         ValueError: the content is truncated or has bytes left over, another magic number (as when images and labels are
-            swapped), other dimensions or no items.
+            swapped), other dimensions, no items or empty ones.
     """
-    n_items, header_size = _read_header(content, path, item_shape)
-    shape = (n_items, *item_shape)
+    shape, header_size = _read_header(content, path, item_shape)
     n_bytes = header_size + math.prod(shape)
     if len(content) != n_bytes:
         problem = "is truncated" if len(content) < n_bytes else "has bytes left over"
@@ -44,8 +43,8 @@ def parse_idx(content: bytes, path: Path, item_shape: tuple[int, ...]) -> NDArra
     return np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
 
 
-def _read_header(content: bytes, path: Path, item_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Check the header and return (number of items, bytes in the header)."""
+def _read_header(content: bytes, path: Path, item_shape: tuple[int | None, ...]) -> tuple[tuple[int, ...], int]:
+    """Check the header and return (shape of all items, bytes in the header)."""
     expected_magic = UNSIGNED_BYTE + 1 + len(item_shape)
     magic = int.from_bytes(content[:4], "big")
     if len(content) >= 4 and magic != expected_magic:
@@ -57,11 +56,13 @@ def _read_header(content: bytes, path: Path, item_shape: tuple[int, ...]) -> tup
     if len(content) < header_size:
         raise ValueError(f"{path} is truncated: found {len(content)} bytes, expected a header of {header_size}")
     n_items, *found_shape = struct.unpack_from(f">{1 + len(item_shape)}I", content, 4)
-    if tuple(found_shape) != item_shape:
+    if any(size not in (None, found) for size, found in zip(item_shape, found_shape, strict=True)):
         raise ValueError(f"{path} has the wrong dimensions: found items of {tuple(found_shape)}, expected {item_shape}")
     if n_items == 0:
         raise ValueError(f"{path} has the wrong dimensions: found 0 items, expected at least 1")
-    return n_items, header_size
+    if 0 in found_shape:
+        raise ValueError(f"{path} has the wrong dimensions: found items of {tuple(found_shape)}, expected no size of 0")
+    return (n_items, *found_shape), header_size
 
 
 def _describe(magic: int) -> str:

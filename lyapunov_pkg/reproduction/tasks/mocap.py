@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, parse_amc
+from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, amc_files, parse_amc
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 
@@ -59,8 +59,9 @@ def load_mocap(
 
     Args:
         source: "synthetic" (see `synthetic_motion`) or "cmu".
-        directory: folder of TRIAL.amc files, plain or gzip. None: download them. The content of a known trial is
-            verified wherever its file comes from, so that only known trials can be downloaded.
+        directory: folder of TRIAL.amc files, plain or gzip, also in subfolders (`amc_files`). None: download them. The
+            content of a known trial is verified wherever its file comes from, so that only known trials can be
+            downloaded.
         trials: names of trials, as 13_29. None takes all files of `directory`, or all trials that are known.
         mirrors: addresses of folders with SUBJECT/TRIAL.amc, tried in order.
         sequence_length: frames of a sequence, the last one, which is a target only, included.
@@ -76,7 +77,7 @@ def load_mocap(
 
     Raises:
         ValueError: unknown source; a trial that is unknown and would have to be downloaded; a malformed or altered
-            file; too few frames for five sequences; fewer than 20 channels that move.
+            file; two files of one content; too few frames for five sequences; fewer than 20 channels that move.
         FileNotFoundError: the directory, or some of its files, are missing.
         DownloadError: a file could not be downloaded from any mirror.
     """
@@ -208,24 +209,28 @@ def _trial_paths(
 def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path]:
     if not directory.is_dir():
         raise FileNotFoundError(f"mocap directory {directory} is missing; expected a folder with TRIAL.amc files")
-    present = {path.name.removesuffix(".gz").removesuffix(".amc"): path for path in sorted(directory.glob("*.amc*"))}
+    present = amc_files(directory)
     if not present:
         raise FileNotFoundError(f"mocap directory {directory} has no .amc files; expected names such as 13_29.amc")
     missing = [] if trials is None else [trial for trial in trials if trial not in present]
     if missing:
         raise FileNotFoundError(
             f"mocap directory {directory} lacks {', '.join(f'{trial}.amc' for trial in missing)}; it has "
-            f"{', '.join(path.name for path in present.values())}"
+            f"{', '.join(f'{trial}.amc' for trial in present)}"
         )
     return present if trials is None else {trial: present[trial] for trial in trials}
 
 
 def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return joint angles (frame, channel) and sha256 of each trial; those that are known have to have theirs."""
-    motions, sha256s = {}, {}
+    motions: dict[str, np.ndarray] = {}
+    sha256s: dict[str, str] = {}
     for trial, path in paths.items():
         content = read_content(path)
-        sha256s[trial] = hashlib.sha256(content).hexdigest()
+        sha256 = hashlib.sha256(content).hexdigest()
+        for other in [name for name, found in sha256s.items() if found == sha256]:
+            raise ValueError(f"{paths[other]} and {path} are the same motion; expected each once: move one away")
+        sha256s[trial] = sha256
         motions[trial] = parse_amc(content, path)[:, -len(ANGLE_CHANNELS) :]
         if sha256s[trial] != CMU_TRIALS.get(trial, sha256s[trial]):
             raise ValueError(

@@ -1,25 +1,28 @@
 """Sequential MNIST: an image is read row by row, one row per time step, and its digit is named at the end.
 
 Task of the dissertation's chapter 3, "Sequential MNIST Classification with Different Network Types". Besides MNIST
-there is `digits`, the 8 x 8 digits embedded in scikit-learn, for runs of minutes with nothing to download.
+there is `digits`, the 8 x 8 digits embedded in scikit-learn, for runs of minutes with nothing to download; and `idx`,
+any images and classes in files of MNIST's format.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from sklearn.datasets import load_digits
 
+from lyapunov_pkg.reproduction.tasks.classes import class_indices, stratified_order
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 from lyapunov_pkg.reproduction.tasks.idx import parse_idx
+from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES, idx_files
 
-SOURCES = ("digits", "mnist")
+SOURCES = ("digits", "mnist", "idx")
 N_CLASSES = 10
 DIGITS_N_TRAIN = 1437  # 80 % of 1,797
 DIGITS_WHITE = 16  # largest pixel value
@@ -28,37 +31,6 @@ MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",
     "https://storage.googleapis.com/cvdf-datasets/mnist",
 )
-
-
-@dataclass(frozen=True)
-class MnistFile:
-    """One of MNIST's four files: name without .gz, shape of one item, sha256 of the uncompressed content."""
-
-    name: str
-    item_shape: tuple[int, ...]
-    sha256: str
-
-    @property
-    def spellings(self) -> tuple[str, ...]:
-        """The names under which copies of the file go about, plain ones first."""
-        names = (self.name, self.name.replace("-idx", ".idx"))
-        return names + tuple(f"{name}.gz" for name in names)
-
-
-MNIST_FILES = {
-    "train_images": MnistFile(
-        "train-images-idx3-ubyte", (28, 28), "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
-    ),
-    "train_labels": MnistFile(
-        "train-labels-idx1-ubyte", (), "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
-    ),
-    "test_images": MnistFile(
-        "t10k-images-idx3-ubyte", (28, 28), "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
-    ),
-    "test_labels": MnistFile(
-        "t10k-labels-idx1-ubyte", (), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -90,8 +62,9 @@ def load_smnist(
 
     Args:
         source: "digits" (8 steps of 8; 1,437 training and 360 test images, split by the seed) or "mnist" (28 steps of
-            28; 60,000 and 10,000 images).
-        directory: MNIST's four IDX files, plain or gzip, whose sha256 is verified. None: download them.
+            28; 60,000 and 10,000 images), or "idx" (files of one's own: images of any size, any classes).
+        directory: four IDX files of MNIST's names, plain or gzip. The sha256 of MNIST's own is verified; None: they are
+            downloaded.
         mirrors: addresses of folders from which MNIST's gzip files are downloaded, tried in order.
         n_train: number of training images; None takes all.
         n_test: number of test images; None takes all.
@@ -100,12 +73,14 @@ def load_smnist(
         progress: called with one line of text at a time during a download.
 
     Returns:
-        Dataset with train_input (train_sample, time, feature), float32 in [0, 1]; train_label (train_sample), int64;
-        coordinate train_index (train_sample): the sample's row in the source; the same for test. Attributes: source,
-        seed and sha256s (of the source's uncompressed content).
+        Dataset with train_input (train_sample, time, feature), float32, black 0, white 1 (of "idx": the brightest
+        training pixel); train_label (train_sample), int64; coordinate train_index (train_sample): the sample's row in
+        the source; the same for test. Of "idx", labels are indices into the coordinate class (class), the label in the
+        file. Attributes: source, seed and sha256s (of the source's uncompressed content).
 
     Raises:
-        ValueError: unknown source, a count out of range, a damaged, swapped or altered file.
+        ValueError: unknown source, a count out of range, a damaged, swapped or altered file; images of two sizes; a
+            class that no training image has.
         FileNotFoundError: the directory, or some of its files, are missing.
         DownloadError: a file could not be downloaded from any mirror.
     """
@@ -113,16 +88,23 @@ def load_smnist(
         raise ValueError(f"unknown source {source!r} of smnist; expected one of {', '.join(SOURCES)}")
     if source == "digits":
         train, test, sha256s = _digits(seed)
-        white = DIGITS_WHITE
-    else:
+        white, labelled = DIGITS_WHITE, "digit in the image"
+    elif source == "mnist":
         paths = _mnist_paths(directory, mirrors, download_directory, progress)
         train, test, sha256s = _read_mnist(paths)
-        white = MNIST_WHITE
+        white, labelled = MNIST_WHITE, "digit in the image"
+    else:
+        if directory is None:
+            raise ValueError("smnist source 'idx' has no directory; expected a folder with four IDX files")
+        train, test, classes, sha256s = _read_own(_find_files(Path(directory)))
+        white, labelled = int(train.images.max()), "class of the image"
     dataset = xr.Dataset(
-        _variables("train", _subset("n_train", train, n_train, seed), white)
-        | _variables("test", _subset("n_test", test, n_test, seed), white),
+        _variables("train", _subset("n_train", train, n_train, seed), white, labelled)
+        | _variables("test", _subset("n_test", test, n_test, seed), white, labelled),
         attrs={"source": source, "seed": seed, "sha256s": sha256s},
     )
+    if source == "idx":
+        dataset = dataset.assign_coords({"class": ("class", classes, {"long_name": "label in the file", "units": "1"})})
     return dataset.set_coords(["train_index", "test_index"])
 
 
@@ -149,24 +131,6 @@ def permuted_pixels(dataset: xr.Dataset, seed: int) -> xr.Dataset:
     return permuted.assign_attrs(image_shape=list(shape), permutation_seed=seed)
 
 
-def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return a seeded random order of the samples in which the first n are, for every n, a stratified subset.
-
-    A sample's place is its random rank within its class, as a fraction of the class; so every class has in the first n
-    samples its share of n, to within one.
-
-    Args:
-        labels: class of each sample, shape (n,), integer.
-        seed: of the ranks.
-    """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        of_class = labels[order] == label
-        place[of_class] = (np.arange(of_class.sum()) + 0.5) / of_class.sum()
-    return order[np.argsort(place, kind="stable")]
-
-
 def _subset(argument: str, part: _Part, count: int | None, seed: int) -> _Part:
     available = len(part.labels)
     if count is not None and not 1 <= count <= available:
@@ -174,7 +138,7 @@ def _subset(argument: str, part: _Part, count: int | None, seed: int) -> _Part:
     return part.take(stratified_order(part.labels, seed)[:count])
 
 
-def _variables(name: str, part: _Part, white: int) -> dict[str, xr.Variable]:
+def _variables(name: str, part: _Part, white: int, labelled: str) -> dict[str, xr.Variable]:
     sample = f"{name}_sample"
     images = np.divide(part.images, np.float32(white), dtype=np.float32)
 
@@ -183,7 +147,7 @@ def _variables(name: str, part: _Part, white: int) -> dict[str, xr.Variable]:
 
     return {
         f"{name}_input": variable((sample, "time", "feature"), images, "pixel brightness, black 0 to white 1"),
-        f"{name}_label": variable((sample,), part.labels.astype(np.int64), "digit in the image"),
+        f"{name}_label": variable((sample,), part.labels.astype(np.int64), labelled),
         f"{name}_index": variable((sample,), part.index, "row of the sample in the source"),
     }
 
@@ -218,37 +182,61 @@ def _mnist_paths(
 def _find_files(directory: Path) -> dict[str, Path]:
     if not directory.is_dir():
         raise FileNotFoundError(
-            f"MNIST directory {directory} is missing; expected a folder with "
+            f"directory {directory} of smnist is missing; expected a folder with "
             + ", ".join(file.name for file in MNIST_FILES.values())
             + " (plain or .gz)"
         )
-    found = {}
-    for part, file in MNIST_FILES.items():
-        present = [directory / name for name in file.spellings if (directory / name).is_file()]
-        if present:
-            found[part] = present[0]
-    missing = [" or ".join(file.spellings) for part, file in MNIST_FILES.items() if part not in found]
+    found = idx_files(directory)
+    missing = [" or ".join(file.spellings) for part, file in MNIST_FILES.items() if not found[part].is_file()]
     if missing:
         raise FileNotFoundError(
-            f"MNIST directory {directory} lacks {len(missing)} of {len(MNIST_FILES)} files; expected also "
+            f"directory {directory} of smnist lacks {len(missing)} of {len(MNIST_FILES)} files; expected also "
             + "; ".join(missing)
         )
     return found
 
 
 def _read_mnist(paths: dict[str, Path]) -> tuple[_Part, _Part, dict[str, str]]:
+    arrays, sha256s = _read_files(paths, {part: file.item_shape for part, file in MNIST_FILES.items()})
+    _check_sha256s(paths, sha256s)
+    train, test = (_part(name, paths, arrays) for name in ("train", "test"))
+    for name, part in (("train", train), ("test", test)):
+        if part.labels.max() >= N_CLASSES:
+            path = paths[f"{name}_labels"]
+            raise ValueError(f"{path} has the label {part.labels.max()}; expected 0 to {N_CLASSES - 1}")
+    return train, test, sha256s
+
+
+def _read_own(paths: dict[str, Path]) -> tuple[_Part, _Part, np.ndarray, dict[str, str]]:
+    """Read images of any one size with labels as indices into the classes, which are returned, too."""
+    shapes: dict[str, tuple[int | None, ...]]
+    shapes = {part: (None,) * len(file.item_shape) for part, file in MNIST_FILES.items()}
+    arrays, sha256s = _read_files(paths, shapes)
+    sizes = {name: arrays[f"{name}_images"].shape[1:] for name in ("train", "test")}
+    if sizes["train"] != sizes["test"]:
+        raise ValueError(
+            f"{paths['test_images']} has images of {sizes['test']}, but {paths['train_images']} has {sizes['train']} "
+            "(rows, columns); expected one size"
+        )
+    if not arrays["train_images"].any():
+        raise ValueError(f"{paths['train_images']}: all pixels are 0; expected images that differ")
+    train, test = (_part(name, paths, arrays) for name in ("train", "test"))
+    of_file = {str(paths[f"{name}_labels"]): part.labels for name, part in (("train", train), ("test", test))}
+    classes, indices = class_indices(of_file)
+    train, test = (replace(part, labels=labels) for part, labels in zip((train, test), indices.values(), strict=True))
+    return train, test, classes.astype(np.int64), sha256s
+
+
+def _read_files(
+    paths: dict[str, Path], item_shapes: Mapping[str, tuple[int | None, ...]]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the array and the sha256 of each file."""
     arrays, sha256s = {}, {}
     for part, path in paths.items():
         content = read_content(path)
-        arrays[part] = parse_idx(content, path, MNIST_FILES[part].item_shape)
+        arrays[part] = parse_idx(content, path, item_shapes[part])
         sha256s[part] = hashlib.sha256(content).hexdigest()
-    _check_sha256s(paths, sha256s)
-    parts = []
-    for part in ("train", "test"):
-        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-        _check_labels(paths[f"{part}_images"], images, paths[f"{part}_labels"], labels)
-        parts.append(_Part(images, labels, np.arange(len(labels))))
-    return parts[0], parts[1], sha256s
+    return arrays, sha256s
 
 
 def _check_sha256s(paths: dict[str, Path], sha256s: dict[str, str]) -> None:
@@ -264,11 +252,16 @@ def _check_sha256s(paths: dict[str, Path], sha256s: dict[str, str]) -> None:
         raise ValueError("MNIST files are altered or swapped (uncompressed content):\n  " + "\n  ".join(problems))
 
 
-def _check_labels(images_path: Path, images: np.ndarray, labels_path: Path, labels: np.ndarray) -> None:
+def _part(name: str, paths: Mapping[str, Path], arrays: Mapping[str, np.ndarray]) -> _Part:
+    """The images of a part with their labels.
+
+    Raises:
+        ValueError: there are more of one than of the other.
+    """
+    images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
     if len(images) != len(labels):
         raise ValueError(
-            f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels; expected as many: "
-            "are training and test files swapped?"
+            f"{paths[f'{name}_images']} has {len(images)} images, but {paths[f'{name}_labels']} has {len(labels)} "
+            "labels; expected as many: are training and test files swapped?"
         )
-    if labels.max() >= N_CLASSES:
-        raise ValueError(f"{labels_path} has the label {labels.max()}; expected 0 to {N_CLASSES - 1}")
+    return _Part(images, labels, np.arange(len(labels)))

@@ -3,7 +3,8 @@
 What a task is follows from the arrays of its data store. Inputs are features (sample, time, feature), or indices
 (sample, time) of characters, which enter as one-hot vectors. Targets are classes, integers, with the cross entropy as
 loss; or vectors, with the mean squared error. There is one for every step (`PART_target`) or for a sequence
-(`PART_label`). The validation part is that called `validation`, or else `test`.
+(`PART_label`). A dimension `class` says how many classes there are; without it they are the characters, or the labels
+up to the largest one. The validation part is that called `validation`, or else `test`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -62,8 +65,8 @@ class Task:
             raise ValueError("loss_on is 'all', but there is one target for a sequence; expected 'last'")
         parts = []
         for part in ("train", validation_part(dataset)):
-            inputs = torch.from_numpy(dataset[f"{part}_input"].values)
-            targets = torch.from_numpy(dataset[f"{part}_{'target' if by_step else 'label'}"].values)
+            inputs = as_tensor(dataset[f"{part}_input"].values)
+            targets = as_tensor(dataset[f"{part}_{'target' if by_step else 'label'}"].values)
             if by_step and loss_on == "last":
                 targets = targets[:, -1]
             parts.append(Part(inputs.to(device), targets.to(device)))
@@ -71,6 +74,8 @@ class Task:
         input_size = n_features(dataset)
         if train.targets.is_floating_point():
             output_size = train.targets.shape[-1]
+        elif "class" in dataset.sizes:
+            output_size = dataset.sizes["class"]
         else:
             output_size = input_size if by_step else int(train.targets.max()) + 1
         return cls(train, validation, input_size, output_size, last_only=loss_on == "last")
@@ -132,7 +137,7 @@ def driving_sequences(dataset: xr.Dataset, n_sequences: int, n_steps: int | None
     if n_sequences * pieces > available:
         joined = "" if n_steps is None else f" of {n_steps} steps, {pieces} samples each"
         raise ValueError(f"n_sequences is {n_sequences}{joined}; expected no more than {available} {part} samples hold")
-    inputs = torch.from_numpy(dataset[f"{part}_input"].values[: n_sequences * pieces])
+    inputs = as_tensor(dataset[f"{part}_input"].values[: n_sequences * pieces])
     sequences = as_features(inputs, n_features(dataset))
     return sequences.unflatten(0, (n_sequences, pieces)).flatten(1, 2)[:, :n_steps]
 
@@ -145,6 +150,12 @@ def validation_part(dataset: xr.Dataset) -> str:
 def n_features(dataset: xr.Dataset) -> int:
     """Return the number of features of an input, or of characters of the alphabet."""
     return dataset.sizes["feature" if "feature" in dataset.sizes else "character"]
+
+
+def as_tensor(values: NDArray) -> Tensor:
+    """Return the values on the CPU; unsigned integers beyond bytes as int32, since PyTorch can do little with them."""
+    large = values.dtype.kind == "u" and values.dtype.itemsize > 1
+    return torch.from_numpy(values.astype(np.int32) if large else values)
 
 
 def as_features(inputs: Tensor, size: int) -> Tensor:

@@ -226,7 +226,7 @@ def train_variants(
 
     Args:
         variants: who is trained; all of one architecture, with the same sizes and hyperparameters of the cell.
-        dataset: sequences with targets, as made by `lyapunov_pkg.reproduction.tasks.smnist`, `char_rnn` or `mocap`.
+        dataset: sequences with targets, as made by a module of `lyapunov_pkg.reproduction.tasks`.
         settings: epochs, batch size, loss, optimiser and what else all variants share.
         device: where to train.
         checkpoints: where the state after every epoch is kept; training goes on from what is there.

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
-from lyapunov_pkg.reproduction.gradients.recurrent_gradient import participation_ratio, recurrent_gradients
+from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
+    participation_ratio,
+    random_starts,
+    recurrent_gradients,
+)
 from tests.reproduction.gradients.networks import loss_at, tanh_network, task
 
 
@@ -54,3 +60,19 @@ def test_refuses_what_the_closed_form_is_not_for(architecture, n_layers, n_class
     network = tanh_network(architecture=architecture, n_layers=n_layers, n_classes=n_classes)
     with pytest.raises(ValueError, match=r"network has layers .* expected one layer of rnn with a readout"):
         recurrent_gradients(network, torch.zeros(2, 3, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_starts_are_the_samples_that_validate_and_have_a_class(part):
+    inputs = np.random.default_rng(0).random((4, 5, 2), dtype=np.float32)
+    sample = f"{part}_sample"
+    dataset = xr.Dataset(
+        {f"{part}_input": ((sample, "time", "feature"), inputs), f"{part}_label": (sample, np.array([1, 0, 2, 1]))}
+    )
+    start, found, labels = random_starts(dataset, 3, 1.0, 6, torch.Generator())
+    np.testing.assert_array_equal(found, inputs[:3].astype(float))
+    assert start.shape == (3, 6) and labels.tolist() == [1, 0, 2]
+    dataset[f"{part}_label"] = dataset[f"{part}_label"].astype(float)
+    for without in (dataset, dataset.drop_vars(f"{part}_label")):
+        with pytest.raises(ValueError, match="the data have no class for each sequence"):
+            random_starts(without, 3, 1.0, 6, torch.Generator())

@@ -6,6 +6,7 @@ from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from lyapunov_pkg.reproduction.tasks import char_rnn
@@ -16,6 +17,7 @@ from lyapunov_pkg.reproduction.tasks.char_rnn import (
     decode,
     load_char_rnn,
 )
+from lyapunov_pkg.reproduction.tasks.supervised import Task, driving_sequences
 from lyapunov_pkg.workflow.store import open_store, save_store
 
 TEXT = "".join(f"Line {number}: «ein schöner Tag» – 一日.\n" for number in range(60))
@@ -181,3 +183,38 @@ def test_real_war_and_peace(real_data, as_folder):
     n = 3_202_303 // 101
     assert [dataset.sizes[f"{part}_sample"] for part in PARTS] == [n - 2 * (n // 10), n // 10, n // 10]
     assert in_order_of_text(dataset).startswith('CHAPTER I\n\n"Well, Prince, so Genoa and Lucca')
+
+
+def test_marks_of_other_systems_are_taken_away_and_reported(tmp_path):
+    plain, marked = tmp_path / "plain", tmp_path / "marked"
+    plain.write_bytes(TEXT.encode())
+    marked.write_bytes(b"\xef\xbb\xbf" + (TEXT[:-1].replace("\n", "\r\n", 50) + "\r").encode())
+    said = []
+    expected = load_char_rnn("file", plain, sequence_length=20, progress=said.append)
+    assert not said
+    xr.testing.assert_identical(load_char_rnn("file", marked, sequence_length=20, progress=said.append), expected)
+    assert said == [
+        f"{marked}: left out the byte-order mark U+FEFF at the beginning",
+        f"{marked}: replaced 50 CR LF and 1 single CR at ends of lines by LF",
+    ]
+
+
+def test_utf_16_is_said_to_be(tmp_path):
+    (tmp_path / "text").write_bytes(TEXT.encode("utf-16"))
+    with pytest.raises(ValueError, match=r"text is not UTF-8: byte 0 is 0xff .*; it begins as UTF-16 does: save it"):
+        load_char_rnn("file", tmp_path / "text")
+
+
+def test_a_text_of_1740_characters_is_a_task(tmp_path):
+    greek, chinese = (range(first, first + n) for first, n in ((0x391, 17), (0x4E00, 1723)))
+    (tmp_path / "text").write_text("".join(map(chr, [*greek, *chinese])), encoding="utf-8")
+    dataset = load_char_rnn("file", tmp_path / "text", sequence_length=20)
+    assert dataset["train_input"].dtype == np.uint16
+    task = Task.from_dataset(dataset, "all", torch.device("cpu"))
+    assert (task.input_size, task.output_size) == (1740, 1740)
+    inputs, targets = task.take(task.train, torch.arange(3))
+    np.testing.assert_array_equal(inputs.argmax(-1), dataset["train_input"].values[:3])
+    outputs = torch.zeros(1, *inputs.shape)
+    assert task.losses(outputs, targets).item() == pytest.approx(np.log(1740))
+    assert task.accuracies(inputs[None].roll(1, -1), targets).shape == (1,)
+    assert driving_sequences(dataset, 2).shape == (2, 19, 1740)

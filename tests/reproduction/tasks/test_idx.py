@@ -14,7 +14,7 @@ IMAGES = np.arange(3 * 4 * 5).reshape(3, 4, 5)
 LABELS = np.array([7, 0, 9])
 
 
-def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
+def read_idx(path: Path, item_shape: tuple[int | None, ...]) -> np.ndarray:
     return parse_idx(read_content(path), path, item_shape)
 
 
@@ -25,6 +25,7 @@ def test_reads_images_and_labels(tmp_path, to_idx, pack):
     images = read_idx(tmp_path / "images", (4, 5))
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(read_idx(tmp_path / "images", (None, None)), IMAGES)
     np.testing.assert_array_equal(read_idx(tmp_path / "labels", ()), LABELS)
 
 
@@ -64,6 +65,7 @@ BAD_FILES = {
         lambda idx: idx[:8] + idx[12:16] + idx[8:12] + idx[16:],
         r"wrong dimensions: found items of \(5, 4\), expected \(4, 5\)",
     ),
+    "empty items": (lambda idx: idx[:8] + bytes(4) + idx[12:16], r"wrong dimensions: found items of \(0, 5\)"),
     "no items": (lambda idx: idx[:4] + bytes(4) + idx[8:16], "wrong dimensions: found 0 items, expected at least 1"),
     "huge count": (lambda idx: idx[:4] + b"\xff" * 4 + idx[8:], "is truncated: found 76 bytes, expected 85899345916"),
     "bad gzip": (lambda idx: gzip.compress(idx)[:10] + b"\xff" * 40, "is damaged gzip"),
@@ -81,6 +83,12 @@ def test_bad_file_is_refused_with_its_name(tmp_path, to_idx, name):
     path.write_bytes(spoil(to_idx(IMAGES)))
     with pytest.raises(ValueError, match=re.escape(str(path)) + ".*" + message):
         read_idx(path, (4, 5))
+
+
+def test_images_without_pixels_are_refused_where_any_size_is_taken(tmp_path, to_idx):
+    (tmp_path / "images").write_bytes(to_idx(IMAGES[:, :, :0]))
+    with pytest.raises(ValueError, match=r"found items of \(4, 0\), expected no size of 0"):
+        read_idx(tmp_path / "images", (None, None))
 
 
 def test_plain_file_named_gz_is_refused(tmp_path, to_idx):

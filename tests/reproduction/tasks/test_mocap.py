@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 
 import numpy as np
 import pytest
@@ -89,6 +90,51 @@ def test_trials_can_be_chosen_and_gzip_is_read(folder):
     dataset = load_mocap("cmu", folder, trials=["90_02"], sequence_length=8)
     assert dataset.attrs["trials"] == ["90_02"]
     assert {trial for trial, _ in sequences(dataset)} == {"90_02"}
+
+
+def test_backups_partial_and_hidden_files_are_no_trials(folder):
+    expected = load_mocap("cmu", folder, sequence_length=10)
+    other = folder / "90_01.amc"
+    for name in ("90_01.amc~", "90_03.amc.orig", "b.amc.part", "._90_01.amc", ".amc", "90_01.amc.gz~", "amc", "x.asf"):
+        shutil.copy(other, folder / name)
+    (folder / "90_05.amc").mkdir()
+    for name in (".backup", "__MACOSX/.x"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(other, folder / name / "90_04.amc")
+    xr.testing.assert_identical(load_mocap("cmu", folder, sequence_length=10), expected)
+
+
+def test_trials_are_found_in_subfolders_and_in_any_case(folder):
+    expected = load_mocap("cmu", folder, sequence_length=10)
+    (folder / "90").mkdir()
+    (folder / "90_02.amc").rename(folder / "90/90_02.AMC")
+    (folder / "90_01.amc.Gz").write_bytes(gzip.compress((folder / "90_01.amc").read_bytes()))
+    (folder / "90_01.amc").unlink()
+    xr.testing.assert_identical(load_mocap("cmu", folder, sequence_length=10), expected)
+    assert load_mocap("cmu", folder, ["90_02"], sequence_length=8).attrs["trials"] == ["90_02"]
+
+
+def test_trials_of_one_name_are_called_by_their_folders(folder):
+    for number, name in ((1, "ann"), (2, "bob")):
+        (folder / name).mkdir()
+        (folder / f"90_0{number}.amc").rename(folder / name / "walk.amc")
+    assert load_mocap("cmu", folder, sequence_length=10).attrs["trials"] == ["ann/walk", "bob/walk"]
+    assert load_mocap("cmu", folder, ["bob/walk"], sequence_length=8).attrs["trials"] == ["bob/walk"]
+
+
+def test_no_motion_counts_twice(folder):
+    (folder / "13").mkdir()
+    shutil.copy(folder / "90_02.amc", folder / "13/walk copy.amc")
+    with pytest.raises(ValueError, match=r"90_02\.amc and \S*walk copy\.amc are the same motion|walk copy\.amc and"):
+        load_mocap("cmu", folder, sequence_length=10)
+    (folder / "13/walk copy.amc").unlink()
+    (folder / "90_02.amc.gz").write_bytes(gzip.compress((folder / "90_02.amc").read_bytes()))
+    with pytest.raises(ValueError, match=r"90_02\.amc and \S*90_02\.amc\.gz are the same motion; expected each once"):
+        load_mocap("cmu", folder, sequence_length=10)
+    (folder / "90_02.amc").unlink()
+    write_amc(folder / "90_01.AMC", np.random.default_rng(1).standard_normal((20, 62)))
+    found = load_mocap("cmu", folder, sequence_length=10).attrs["trials"]
+    assert found == ["90_01.AMC", "90_01.amc", "90_02"]
 
 
 def test_order_depends_on_the_seed_alone(folder):

@@ -5,11 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from sklearn.datasets import load_digits
 
 from lyapunov_pkg.reproduction.tasks import smnist
-from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES, load_smnist, permuted_pixels, stratified_order
+from lyapunov_pkg.reproduction.tasks.classes import stratified_order
+from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES, load_smnist, permuted_pixels
+from lyapunov_pkg.reproduction.tasks.supervised import Task
 
 N_TRAIN, N_TEST = 60, 30
 
@@ -93,7 +96,7 @@ def test_count_out_of_range(argument, count):
 
 
 def test_unknown_source():
-    with pytest.raises(ValueError, match="unknown source 'fashion' of smnist; expected one of digits, mnist"):
+    with pytest.raises(ValueError, match="unknown source 'fashion' of smnist; expected one of digits, mnist, idx"):
         load_smnist("fashion")
 
 
@@ -113,7 +116,7 @@ def test_every_spelling_of_mnists_files_is_found(small_mnist, separator, packed)
 
 def test_missing_directory(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"MNIST directory .*nowhere is missing; expected a folder with train-im"
+        FileNotFoundError, match=r"directory .*nowhere of smnist is missing; expected a folder with train-im"
     ):
         load_smnist("mnist", tmp_path / "nowhere")
 
@@ -214,3 +217,68 @@ def test_permuted_pixels_are_the_same_images_in_one_order():
     assert not np.array_equal(pixels["pixel"], np.arange(64))
     assert pixels["pixel"].identical(permuted_pixels(load_smnist("digits", seed=2), seed=4)["pixel"])
     assert not pixels["pixel"].equals(permuted_pixels(rows, seed=5)["pixel"])
+
+
+OWN_LABELS = np.array([3, 7, 40, 41, 42, 43, 255])  # neither from 0 nor without gaps
+
+
+@pytest.fixture
+def own_images(tmp_path, to_idx):
+    """A folder of 40 x 30 images of seven classes, of 16 shades: 35 for training, 14 for testing."""
+    rng = np.random.default_rng(4)
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for part, count in {"train": 35, "test": 14}.items():
+        write_part(folder, to_idx, part, rng.integers(0, 16, (count, 40, 30)), OWN_LABELS[np.arange(count) % 7])
+    return folder
+
+
+def write_part(folder, to_idx, part, images=None, labels=None):
+    for kind, array in {"images": images, "labels": labels}.items():
+        if array is not None:
+            (folder / MNIST_FILES[f"{part}_{kind}"].name).write_bytes(to_idx(array))
+
+
+def test_images_of_any_size_and_classes(own_images):
+    dataset = load_smnist("idx", own_images)
+    assert dataset["train_input"].shape == (35, 40, 30) and dataset["test_input"].shape == (14, 40, 30)
+    assert dataset["train_input"].max() == 1  # the brightest of 16 shades
+    np.testing.assert_array_equal(dataset["class"], OWN_LABELS)
+    for part in ("train", "test"):
+        found = dataset["class"].values[dataset[f"{part}_label"].values]
+        np.testing.assert_array_equal(found, OWN_LABELS[dataset[f"{part}_index"].values % 7])
+    task = Task.from_dataset(dataset, "last", torch.device("cpu"))
+    assert (task.input_size, task.output_size) == (30, 7)
+    few = load_smnist("idx", own_images, n_train=3)  # of some classes no image
+    assert Task.from_dataset(few, "last", torch.device("cpu")).output_size == 7
+    assert permuted_pixels(dataset, seed=1)["train_input"].shape == (35, 1200, 1)
+
+
+@pytest.mark.parametrize(
+    ("part", "images", "labels", "message"),
+    [
+        ("test", np.ones((14, 40, 31)), None, r"images of \(40, 31\), but .*train-images\S* has \(40, 30\) .*one size"),
+        (
+            "test",
+            None,
+            np.full(14, 8),
+            r"t10k-labels\S*: found the class 8, which none of \S*train-labels.* has; .* 3, 7",
+        ),
+        ("train", None, np.full(35, 3), r"train-labels\S*: all are of the class 3; expected at least two"),
+        ("train", None, np.arange(34), r"has 35 images, but \S* has 34 labels"),
+        ("train", np.zeros((35, 40, 30)), None, r"train-images\S*: all pixels are 0; expected images that differ"),
+        ("train", np.ones((35, 40, 30, 3)), None, r"train-images\S* has the wrong magic number: found 0x00000804"),
+    ],
+)
+def test_own_images_that_cannot_be_used(own_images, to_idx, part, images, labels, message):
+    write_part(own_images, to_idx, part, images, labels)
+    with pytest.raises(ValueError, match=message):
+        load_smnist("idx", own_images)
+
+
+def test_own_images_that_are_missing(own_images):
+    with pytest.raises(ValueError, match="source 'idx' has no directory; expected a folder with four IDX files"):
+        load_smnist("idx")
+    (own_images / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(FileNotFoundError, match="own of smnist lacks 1 of 4 files; expected also train-labels"):
+        load_smnist("idx", own_images)

@@ -1,0 +1,47 @@
+"""The four files of MNIST, and where they lie in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class MnistFile:
+    """One of MNIST's four files: name without .gz, shape of one item, sha256 of the uncompressed content."""
+
+    name: str
+    item_shape: tuple[int, ...]
+    sha256: str
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The names under which copies of the file go about, plain ones first."""
+        names = (self.name, self.name.replace("-idx", ".idx"))
+        return names + tuple(f"{name}.gz" for name in names)
+
+    def find(self, directory: Path) -> Path:
+        """Return the copy in a folder, or where it would be if there is none."""
+        present = [directory / name for name in self.spellings if (directory / name).is_file()]
+        return present[0] if present else directory / self.name
+
+
+MNIST_FILES = {
+    "train_images": MnistFile(
+        "train-images-idx3-ubyte", (28, 28), "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    "train_labels": MnistFile(
+        "train-labels-idx1-ubyte", (), "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    ),
+    "test_images": MnistFile(
+        "t10k-images-idx3-ubyte", (28, 28), "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+    ),
+    "test_labels": MnistFile(
+        "t10k-labels-idx1-ubyte", (), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+    ),
+}
+
+
+def idx_files(directory: Path) -> dict[str, Path]:
+    """Return the four IDX files of a folder by part; one that is missing, as it would be called."""
+    return {part: file.find(directory) for part, file in MNIST_FILES.items()}

@@ -1,0 +1,183 @@
+"""Reader of arrays by name from one file: NumPy's `.npz`, or a Zarr hierarchy in a folder or a zip file.
+
+Nothing in a file is run: arrays of Python objects, which only pickle can read, are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import LocalStore, ZipStore
+
+from lyapunov_pkg.workflow.settings import suggestion
+
+ZARR_ROOTS = (".zgroup", "zarr.json")
+PACKED_ATTRIBUTES = ("scale_factor", "add_offset")
+EXPECTED = "expected a .npz file, or a Zarr folder or zip file"
+
+
+@dataclass(frozen=True)
+class NamedArray:
+    """An array of a file.
+
+    Attributes:
+        place: the file and the name, for errors.
+        values: the array; text is `str`.
+        dims: names of its dimensions, where the file has them.
+    """
+
+    place: str
+    values: NDArray[Any]
+    dims: tuple[str, ...] | None = None
+
+    def with_leading(self, *dims: str) -> NDArray[Any]:
+        """Return the values with the dimensions of these names first, in this order; without names as they are."""
+        if self.dims is None or not set(dims) <= set(self.dims):
+            return self.values
+        return np.moveaxis(self.values, [self.dims.index(dim) for dim in dims], range(len(dims)))
+
+
+def read_arrays(
+    path: Path, required: Iterable[str], optional: Iterable[str]
+) -> tuple[dict[str, NamedArray], list[str]]:
+    """Read the arrays of these names.
+
+    Returns:
+        The arrays by name, without optional ones that are not there; and the names of all others in the file.
+
+    Raises:
+        FileNotFoundError: nothing is at `path`.
+        ValueError: a file of another kind or a damaged one; a required array is missing; another one is called almost
+            as an optional one that is missing; an array of Python objects.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; {EXPECTED}")
+    source = _Npz(path) if _is_npz(path) else _Zarr(path)
+    present, wanted = source.names, [*required, *optional]
+    for name in [name for name in required if name not in present]:
+        raise ValueError(f"{path} has no array {name}; it has {', '.join(present) or 'none'}{_likely(name, present)}")
+    others = [name for name in present if name not in wanted]
+    for name in [name for name in optional if name not in present]:
+        if get_close_matches(name, others, n=1):
+            raise ValueError(f"{path} has no array {name}, but {', '.join(others)}{_likely(name, others)}")
+    return {name: source.read(name) for name in wanted if name in present}, others
+
+
+def _likely(name: str, present: Iterable[str]) -> str:
+    """Return a question that names the array which is called almost as a missing one."""
+    text = suggestion(name, present)
+    return f"; {text.removesuffix('?')}, and is it to be called {name}?" if text.startswith("did you mean") else ""
+
+
+def _is_npz(path: Path) -> bool:
+    """Whether a file is .npz; otherwise it is Zarr.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        beginning = file.read(8)
+    if not zipfile.is_zipfile(path):
+        found = "is empty" if not beginning else f"is no zip file or is damaged: it starts with 0x{beginning.hex()}"
+        raise ValueError(f"{path} {found}; {EXPECTED}")
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") for name in archive.namelist())
+
+
+class _Npz:
+    """Arrays of a .npz file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with zipfile.ZipFile(path) as archive:
+            self.names = sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
+
+    def read(self, name: str) -> NamedArray:
+        place = f"{name} of {self.path}"
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                values = file[name]
+        except Exception as error:
+            if "allow_pickle" in str(error):
+                raise ValueError(_of_objects(place)) from None
+            raise _damaged(place, error) from error
+        return NamedArray(place, values)
+
+
+class _Zarr:
+    """Arrays of a Zarr group, format 2 or 3, that is in a folder or in a zip file, which may hold it in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        root = "" if path.is_dir() else _root_in_zip(path)
+        try:
+            store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
+            self.group = zarr.open_group(store, path=root, mode="r", use_consolidated=False)
+            self.names = sorted(name for name, _ in self.group.arrays())
+        except Exception as error:
+            if "object_codec_id" in str(error):
+                raise ValueError(_of_objects(f"an array of {path}")) from None
+            raise ValueError(
+                f"{path} cannot be read as a Zarr group ({type(error).__name__}: {error}); {EXPECTED}"
+            ) from error
+
+    def read(self, name: str) -> NamedArray:
+        place = f"{name} of {self.path}"
+        array = self.group[name]
+        assert isinstance(array, zarr.Array)
+        if "pickle" in json.dumps(array.metadata.to_dict(), default=str).lower():
+            raise ValueError(_of_objects(place))
+        packed = [attribute for attribute in PACKED_ATTRIBUTES if attribute in array.attrs]
+        if packed:
+            raise ValueError(f"{place} is packed: it has the attribute {packed[0]}; expected the values themselves")
+        try:
+            values = np.asarray(array[...])
+        except Exception as error:
+            raise _damaged(place, error) from error
+        if values.dtype.kind in "OT":
+            if not all(isinstance(value, str) for value in values.flat):
+                raise ValueError(_of_objects(place))
+            values = values.astype(str)
+        return NamedArray(place, values, _dims(array))
+
+
+def _dims(array: zarr.Array[Any]) -> tuple[str, ...] | None:
+    """Return the names of an array's dimensions, if all of them have one."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    if not isinstance(names, list | tuple) or len(names) != array.ndim or None in names:
+        return None
+    return tuple(str(name) for name in names)
+
+
+def _root_in_zip(path: Path) -> str:
+    """Return the folder of a zip file that holds the outermost group."""
+    with zipfile.ZipFile(path) as archive:
+        members = [PurePosixPath(name) for name in archive.namelist()]
+    roots = [member.parent for member in members if member.name in ZARR_ROOTS]
+    if not roots:
+        found = ", ".join(str(member) for member in members[:3]) or "nothing"
+        raise ValueError(f"{path} is a zip file of {found}; {EXPECTED}")
+    root = min(roots, key=lambda folder: len(folder.parts)).as_posix()
+    return "" if root == "." else root
+
+
+def _of_objects(place: str) -> str:
+    return (
+        f"{place} holds Python objects, which could run code when they are read; expected numbers or text. "
+        "Sequences of several lengths have to be cut to one"
+    )
+
+
+def _damaged(place: str, error: Exception) -> ValueError:
+    return ValueError(f"{place} cannot be read ({type(error).__name__}: {error}): is the file damaged?")

@@ -1,0 +1,111 @@
+"""docs/own-data.md, followed from a file to AeLLE: each of its overlays, with data of one's own and few networks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lyapunov_pkg.workflow.settings import merged
+from lyapunov_pkg.workflow.store import open_store
+from tests.snakemake.conftest import ROOT, RunSnakemake
+from tests.snakemake.test_keys import write_idx, write_motion
+
+PAGE = (ROOT / "docs/own-data.md").read_text()
+SECTIONS = {part.split("\n", 1)[0]: part for part in PAGE.split("\n## ")}
+(TARGET,) = re.findall(r'^make run ARGS="(\S+) --configfile mine.yaml"$', PAGE, flags=re.M)
+AELLE = "results/aelle/my_study_final.zarr.zip"
+SMALL = {
+    "studies": {
+        "my_study": {
+            "variants": 8,
+            "shard_size": 8,
+            "hyperparameters": {"hidden_size": 4},
+            "training": {"epochs": 2},
+            "spectra": {"n_sequences": 3},
+        }
+    },
+    "aelle": {"n_seeds": 2, "autoencoder": {"epochs_per_stage": 20}},
+}
+
+
+def block(section: str, language: str) -> str:
+    """The only block of a language in a section of the page."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", SECTIONS[section], flags=re.M | re.S)
+    return found
+
+
+def make_sequences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    exec(compile(block("Sequences", "python"), "docs/own-data.md", "exec"), {})
+
+
+def make_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of 40 x 40 and seven classes, the brightest row of which says the class."""
+    rng = np.random.default_rng(1)
+    folder = folder / "my_images"
+    folder.mkdir()
+    for part, count in {"train": 70, "test": 28}.items():
+        labels = np.arange(count) % 7
+        images = rng.integers(0, 40, (count, 40, 40))
+        images[np.arange(count), 5 * labels] = 200
+        for kind, array in {"images": images, "labels": 10 + labels}.items():
+            write_idx(folder, f"{part}_{kind}", array)
+
+
+def make_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Greek, and Chinese of hundreds of distinct characters, as an editor on Windows saves them."""
+    rng = np.random.default_rng(2)
+    verses = [
+        "Μῆνιν ἄειδε, θεά, Πηληϊάδεω Ἀχιλῆος",
+        "學而時習之,不亦說乎?",
+        "".join(map(chr, range(0x4E00, 0x4E00 + 400))),
+    ]
+    text = "\r\n".join(verses[index] for index in rng.integers(0, 3, 40))
+    (folder / "my_text.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+
+def make_motions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials as one folder for each subject, with a backup."""
+    for number, place in enumerate(("ann/walk.amc", "ann/run.AMC", "bob/walk.amc", "bob/walk.amc~", "bob/hop.amc")):
+        path = folder / "my_motions" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_motion(path, number)
+
+
+MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "Sequences": make_sequences,
+    "Images": make_images,
+    "Text": make_text,
+    "Motion": make_motions,
+}
+DATA_VARIABLES = {
+    "Sequences": {"output_mean": 2, "validation_index": 40},
+    "Images": {"class": 7, "test_index": 28},
+    "Text": {"alphabet": 427},
+    "Motion": {"validation_trial": 3},
+}
+
+
+@pytest.mark.parametrize("section", MAKERS)
+def test_data_of_ones_own_go_from_file_to_aelle(
+    section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
+) -> None:
+    MAKERS[section](tmp_path, monkeypatch)
+    configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
+    result = run_snakemake(tmp_path, TARGET, configuration=configuration)
+    assert result.returncode == 0, result.stderr
+    aelle = open_store(tmp_path / AELLE)
+    assert aelle.sizes["network"] == 8 and np.isfinite(aelle["predicted_loss"]).all()
+    task = configuration["studies"]["my_study"]["task"]
+    dataset = open_store(tmp_path / f"results/datasets/{task}.zarr.zip")
+    for name, size in DATA_VARIABLES[section].items():
+        assert dataset[name].size == size
+    log = (tmp_path / f"results/logs/datasets/{task}.log").read_text()
+    assert ("left out the byte-order mark" in log and "replaced 39 CR LF" in log) == (section == "Text")
+    losses = open_store(tmp_path / "results/training/my_study/lstm/0.zarr.zip")["validation_loss"]
+    assert (losses.isel(epoch=-1) < losses.isel(epoch=0)).mean() > 0.5
