@@ -48,6 +48,10 @@ DOUBLE_FLOP = 1 / 5e9  # of PyTorch, NumPy and compiled kernels in float64
 FLOW_STEP = 4e-6  # a step of a trajectory of the Lorenz system with its tangent vectors
 
 START = 2.0  # seconds until a job computes: Snakemake, Python and imports
+START_WITHOUT_TORCH = 1.1
+WITHOUT_TORCH = frozenset(
+    {"char_rnn_dataset", "mocap_dataset", "evolution", "correlations", "pruning", "write_table"}
+)
 BASE_MEMORY = 450.0  # MB of a process with PyTorch
 STACKED = 8  # networks that are trained side by side on a CPU
 EVALUATED_STEPS = 7000  # of validation sequences at once
@@ -94,8 +98,9 @@ class Data:
 
     @property
     def size(self) -> float:
-        """MB as a store."""
-        return (self.n_train + self.n_validation) * self.n_steps * self.n_features * FLOAT / 4
+        """MB of the sequences; characters and pixels are a byte each."""
+        features = 1 if self.n_features == self.n_outputs == CHARACTERS else self.n_features
+        return (self.n_train + self.n_validation) * self.n_steps * features * FLOAT / 4
 
 
 def task_data(configuration: Mapping[str, Any], task: str) -> Data:
@@ -222,7 +227,8 @@ class Costs:
         if job.rule not in RULES:
             raise ValueError(f"the rule {job.rule} has no cost; expected one in RULES of {__name__}")
         cost = RULES[job.rule](self, **job.wildcards)
-        return Cost(cost.seconds + START * self.speed.start, max(cost.memory, 150.0), cost.disk)
+        start = START_WITHOUT_TORCH if job.rule in WITHOUT_TORCH else START
+        return Cost(cost.seconds + start * self.speed.start, cost.memory, cost.disk)
 
     def networks(self, study: str, group: str | None = None) -> Networks:
         """Return the networks of a group, by default the largest of a study."""
@@ -320,7 +326,7 @@ def aelle_cost(costs: Costs, study: str, experiment: str) -> Cost:
     flops = 6 * weights * batch * settings["n_seeds"]
     seconds = n_steps * (DENSE_STEP + flops * DENSE_FLOP)
     size = n_networks * costs.n_spectra(study) * length * 2 * FLOAT
-    return Cost(costs.speed.training * seconds, BASE_MEMORY + 6 * size, size)
+    return Cost(costs.speed.training * seconds, BASE_MEMORY + 200 + 6 * size, size)
 
 
 def prednet_cost(costs: Costs, study: str) -> Cost:
