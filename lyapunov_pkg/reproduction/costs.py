@@ -49,9 +49,7 @@ FLOW_STEP = 4e-6  # a step of a trajectory of the Lorenz system with its tangent
 
 START = 2.0  # seconds until a job computes: Snakemake, Python and imports
 START_WITHOUT_TORCH = 1.1
-WITHOUT_TORCH = frozenset(
-    {"char_rnn_dataset", "mocap_dataset", "evolution", "correlations", "pruning", "write_table"}
-)
+WITHOUT_TORCH = frozenset({"char_rnn_dataset", "mocap_dataset", "evolution", "correlations", "pruning", "write_table"})
 BASE_MEMORY = 450.0  # MB of a process with PyTorch
 STACKED = 8  # networks that are trained side by side on a CPU
 EVALUATED_STEPS = 7000  # of validation sequences at once
@@ -59,7 +57,7 @@ COMPRESSED = 0.92  # size of stored parameters and spectra as a share of their b
 FLOAT = 4e-6  # MB
 TEXT_LENGTHS = {"python_topics": 500_000, "war_and_peace": 3_200_000}
 CHARACTERS = 100
-CMU_SEQUENCES = 300  # about, of all motions that are known
+CMU_SEQUENCES = 189  # of all motions that are known
 IMAGES = {"digits": (1437, 360, 8), "mnist": (60_000, 10_000, 28)}
 
 
