@@ -462,7 +462,7 @@ RULES: Mapping[str, Callable[..., Cost]] = {
     "alignment": alignment_cost,
     "participation": participation_cost,
     "flips": flips_cost,
-    "draw_figure": fixed(0.9, 300, 0.5),
+    "draw_figure": fixed(0.2, 300, 0.5),
     "write_table": fixed(0.2, 150, 0.01),
 }
 """What a job of each rule costs, from its wildcards."""
