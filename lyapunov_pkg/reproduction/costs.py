@@ -3,7 +3,7 @@
     python -m lyapunov_pkg.reproduction.costs [ARGUMENTS OF SNAKEMAKE]
 
 prints the price of a run from an empty cache, rule by rule (`make plan`). The numbers of a job follow from the
-configuration: networks, steps, sizes, epochs. How long an operation takes was measured on one machine (`RATES`);
+configuration: networks, steps, sizes, epochs. How long an operation takes was measured on one machine;
 `calibrate` measures how much slower or faster this one is. docs/cluster.md says how close that comes.
 """
 
@@ -44,7 +44,9 @@ SPECTRUM = 4e-3  # a spectrum, whatever its size
 UPDATE = 1e-3  # an update of a stack's parameters, whatever its size
 DENSE_STEP = 0.7e-3  # an update of autoencoders or PredNets, whatever their size
 DENSE_FLOP = 1 / 20e9
-DOUBLE_FLOP = 1 / 5e9  # of PyTorch, NumPy and compiled kernels in float64
+DOUBLE_FLOP = 1 / 5e9  # of small matrices in float64
+RLS_FLOP = 1 / 10e9  # of recursive least squares
+BATCHED_FLOP = 1 / 20e9  # of many sequences or matrices at once in float64
 FLOW_STEP = 4e-6  # a step of a trajectory of the Lorenz system with its tangent vectors
 
 START = 2.0  # seconds until a job computes: Snakemake, Python and imports
@@ -298,7 +300,7 @@ def train_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
     n_updates = training["n_samples"] * training["epochs"] / training["update_every"]
     flops = n_networks * (n_steps * 2 * density * size**2 + n_updates * 4 * size**2)
     matrices = n_networks * size**2 * FLOAT
-    return Cost(costs.speed.training * flops * DOUBLE_FLOP / 2, BASE_MEMORY + 5 * matrices, 0.4 * matrices)
+    return Cost(costs.speed.training * flops * RLS_FLOP, BASE_MEMORY + 5 * matrices, 0.4 * matrices)
 
 
 def spectra_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
@@ -399,9 +401,9 @@ def flips_cost(costs: Costs) -> Cost:
     settings, networks = costs.studies["pixel_rnn"]["flips"], costs.networks("pixel_rnn")
     n_steps, size = networks.data.n_steps, networks.hidden_size
     n_draws = settings["n_draws"] * len(settings["n_flips"]) * (len(settings["n_averaged"]) + 2)
-    flops = settings["n_images"] * n_steps * (4 * tangent_flops(size) + n_draws * 2 * size**2)
+    flops = settings["n_images"] * n_steps * (tangent_flops(size) + n_draws * 2 * size**2)
     matrices = settings["n_images"] * size**2 * 2 * FLOAT
-    return Cost(costs.speed.training * flops * DOUBLE_FLOP, BASE_MEMORY + 10 * matrices, 2)
+    return Cost(costs.speed.training * flops * BATCHED_FLOP, BASE_MEMORY + 10 * matrices, 2)
 
 
 def lorenz_cost(costs: Costs) -> Cost:
