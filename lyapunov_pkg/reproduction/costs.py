@@ -39,6 +39,7 @@ ROOT = Path(__file__).parents[2]
 TRAINED_FLOP = 1 / 100e9  # a product in training
 TRAINED_ELEMENT = 4e-9  # a pre-activation or output in training
 TANGENT_FLOP = 1 / 100e9  # a product or orthonormalisation of tangent vectors
+FREE_RUN = 1.7  # tangent vectors along a free run, as a multiple of those of driven networks
 TANGENT_STEP = 2e-6  # a step of a trajectory, whatever its size
 SPECTRUM = 4e-3  # a spectrum, whatever its size
 UPDATE = 1e-3  # an update of a stack's parameters, whatever its size
@@ -305,7 +306,8 @@ def train_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
 
 def spectra_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
     """Spectra of a shard of free runs."""
-    return spectra_cost(costs, "target_learning", group, shard)
+    cost = spectra_cost(costs, "target_learning", group, shard)
+    return Cost(FREE_RUN * cost.seconds, cost.memory, cost.disk)
 
 
 def aelle_cost(costs: Costs, study: str, experiment: str) -> Cost:
