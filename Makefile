@@ -10,7 +10,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
     $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle drawing.py networks.py labels.py progress.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-library check report list cache benchmarks schema clean lock
+.PHONY: help run plan test test-library check report list cache benchmarks schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ help:  ## these commands
 run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
+
+plan: .venv/installed  ## what a run from an empty cache costs, rule by rule: jobs, core hours, memory, disk
+	@$(BIN)/python -m lyapunov_pkg.reproduction.costs $(ARGS)
 
 test: .venv/installed  ## all tests but the slow ones; ARGS="-m slow" runs the slow ones instead
 	$(BIN)/pytest $(PYTEST) $(ARGS)

@@ -5,6 +5,7 @@ import platform
 import re
 from pathlib import Path
 
+from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
 from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
 from lyapunov_pkg.workflow.provenance import content_digest, library_versions, stage_provenance
 from lyapunov_pkg.workflow.settings import ConfigurationError

@@ -21,6 +21,7 @@ rule train:
         design=lambda wildcards: dict(GROUPS[wildcards.study][wildcards.group].settings),
         indices=lambda wildcards: shard_indices(**wildcards),
         training=lambda wildcards: STUDIES[wildcards.study]["training"],
+        kept=lambda wildcards: kept_parameters(wildcards.study, STUDIES[wildcards.study]),
         provenance=lambda wildcards: provenance("train.py", cell_module(wildcards.study, wildcards.group)),
     script:
         "../workflow_scripts/train.py"

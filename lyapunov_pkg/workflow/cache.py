@@ -33,6 +33,7 @@ from lyapunov_pkg.workflow.files import (
     PARTIAL,
     damage,
     is_regular_file,
+    link_file,
     make_folder,
     take_permissions_from_folder,
     whole_file,
@@ -182,12 +183,10 @@ def keep(output: Path, entry: Path) -> None:
     """
     with whole_file(entry) as partial:
         try:
-            if output.stat().st_gid != entry.parent.stat().st_gid:
-                raise OSError("another group: a copy is of the folder's")
-            partial.hardlink_to(output)
-        except OSError:  # as on another disk
+            link_file(partial, output)
+        except OSError:  # as on another disk, or another group's: a copy is of the folder's
             shutil.copyfile(output, partial)
-        take_permissions_from_folder(partial)
+            take_permissions_from_folder(partial)
     with whole_file(output) as link:
         link.symlink_to(entry)
 

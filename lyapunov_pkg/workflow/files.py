@@ -118,6 +118,18 @@ def make_folder(path: Path) -> None:
         take_permissions_from_folder(path)
 
 
+def link_file(path: Path, existing: Path) -> None:
+    """Give an existing file a second name, `path`, under which others may use it as the folder says.
+
+    Raises:
+        OSError: it cannot have one there, as on another disk, or it is another group's than the folder.
+    """
+    if existing.stat().st_gid != path.parent.stat().st_gid:
+        raise OSError(f"{existing} is another group's than {path.parent}")
+    path.hardlink_to(existing)
+    take_permissions_from_folder(path)
+
+
 def take_permissions_from_folder(path: Path) -> None:
     """Let others use what this process has just made as they may use its folder; nobody else but the group may write.
 

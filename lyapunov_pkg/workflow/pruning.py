@@ -137,7 +137,8 @@ def checkpoint_entry(path: Path) -> Entry | None:
         return None
     files = [each for each in found if stat.S_ISREG(each.st_mode)]
     last_used = max(each.st_mtime for each in files or found)
-    return Entry(path, checkpoint_description(path), sum(each.st_size for each in files), last_used, is_trained(path))
+    size = sum(each.st_size for each in files if each.st_nlink == 1)  # others are results, and counted there
+    return Entry(path, checkpoint_description(path), size, last_used, is_trained(path))
 
 
 def checkpoint_description(path: Path) -> str:

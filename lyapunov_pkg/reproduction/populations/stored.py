@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
@@ -16,9 +17,20 @@ CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_e
 
 
 def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
-    """Return one variant of a training store as it was after an epoch, both by position."""
+    """Return one variant of a training store as it was after an epoch, both by position.
+
+    Raises:
+        ValueError: its parameters after that epoch were not kept.
+    """
+    wanted, kept = training["epoch"].values[epoch], training["kept_epoch"].values[variant]
+    if wanted not in kept:
+        raise ValueError(
+            f"parameters of variant {training['variant'].values[variant]} after epoch {wanted} are not kept; expected "
+            f"one of {', '.join(map(str, kept))}, or that epoch among spectra.epochs of the study"
+        )
+    position = int(np.flatnonzero(kept == wanted)[0])
     params = {
-        str(name): torch.from_numpy(variable.values[variant : variant + 1, epoch])
+        str(name): torch.from_numpy(variable[variant : variant + 1, position].values)
         for name, variable in training.data_vars.items()
         if str(name).startswith(("layer_", "readout."))
     }

@@ -20,14 +20,16 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
 from lyapunov_pkg.reproduction.tasks.supervised import Task
-from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints, consecutive
+from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints, consecutive, validation_losses
 from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer
-from lyapunov_pkg.reproduction.training.store import training_store
+from lyapunov_pkg.reproduction.training.store import Kept, training_store
 from lyapunov_pkg.reproduction.training.variants import Variant
 
 # How many are stacked; it changes no number beyond rounding. Measured (benchmarks/training.py): on a CPU wider stacks
 # gain nothing more. A GPU wants as many as fit.
 VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
+KEEP_ALL = Kept()
+KEPT_EPOCH = Label("epoch", "epochs of training after which parameters are kept; 0: before training")
 EVALUATION_STEPS = 7000  # of validation sequences at once; bounds memory, changes no number beyond rounding
 
 
@@ -144,6 +146,7 @@ def train_stack(
     task: Task,
     settings: TrainingSettings,
     checkpoints: StackCheckpoints | None = None,
+    kept: Kept = KEEP_ALL,
 ) -> xr.Dataset:
     """Train variants that can be stacked, on from their last checkpoint; see `train_variants`."""
     network, optimizer = begin_training(variants, task, settings)
@@ -155,19 +158,30 @@ def train_stack(
     validation_samples = validation_samples.to(task.device)
     described = f"{variants[0].architecture} {variants[0].index}-{variants[-1].index}"
 
-    history, optimizer_state = checkpoints.load(settings.epochs) if checkpoints else ([], {})
-    if history:
+    taken = checkpoints.load(settings.epochs, kept) if checkpoints else None
+    history, parameters = (taken.history, taken.parameters) if taken else ([], {})
+    if taken:
         print(f"{described}: epochs 0-{len(history) - 1} taken from checkpoints", file=sys.stderr)
-        restore(params, optimizer, history[-1], optimizer_state)
+        if taken.optimizer:
+            restore(params, optimizer, parameters[len(history) - 1], taken.optimizer)
     for epoch in progress(range(len(history), settings.epochs + 1), f"{described}, epoch"):
         train_loss = torch.full((len(variants),), torch.nan, dtype=torch.float64)
         if epoch > 0:
             train_loss = train_epoch(network, optimizer, variants, task, train_samples, settings, epoch)
-        results = {"train_loss": train_loss} | evaluate(network, task, validation_samples) | params
-        history.append({name: to_numpy(value) for name, value in results.items()})
+        results = {"train_loss": train_loss} | evaluate(network, task, validation_samples)
+        history.append({name: to_numpy(value) for name, value in results.items()} | {"finite": all_finite(params)})
+        parameters[epoch] = {name: to_numpy(value) for name, value in params.items()}
+        needed = {epoch, *kept.by_variant(validation_losses(history)).flat}
+        parameters = {epoch: values for epoch, values in parameters.items() if epoch in needed}
         if checkpoints:
-            checkpoints.save(epoch, history[-1], optimizer.arrays())
-    return training_dataset(variants, history, task)
+            checkpoints.save(epoch, history[-1], parameters, optimizer.arrays())
+    return training_dataset(variants, history, parameters, kept, task)
+
+
+def all_finite(params: Mapping[str, Tensor]) -> np.ndarray:
+    """Return whether all parameters (variant, ...) of each variant are finite, (variant,)."""
+    finite = [value.detach().isfinite().flatten(1).all(1) for value in params.values()]
+    return torch.stack(finite).all(0).cpu().numpy()
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
@@ -178,30 +192,47 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
 def restore(
     params: Mapping[str, Tensor],
     optimizer: Optimizer,
-    result: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
     optimizer_state: Mapping[str, np.ndarray],
 ) -> None:
-    """Set parameters and the optimiser to what they were after an epoch; nothing is left to train without its state."""
+    """Set parameters and the optimiser to what they were after an epoch."""
     with torch.no_grad():
         for name, value in params.items():
-            value.copy_(torch.from_numpy(result[name]))
-    if optimizer_state:
-        optimizer.restore(optimizer_state)
+            value.copy_(torch.from_numpy(values[name]))
+    optimizer.restore(optimizer_state)
 
 
 def training_dataset(
-    variants: Sequence[Variant], history: Sequence[Mapping[str, np.ndarray]], task: Task
+    variants: Sequence[Variant],
+    history: Sequence[Mapping[str, np.ndarray]],
+    parameters: Mapping[int, Mapping[str, np.ndarray]],
+    kept: Kept,
+    task: Task,
 ) -> xr.Dataset:
-    """Assemble the training store of `variants` from the results of every epoch, arrays (variant, ...)."""
-    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    labels = {"epoch": EPOCH} | loss_labels(task)
-    for name in history[0]:
-        values = np.stack([result[name] for result in history], 1)
+    """Assemble the training store of `variants`.
+
+    Args:
+        variants: who was trained.
+        history: of every epoch, losses and accuracies by name, and whether parameters were `finite`, all (variant,).
+        parameters: by epoch and name, (variant, ...), of the epochs that are kept.
+        kept: the epochs of which the store has parameters.
+        task: says what losses are called.
+    """
+    labels = {"epoch": EPOCH, "kept_epoch": KEPT_EPOCH} | loss_labels(task)
+    epochs = kept.by_variant(validation_losses(history))
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        name: (("variant", "epoch"), np.stack([result[name] for result in history], 1))
+        for name in history[0]
+        if name != "finite"
+    }
+    variables["kept_epoch"] = (("variant", "kept"), epochs)
+    for name in parameters[epochs[0, 0]]:
+        values = np.stack([[parameters[epoch][name][row] for epoch in own] for row, own in enumerate(epochs.tolist())])
         axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
-        variables[name] = (("variant", "epoch", *axes), values)
-        if name not in labels:
-            labels[name] = Label("1", f"parameter {name} after each epoch")
-    return training_store(variants, range(len(history)), variables, labels)
+        variables[name] = (("variant", "kept", *axes), values)
+        labels[name] = Label("1", f"parameter {name} after each epoch that is kept")
+    finite = np.all([result["finite"] for result in history], axis=0)
+    return training_store(variants, range(len(history)), variables, labels, finite)
 
 
 def loss_labels(task: Task) -> dict[str, Label]:
@@ -221,6 +252,7 @@ def train_variants(
     settings: TrainingSettings,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
+    kept: Kept = KEEP_ALL,
 ) -> xr.Dataset:
     """Train variants that can be stacked, by back-propagation through time.
 
@@ -230,10 +262,12 @@ def train_variants(
         settings: epochs, batch size, loss, optimiser and what else all variants share.
         device: where to train.
         checkpoints: where the state after every epoch is kept; training goes on from what is there.
+        kept: the epochs of which the store has parameters.
 
     Returns:
-        The training store: losses, accuracies where targets are classes, and parameters by (variant, epoch), epoch 0
-        being before training. A variant that diverges is kept, with `diverged` set.
+        The training store: losses, and accuracies where targets are classes, by (variant, epoch), epoch 0 being before
+        training; parameters by (variant, kept), after the epochs `kept_epoch(variant, kept)`. A variant that diverges
+        is kept, with `diverged` set.
 
     Raises:
         ValueError: variants of several architectures, sizes or hyperparameters of the cell; a loss that the task does
@@ -251,5 +285,5 @@ def train_variants(
     trained = []
     for stack in checkpoints.stacks(variants, width) if checkpoints else consecutive(variants, width):
         with checkpoints.of(stack) if checkpoints else nullcontext() as own:
-            trained.append(train_stack(stack, task, settings, own))
+            trained.append(train_stack(stack, task, settings, own, kept))
     return xr.concat(trained, "variant", data_vars="minimal", coords="minimal", compat="override", join="exact")

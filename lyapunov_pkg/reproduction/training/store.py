@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -20,11 +21,37 @@ DESCRIPTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The epochs after which a training store keeps parameters; losses are kept of all epochs.
+
+    Attributes:
+        epochs: those epochs; None: all.
+        best: also the epoch of each variant's lowest validation loss.
+    """
+
+    epochs: Sequence[int] | None = None
+    best: bool = False
+
+    def by_variant(self, losses: NDArray) -> NDArray[np.int_]:
+        """Return the epochs (variant, kept) up to the last one of the validation losses (variant, epoch)."""
+        n_variants, n_epochs = losses.shape
+        epochs = [epoch for epoch in range(n_epochs) if self.epochs is None or epoch in self.epochs]
+        kept = np.tile(np.array(epochs, dtype=int), (n_variants, 1))
+        return np.concatenate([kept, best_position(losses)[:, None]], axis=1) if self.best else kept
+
+
+def best_position(losses: NDArray) -> NDArray[np.int_]:
+    """Return the position of each variant's lowest loss (variant, epoch), (variant,); NaN counts as infinite."""
+    return np.where(np.isnan(losses), np.inf, losses).argmin(1)
+
+
 def training_store(
     variants: Sequence[Variant],
     epochs: Sequence[int],
     variables: Mapping[str, tuple[Sequence[str], NDArray]],
     labels: Mapping[str, Label],
+    finite: NDArray[np.bool_] | bool = True,
 ) -> xr.Dataset:
     """Return the training store of some variants.
 
@@ -34,18 +61,18 @@ def training_store(
         variables: {name: (dimensions, values)}, the first dimension being variant. `validation_loss(variant, epoch)` is
             one of them.
         labels: units and long names of `variables` and of `epoch`.
+        finite: whether everything that is not stored of a variant stayed finite, (variant,).
 
     Returns:
         The variables and the columns of the design, with `best_epoch(variant)`, that of the lowest validation loss, and
         `diverged(variant)`: whether anything but the training loss stops being finite at any epoch.
     """
     dataset = variant_coordinates(variants).assign_coords(epoch=np.asarray(epochs)).assign(variables)
-    finite = np.full(len(variants), True)
+    all_finite = np.full(len(variants), True) & finite
     for name, (_, values) in variables.items():
         if name not in MAY_BE_NAN:
-            finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
+            all_finite &= np.isfinite(values).reshape(len(variants), -1).all(1)
     losses = dataset["validation_loss"].transpose("variant", "epoch").values
-    best = np.where(np.isnan(losses), np.inf, losses).argmin(1)
-    dataset["best_epoch"] = ("variant", dataset["epoch"].values[best])
-    dataset["diverged"] = ("variant", ~finite)
+    dataset["best_epoch"] = ("variant", dataset["epoch"].values[best_position(losses)])
+    dataset["diverged"] = ("variant", ~all_finite)
     return describe(dataset, {**labels, **DESCRIPTIONS})

@@ -54,6 +54,7 @@ def training_store(networks: list[Network], validation_loss: np.ndarray | None =
             "validation_loss": (("variant", "epoch"), losses if validation_loss is None else validation_loss),
             "validation_accuracy": (("variant", "epoch"), 1 - losses / 2.5),
             "diverged": ("variant", np.zeros(n_variants, bool)),
+            "kept_epoch": (("variant", "kept"), np.tile(np.arange(n_epochs), (n_variants, 1))),
         },
         coords={
             "variant": np.arange(n_variants),
@@ -65,5 +66,5 @@ def training_store(networks: list[Network], validation_loss: np.ndarray | None =
     for name in networks[0].params:
         values = torch.stack([network.params[name] for network in networks], dim=1).numpy()
         axes = [f"{name}.{axis}" for axis in ("row", "column")][: values.ndim - 2]
-        store[name] = (("variant", "epoch", *axes), values)
+        store[name] = (("variant", "kept", *axes), values)
     return store

@@ -24,6 +24,7 @@ def training_store(
         {
             "validation_loss": (("variant", "epoch"), np.ones((n_variants, EPOCHS))),
             "diverged": ("variant", np.arange(n_variants) == 1),
+            "kept_epoch": (("variant", "kept"), np.tile(np.arange(EPOCHS), (n_variants, 1))),
         },
         coords={
             "architecture": ("variant", [architecture] * n_variants),
@@ -33,7 +34,7 @@ def training_store(
     )
     for name in of_epochs[0]:
         values = np.stack([params[name].numpy() for params in of_epochs], axis=1)
-        dataset[name] = (("variant", "epoch", *(f"{name}.{axis}" for axis in range(values.ndim - 2))), values)
+        dataset[name] = (("variant", "kept", *(f"{name}.{axis}" for axis in range(values.ndim - 2))), values)
     for variable in dataset.variables.values():
         variable.attrs.update(units="1", long_name="of the test")
     return dataset

@@ -67,13 +67,14 @@ def make_training(losses: list[list[float]], diverged: list[bool]) -> xr.Dataset
     epochs = np.arange(len(losses[0]))
     scale = (1 + epochs)[None, :, None, None]
     variables = {
-        name: (("variant", "epoch", *(f"{name}_{axis}" for axis in range(value.ndim - 1))), None)
+        name: (("variant", "kept", *(f"{name}_{axis}" for axis in range(value.ndim - 1))), None)
         for name, value in network.params.items()
     }
     for name, (dims, _) in variables.items():
         values = network.params[name].numpy()[:, None]
         variables[name] = (dims, values * scale.reshape(scale.shape[: values.ndim]).astype(np.float32))
     variables |= {"validation_loss": (("variant", "epoch"), losses), "diverged": ("variant", diverged)}
+    variables["kept_epoch"] = (("variant", "kept"), np.tile(epochs, (len(losses), 1)))
     labels = {"architecture": ["lstm"] * len(losses), "hidden_size": [8] * len(losses), "init_param": [0.8, 0.9, 1.0]}
     return xr.Dataset(
         variables, coords={"epoch": epochs} | {name: ("variant", values) for name, values in labels.items()}

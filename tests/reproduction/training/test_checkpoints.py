@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import torch
 import xarray as xr
 
 from lyapunov_pkg.reproduction.training import bptt, checkpoints
-from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
-from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
+from lyapunov_pkg.reproduction.training.bptt import KEEP_ALL, TrainingSettings, train_variants
+from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints
 from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS
+from lyapunov_pkg.reproduction.training.store import Kept
 from lyapunov_pkg.reproduction.training.variants import Variant, design_variants
+from lyapunov_pkg.workflow.store import save_store
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(epochs=1, batch_size=16, loss_on="last", optimizer="adam")
@@ -62,10 +65,28 @@ def noisy_variants(n_variants: int, seed: int = 3) -> list[Variant]:
 
 
 def train(
-    dataset: xr.Dataset, n_variants: int, epochs: int, kept: Checkpoints | None = None, **settings: object
+    dataset: xr.Dataset,
+    n_variants: int,
+    epochs: int,
+    checkpoints: Checkpoints | None = None,
+    kept: Kept = KEEP_ALL,
+    **settings: object,
 ) -> xr.Dataset:
     settings = SETTINGS.replaced(epochs=epochs, **{"subsample": 0.9} | settings)
-    return train_variants(noisy_variants(n_variants), dataset, settings, CPU, kept).drop_vars("best_epoch")
+    return train_variants(noisy_variants(n_variants), dataset, settings, CPU, checkpoints, kept).drop_vars("best_epoch")
+
+
+def finish(training: xr.Dataset, checkpoints: Checkpoints, kept: Kept = KEEP_ALL) -> None:
+    """Write a training store of noisy variants, and let it take the place of their checkpoints' parameters."""
+    path = checkpoints.directory.parent / "store.zarr.zip"
+    path.unlink(missing_ok=True)
+    save_store(training, path, {})
+    checkpoints.finish(noisy_variants(training.sizes["variant"]), 2, path, kept)
+
+
+def save_first(own: StackCheckpoints, loss: float = 1) -> None:
+    """Save the checkpoint of epoch 0 of two variants."""
+    own.save(0, {"validation_loss": np.full(2, loss)}, {0: {"weight": np.ones(2)}}, {"moment": np.ones(2)})
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -88,7 +109,7 @@ def test_fewer_epochs_are_a_part_of_what_is_there(
     trained_epochs.clear()
     short = train(dataset, 2, 3, Checkpoints(tmp_path, {}))
     assert not trained_epochs
-    xr.testing.assert_identical(short, long.isel(epoch=slice(0, 4)))
+    xr.testing.assert_identical(short, long.isel(epoch=slice(0, 4), kept=slice(0, 4)))
 
 
 def test_more_variants_train_alone(dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]) -> None:
@@ -101,7 +122,75 @@ def test_more_variants_train_alone(dataset: xr.Dataset, tmp_path: Path, trained_
     assert more["variant"].values.tolist() == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("interrupted_file", ["epoch_0.npz", "epoch_2.npz", "optimizer_2.npz"])
+@pytest.mark.parametrize("kept", [Kept([0, 2]), Kept([3], best=True), Kept([1, 3], best=True)])
+def test_a_store_keeps_parameters_of_some_epochs_as_if_it_kept_all(
+    dataset: xr.Dataset, tmp_path: Path, kept: Kept
+) -> None:
+    every = train(dataset, 3, 3)
+    some = train(dataset, 3, 3, Checkpoints(tmp_path, {}), kept)
+    of_losses = [name for name, variable in every.data_vars.items() if "kept" not in variable.dims]
+    xr.testing.assert_identical(some[of_losses], every[of_losses])
+    best = every["validation_loss"].argmin("epoch").values
+    expected = [[*kept.epochs, *([best[variant]] if kept.best else [])] for variant in range(3)]
+    np.testing.assert_array_equal(some["kept_epoch"], expected)
+    for variant, epochs in enumerate(expected):
+        for name in some.data_vars:
+            if "kept" in some[name].dims and name != "kept_epoch":
+                np.testing.assert_array_equal(some[name][variant], every[name][variant].values[epochs])
+
+
+def test_who_diverged_is_known_whatever_is_kept(dataset: xr.Dataset) -> None:
+    dataset = dataset.copy(deep=True)
+    dataset["train_input"][0] = np.nan
+    assert train(dataset, 2, 2, kept=Kept([0]))["diverged"].all()
+
+
+def test_of_a_finished_training_no_second_copy_is_kept_and_more_epochs_go_on(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+) -> None:
+    checkpoints = Checkpoints(tmp_path, {})
+    finish(train(dataset, 2, 2, checkpoints), checkpoints)
+    assert not list(tmp_path.rglob("parameters_*"))
+    assert (checkpoints.directory / "0-1" / "store.zarr.zip").samefile(tmp_path / "store.zarr.zip")
+    trained_epochs.clear()
+    longer = train(dataset, 3, 4, checkpoints)
+    assert trained_epochs == [(3, 0, 1), (4, 0, 1), *((epoch, 2) for epoch in (1, 2, 3, 4))]
+    xr.testing.assert_identical(longer, train(dataset, 3, 4))
+    finish(longer, checkpoints)
+    trained_epochs.clear()
+    xr.testing.assert_identical(train(dataset, 3, 4, checkpoints), longer)
+    assert not trained_epochs
+
+
+def test_of_a_finished_training_that_keeps_some_epochs_little_but_the_store_is_left(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+) -> None:
+    kept, checkpoints = Kept([2], best=True), Checkpoints(tmp_path, {})
+    finish(train(dataset, 2, 2, checkpoints, kept), checkpoints, kept)
+    left = {path.name for path in (checkpoints.directory / "0-1").iterdir()}
+    assert left == {"lock", "store.zarr.zip", "epoch_0.npz", "epoch_1.npz", "epoch_2.npz"}
+    trained_epochs.clear()
+    train(dataset, 3, 2, checkpoints, kept)
+    assert trained_epochs == [(1, 2), (2, 2)]
+    xr.testing.assert_identical(train(dataset, 2, 2, checkpoints), train(dataset, 2, 2))  # other epochs: from the first
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_store_that_is_damaged_or_on_another_disk_costs_time_but_no_result(
+    dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    checkpoints = Checkpoints(tmp_path, {})
+    if not damaged:
+        monkeypatch.setattr(Path, "hardlink_to", lambda path, target: os.link(path, "/nowhere/else"))
+    finish(train(dataset, 2, 2, checkpoints), checkpoints)
+    assert bool(list(tmp_path.rglob("parameters_*"))) != damaged
+    if damaged:
+        path = tmp_path / "store.zarr.zip"
+        path.write_bytes(path.read_bytes()[:-1])
+    xr.testing.assert_identical(train(dataset, 2, 3, checkpoints), train(dataset, 2, 3))
+
+
+@pytest.mark.parametrize("interrupted_file", ["epoch_0.npz", "epoch_2.npz", "parameters_2.npz", "optimizer_2.npz"])
 def test_killed_while_saving_any_file(
     dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_file: str
 ) -> None:
@@ -123,7 +212,7 @@ def test_killed_while_saving_any_file(
     assert not list(tmp_path.rglob(".*.partial"))
 
 
-@pytest.mark.parametrize("name", ["epoch_0.npz", "epoch_1.npz", "optimizer_2.npz"])
+@pytest.mark.parametrize("name", ["epoch_0.npz", "epoch_1.npz", "parameters_1.npz", "optimizer_2.npz"])
 def test_damaged_checkpoint_is_not_used(dataset: xr.Dataset, tmp_path: Path, name: str) -> None:
     train(dataset, 2, 2, Checkpoints(tmp_path, {}))
     path = next(tmp_path.rglob(name))
@@ -170,7 +259,7 @@ def test_unwritable_folder_is_one_clear_error(dataset: xr.Dataset, tmp_path: Pat
 def test_links_that_others_put_there_are_not_followed(tmp_path: Path, place: str) -> None:
     kept, stack = Checkpoints(tmp_path / "checkpoints", {}), noisy_variants(2)
     with kept.of(stack) as own:
-        own.save(0, {"weight": np.ones(2)}, {"moment": np.ones(2)})
+        save_first(own)
     private = tmp_path / "private"
     paths = {"way of training": kept.directory, "stack": kept.directory / "0-1"}
     link = paths.get(place, kept.directory / "0-1" / "epoch_0.npz")
@@ -179,10 +268,10 @@ def test_links_that_others_put_there_are_not_followed(tmp_path: Path, place: str
     link.symlink_to(private)
     if place == "epoch":
         with kept.of(stack) as own:
-            assert own.load(0) == ([], {})
-            own.save(0, {"weight": np.zeros(2)}, {"moment": np.ones(2)})
+            assert own.load(0, Kept()) is None
+            save_first(own, loss=0)
         assert not link.is_symlink()
-        assert np.load(private)["weight"].tolist() == [1, 1]
+        assert np.load(private)["validation_loss"].tolist() == [1, 1]
     else:
         with pytest.raises(OSError, match="is a link or a file; expected a folder"), kept.of(stack):
             pass
@@ -193,7 +282,7 @@ def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
     """Wherever a bit is flipped: `tests/workflow/test_files.py` tries every one."""
     kept, stack = Checkpoints(tmp_path, {}), noisy_variants(2)
     with kept.of(stack) as own:
-        own.save(0, {"weight": np.ones(2)}, {"moment": np.ones(2)})
+        save_first(own)
         path = kept.directory / "0-1" / "epoch_0.npz"
         whole = path.read_bytes()
         for place in range(0, len(whole), len(whole) // 50):
@@ -221,6 +310,6 @@ def test_a_folder_that_is_pruned_as_it_is_made_is_made_again(
 
     monkeypatch.setattr(checkpoints, "make_folder", make_and_prune)
     with Checkpoints(tmp_path / "checkpoints", {}).of(noisy_variants(2)) as own:
-        own.save(0, {"weight": np.ones(2)}, {"moment": np.ones(2)})
+        save_first(own)
         assert own.read("epoch_0.npz") is not None
     assert len(pruned) == 1

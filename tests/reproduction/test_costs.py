@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
+from lyapunov_pkg.reproduction.costs import RULES, Costs, read_settings
+from lyapunov_pkg.workflow.plan import Cost, Job
+from lyapunov_pkg.workflow.shards import number_of_shards
+from tests.snakemake.conftest import SMALL, environment
+
+ROOT = Path(__file__).parents[2]
+PAPER = ["--configfile", str(ROOT / "config/paper.yaml")]
+
+
+def costs_of_shards(configuration: dict[str, Any]) -> list[tuple[str, Cost]]:
+    """(rule, cost) of training and of the spectra of every shard."""
+    costs = Costs(configuration)
+    found = []
+    for name, study in configuration["studies"].items():
+        is_target = name == "target_learning"
+        for group in costs.groups[name].values():
+            for shard in range(number_of_shards(group.n_variants, study["shard_size"])):
+                wildcards = {"group": group.label, "shard": str(shard)} | ({} if is_target else {"study": name})
+                for stage in ("train", "spectra") if study.get("spectra") else ("train",):
+                    rule = f"{stage}_target_learning" if is_target else stage
+                    found.append((rule, costs.of(Job(rule, wildcards))))
+    return found
+
+
+def test_every_rule_that_makes_something_has_a_cost() -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    assert set(re.findall(r"^\s*rule (\w+):", text, flags=re.M)) == set(RULES)
+
+
+def test_a_rule_without_a_cost_is_named() -> None:
+    with pytest.raises(ValueError, match="the rule bake has no cost"):
+        Costs(read_settings([])).of(Job("bake"))
+
+
+def test_shards_of_the_papers_scale_fit_their_resources_and_a_disk_of_25_gigabytes() -> None:
+    configuration = read_settings(PAPER)
+    shards = costs_of_shards(configuration)
+    for rule, cost in shards:
+        asked = configuration["resources"]["default"] | configuration["resources"].get(rule, {})
+        assert cost.seconds <= 60 * asked["minutes"] and cost.memory <= asked["memory"], (rule, cost)
+    assert sum(cost.disk for _, cost in shards) <= 25_000
+
+
+def test_costs_follow_the_operation_counts() -> None:
+    def hours(*settings: str) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        for rule, cost in costs_of_shards(read_settings([*PAPER, "--config", *settings])):
+            totals[rule] = totals.get(rule, 0) + cost.seconds / 3600
+        return totals
+
+    base = hours("seed=1")
+    assert hours("studies={char_rnn_regularisation: {variants: 120}}")["train"] > 1.3 * base["train"]
+    assert hours("studies={smnist: {spectra: {n_sequences: 1280}}}")["spectra"] > 1.3 * base["spectra"]
+    assert hours("studies={target_learning: {hyperparameters: {hidden_size: 1024}}}")[
+        "spectra_target_learning"
+    ] == pytest.approx(8 * base["spectra_target_learning"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "study", "expected"),
+    [
+        ("a", {"spectra": {"epochs": None}, "alignment": {"epochs": [0, 2]}}, {"epochs": None, "best": False}),
+        ("a", {"spectra": {"epochs": [6, 1]}}, {"epochs": [1, 6, 9], "best": False}),
+        ("a", {"alignment": {"epochs": [0, 5]}}, {"epochs": [0, 5, 9], "best": False}),
+        ("a", {"spectra": None, "flips": {"n_images": 2}}, {"epochs": [9], "best": True}),
+        ("char_rnn_initialisation", {"spectra": {"epochs": [1]}}, {"epochs": [1, 9], "best": True}),
+    ],
+)
+def test_parameters_are_kept_of_the_epochs_that_something_reads(name: str, study: dict, expected: dict) -> None:
+    assert kept_parameters(name, {"training": {"epochs": 9}} | study) == expected
+
+
+def run_plan(directory: Path, configuration: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """What `make plan` runs, in an empty folder."""
+    overlay = directory / "overlay.yaml"
+    overlay.write_text(yaml.safe_dump({"cache_directory": str(directory / "cache")} | configuration, sort_keys=False))
+    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.costs", "--configfile", str(overlay)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=directory, env=environment(), check=False, timeout=300
+    )
+
+
+def test_the_command_prints_a_line_for_each_rule_and_computes_nothing(tmp_path: Path) -> None:
+    result = run_plan(tmp_path, SMALL)
+    assert result.returncode == 0, result.stderr
+    names = [line.split()[0] for line in result.stdout.splitlines()]
+    assert set(names) - {"rule", "total", "the"} == set(RULES)
+    assert not list((tmp_path / "results").rglob("*.zarr.zip"))
+
+
+def test_a_configuration_that_cannot_be_used_is_one_message(tmp_path: Path) -> None:
+    result = run_plan(tmp_path, {"smnisst": {}})
+    assert result.returncode == 1
+    assert "unknown key 'smnisst'" in result.stderr and "Traceback" not in result.stderr
