@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ import yaml
 from lyapunov_pkg.cells import make_cell
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
 from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
+from lyapunov_pkg.reproduction.tasks.sequences import load_sequences
+from lyapunov_pkg.reproduction.tasks.smnist import load_smnist
 from lyapunov_pkg.reproduction.training.design import COMMON, Group, study_groups
 from lyapunov_pkg.workflow.plan import Asked, Cost, Job, planned_jobs, price_table
 from lyapunov_pkg.workflow.settings import ConfigurationError, merged
 from lyapunov_pkg.workflow.shards import indices_of_shard
-from lyapunov_pkg.workflow.store import open_store
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
 ROOT = Path(__file__).parents[2]
@@ -107,14 +108,18 @@ class Data:
 
 
 def task_data(configuration: Mapping[str, Any], task: str) -> Data:
-    """Return the size of a task's data: what the configuration says, or the store that is there."""
-    settings = configuration.get(task, {}).get("data", {})
+    """Return the size of a task's data: what the configuration says, or what a user's own files have in them."""
     if task in ("smnist", "smnist_pixels"):
         settings = configuration["smnist"]["data"]
+        if settings["source"] == "idx":
+            images = own_images(settings["directory"], settings["n_train"], settings["n_test"])
+            n_steps, n_features = images.n_steps, images.n_features
+            return images if task == "smnist" else replace(images, n_steps=n_steps * n_features, n_features=1)
         n_train, n_test, width = IMAGES[settings["source"]]
         n_train, n_test = settings["n_train"] or n_train, settings["n_test"] or n_test
         shape = (width, width) if task == "smnist" else (width * width, 1)
         return Data(n_train, n_test, *shape, 10)
+    settings = configuration[task]["data"]
     if task == "char_rnn":
         length = TEXT_LENGTHS.get(settings["source"]) or Path(settings["path"]).stat().st_size
         n_sequences = settings["n_sequences"] or length // settings["sequence_length"]
@@ -124,13 +129,22 @@ def task_data(configuration: Mapping[str, Any], task: str) -> Data:
         n_sequences, n_features = (230, 20) if settings["source"] == "synthetic" else (CMU_SEQUENCES, 50)
         steps = settings["sequence_length"] - 1
         return Data(n_sequences - n_sequences // 5, n_sequences // 5, steps, n_features, n_features)
-    path = Path(f"results/datasets/{task}.zarr.zip")
-    if path.is_file():
-        sizes = open_store(path).sizes
-        n_features = sizes.get("feature", sizes.get("character", 1))
-        n_validation = sizes.get("validation_sample", sizes.get("test_sample", 1))
-        return Data(sizes["train_sample"], n_validation, sizes["time"], n_features, n_features)
-    return Data(1000, 250, 100, 20, 20)  # unknown before the data are read
+    return own_sequences(settings["path"], settings["standardise"], settings["validation_share"])
+
+
+@cache
+def own_images(directory: str, n_train: int | None, n_test: int | None) -> Data:
+    """Return the size of a user's IDX files."""
+    sizes = load_smnist("idx", Path(directory), n_train=n_train, n_test=n_test).sizes
+    return Data(sizes["train_sample"], sizes["test_sample"], sizes["time"], sizes["feature"], sizes["class"])
+
+
+@cache
+def own_sequences(path: str, standardise: bool, validation_share: float) -> Data:
+    """Return the size of a user's sequences."""
+    sizes = load_sequences(Path(path), standardise, validation_share, report=lambda line: None).sizes
+    n_outputs = sizes["class"] if "class" in sizes else sizes["output"]
+    return Data(sizes["train_sample"], sizes["validation_sample"], sizes["time"], sizes["feature"], n_outputs)
 
 
 @dataclass(frozen=True)
@@ -454,6 +468,7 @@ RULES: Mapping[str, Callable[..., Cost]] = {
     "correlations": correlations_cost,
     "char_rnn_dataset": dataset_of("char_rnn"),
     "mocap_dataset": dataset_of("mocap"),
+    "sequences_dataset": dataset_of("sequences"),
     "smnist_dataset": dataset_of("smnist"),
     "smnist_pixels_dataset": dataset_of("smnist_pixels"),
     "train": train_cost,

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
-from lyapunov_pkg.reproduction.costs import RULES, Costs, read_settings
+from lyapunov_pkg.reproduction.costs import RULES, Costs, Data, read_settings, task_data
 from lyapunov_pkg.workflow.plan import Cost, Job
 from lyapunov_pkg.workflow.shards import number_of_shards
 from tests.snakemake.conftest import SMALL, environment
@@ -68,6 +69,12 @@ def test_costs_follow_the_operation_counts() -> None:
     ] == pytest.approx(8 * base["spectra_target_learning"], rel=0.1)
 
 
+def test_sizes_of_a_users_own_data_are_those_of_the_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", inputs=np.random.default_rng(1).normal(size=(40, 7, 3)), targets=np.arange(40) % 4)
+    configuration = read_settings(["--config", f"sequences={{data: {{path: {tmp_path / 'mine.npz'}}}}}"])
+    assert task_data(configuration, "sequences") == Data(32, 8, 7, 3, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "study", "expected"),
     [
@@ -96,7 +103,7 @@ def test_the_command_prints_a_line_for_each_rule_and_computes_nothing(tmp_path: 
     result = run_plan(tmp_path, SMALL)
     assert result.returncode == 0, result.stderr
     names = [line.split()[0] for line in result.stdout.splitlines()]
-    assert set(names) - {"rule", "total", "the"} == set(RULES)
+    assert set(names) - {"rule", "total", "the"} == set(RULES) - {"sequences_dataset"}  # of nobody's own data
     assert not list((tmp_path / "results").rglob("*.zarr.zip"))
 
 

@@ -17,6 +17,7 @@ import xarray as xr
 
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints
+from lyapunov_pkg.reproduction.training.store import Kept
 from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow import cache as cache_module
 from lyapunov_pkg.workflow import pruning
@@ -382,7 +383,12 @@ def test_pruning_fails_neither_beside_training_nor_beside_pruning(cache: Path) -
         try:
             for epoch in itertools.count():
                 with Checkpoints(cache / "checkpoints", {"job": name}).of(stack) as kept:
-                    kept.save(epoch % 3, {"weight": np.ones(3)}, {"moment": np.ones(2)})
+                    kept.save(
+                        epoch % 3,
+                        {"validation_loss": np.ones(1)},
+                        {epoch % 3: {"weight": np.ones((1, 3))}},
+                        {"moment": np.ones(2)},
+                    )
                     assert kept.read(f"epoch_{epoch % 3}.npz") is not None, folder
                 if time.monotonic() > end:
                     return
@@ -429,7 +435,7 @@ def test_a_cache_that_can_only_be_read_is_read_from(public_folder: Path, capsys)
     broken.write_bytes(b"PK")
     stack = [Variant(0, "rnn", 2, 1.0, 0.1, seed=1)]
     with Checkpoints(cache / "checkpoints", {}).of(stack) as kept:
-        kept.save(0, {"weight": np.ones(3)}, {"moment": np.ones(2)})
+        kept.save(0, {"validation_loss": np.ones(1)}, {0: {"weight": np.ones((1, 3))}}, {"moment": np.ones(2)})
     for path in (cache, *cache.rglob("*")):
         path.chmod(0o755)
     assert is_writable(cache)
@@ -438,11 +444,11 @@ def test_a_cache_that_can_only_be_read_is_read_from(public_folder: Path, capsys)
         with in_use(cache):
             assert not is_damaged(whole) and is_damaged(broken)
         with Checkpoints(cache / "checkpoints", {}).of(stack) as kept:
-            history, _ = kept.load(5)
-            kept.save(1, {"weight": np.ones(3)}, {"moment": np.ones(2)})
+            found = kept.load(5, Kept())
+            kept.save(1, {"validation_loss": np.ones(1)}, {1: {"weight": np.ones((1, 3))}}, {"moment": np.ones(2)})
         with Checkpoints(cache / "checkpoints", {"new": 1}).of(stack) as kept:
-            assert kept.load(5) == ([], {})
-    assert len(history) == 1 and broken.exists()
+            assert kept.load(5, Kept()) is None
+    assert found is not None and len(found.history) == 1 and broken.exists()
     assert capsys.readouterr().err.count("checkpoints cannot be kept") == 2
     assert len(list((cache / "checkpoints").glob("*/0-0/epoch_*.npz"))) == 1
 
