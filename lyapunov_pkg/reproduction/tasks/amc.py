@@ -47,6 +47,7 @@ CMU_JOINTS: dict[str, int] = {
 }
 """Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
 
+LARGEST_AMC = 100 << 20  # bytes, uncompressed; CMU's trials have up to 4 MB, and reading takes a multiple of the file
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
 
 

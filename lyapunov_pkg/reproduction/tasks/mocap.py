@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, parse_amc
+from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, LARGEST_AMC, parse_amc
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 
@@ -28,6 +28,9 @@ CMU_TRIALS = {
     "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
 }
 """Trials whose content is known, {name: sha256}; subject, then trial."""
+
+CMU_SIZES = {"13_29": 3_677_769, "13_30": 1_979_049, "13_31": 2_422_079, "14_14": 3_719_141, "14_20": 3_715_002}
+"""Bytes of each of these trials."""
 
 FRAME_RATE = 120  # per second
 N_FEATURES = 20  # the first ones that move (chapter 2)
@@ -199,6 +202,7 @@ def _trial_paths(
             [f"{mirror.rstrip('/')}/{trial.partition('_')[0]}" for mirror in mirrors],
             CMU_TRIALS[trial],
             Path(download_directory),
+            size=CMU_SIZES[trial],
             progress=progress,
         )
         for trial in wanted
@@ -224,7 +228,7 @@ def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict
     """Return joint angles (frame, channel) and sha256 of each trial; those that are known have to have theirs."""
     motions, sha256s = {}, {}
     for trial, path in paths.items():
-        content = read_content(path)
+        content = read_content(path, LARGEST_AMC)
         sha256s[trial] = hashlib.sha256(content).hexdigest()
         motions[trial] = parse_amc(content, path)[:, -len(ANGLE_CHANNELS) :]
         if sha256s[trial] != CMU_TRIALS.get(trial, sha256s[trial]):
