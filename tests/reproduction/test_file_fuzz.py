@@ -108,7 +108,7 @@ def unpacked(content: bytes) -> bytes:
 def names(error: Exception, path: Path) -> str:
     """`CLEAR`, if every line of the error's message is short and it names the file."""
     assert str(path) in str(error), f"{path} is not in: {error}"
-    assert len(str(error)) < 2000 and str(error).isprintable() | ("\n" in str(error)), repr(str(error))
+    assert len(str(error)) < 2000 and all(line.isprintable() for line in str(error).splitlines()), repr(str(error))
     return CLEAR
 
 
