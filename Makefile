@@ -10,6 +10,10 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
     $(addprefix lyapunov_pkg/,linalg cells systems spectra aelle drawing.py networks.py labels.py progress.py)
 
 .DEFAULT_GOAL := help
+
+# Ctrl-C ends them without a traceback (envs/startup/sitecustomize.py).
+run report: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
+
 .PHONY: help run plan test test-library check report list cache benchmarks schema clean lock
 
 help:  ## these commands
@@ -36,6 +40,7 @@ check: .venv/installed  ## style and types, as CI checks them
 	$(BIN)/mypy
 
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
+	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
 list: .venv/installed  ## every figure and table that `make run ARGS=NAME` makes, with its caption

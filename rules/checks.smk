@@ -1,15 +1,45 @@
 # What is wrong with the call itself, said before anything is planned. Included last: it asks which rules there are.
 
+from snakemake.io import strip_wildcard_constraints
+
 from lyapunov_pkg.workflow.targets import unknown_target
+
+SHARDS = {file for stage in ("training", "spectra") for study in STUDIES for file in shards(stage, study)}
+VALUES = {"study": STUDIES, "experiment": ["final", "pretrained"], "figure": FIGURES, "table": TABLES}
+
+
+def files_to_suggest():
+    """Shards, and the files of rules whose wildcards have known values."""
+    patterns = [
+        strip_wildcard_constraints(str(output))
+        for rule in workflow.rules
+        if rule.wildcard_names <= VALUES.keys()
+        for output in rule.output
+    ]
+    return sorted(SHARDS.union(*(expand(pattern, **VALUES) for pattern in patterns)))
+
+
+def is_made(file):
+    """Whether a rule makes a file. A shard has to be one of its study: the pattern of its name takes any number."""
+    if file.startswith(("results/training/", "results/spectra/")):
+        return file in SHARDS
+    return any(rule.is_producer(file) for rule in workflow.rules)
+
 
 plan_jobs = workflow._prepare_dag  # Snakemake knows the targets after it has read this, and has no other place to look
 
 
 def plan_jobs_of_known_targets(*arguments, **options):
-    """Stop at a target that there is not, with the closest one."""
-    names = [rule.name for rule in workflow.rules]
-    for problem in filter(None, [unknown_target(target, names) for target in workflow.dag_settings.targets]):
-        raise WorkflowError(problem)
+    """Stop at targets that there are not, and name the closest ones."""
+    settings = workflow.dag_settings
+    to_make = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+    to_choose = [rule.name for rule in workflow.rules]
+    files = files_to_suggest()
+    problems = [unknown_target(str(asked), to_make, files, is_made) for asked in settings.targets]
+    for chosen in (settings.forcerun, settings.until, settings.omit_from):
+        problems += [unknown_target(str(asked), to_choose, files, is_made) for asked in chosen]
+    if any(problems):
+        raise WorkflowError("\n".join(filter(None, problems)))
     return plan_jobs(*arguments, **options)
 
 

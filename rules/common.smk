@@ -1,6 +1,7 @@
 # What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
 
 import functools
+import os
 import platform
 import re
 from pathlib import Path
@@ -23,6 +24,11 @@ try:
     validate_configuration(config)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
+
+# Ctrl-C ends jobs without a traceback.
+STARTUP = str(Path(workflow.basedir, "envs/startup").resolve())
+if STARTUP not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [STARTUP, os.environ.get("PYTHONPATH")]))
 
 config["software"] = {"python": platform.python_version()} | library_versions()  # for the report alone
 STUDIES = config["studies"]

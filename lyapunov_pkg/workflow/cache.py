@@ -154,7 +154,7 @@ def record_user(cache: Path, results: str | Path) -> None:
     """
     results = Path(results).absolute()
     record = cache / "users" / record_name(results)
-    text = f"{results}\n{_mount_point(results)}\n"
+    text = record_text(results, _mount_point(results))
     try:
         if is_regular_file(record) and record.read_text() == text:
             return
@@ -163,6 +163,12 @@ def record_user(cache: Path, results: str | Path) -> None:
             take_permissions_from_folder(partial)
     except OSError as error:
         raise OSError(error.errno, f"cannot record in {record} that {results} uses the cache: {error}") from error
+
+
+def record_text(results: Path, mount_point: Path) -> str:
+    """Return the content of a record: a folder of results, where its disk is mounted, and the digest of both."""
+    text = f"{results}\n{mount_point}\n"
+    return text + hashlib.sha256(text.encode()).hexdigest() + "\n"
 
 
 def record_name(results: Path) -> str:

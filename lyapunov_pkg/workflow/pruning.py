@@ -22,7 +22,7 @@ from pathlib import Path
 
 import yaml
 
-from lyapunov_pkg.workflow.cache import FOLDERS, links, record_name
+from lyapunov_pkg.workflow.cache import FOLDERS, links, record_name, record_text
 from lyapunov_pkg.workflow.files import PARTIAL, is_regular_file
 from lyapunov_pkg.workflow.locks import file_lock, is_locked
 
@@ -95,13 +95,14 @@ def read_record(record: Path) -> tuple[Path, Path]:
     """Return the folder of results that a record stands for, and where its disk is mounted.
 
     Raises:
-        ValueError: the record is damaged: its name does not belong to what it says.
+        ValueError: the record is damaged: its name or its digest does not belong to what it says.
         OSError: it cannot be read.
     """
-    lines = record.read_text(errors="replace").splitlines() if is_regular_file(record) else []
-    if len(lines) not in (1, 2) or record_name(Path(lines[0])) != record.name:
+    text = record.read_text(errors="replace") if is_regular_file(record) else ""
+    results, mount_point = (Path(line) for line in [*text.split("\n"), "", ""][:2])
+    if text != record_text(results, mount_point) or record_name(results) != record.name:
         raise ValueError(f"{record} does not say which folder it stands for; if that folder is gone, delete the record")
-    return Path(lines[0]), Path(lines[-1] if len(lines) == 2 else "/")
+    return results, mount_point
 
 
 def result_entry(path: Path, used: bool) -> Entry | None:

@@ -19,7 +19,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _KINDS = ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timestamp")
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
 _DEEPEST = 100
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader = yaml.SafeLoader  # as Snakemake's: that of libyaml is faster, and takes files that this one refuses
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:
@@ -41,11 +41,19 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigurationError(f"{path}: nested too deeply") from None
     except (ValueError, yaml.YAMLError) as error:
-        lines = str(error).splitlines() if isinstance(error, _Faults) else [" ".join(str(error).split())]
+        lines = str(error).splitlines() if isinstance(error, _Faults) else [_in_one_line(error)]
         raise ConfigurationError("\n".join(f"{path}: {line}" for line in lines)) from None
     if not isinstance(loaded, dict):
         raise ConfigurationError(f"{path}: expected a mapping of settings, found {type(loaded).__name__}")
     return loaded
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what a parser says, and where, without the excerpt of the file, which may hold anything."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return f"{place}: {' '.join(filter(None, [error.context, error.problem]))}"
+    return " ".join(str(error).split())
 
 
 class _Faults(ValueError):
@@ -53,7 +61,7 @@ class _Faults(ValueError):
 
 
 def _from_yaml(text: str) -> Any:
-    depth = 0  # A nesting of thousands of levels would end the process in libyaml's parser.
+    depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST and event.start_mark:

@@ -124,8 +124,14 @@ def test_reading_the_settings_loads_no_heavy_library() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--configfile", "missing.yaml"], "missing.yaml: cannot be read: No such file or directory"),
-        (["all", "--configfiles", "good.yaml", "missing.yaml", "--dry-run"], "missing.yaml: cannot be read"),
+        (["--configfile", "missing.yaml"], "missing.yaml: there is no such configuration file"),
+        (["all", "--configfiles", "good.yaml", "god.yaml", "--dry-run"], "god.yaml: there is no such configuration "),
+        (
+            ["--configfile", "lpatop.yaml"],
+            "lpatop.yaml: there is no such configuration file; did you mean config/laptop.yaml?",
+        ),
+        (["fig_1_1", "--config", "seed=3", "lorenz.sigma=3"], "--config has lorenz.sigma=3; expected KEY=VALUE"),
+        (["-C", "lorenz={sigma: 3}", "--dry-run"], None),
         (["--configfile", "twice.yaml"], "twice.yaml: line 2: the key 'seed' is given twice, first in line 1"),
         (["--configfile=yes.yaml"], "yes.yaml: line 1: the key yes is a boolean to YAML; expected text"),
         (["--configfile", "loop.yaml"], "loop.yaml: line 1: an alias names a mapping or list that holds it"),
@@ -144,6 +150,8 @@ def test_files_are_checked_before_snakemake_reads_them(
     Path("good.yaml").write_text("seed: 3\n")
     Path("twice.yaml").write_text("seed: 3\nseed: 4\n")
     Path("yes.yaml").write_text("yes: 3\n")
+    Path("config").mkdir()
+    Path("config/laptop.yaml").write_text("seed: 3\n")
     Path("loop.yaml").write_text("studies: &a\n  smnist: *a\n")
     assert main(["check", *arguments]) == (expected is not None)
     lines = capsys.readouterr().err.splitlines()

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -86,6 +87,44 @@ def test_killed_at_random_moments_ends_with_the_same_bits(
     assert content(directory) == reference
     end_leftover_jobs(directory)
     assert not list(directory.rglob("*.partial"))
+
+
+def test_ctrl_c_while_a_job_starts_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    """While it imports, before it has a log."""
+    command = snakemake_command(tmp_path, "results/systems/lorenz.zarr.zip")
+    with (tmp_path / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=ROOT, env=environment(), start_new_session=True
+        )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob(".snakemake/scripts/*.py")) and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) != 0
+    output = (tmp_path / "output.txt").read_text()
+    assert "rule lorenz:" in output and "Traceback" not in output
+    assert not (tmp_path / "results/logs/systems/lorenz.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("raise KeyboardInterrupt", False),
+        ("raise RuntimeError('Error calling __set_name__') from KeyboardInterrupt()", False),
+        ("raise RuntimeError('sigma') from ValueError()", True),
+    ],
+)
+@pytest.mark.parametrize("place", ["{}", "class A:\n    def __del__(self): {}\nA()"], ids=["raised", "in a destructor"])
+def test_only_what_ctrl_c_ends_has_no_traceback(error: str, shown: bool, place: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", place.format(error)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "envs/startup")},
+        check=False,
+    )
+    assert ("Traceback" in result.stderr and "sigma" in result.stderr) if shown else result.stderr == ""
 
 
 def test_ctrl_c_ends_a_run_without_a_traceback(tmp_path: Path) -> None:

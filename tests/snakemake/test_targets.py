@@ -121,8 +121,23 @@ def test_a_job_that_fails_says_why_in_one_line(tmp_path: Path, run_snakemake: Ru
     assert not (tmp_path / "results/datasets/smnist.zarr.zip").exists()
 
 
-def test_unknown_target_is_answered_with_the_closest_one(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    result = run_snakemake(tmp_path, "--dry-run", "table32")
+def test_unknown_targets_are_answered_with_the_closest_ones(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """Names, files, shards beyond those of their study, and rules to choose from the plan."""
+    closest = {
+        "table32": "there is no target 'table32'; did you mean table_3_2?",
+        "results/figures/fig_3_32.pdf": "did you mean results/figures/fig_3_3.pdf?",
+        "results/tables/table_32.md": "did you mean results/tables/table_3_2.md?",
+        "fig_1_1.png": "did you mean results/figures/fig_1_1.png?",
+        "results/training/smnist/gru/9.zarr.zip": "did you mean results/training/smnist/gru/0.zarr.zip?",
+        "results/aelle/smnst_final.zarr.zip": "did you mean results/aelle/smnist_final.zarr.zip?",
+        "results/nothing/like/it.xyz": "no rule makes the file 'results/nothing/like/it.xyz'; `make list` shows all",
+        "draw_figur": "there is no target 'draw_figur'; did you mean draw_figure?",
+    }
+    *targets, chosen = closest
+    made = ["fig_1_1", "results/tables/table_3_2.csv", "results/logs/aelle/smnist_final.log"]
+    result = run_snakemake(tmp_path, "--dry-run", *targets, *made, "--forcerun", chosen)
+    output = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "there is no target 'table32'; did you mean table_3_2?" in result.stdout + result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
+    assert all(problem in output for problem in closest.values()), output
+    assert output.count("`make list` shows all targets") == len(closest)
+    assert "Traceback" not in output

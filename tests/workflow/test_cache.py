@@ -31,6 +31,7 @@ from lyapunov_pkg.workflow.cache import (
     open_to_everybody,
     prepare_cache,
     record_name,
+    record_text,
     record_user,
 )
 from lyapunov_pkg.workflow.locks import file_lock
@@ -308,10 +309,10 @@ def test_no_result_is_pruned_when_a_folder_of_results_cannot_be_read(public_fold
 def test_no_result_is_pruned_while_the_disk_of_its_user_is_not_there(cache: Path, tmp_path: Path) -> None:
     linked, results = add_result(cache, "linked", days_ago=9), tmp_path / "disk/clone/results"
     record = cache / "users" / record_name(results)
-    record.write_text(f"{results}\n{tmp_path / 'disk'}\n")
+    record.write_text(record_text(results, tmp_path / "disk"))
     assert prune(cache, older_than=DAY) == []
     assert "neither is its disk" in linked_entries(cache)[1][0]
-    record.write_text(f"{results}\n/\n")
+    record.write_text(record_text(results, Path("/")))
     assert {entry.path for entry in prune(cache, older_than=DAY)} == {linked}
 
 

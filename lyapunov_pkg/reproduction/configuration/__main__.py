@@ -2,13 +2,16 @@
 
 python -m lyapunov_pkg.reproduction.configuration write
     writes schemas/config.schema.yaml and docs/configuration.md from the definitions
-python -m lyapunov_pkg.reproduction.configuration check --configfile FILE ...
-    says in a line what is wrong with files that Snakemake is about to read; other arguments are ignored
+python -m lyapunov_pkg.reproduction.configuration check --configfile FILE ... --config KEY=VALUE ...
+    says in a line what is wrong with what Snakemake is about to read, for which Snakemake itself has a traceback; other
+    arguments are ignored
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +26,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.reproduction.configuration", allow_abbrev=False)
     parser.add_argument("command", choices=["write", "check"])
     parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
+    parser.add_argument("--config", "-C", nargs="+", action="extend", default=[])
     asked, _ = parser.parse_known_args(arguments)
     if asked.command == "write":
         from lyapunov_pkg.reproduction.configuration.reference import pages
@@ -31,12 +35,27 @@ def main(arguments: list[str]) -> int:
             path.write_text(content)
         return 0
     try:
-        for path in asked.configfile:
+        for path in map(Path, asked.configfile):
+            if not path.exists():
+                raise ConfigurationError(f"{path}: there is no such configuration file{_did_you_mean(path)}")
             read_configuration(path)
+        for entry in asked.config:
+            if not re.match(r"[a-zA-Z_]\w*=", entry):
+                raise ConfigurationError(
+                    f"--config has {entry}; expected KEY=VALUE, and for a setting in a section KEY={{NAME: VALUE}}"
+                )
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _did_you_mean(path: Path) -> str:
+    """Return "; did you mean ...?" with the overlay whose name is closest, in the same folder or in config/."""
+    overlays = [str(file) for folder in (path.parent, Path("config")) for file in folder.glob("*.yaml")]
+    names = [Path(file).stem for file in overlays]
+    close = difflib.get_close_matches(path.stem, names, n=1)
+    return f"; did you mean {overlays[names.index(close[0])]}?" if close else ""
 
 
 if __name__ == "__main__":

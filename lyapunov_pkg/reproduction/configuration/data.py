@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from lyapunov_pkg.workflow.settings import Many, Section, Text
 
-Address = Annotated[str, StringConstraints(pattern="^(https?|file)://")]
+Address = Annotated[str, StringConstraints(pattern="^https?://")]
 SequenceLength = Annotated[int, Ge(2)]
 SampleSize = Annotated[int, Ge(10)]
 

@@ -49,6 +49,8 @@ CMU_JOINTS: dict[str, int] = {
 }
 """Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
 
+LARGEST_AMC = 100 << 20  # bytes, uncompressed; CMU's trials have up to 4 MB, and reading takes a multiple of the file
+NUMBER_OF_A_FRAME = re.compile("[0-9]{1,18}")
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
 FILE_NAME = re.compile(r"(?P<trial>[^.].*)\.amc(\.gz)?", flags=re.IGNORECASE)
 
@@ -109,7 +111,7 @@ def _words(line: str) -> list[str]:
 
 
 def _check_header(path: Path, rows: list[list[str]]) -> None:
-    keywords = {words[0].upper() for words in rows if words[0].startswith(":")}
+    keywords = {_shown(words[0].upper()) for words in rows if words[0].startswith(":")}
     missing = [keyword for keyword in REQUIRED_KEYWORDS if keyword not in keywords]
     if missing:
         raise ValueError(
@@ -125,12 +127,12 @@ def _frames(path: Path, rows: list[list[str]]) -> Iterator[tuple[int, list[list[
     for words in rows:
         if words[0].startswith(":"):
             continue
-        if len(words) == 1 and words[0].isdecimal():
+        if len(words) == 1 and NUMBER_OF_A_FRAME.fullmatch(words[0]):
             if number is not None:
                 yield number, lines
             number, lines = int(words[0]), []
         elif number is None:
-            raise ValueError(f"{path}: found joint {words[0]} before any frame, expected the number of a frame")
+            raise ValueError(f"{path}: found joint {_shown(words[0])} before any frame, expected the number of a frame")
         else:
             lines.append(words)
     if number is not None:
@@ -142,7 +144,7 @@ def _frame(place: str, lines: list[list[str]]) -> list[float]:
     found: dict[str, list[float]] = {}
     for joint, *words in lines:
         if joint not in CMU_JOINTS:
-            raise ValueError(f"{place}: found joint {joint}, expected one of {', '.join(CMU_JOINTS)}")
+            raise ValueError(f"{place}: found joint {_shown(joint)}, expected one of {', '.join(CMU_JOINTS)}")
         if joint in found:
             raise ValueError(f"{place}: joint {joint} is given twice, expected once")
         if len(words) != CMU_JOINTS[joint]:
@@ -156,9 +158,15 @@ def _frame(place: str, lines: list[list[str]]) -> list[float]:
 
 def _number(place: str, joint: str, word: str) -> float:
     try:
-        value = float(word)
+        value = float(word) if word.isascii() and "_" not in word else math.nan  # of which Python makes numbers, too
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{place}: joint {joint} has the value {word!r}, expected a finite number")
+        raise ValueError(f"{place}: joint {joint} has the value {_shown(word)!r}, expected a finite number")
     return value
+
+
+def _shown(word: str) -> str:
+    """Return a word of the file as a message can show it: no control characters, and no more than the start."""
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in word)
+    return printable if len(printable) <= 40 else f"{printable[:40]}..."

@@ -21,6 +21,7 @@ from lyapunov_pkg.reproduction.tasks.download import fetch
 SOURCES = ("python_topics", "war_and_peace", "file")
 WAR_AND_PEACE_NAME = "warpeace_input.txt"
 WAR_AND_PEACE_SHA256 = "eaecfcb30408e2bc35ffe69b297127e3a6ca75548c033df4d2e703b5ff711f8d"
+WAR_AND_PEACE_SIZE = 3_202_320  # bytes
 WAR_AND_PEACE_MIRRORS = ("https://cs.stanford.edu/people/karpathy/char-rnn",)
 SEQUENCE_LENGTH = 101  # characters (chapter 3): 100 inputs and as many targets
 HELD_OUT_SHARE = 10  # one sequence in ten is for validation, one for testing
@@ -120,7 +121,14 @@ def _find_file(
             raise ValueError(
                 f"char_rnn source {source!r} has neither path nor download_directory; expected one of them"
             )
-        return fetch(WAR_AND_PEACE_NAME, mirrors, WAR_AND_PEACE_SHA256, Path(download_directory), progress=progress)
+        return fetch(
+            WAR_AND_PEACE_NAME,
+            mirrors,
+            WAR_AND_PEACE_SHA256,
+            Path(download_directory),
+            size=WAR_AND_PEACE_SIZE,
+            progress=progress,
+        )
     path = Path(path)
     candidates = [path]
     if source == "war_and_peace" and path.is_dir():

@@ -1,38 +1,70 @@
-"""The content of a data file, whether it is stored plain or as gzip."""
+"""The content of a data file, whether it is stored plain or as gzip, up to a largest size.
+
+Two megabytes of gzip can hold gigabytes. A file is therefore unpacked piece by piece, and no further than its limit.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 GZIP_MAGIC = b"\x1f\x8b"
+READ_AT_ONCE = 1 << 20  # bytes
+LARGEST_CONTENT = 1 << 30  # bytes, of a file whose size is not known; MNIST's largest file has 47 MB
 
 
-def read_content(path: Path) -> bytes:
+def read_content(path: Path, limit: int = LARGEST_CONTENT) -> bytes:
     """Return the uncompressed bytes of a file.
 
     Gzip is recognised by its first two bytes, so that a file still being downloaded needs no particular name.
 
+    Args:
+        path: the file.
+        limit: the most bytes that the content may have.
+
     Raises:
-        ValueError: the file is empty, is named .gz without being gzip, or is truncated or damaged gzip.
+        ValueError: the file is empty, is named .gz without being gzip, is truncated or damaged gzip, or its content
+            is larger than the limit.
     """
-    raw = path.read_bytes()
-    if not raw:
-        raise ValueError(f"{path} is empty: found 0 bytes")
-    if not raw.startswith(GZIP_MAGIC):
-        if path.suffix == ".gz":
-            raise ValueError(f"{path} is not gzip: it starts with 0x{raw[:2].hex()}, expected 0x{GZIP_MAGIC.hex()}")
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except EOFError:
-        raise ValueError(f"{path} is truncated: its {len(raw)} bytes end before the gzip stream does") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged gzip ({error}), expected an intact gzip stream") from error
+    return b"".join(_pieces(path, limit))
 
 
-def content_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of the uncompressed content. Raises ValueError as `read_content` does."""
-    return hashlib.sha256(read_content(path)).hexdigest()
+def content_digest_and_size(path: Path, limit: int = LARGEST_CONTENT) -> tuple[str, int]:
+    """Return the hexadecimal sha256 and the size of the uncompressed content, none of which is kept in memory.
+
+    Raises ValueError as `read_content` does.
+    """
+    digest, size = hashlib.sha256(), 0
+    for piece in _pieces(path, limit):
+        digest.update(piece)
+        size += len(piece)
+    return digest.hexdigest(), size
+
+
+def _pieces(path: Path, limit: int) -> Iterator[bytes]:
+    """Yield the uncompressed bytes of a file, piece by piece."""
+    with path.open("rb") as raw:
+        start = raw.read(len(GZIP_MAGIC))
+        raw.seek(0)
+        if not start:
+            raise ValueError(f"{path} is empty: found 0 bytes")
+        packed = start == GZIP_MAGIC
+        if not packed and path.suffix == ".gz":
+            raise ValueError(f"{path} is not gzip: it starts with 0x{start.hex()}, expected 0x{GZIP_MAGIC.hex()}")
+        file = gzip.GzipFile(fileobj=raw) if packed else raw
+        size = 0
+        try:
+            while piece := file.read(min(READ_AT_ONCE, limit + 1 - size)):
+                size += len(piece)
+                if size > limit:
+                    holds = "unpacks to" if packed else "has"
+                    raise ValueError(f"{path} is too large: it {holds} more than {limit} bytes, the most expected")
+                yield piece
+        except EOFError:
+            found = path.stat().st_size
+            raise ValueError(f"{path} is truncated: its {found} bytes end before the gzip stream does") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} is damaged gzip ({error}), expected an intact gzip stream") from error

@@ -1,29 +1,39 @@
-"""Download a data file once: with resume, several mirrors and a checksum.
+"""Download a data file once: with resume, several mirrors and a checksum, bounded in size and in time.
 
 The checksum is the sha256 of the *uncompressed* content. Mirrors pack the same data into different gzip members (other
 compression levels, other time stamps), so the bytes of the .gz file itself say nothing about the data.
+
+docs/cluster.md says why this is not left to Pooch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import signal
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
-from lyapunov_pkg.reproduction.tasks.content import content_sha256
+from lyapunov_pkg.reproduction.tasks.content import content_digest_and_size
 
 CHUNK_SIZE = 1 << 16  # bytes
 CONNECTIONS_PER_MIRROR = 5  # each one must add to what the one before it left
 SECONDS_BETWEEN_REPORTS = 5.0
+SECONDS_PER_MIRROR = 900.0  # in all; the largest file, 10 MB, takes as long at 11 kB per second
 
 
 class DownloadError(OSError):
     """A mirror, or every mirror, did not deliver the file."""
+
+
+class TooSlowError(Exception):
+    """A mirror took too long in all. No OSError, which urllib would wrap."""
 
 
 # The mirror's fault, so that the next one is worth a try. A full disk or a missing permission is not among them.
@@ -34,7 +44,33 @@ MIRROR_ERRORS = (
     ConnectionError,
     TimeoutError,
     ssl.SSLError,
+    TooSlowError,
 )
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What is known of the uncompressed content of a file: its checksum and its size in bytes."""
+
+    sha256: str
+    size: int
+
+    @property
+    def largest_download(self) -> int:
+        """The most bytes that the file can have: plain, or as gzip, which can be a little larger than its content."""
+        return self.size + self.size // 10 + (1 << 16)
+
+    def problem(self, path: Path) -> str | None:
+        """Return what is wrong with the file at `path`, or None."""
+        try:
+            found, size = content_digest_and_size(path, self.size)
+        except ValueError as error:
+            return str(error)
+        if size != self.size:
+            return f"wrong size: found content of {size} bytes, expected {self.size}"
+        if found != self.sha256:
+            return f"wrong checksum: found content with sha256 {found}, expected {self.sha256}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -68,21 +104,26 @@ def fetch(
     sha256: str,
     directory: Path,
     *,
+    size: int,
     timeout: float = 60.0,
+    total_time: float = SECONDS_PER_MIRROR,
     progress: Callable[[str], None] = print,
 ) -> Path:
     """Return `directory / name`, downloaded unless it is there already with the right content.
 
     A download grows in NAME.part and is moved into place only when its content is right. It continues where a cut
     connection, or an earlier call, left it. A file in place, right or wrong, is never removed: only replaced by a
-    verified one.
+    verified one. A mirror that sends more than the file can have, or takes too long, is given up. Must be called from
+    the main thread, whose alarm signal ends a mirror's time.
 
     Args:
         name: file name, on the mirrors and in the directory.
         mirrors: addresses (http or https) of folders that hold the file, tried in order.
         sha256: hexadecimal checksum of the uncompressed content (of the file itself if it is not gzip).
         directory: where the file is kept; made if it is missing.
+        size: bytes of the uncompressed content.
         timeout: seconds without an answer after which a mirror is given up.
+        total_time: seconds after which a mirror is given up, whatever it sends.
         progress: called with one line of text at a time.
 
     Raises:
@@ -90,19 +131,22 @@ def fetch(
         DownloadError: no mirror delivered the file; lists each mirror's reason.
     """
     target = Path(directory) / name
+    expected = _Expected(sha256, size)
     reasons = []
     if target.exists():
-        problem = _content_problem(target, sha256)
+        problem = expected.problem(target)
         if problem is None:
             return target
         reasons.append(f"{target}, in place and kept: {problem}")
     _check_mirrors(name, mirrors)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _PartialFile(target.with_name(name + ".part"))
-    for mirror in mirrors:
-        url = f"{mirror.rstrip('/')}/{name}"
+    urls = [f"{mirror.rstrip('/')}/{name}" for mirror in mirrors]
+    # First the mirror whose download can go on, so that one that needs several calls is not begun anew by each.
+    for url in sorted(urls, key=lambda url: partial.size_from(url) == 0):
         try:
-            _download(url, partial, sha256, timeout, progress)
+            with _time_limit(total_time):
+                _download(url, partial, expected, timeout, progress)
         except MIRROR_ERRORS as error:
             reasons.append(f"{url}: {error}")
             progress(f"failed: {reasons[-1]}")
@@ -122,41 +166,52 @@ def _check_mirrors(name: str, mirrors: Sequence[str]) -> None:
             raise ValueError(f"mirror {mirror!r} is not an address; expected one that starts with http:// or https://")
 
 
-def _content_problem(path: Path, sha256: str) -> str | None:
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TooSlowError after that many seconds. Timeouts of sockets do not: they begin anew with every byte."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TooSlowError(f"not complete after {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again every second, should the first be lost in a callback
     try:
-        found = content_sha256(path)
-    except ValueError as error:
-        return str(error)
-    if found != sha256:
-        size = path.stat().st_size
-        return f"wrong checksum: found content with sha256 {found} (file of {size} bytes), expected {sha256}"
-    return None
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
-def _download(url: str, partial: _PartialFile, sha256: str, timeout: float, progress: Callable[[str], None]) -> None:
+def _download(
+    url: str, partial: _PartialFile, expected: _Expected, timeout: float, progress: Callable[[str], None]
+) -> None:
     """Complete the partial file from one mirror and check it."""
     progress(f"downloading {url}")
-    resumed = _receive_all(url, partial, timeout, progress)
-    problem = _content_problem(partial.path, sha256)
+    resumed = _receive_all(url, partial, expected.largest_download, timeout, progress)
+    problem = expected.problem(partial.path)
     if problem and resumed:
         progress(f"{partial.path}: {problem}; downloading it anew, for the mirror's file may have changed in between")
         partial.discard()
-        _receive_all(url, partial, timeout, progress)
-        problem = _content_problem(partial.path, sha256)
+        _receive_all(url, partial, expected.largest_download, timeout, progress)
+        problem = expected.problem(partial.path)
     if problem:
         partial.discard()
         raise DownloadError(problem)
 
 
-def _receive_all(url: str, partial: _PartialFile, timeout: float, progress: Callable[[str], None]) -> bool:
+def _receive_all(
+    url: str, partial: _PartialFile, largest: int, timeout: float, progress: Callable[[str], None]
+) -> bool:
     """Connect until the file is complete, as long as each connection adds to it. Returns whether it was resumed."""
     resumed = False
     for connection in range(1, CONNECTIONS_PER_MIRROR + 1):
         size = partial.size_from(url)
         resumed = resumed or size > 0
         try:
-            _receive(url, partial, size, timeout, progress)
+            _receive(url, partial, size, largest, timeout, progress)
             break
+        except TooSlowError:
+            raise
         except MIRROR_ERRORS as error:
             if connection == CONNECTIONS_PER_MIRROR or partial.size_from(url) <= size:
                 raise
@@ -164,7 +219,9 @@ def _receive_all(url: str, partial: _PartialFile, timeout: float, progress: Call
     return resumed
 
 
-def _receive(url: str, partial: _PartialFile, size: int, timeout: float, progress: Callable[[str], None]) -> None:
+def _receive(
+    url: str, partial: _PartialFile, size: int, largest: int, timeout: float, progress: Callable[[str], None]
+) -> None:
     """Append what one connection delivers to the `size` bytes at hand, or start over if the mirror cannot resume."""
     headers = {"User-Agent": "lyapunov_pkg"} | ({"Range": f"bytes={size}-"} if size else {})
     try:
@@ -181,20 +238,30 @@ def _receive(url: str, partial: _PartialFile, size: int, timeout: float, progres
             size = 0
         elif not content_range.startswith(f"bytes {size}-"):
             raise DownloadError(f"asked for bytes {size}-, answered HTTP {response.status} {content_range!r}")
-        _append(response, partial, size, progress)
+        _append(response, partial, size, largest, progress)
 
 
 def _append(
-    response: http.client.HTTPResponse, partial: _PartialFile, size: int, progress: Callable[[str], None]
+    response: http.client.HTTPResponse,
+    partial: _PartialFile,
+    size: int,
+    largest: int,
+    progress: Callable[[str], None],
 ) -> None:
     """Copy the body to the end of the partial file, with a line of progress every few seconds."""
     total = size + response.length if response.length is not None else None  # unknown if the body comes in chunks
+    if total is not None and total > largest:
+        partial.discard()
+        raise DownloadError(f"the mirror's file has {total} bytes, expected at most {largest}")
     reported = time.monotonic()
     with partial.path.open("ab") as file:
         # read1 hands over what has arrived, so that a stall or a cut loses none of it
         while chunk := response.read1(CHUNK_SIZE if total is None else min(CHUNK_SIZE, total - size)):
             file.write(chunk)
             size += len(chunk)
+            if size > largest:
+                partial.discard()
+                raise DownloadError(f"the mirror sends more than {largest} bytes, the most expected")
             if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS:
                 reported = time.monotonic()
                 progress(f"{partial.path.name}: {_mebibytes(size)} of {_mebibytes(total) if total else 'unknown size'}")

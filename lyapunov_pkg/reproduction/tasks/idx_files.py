@@ -8,11 +8,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class MnistFile:
-    """One of MNIST's four files: name without .gz, shape of one item, sha256 of the uncompressed content."""
+    """One of MNIST's four files: name without .gz, shape of one item, sha256 and size of the uncompressed content."""
 
     name: str
     item_shape: tuple[int, ...]
     sha256: str
+    size: int  # bytes
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -28,16 +29,22 @@ class MnistFile:
 
 MNIST_FILES = {
     "train_images": MnistFile(
-        "train-images-idx3-ubyte", (28, 28), "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+        "train-images-idx3-ubyte",
+        (28, 28),
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        47_040_016,
     ),
     "train_labels": MnistFile(
-        "train-labels-idx1-ubyte", (), "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        "train-labels-idx1-ubyte", (), "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008
     ),
     "test_images": MnistFile(
-        "t10k-images-idx3-ubyte", (28, 28), "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+        "t10k-images-idx3-ubyte",
+        (28, 28),
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        7_840_016,
     ),
     "test_labels": MnistFile(
-        "t10k-labels-idx1-ubyte", (), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+        "t10k-labels-idx1-ubyte", (), "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008
     ),
 }
 

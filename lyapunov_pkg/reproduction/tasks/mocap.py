@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, amc_files, parse_amc
+from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, LARGEST_AMC, amc_files, parse_amc
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 
@@ -28,6 +28,9 @@ CMU_TRIALS = {
     "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
 }
 """Trials whose content is known, {name: sha256}; subject, then trial."""
+
+CMU_SIZES = {"13_29": 3_677_769, "13_30": 1_979_049, "13_31": 2_422_079, "14_14": 3_719_141, "14_20": 3_715_002}
+"""Bytes of each of these trials."""
 
 FRAME_RATE = 120  # per second
 N_FEATURES = 20  # the first ones that move (chapter 2)
@@ -200,6 +203,7 @@ def _trial_paths(
             [f"{mirror.rstrip('/')}/{trial.partition('_')[0]}" for mirror in mirrors],
             CMU_TRIALS[trial],
             Path(download_directory),
+            size=CMU_SIZES[trial],
             progress=progress,
         )
         for trial in wanted
@@ -226,7 +230,7 @@ def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict
     motions: dict[str, np.ndarray] = {}
     sha256s: dict[str, str] = {}
     for trial, path in paths.items():
-        content = read_content(path)
+        content = read_content(path, LARGEST_AMC)
         sha256 = hashlib.sha256(content).hexdigest()
         for other in [name for name, found in sha256s.items() if found == sha256]:
             raise ValueError(f"{paths[other]} and {path} are the same motion; expected each once: move one away")

@@ -174,7 +174,9 @@ def _mnist_paths(
     if download_directory is None:
         raise ValueError("smnist source 'mnist' has neither directory nor download_directory; expected one of them")
     return {
-        part: fetch(f"{file.name}.gz", mirrors, file.sha256, Path(download_directory), progress=progress)
+        part: fetch(
+            f"{file.name}.gz", mirrors, file.sha256, Path(download_directory), size=file.size, progress=progress
+        )
         for part, file in MNIST_FILES.items()
     }
 

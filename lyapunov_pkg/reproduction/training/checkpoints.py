@@ -17,6 +17,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,8 +93,9 @@ class Checkpoints:
 
     def begun(self) -> list[range]:
         """Return the indices of every stack that has begun to train, larger ones first."""
-        bounds = [path.name.split("-") for path in self.directory.glob("*-*")]
-        return sorted((range(int(first), int(last) + 1) for first, last in bounds), key=lambda r: (-len(r), r.start))
+        bounds = [re.fullmatch(r"([0-9]+)-([0-9]+)", path.name) for path in self.directory.glob("*-*")]
+        stacks = [range(int(found[1]), int(found[2]) + 1) for found in bounds if found]
+        return sorted((stack for stack in stacks if stack), key=lambda stack: (-len(stack), stack.start))
 
     @contextlib.contextmanager
     def of(self, stack: Sequence[Variant]) -> Iterator[StackCheckpoints]:
@@ -249,21 +251,21 @@ class StackCheckpoints:
                 path.unlink(missing_ok=True)
 
     def read(self, name: str) -> Arrays | None:
-        """Return the arrays of a file; None if there is none, it is damaged, or it is of other variants."""
+        """Return the arrays of a file; None if there is none, it is damaged, or of other variants or another epoch."""
         path = self.folder / name
         if not is_regular_file(path) or damage(path):
             return None
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        seeds = arrays.pop("seed", None)
-        return arrays if np.array_equal(seeds, self.seeds) else None
+        seeds, saved_as = arrays.pop("seed", None), arrays.pop("saved_as", None)
+        return arrays if np.array_equal(seeds, self.seeds) and saved_as == name else None
 
     def write(self, name: str, arrays: Arrays) -> None:
         """Write arrays to a file, whole or not at all."""
         try:
             with whole_file(self.folder / name) as partial:
                 with partial.open("xb") as file:
-                    np.savez(file, allow_pickle=False, seed=self.seeds, **arrays)
+                    np.savez(file, allow_pickle=False, seed=self.seeds, saved_as=np.array(name), **arrays)
                 seal(partial)
                 take_permissions_from_folder(partial)
         except OSError as error:

@@ -163,7 +163,7 @@ def test_download_is_asked_for_with_the_checksum(text_file, tmp_path, monkeypatc
     """The download itself is tested in test_download.py."""
     asked = []
 
-    def fake_fetch(name, mirrors, sha256, directory, *, progress):
+    def fake_fetch(name, mirrors, sha256, directory, *, size, progress):
         asked.append((name, mirrors, sha256, directory))
         return text_file
 

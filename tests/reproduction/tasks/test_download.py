@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.server
+import signal
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import numpy as np
 import pytest
 
+from lyapunov_pkg.reproduction.tasks.char_rnn import WAR_AND_PEACE_NAME, WAR_AND_PEACE_SHA256, WAR_AND_PEACE_SIZE
 from lyapunov_pkg.reproduction.tasks.download import DownloadError, fetch
+from lyapunov_pkg.reproduction.tasks.mocap import CMU_SIZES, CMU_TRIALS
+from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8).tobytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -29,6 +37,9 @@ class Mirror:
     ranges: bool = True
     wrong_range: bool = False
     chunked: bool = False
+    drips: bool = False  # the body, byte by byte
+    never_begins: bool = False  # drips a header that does not end
+    endless: bool = False  # goes on after the body; no length is announced
     requests: list[str | None] = field(default_factory=list)
     address: str = ""
 
@@ -45,7 +56,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         mirror.requests.append(asked)
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and mirror.ranges else 0
         self.close_connection = True
-        if mirror.status != 200:
+        if mirror.drips or mirror.never_begins or mirror.endless:
+            self._send_on_and_on(mirror)
+        elif mirror.status != 200:
             self.send_error(mirror.status)
         elif start >= len(mirror.body):
             self.send_error(416)
@@ -67,6 +80,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(sent)
+
+    def _send_on_and_on(self, mirror: Mirror) -> None:
+        """Send until the other side has had enough."""
+        self.send_response(200)
+        if mirror.never_begins:
+            self.flush_headers()
+        else:
+            self.end_headers()
+        pieces = chain([mirror.body], repeat(b"x" * 10_000)) if mirror.endless else repeat(b"X")
+        with contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                self.wfile.write(piece)
+                if not mirror.endless:
+                    time.sleep(0.02)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -90,9 +117,11 @@ def serve() -> Iterator:
     server.server_close()
 
 
-def get(directory, *mirrors: Mirror, lines: list[str] | None = None):
+def get(directory, *mirrors: Mirror, lines: list[str] | None = None, **options):
     progress = (lambda line: None) if lines is None else lines.append
-    return fetch(NAME, [mirror.address for mirror in mirrors], SHA256, directory, timeout=5, progress=progress)
+    addresses = [mirror.address for mirror in mirrors]
+    options = {"size": len(CONTENT), "timeout": 5, "progress": progress} | options
+    return fetch(NAME, addresses, SHA256, directory, **options)
 
 
 def test_downloads_once(tmp_path, serve):
@@ -166,17 +195,19 @@ def test_answer_to_another_range_is_refused(tmp_path, serve):
 
 
 def test_next_mirror_after_failure(tmp_path, serve):
-    missing, altered, good = serve(status=404), serve(body=gzip.compress(CONTENT[:-1])), serve(body=PACKED_OTHERWISE)
+    missing, altered = serve(status=404), serve(body=gzip.compress(CONTENT[::-1]))
+    short, good = serve(body=gzip.compress(CONTENT[:-1])), serve(body=PACKED_OTHERWISE)
     lines = []
-    assert get(tmp_path, missing, altered, good, lines=lines).read_bytes() == PACKED_OTHERWISE
+    assert get(tmp_path, missing, altered, short, good, lines=lines).read_bytes() == PACKED_OTHERWISE
     failures = [line for line in lines if line.startswith("failed")]
     assert missing.address in failures[0] and "HTTP 404" in failures[0]
     assert altered.address in failures[1] and "wrong checksum" in failures[1]
+    assert short.address in failures[2] and "wrong size: found content of 199999 bytes, expected 200000" in failures[2]
 
 
 def test_wrong_checksum_says_what_was_found_and_keeps_what_was_there(tmp_path, serve):
     (tmp_path / NAME).write_bytes(b"somebody's own file")
-    altered = CONTENT[:-1]
+    altered = CONTENT[::-1]
     mirror = serve(body=gzip.compress(altered))
     with pytest.raises(DownloadError) as raised:
         get(tmp_path, mirror)
@@ -198,7 +229,7 @@ def test_all_mirrors_failing_gives_every_reason(tmp_path, serve):
     first, *reasons = str(raised.value).splitlines()
     assert NAME in first
     assert len(reasons) == 4
-    expected = ("HTTP 503", "wrong checksum", f"cut after 0 of {len(PACKED)} bytes", "refused")
+    expected = ("HTTP 503", "wrong size", f"cut after 0 of {len(PACKED)} bytes", "refused")
     for reason, mirror, text in zip(reasons, (missing, page, silent), expected, strict=False):
         assert mirror.address in reason and text in reason
     assert "refused" in reasons[3]
@@ -208,10 +239,74 @@ def test_silent_mirror_is_given_up_after_the_timeout(tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:  # listens, but never answers
         address = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(DownloadError, match="timed out"):
-            fetch(NAME, [address], SHA256, tmp_path, timeout=0.2, progress=lambda line: None)
+            fetch(NAME, [address], SHA256, tmp_path, size=9, timeout=0.2, progress=lambda line: None)
 
 
 @pytest.mark.parametrize(("mirrors", "message"), [([], "mirrors is empty"), (["/srv/data"], "'/srv/data'.*http://")])
 def test_bad_mirrors_are_refused(tmp_path, mirrors, message):
     with pytest.raises(ValueError, match=message):
-        fetch(NAME, mirrors, SHA256, tmp_path)
+        fetch(NAME, mirrors, SHA256, tmp_path, size=len(CONTENT))
+
+
+@pytest.mark.parametrize("fault", ["drips", "never_begins"])
+def test_mirror_that_drips_is_given_up_after_the_total_time(tmp_path, serve, fault):
+    slow, began = serve(**{fault: True}), time.monotonic()
+    assert get(tmp_path, slow, serve(), total_time=0.3).read_bytes() == PACKED
+    assert time.monotonic() - began < 3
+    with pytest.raises(DownloadError, match=r"not complete after 0\.3 seconds"):
+        get(tmp_path / "other", slow, total_time=0.3)
+    assert len(slow.requests) == 2  # not asked again in what is left of its time
+
+
+def test_what_a_slow_mirror_sent_is_used_by_the_next_call(tmp_path, serve):
+    """The mirror that has begun goes first, wherever it stands in the list."""
+    mirror, other = serve(body=PACKED), serve(status=404)
+    (tmp_path / f"{NAME}.part").write_bytes(PACKED[:1000])
+    (tmp_path / f"{NAME}.part.url").write_text(mirror.address + NAME)
+    assert get(tmp_path, other, mirror).read_bytes() == PACKED
+    assert (mirror.requests, other.requests) == (["bytes=1000-"], [])
+
+
+def test_mirror_that_never_ends_fills_no_disk(tmp_path, serve):
+    largest = len(CONTENT) * 11 // 10 + 2**16
+    lines = []
+    with pytest.raises(DownloadError, match=f"sends more than {largest} bytes, the most expected"):
+        get(tmp_path, serve(endless=True), lines=lines)
+    assert list(tmp_path.iterdir()) == []
+    assert not any("resuming" in line for line in lines)
+
+
+def test_file_that_is_announced_too_large_is_not_downloaded(tmp_path, serve):
+    with pytest.raises(DownloadError, match="the mirror's file has 400000 bytes, expected at most 285536"):
+        get(tmp_path, serve(body=bytes(400_000)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bomb_is_unpacked_no_further_than_the_known_size(tmp_path, serve):
+    bomb = serve(body=gzip.compress(bytes(100_000_000), compresslevel=9))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError, match="unpacks to more than 200000 bytes, the most expected"):
+            get(tmp_path, bomb)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_time_that_is_up_leaves_no_alarm_behind(tmp_path, serve):
+    before = signal.getsignal(signal.SIGALRM)
+    get(tmp_path, serve(drips=True), serve(), total_time=0.1)
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.real_data
+def test_known_sizes_and_checksums_are_those_of_the_real_files(tmp_path, real_data):
+    """A file in place that is right needs no mirror."""
+    known = {f"mnist/{file.name}.gz": (file.sha256, file.size) for file in MNIST_FILES.values()}
+    known |= {f"cmu_mocap/{trial}.amc": (sha256, CMU_SIZES[trial]) for trial, sha256 in CMU_TRIALS.items()}
+    known[f"war_and_peace/{WAR_AND_PEACE_NAME}"] = (WAR_AND_PEACE_SHA256, WAR_AND_PEACE_SIZE)
+    for name, (sha256, size) in known.items():
+        path = real_data / name
+        assert fetch(path.name, [], sha256, path.parent, size=size) == path

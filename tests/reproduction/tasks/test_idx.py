@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lyapunov_pkg.reproduction.tasks.content import content_sha256, read_content
+from lyapunov_pkg.reproduction.tasks.content import content_digest_and_size, read_content
 from lyapunov_pkg.reproduction.tasks.idx import parse_idx
 
 IMAGES = np.arange(3 * 4 * 5).reshape(3, 4, 5)
@@ -34,7 +34,7 @@ def test_sha256_is_of_the_content_whatever_the_compression(tmp_path, to_idx):
     (tmp_path / "plain").write_bytes(content)
     (tmp_path / "fast.gz").write_bytes(gzip.compress(content, compresslevel=1, mtime=1))
     (tmp_path / "small.gz").write_bytes(gzip.compress(content, compresslevel=9, mtime=2))
-    assert len({content_sha256(path) for path in tmp_path.iterdir()}) == 1
+    assert len({content_digest_and_size(path) for path in tmp_path.iterdir()}) == 1
 
 
 def test_every_truncation_is_refused(tmp_path, to_idx):

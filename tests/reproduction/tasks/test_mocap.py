@@ -211,7 +211,7 @@ def test_download_is_asked_for_by_subject_with_the_checksum(folder, tmp_path, mo
     """The download itself is tested in test_download.py; here: what is asked of it, and that its content is checked."""
     asked = []
 
-    def fake_fetch(name, mirrors, sha256, directory, *, progress):
+    def fake_fetch(name, mirrors, sha256, directory, *, size, progress):
         asked.append((name, mirrors, sha256, directory))
         return folder / "90_01.amc"
 

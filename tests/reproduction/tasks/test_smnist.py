@@ -170,7 +170,7 @@ def test_downloaded_mnist_is_read_from_where_fetch_put_it(small_mnist, tmp_path,
     """The download itself is tested in test_download.py; here: what is asked of it, and that checksums stay on."""
     asked = {}
 
-    def fake_fetch(name, mirrors, sha256, directory, *, progress):
+    def fake_fetch(name, mirrors, sha256, directory, *, size, progress):
         asked[name] = (mirrors, sha256)
         path = tmp_path / name
         path.write_bytes(gzip.compress((small_mnist / name.removesuffix(".gz")).read_bytes()))
