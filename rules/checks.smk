@@ -20,7 +20,7 @@ def files_to_suggest():
 
 
 def is_made(file):
-    """Whether a rule makes a file. A shard has to be one of its study: the pattern of its name takes any number."""
+    """Whether a file can be made. A shard has to be one of its study; the pattern of its name takes any number."""
     if file.startswith(("results/training/", "results/spectra/")):
         return file in SHARDS
     return any(rule.is_producer(file) for rule in workflow.rules)

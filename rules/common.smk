@@ -1,13 +1,13 @@
 # What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
 
 import functools
-import os
 import platform
 import re
 from pathlib import Path
 
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
 from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
+from lyapunov_pkg.workflow.logs import start_jobs_with
 from lyapunov_pkg.workflow.provenance import content_digest, library_versions, stage_provenance
 from lyapunov_pkg.workflow.settings import ConfigurationError
 from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
@@ -25,11 +25,7 @@ try:
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
-# Ctrl-C ends jobs without a traceback.
-STARTUP = str(Path(workflow.basedir, "envs/startup").resolve())
-if STARTUP not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [STARTUP, os.environ.get("PYTHONPATH")]))
-
+start_jobs_with(Path(workflow.basedir, "envs/startup"))
 config["software"] = {"python": platform.python_version()} | library_versions()  # for the report alone
 STUDIES = config["studies"]
 GROUPS = {name: study_groups(name, study, config["seed"]) for name, study in STUDIES.items()}

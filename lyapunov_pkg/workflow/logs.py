@@ -1,8 +1,9 @@
-"""Logs of jobs."""
+"""Logs of jobs, and how jobs end that have no log yet."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,3 +27,10 @@ def logging_to(path: str | Path) -> Iterator[None]:
         except Exception as error:
             traceback.print_exc(file=log)
             raise SystemExit(f"{type(error).__name__}: {error} (traceback in {path})") from None
+
+
+def start_jobs_with(folder: Path) -> None:
+    """Let Python processes that are started from now on import `sitecustomize` from a folder (envs/startup)."""
+    first, folders = str(folder.resolve()), os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if first not in folders:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [first, *folders]))

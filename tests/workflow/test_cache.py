@@ -262,6 +262,7 @@ def test_what_cannot_be_kept_stays_where_it_is(cache: Path, tmp_path: Path) -> N
 RECORDS: dict[str, Callable[[Path], object]] = {
     "empty": lambda record: record.write_text(""),
     "torn": lambda record: record.write_text(record.read_text()[:12]),
+    "without its disk": lambda record: record.write_text(record.read_text().partition("\n")[0] + "\n/\n"),
     "of another folder": lambda record: record.write_text("/\n/\n"),
     "not text": lambda record: record.write_bytes(b"\xff\xfe\n"),
     "a link": lambda record: record.rename(record.parents[2] / "r") and record.symlink_to(record.parents[2] / "r"),

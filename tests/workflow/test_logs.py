@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from lyapunov_pkg.workflow.logs import logging_to
+from lyapunov_pkg.workflow.logs import logging_to, start_jobs_with
 
 
 def test_what_is_printed_goes_to_the_log(tmp_path: Path, capsys) -> None:
@@ -30,3 +31,13 @@ def test_ctrl_c_is_no_error(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert exit_.value.code == 130
     assert log.read_text() == "interrupted\n"
+
+
+@pytest.mark.parametrize("others", ["", "/a", "/a:/b"])
+def test_jobs_start_with_a_folder_before_all_others_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", others)
+    for _ in range(2):
+        start_jobs_with(tmp_path)
+    assert os.environ["PYTHONPATH"] == ":".join(filter(None, [str(tmp_path.resolve()), others]))

@@ -112,3 +112,9 @@ def test_a_missing_file_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (fault,) = faults(tmp_path / name)
     assert fault.startswith("cannot be read: ")
+
+
+def test_what_snakemake_cannot_read_is_one_line_with_its_place(tmp_path: Path) -> None:
+    """libyaml reads this file, and the reader that Snakemake uses does not."""
+    (fault,) = faults(written(tmp_path, "seed: 3\nepochs: [0,\t 15]\n"))
+    assert fault.startswith("line 2, column 12: while scanning for the next token found character")

@@ -48,6 +48,13 @@ def test_order_of_joints_comments_and_first_number_are_free():
         (HEADER + FRAME_1 + FRAME_2.replace("1 2 3", "1 NaN 3"), "frame 2: joint head has the value 'NaN', expected a"),
         (HEADER + FRAME_1.replace("8 9", "8 inf"), "frame 1: joint rhand has the value 'inf'"),
         (
+            HEADER + FRAME_1.replace("8 9", "8 1_0"),
+            "frame 1: joint rhand has the value '1_0', expected a finite number",
+        ),
+        (HEADER + FRAME_1.replace("8 9", "8 ٣"), "frame 1: joint rhand has the value '٣', expected a finite number"),
+        (HEADER + "9" * 5000 + FRAME_1[1:], f"found joint {'9' * 40}... before any frame"),
+        (HEADER + FRAME_1 + "\0" * 99, f"frame 1: found joint {'�' * 40}..., expected one of root"),
+        (
             HEADER + FRAME_1.replace("8 9", "8 9,5"),
             "frame 1: joint rhand has the value '9,5', expected a finite number",
         ),

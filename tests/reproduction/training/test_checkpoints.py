@@ -292,6 +292,19 @@ def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
         assert own.read("epoch_0.npz") is not None
 
 
+def test_exchanged_checkpoints_and_strange_folders_count_as_missing(tmp_path: Path) -> None:
+    kept, stack = Checkpoints(tmp_path, {}), noisy_variants(2)
+    with kept.of(stack) as own:
+        for epoch in range(2):
+            own.save(epoch, {"weight": np.full(2, epoch)}, {"moment": np.ones(2)})
+        first, second = (own.folder / f"epoch_{epoch}.npz" for epoch in range(2))
+        first.write_bytes(second.read_bytes())
+        assert own.load(1) == ([], {})
+    for name in ("a-b", "3-", "lost-and-found", "5-2"):
+        (kept.directory / name).mkdir()
+    assert kept.begun() == [range(2)]
+
+
 @pytest.mark.parametrize("moment", ["before its permissions are set", "before it is locked"])
 def test_a_folder_that_is_pruned_as_it_is_made_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
