@@ -25,6 +25,7 @@ from lyapunov_pkg.reproduction.tasks.char_rnn import load_char_rnn
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.idx import parse_idx
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints
+from lyapunov_pkg.reproduction.training.store import Kept
 from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow.cache import FOLDERS, is_damaged, links, record_text, record_user
 from lyapunov_pkg.workflow.pruning import entries, linked_entries
@@ -240,11 +241,12 @@ def checkpoint(folder: Path, rng: random.Random) -> str:
     """What is damaged counts as missing, so that training goes on from an earlier epoch or begins again."""
     stack = [Variant(index, "gru", 3, 1.0, 0.1, seed=5 + index) for index in range(2)]
     kept = Checkpoints(folder / "checkpoints", {"job": "test"})
-    results = [{"loss": np.full(2, float(epoch)), "weight": np.full((2, 9), 2.0 + epoch)} for epoch in range(3)]
+    results = [{"validation_loss": np.full(2, float(epoch))} for epoch in range(3)]
+    parameters = [{"weight": np.full((2, 9), 2.0 + epoch)} for epoch in range(3)]
     moments = [{"moment": np.full(2, 10.0 * epoch)} for epoch in range(3)]
     with kept.of(stack) as own:
         for epoch in range(3):
-            own.save(epoch, results[epoch], moments[epoch])
+            own.save(epoch, results[epoch], dict(enumerate(parameters[: epoch + 1])), moments[epoch])
             if rng.random() < 0.5:  # as if killed before the state of the epoch before was deleted
                 shutil.copyfile(own.folder / f"optimizer_{epoch}.npz", folder / f"optimizer_{epoch}.npz")
     for copied in folder.glob("optimizer_*.npz"):
@@ -256,10 +258,16 @@ def checkpoint(folder: Path, rng: random.Random) -> str:
     assert [[variant.index for variant in stack] for stack in kept.stacks(stack, 2)] == [[0, 1]]
     with kept.of(stack) as own:
         assert isinstance(own, StackCheckpoints)
-        history, optimizer = own.load(5)
-    for found, expected in zip(history, results, strict=False):
-        assert all(np.array_equal(found[name], values) for name, values in expected.items())
-    assert not history or np.array_equal(optimizer["moment"], moments[len(history) - 1]["moment"])
+        found = own.load(5, Kept())
+    if found is None:
+        return RIGHT
+    last = len(found.history) - 1
+    assert found.optimizer is not None
+    pairs = [*zip(found.history, results[: last + 1], strict=True), (found.optimizer, moments[last])]
+    pairs += [(arrays, parameters[epoch]) for epoch, arrays in found.parameters.items()]
+    assert set(found.parameters) == set(range(last + 1))
+    for arrays, expected in pairs:
+        assert all(np.array_equal(arrays[name], values) for name, values in expected.items())
     return RIGHT
 
 
