@@ -191,7 +191,7 @@ def text_file(folder: Path, rng: random.Random) -> str:
         dataset = load_char_rnn("file", path, sequence_length=11)
     except ValueError as error:
         return names(error, path)
-    text = unpacked(content).decode("utf-8")
+    text = unpacked(content).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     for part in ("train", "validation", "test"):
         for index, indices, targets in zip(
             *(dataset[f"{part}_{name}"].values for name in ("index", "input", "target")), strict=True
