@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -104,10 +105,12 @@ def snakemake_command(
     """The command that runs a repository's workflow in a folder, at a small scale (or that of `configuration`), with a
     cache of its own (or `cache`)."""
     directory.mkdir(parents=True, exist_ok=True)
-    overlay = directory / "overlay.yaml"
     settings = {"cache_directory": str(cache or directory / "cache")}
     chosen = settings | (SMALL if configuration is None else configuration)
-    overlay.write_text(yaml.safe_dump(chosen, sort_keys=False))  # the order of groups is that of the configuration
+    text = yaml.safe_dump(chosen, sort_keys=False)  # the order of groups is that of the configuration
+    # Tests in several processes look at the folder of `finished` at once, with configurations of their own.
+    overlay = directory / f"overlay_{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+    overlay.write_text(text)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile")]
     command += ["--profile", str(repository / "profiles" / profile)] if profile else ["--cores", "2"]
     return [*command, "--directory", str(directory), *arguments, "--configfile", str(overlay)]

@@ -268,6 +268,6 @@ def test_dry_run_at_the_dissertations_scale_is_quick(tmp_path: Path, run_snakema
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = run_snakemake(tmp_path, "--dry-run", configuration=paper)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Seconds of a core, which a busy machine does not stretch; about 7.
+    # Seconds of a core, which a busy machine does not stretch; about 8.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
-    assert jobs(result.stdout + result.stderr)["train"] == 177
+    assert jobs(result.stdout + result.stderr)["train"] == 338
