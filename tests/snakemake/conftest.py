@@ -110,7 +110,9 @@ def snakemake_command(
     text = yaml.safe_dump(chosen, sort_keys=False)  # the order of groups is that of the configuration
     # Tests in several processes look at the folder of `finished` at once, with configurations of their own.
     overlay = directory / f"overlay_{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
-    overlay.write_text(text)
+    written = overlay.with_suffix(f".{os.getpid()}")
+    written.write_text(text)
+    written.replace(overlay)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile")]
     command += ["--profile", str(repository / "profiles" / profile)] if profile else ["--cores", "2"]
     return [*command, "--directory", str(directory), *arguments, "--configfile", str(overlay)]
