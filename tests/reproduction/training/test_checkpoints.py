@@ -296,10 +296,13 @@ def test_exchanged_checkpoints_and_strange_folders_count_as_missing(tmp_path: Pa
     kept, stack = Checkpoints(tmp_path, {}), noisy_variants(2)
     with kept.of(stack) as own:
         for epoch in range(2):
-            own.save(epoch, {"weight": np.full(2, epoch)}, {"moment": np.ones(2)})
+            own.save(
+                epoch, {"validation_loss": np.full(2, epoch)}, {epoch: {"weight": np.ones(2)}}, {"moment": np.ones(2)}
+            )
+        assert own.load(1, Kept([1])) is not None
         first, second = (own.folder / f"epoch_{epoch}.npz" for epoch in range(2))
         first.write_bytes(second.read_bytes())
-        assert own.load(1) == ([], {})
+        assert own.load(1, Kept([1])) is None
     for name in ("a-b", "3-", "lost-and-found", "5-2"):
         (kept.directory / name).mkdir()
     assert kept.begun() == [range(2)]
