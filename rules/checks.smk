@@ -6,10 +6,18 @@ plan_jobs = workflow._prepare_dag  # Snakemake knows the targets after it has re
 
 
 def plan_jobs_of_known_targets(*arguments, **options):
-    """Stop at a target that there is not, with the closest one."""
+    """Stop at a target that there is not, with the closest one; say what is left out of those that there are."""
+    asked = workflow.dag_settings.targets
     names = [rule.name for rule in workflow.rules]
-    for problem in filter(None, [unknown_target(target, names) for target in workflow.dag_settings.targets]):
-        raise WorkflowError(problem)
+    for target in asked:
+        problem = TARGETS.refusal(target) or unknown_target(target, names)
+        if problem:
+            raise WorkflowError(problem)
+    everything = not asked or "all" in asked
+    shown = {*TARGETS.needing.values(), *TARGETS.own_studies} if everything else set()
+    shown |= {study for study in STUDIES if f"study_{study}" in asked}
+    for line in filter(None, [TARGETS.left_out(study) for study in sorted(shown)]):
+        logger.info(line)
     return plan_jobs(*arguments, **options)
 
 

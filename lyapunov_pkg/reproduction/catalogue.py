@@ -24,18 +24,24 @@ FOLDERS = {"figure": REPRODUCTION / "figures", "table": REPRODUCTION / "tables"}
 
 @functools.cache
 def figures() -> dict[str, Record]:
-    """Return the records of all figures by name, in natural order.
+    """Return the records of all figures of chapters by name, in natural order.
 
     Raises:
         RecordError: a record cannot be used, or two figures have the same name.
     """
-    return _records("figure")
+    return {name: record for name, record in records_of_kind("figure").items() if record.chapter is not None}
 
 
 @functools.cache
 def tables() -> dict[str, Record]:
-    """Return the records of all tables by name, in natural order; raises as `figures` does."""
-    return _records("table")
+    """Return the records of all tables of chapters by name, in natural order; raises as `figures` does."""
+    return {name: record for name, record in records_of_kind("table").items() if record.chapter is not None}
+
+
+@functools.cache
+def of_every_study() -> tuple[Record, ...]:
+    """Return the records of figures and tables that there are of every study; raises as `figures` does."""
+    return tuple(record for kind in FOLDERS for record in records_of_kind(kind).values() if record.chapter is None)
 
 
 def load(place: str) -> Callable[..., Any]:
@@ -44,7 +50,9 @@ def load(place: str) -> Callable[..., Any]:
     return getattr(import_module(module), name)
 
 
-def _records(kind: str) -> dict[str, Record]:
+@functools.cache
+def records_of_kind(kind: str) -> dict[str, Record]:
+    """Return all records of a kind by the name of their function; raises as `figures` does."""
     found: dict[str, Record] = {}
     for path in sorted(FOLDERS[kind].rglob("*.py")):
         for record in read_records(path):

@@ -112,7 +112,7 @@ def test_a_name_may_stand_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(catalogue, "REPRODUCTION", tmp_path)
     monkeypatch.setattr(catalogue, "FOLDERS", {"figure": tmp_path})
     with pytest.raises(RecordError, match=r"fig_9_1 is in .*two and in .*one"):
-        figures.__wrapped__()
+        catalogue.records_of_kind.__wrapped__("figure")
 
 
 def test_a_decorated_function_is_checked_when_it_is_imported() -> None:
