@@ -14,9 +14,9 @@ def plan_jobs_of_known_targets(*arguments, **options):
         if problem:
             raise WorkflowError(problem)
     everything = not asked or "all" in asked
-    shown = {*TARGETS.needing.values(), *TARGETS.own_studies} if everything else set()
+    shown = {*TARGETS.left_out, *TARGETS.own_studies} if everything else set()
     shown |= {study for study in STUDIES if f"study_{study}" in asked}
-    for line in filter(None, [TARGETS.left_out(study) for study in sorted(shown)]):
+    for line in filter(None, [TARGETS.shortage(study) for study in sorted(shown)]):
         logger.info(line)
     return plan_jobs(*arguments, **options)
 

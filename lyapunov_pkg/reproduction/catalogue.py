@@ -2,15 +2,12 @@
 
 A record is a decorator whose arguments are constants of its module, or of modules that import no more than constants.
 It is read from the syntax tree, so that a plan of the workflow does not wait for matplotlib and pandas.
-
-    python -m lyapunov_pkg.reproduction.catalogue    # every target with its caption
 """
 
 from __future__ import annotations
 
 import ast
 import functools
-import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -128,16 +125,3 @@ class Constants:
             return self.evaluate(self.assigned[name])
         module, imported = self.imported[name]
         return getattr(import_module(module), imported)
-
-
-def main() -> None:
-    """Print every target with its caption, in natural order."""
-    targets = [*figures().values(), *tables().values()]
-    width = max(len(record.name) for record in targets) + 2
-    for record in sorted(targets, key=lambda record: (record.chapter, record.kind, record.order)):
-        lines = textwrap.wrap(record.text(), 100, break_on_hyphens=False)
-        print(f"{record.name:<{width}}{lines[0]}", *(f"{'':<{width}}{line}" for line in lines[1:]), sep="\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,28 @@
-"""Which figures and tables a configuration has: those of chapters whose studies it has, and those of each study."""
+"""Which figures and tables a configuration has: those of chapters whose studies it has, and those of each study.
+
+python -m lyapunov_pkg.reproduction.targets                        # every target with its caption
+python -m lyapunov_pkg.reproduction.targets --configfile FILE ...  # of config.yaml with these over it
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lyapunov_pkg.reproduction.catalogue import figures, of_every_study, tables
 from lyapunov_pkg.reproduction.configuration.studies import Studies
-from lyapunov_pkg.reproduction.configuration.whole import aelle_settings
+from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
 from lyapunov_pkg.reproduction.records import Groups, Record, RecordError, Shards, Source, Store, did_you_mean
 from lyapunov_pkg.reproduction.splits import split_networks
 from lyapunov_pkg.reproduction.training.design import study_groups
+from lyapunov_pkg.workflow.settings import ConfigurationError, merged
+from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
 FEWEST_NETWORKS = 20
 """Networks below which a study has no AeLLE: a fifth of them, four, would be its test part."""
@@ -38,12 +48,14 @@ class Targets:
         needing: chapters' figures and tables that are left out, by name: the study that each needs.
         lacking: why figures and tables of a study are left out, by the study and their name in it.
         own_studies: studies that are not the dissertation's.
+        left_out: studies that the configuration leaves out.
     """
 
     records: Mapping[str, Record]
     needing: Mapping[str, str]
     lacking: Mapping[str, Mapping[str, str]]
     own_studies: Sequence[str]
+    left_out: Sequence[str]
 
     def of_kind(self, kind: str) -> dict[str, Record]:
         """Return the figures, or the tables, by name."""
@@ -57,8 +69,8 @@ class Targets:
         """Return what `make run` makes: the figures and tables of chapters and of the user's own studies."""
         return [record for record in self.records.values() if record.study is None or record.study in self.own_studies]
 
-    def left_out(self, study: str) -> str:
-        """Return, in a sentence, what is left out with a study, or of it; empty if nothing is."""
+    def shortage(self, study: str) -> str:
+        """Return, in a line, what is left out with a study, or of it; empty if nothing is."""
         without = [name for name, needed in self.needing.items() if needed == study]
         if without:
             return f"study {study} is left out (studies.{study}: null), and with it {', '.join(without)}"
@@ -79,7 +91,7 @@ class Targets:
         study, _, part = name.removeprefix("study_").partition("/")
         if part in self.lacking.get(study, {}):
             return f"there is no {part} of the study {study}: {self.lacking[study][part]}"
-        if name.startswith("study_") and study in self.needing.values():
+        if name.startswith("study_") and study in self.left_out:
             return f"there is no study {study}: the configuration leaves it out (studies.{study}: null)"
         return None
 
@@ -115,7 +127,8 @@ def targets_of(configuration: Mapping[str, Any], left_out: Iterable[str] = ()) -
             else:
                 record = template.of_study(study)
                 records[record.name] = record
-    return Targets(records, needing, lacking, [study for study in studies if study not in Studies.model_fields])
+    own = [study for study in studies if study not in Studies.model_fields]
+    return Targets(records, needing, lacking, own, sorted(missing))
 
 
 def _check_known(record: Record, known: Sequence[str]) -> None:
@@ -169,3 +182,37 @@ def lack_of_aelle(name: str, configuration: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         return f"aelle.final_fractions: {error}"
     return None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print every target of a configuration with what it makes, and what is left out; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.reproduction.targets", allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
+    configuration: dict[str, Any] = {}
+    try:
+        for path in (Path(__file__).parents[2] / "config.yaml", *parser.parse_args(arguments).configfile):
+            configuration = merged(configuration, read_configuration(path))
+        left_out = take_away_nulls(configuration)
+        validate_configuration(configuration)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    targets = targets_of(configuration, left_out)
+    chapters = [record for record in targets.records.values() if record.study is None]
+    chapters.sort(key=lambda record: (record.chapter, record.kind, record.order))
+    listed = [(record.name, record.text()) for record in chapters]
+    for study in configuration["studies"]:
+        made = ", ".join(record.stem for record in targets.of_study(study))
+        without = targets.shortage(study).partition(" is without ")[2]
+        listed.append((f"study_{study}", f"Study {study}: {made}." + (f" Without {without}." if without else "")))
+    width = max(len(name) for name, _ in listed) + 2
+    for name, text in listed:
+        lines = textwrap.wrap(text, 100, break_on_hyphens=False)
+        print(f"{name:<{width}}{lines[0]}", *(f"{'':<{width}}{line}" for line in lines[1:]), sep="\n")
+    for study in targets.left_out:
+        print(targets.shortage(study) or f"study {study} is left out")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -141,7 +141,7 @@ def test_captions_count_the_test_networks_of_the_first_seed() -> None:
 
 
 def test_list_has_every_target_with_its_caption() -> None:
-    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.catalogue"]
+    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.targets"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")][:2] == ["fig_1_1", "fig_1_2"]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from lyapunov_pkg.cells.entries import LineStyle
 from lyapunov_pkg.reproduction.figures.chapter_2.evolution import spectra_over_training
 from lyapunov_pkg.reproduction.figures.chapter_2.performance import limit_scatter, statistics_against_loss
 from lyapunov_pkg.reproduction.figures.chapter_3.embedding import aelle_panels
@@ -27,12 +28,13 @@ LOSS_UNITS = {"nat": " [nats]", "1": ""}
 
 
 class Kind(NamedTuple):
-    """Networks that look alike: which of all, their colour, marker, its size, and their name in legends."""
+    """Networks that look alike: which of all, how they are drawn, and their name in legends."""
 
     members: NDArray[np.bool_]
     color: str | tuple[float, ...]
     marker: str
     size: float  # square points
+    linestyle: LineStyle
     label: str
 
 
@@ -45,12 +47,19 @@ def kinds(networks: xr.Dataset) -> list[Kind]:
     if len(names) == 1 and varied:
         values = networks[varied[0]].values
         return [
-            Kind(values == level, color, marker, POINT_SIZE, f"{LEVELS[varied[0]]} {level:g}")
+            Kind(values == level, color, marker, POINT_SIZE, "-", f"{LEVELS[varied[0]]} {level:g}")
             for level, (color, marker) in level_looks(values).items()
         ]
     styles = {name: architecture_style(name) for name in names}
     return [
-        Kind(architectures == name, style.color, style.marker, POINT_SIZE * style.marker_scale**2, style.label)
+        Kind(
+            architectures == name,
+            style.color,
+            style.marker,
+            POINT_SIZE * style.marker_scale**2,
+            style.linestyle,
+            style.label,
+        )
         for name, style in styles.items()
     ]
 
@@ -67,7 +76,8 @@ def line_looks(networks: xr.Dataset) -> list[Keywords]:
     looks: list[Keywords] = [{} for _ in range(networks.sizes["network"])]
     for kind in kinds(networks):
         for network in np.flatnonzero(kind.members):
-            looks[network] = {"color": kind.color, "label": kind.label, "linewidth": 0.5, "alpha": 0.6}
+            look: Keywords = {"color": kind.color, "linestyle": kind.linestyle, "label": kind.label}
+            looks[network] = look | {"linewidth": 0.6, "alpha": 0.7}
     return looks
 
 
@@ -115,7 +125,7 @@ def fig_study_training(training: xr.Dataset) -> Figure:
 def fig_study_spectra(evolution: xr.Dataset) -> Figure:
     """Spectra before, early in and after training, and how fast they settle, as far as the epochs were measured."""
     looks = line_looks(evolution)
-    return spectra_over_training(evolution, looks, looks)
+    return spectra_over_training(evolution, looks, [look | {"marker": ".", "markersize": 2} for look in looks])
 
 
 @figure(

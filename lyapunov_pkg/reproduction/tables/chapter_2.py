@@ -88,11 +88,11 @@ def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
         yield row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]}
 
 
-def note_on_correlations(correlations: xr.Dataset) -> str:
-    """Return what stands below a table of correlations: when, how, and what is left out."""
+def note_on_correlations(correlations: xr.Dataset, among: str = "") -> str:
+    """Return what stands below a table of correlations: when, `among` which epochs, how, and what is left out."""
     return (
-        "At the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
-        "transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or fewer "
-        f"than four networks. Near zero: within {correlations.attrs['near_zero']:g} nats/step of it. Exponents below "
-        f"{correlations.attrs['exponent_floor']:g} nats/step count as it."
+        f"At the epoch of lowest validation loss of each network{among}, with 95% confidence intervals: Pearson's by "
+        "Fisher's transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or "
+        f"fewer than four networks. Near zero: within {correlations.attrs['near_zero']:g} nats/step of it. Exponents "
+        f"below {correlations.attrs['exponent_floor']:g} nats/step count as it."
     )

@@ -17,7 +17,7 @@ from lyapunov_pkg.reproduction.tables.chapter_3 import SCORES, scores_of_classif
 def table_study_correlations(networks: xr.Dataset) -> pd.DataFrame:
     """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals."""
     frame = pd.DataFrame(correlation_rows(networks))
-    frame.attrs["note"] = note_on_correlations(networks)
+    frame.attrs["note"] = note_on_correlations(networks, " among those with spectra")
     return frame
 
 

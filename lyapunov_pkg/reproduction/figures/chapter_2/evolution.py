@@ -16,7 +16,8 @@ from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES
 from lyapunov_pkg.reproduction.records import Store, figure
 
 SHOWN_EPOCHS = (0, 4)  # beside the last
-LABELLED_EPOCHS = (1, 2, 5, 10, 20, 50, 100)
+MOST_LABELS = 6
+LABELLED_EPOCHS = (1, 2, 5, 10, 20, 50, 100)  # where there are more
 
 
 @figure(
@@ -62,7 +63,8 @@ def spectra_over_training(networks: xr.Dataset, looks: Sequence[Keywords], trend
     settles = len(epochs) > 1
     fig = Figure(figsize=(DOUBLE_WIDTH, 4.8 if settles else 2.8), layout="constrained")
     grid = fig.add_gridspec(2 if settles else 1, 6)
-    top = [fig.add_subplot(grid[0, 2 * column : 2 * column + 2]) for column in range(len(shown))]
+    width = 6 // len(shown)
+    top = [fig.add_subplot(grid[0, width * column : width * (column + 1)]) for column in range(len(shown))]
     exponents = networks["lyapunov_exponent"].sel(epoch=shown)
     for network, look in enumerate(looks):
         for ax, epoch in zip(top, shown, strict=True):
@@ -105,8 +107,11 @@ def _changes(axes: tuple[Axes, Axes], networks: xr.Dataset, trends: Sequence[Key
 
 
 def _one_over_time(ax: Axes, epochs: np.ndarray, networks: xr.Dataset) -> None:
-    """Both axes logarithmic, and 1/t through the middle of the first changes."""
-    labelled = LABELLED_EPOCHS if (np.diff(epochs) == 1).all() else epochs
+    """Both axes logarithmic, and 1/t through the middle of the first changes; of one epoch, neither."""
+    if len(epochs) < 2:
+        ax.set_xticks(epochs)
+        return
+    labelled = LABELLED_EPOCHS if len(epochs) > MOST_LABELS else epochs
     ax.set(xscale="log", yscale="log")
     ax.set_xticks(epochs, [f"{epoch}" if epoch in labelled else "" for epoch in epochs])
     ax.minorticks_off()
