@@ -30,16 +30,22 @@ plan_jobs = workflow._prepare_dag  # Snakemake knows the targets after it has re
 
 
 def plan_jobs_of_known_targets(*arguments, **options):
-    """Stop at targets that there are not, and name the closest ones."""
+    """Stop at a target that there is not, with the closest one; say what is left out of those that there are."""
     settings = workflow.dag_settings
+    asked = [str(target) for target in settings.targets]
     to_make = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
     to_choose = [rule.name for rule in workflow.rules]
     files = files_to_suggest()
-    problems = [unknown_target(str(asked), to_make, files, is_made) for asked in settings.targets]
+    problems = [TARGETS.refusal(target) or unknown_target(target, to_make, files, is_made) for target in asked]
     for chosen in (settings.forcerun, settings.until, settings.omit_from):
-        problems += [unknown_target(str(asked), to_choose, files, is_made) for asked in chosen]
+        problems += [unknown_target(str(name), to_choose, files, is_made) for name in chosen]
     if any(problems):
         raise WorkflowError("\n".join(filter(None, problems)))
+    everything = not asked or "all" in asked
+    shown = {*TARGETS.left_out, *TARGETS.own_studies} if everything else set()
+    shown |= {study for study in STUDIES if f"study_{study}" in asked}
+    for line in filter(None, [TARGETS.shortage(study) for study in sorted(shown)]):
+        logger.info(line)
     return plan_jobs(*arguments, **options)
 
 

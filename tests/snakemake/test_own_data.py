@@ -22,8 +22,8 @@ AELLE = "results/aelle/my_study_final.zarr.zip"
 SMALL = {
     "studies": {
         "my_study": {
-            "variants": 8,
-            "shard_size": 8,
+            "variants": 20,
+            "shard_size": 20,
             "hyperparameters": {"hidden_size": 4},
             "training": {"epochs": 2},
             "spectra": {"n_sequences": 3},
@@ -100,7 +100,7 @@ def test_data_of_ones_own_go_from_file_to_aelle(
     result = run_snakemake(tmp_path, TARGET, configuration=configuration)
     assert result.returncode == 0, result.stderr
     aelle = open_store(tmp_path / AELLE)
-    assert aelle.sizes["network"] == 8 and np.isfinite(aelle["predicted_loss"]).all()
+    assert aelle.sizes["network"] == 20 and np.isfinite(aelle["predicted_loss"]).all()
     task = configuration["studies"]["my_study"]["task"]
     dataset = open_store(tmp_path / f"results/datasets/{task}.zarr.zip")
     for name, size in DATA_VARIABLES[section].items():
