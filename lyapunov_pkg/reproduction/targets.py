@@ -90,7 +90,7 @@ class Targets:
             )
         study, _, part = name.removeprefix("study_").partition("/")
         if part in self.lacking.get(study, {}):
-            return f"there is no {part} of the study {study}: {self.lacking[study][part]}"
+            return f"the study {study} has no {part!r}: {self.lacking[study][part]}"
         if name.startswith("study_") and study in self.left_out:
             return f"there is no study {study}: the configuration leaves it out (studies.{study}: null)"
         return None

@@ -18,6 +18,10 @@ from tests.snakemake.test_keys import write_idx, write_motion
 PAGE = (ROOT / "docs/own-data.md").read_text()
 SECTIONS = {part.split("\n", 1)[0]: part for part in PAGE.split("\n## ")}
 (TARGET,) = re.findall(r'^make run ARGS="(\S+) --configfile mine.yaml"$', PAGE, flags=re.M)
+MADE = {
+    "figures": ("training", "spectra", "statistics", "aelle_plane"),
+    "tables": ("correlations", "classifiers"),
+}
 AELLE = "results/aelle/my_study_final.zarr.zip"
 SMALL = {
     "studies": {
@@ -99,6 +103,9 @@ def test_data_of_ones_own_go_from_file_to_aelle(
     configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
     result = run_snakemake(tmp_path, TARGET, configuration=configuration)
     assert result.returncode == 0, result.stderr
+    for kind, names in MADE.items():
+        for name in names:
+            assert (tmp_path / f"results/{kind}/study_my_study/{name}.html").stat().st_size > 500
     aelle = open_store(tmp_path / AELLE)
     assert aelle.sizes["network"] == 20 and np.isfinite(aelle["predicted_loss"]).all()
     task = configuration["studies"]["my_study"]["task"]

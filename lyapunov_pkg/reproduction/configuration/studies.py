@@ -94,7 +94,7 @@ class TargetLearningStudy(AnyStudy):
 
 class Studies(Section, extra="allow"):
     """Studies by name; further ones may be added. One that is null, or missing, is left out, with the figures and
-    tables that need it (docs/own-studies.md)."""
+    tables that need it (docs/own-data.md)."""
 
     __pydantic_extra__: dict[FileName, Study | None]
     smnist: StudyWithSpectra | None = None

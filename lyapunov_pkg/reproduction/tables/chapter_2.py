@@ -11,9 +11,9 @@ import xarray as xr
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
+from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS
 
 HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
-COEFFICIENTS = ("pearson", "pearson_low", "pearson_high", "spearman", "spearman_low", "spearman_high", "n_used")
 
 
 @table(

@@ -31,9 +31,9 @@ from lyapunov_pkg.reproduction.tables.dissertation import (
     DISSERTATION_B4,
     DISSERTATION_D5,
 )
+from lyapunov_pkg.reproduction.tables.variables import SCORES
 from lyapunov_pkg.reproduction.training.design import level_ends
 
-SCORES = ("recall", "precision", "f1")
 ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
 HALVING = ("best_loss", "better_in_pool", "saved", "saved_in_all")
 

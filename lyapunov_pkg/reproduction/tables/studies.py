@@ -6,8 +6,9 @@ import pandas as pd
 import xarray as xr
 
 from lyapunov_pkg.reproduction.records import Store, table
-from lyapunov_pkg.reproduction.tables.chapter_2 import COEFFICIENTS, correlation_rows, note_on_correlations
-from lyapunov_pkg.reproduction.tables.chapter_3 import SCORES, scores_of_classifiers
+from lyapunov_pkg.reproduction.tables.chapter_2 import correlation_rows, note_on_correlations
+from lyapunov_pkg.reproduction.tables.chapter_3 import scores_of_classifiers
+from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS, SCORES
 
 
 @table(
