@@ -41,7 +41,9 @@ rule correlations:
     params:
         names=names,
         groups=group_order,
-        highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"].get(wildcards.study, "maximum_exponent"),
+        highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"].get(
+            wildcards.study, "maximum_exponent"
+        ),
         # Figures of chapter 2 need spectra at every network's best epoch.
         any_epochs=lambda wildcards: wildcards.study not in config["correlations"]["highlighted_by"],
         settings={key: config["correlations"][key] for key in CORRELATION_SETTINGS},
