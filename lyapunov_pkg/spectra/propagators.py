@@ -19,15 +19,21 @@ from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
 from lyapunov_pkg.systems.flows import MATRICES_UP_TO, Flow
+from lyapunov_pkg.systems.maps import AutonomousMap
 
 if TYPE_CHECKING:
     from lyapunov_pkg.linalg.plan import Block
+    from lyapunov_pkg.systems.kernels import SystemKernel
 
 SLOPES_AT_ONCE = 16_000_000
 """Slopes that are computed ahead of the kernels, numbers; bounds memory, changes no result."""
 
 JACOBIANS_AT_ONCE = 4_000_000
 """Entries of a flow's Jacobians that are computed ahead; bounds memory."""
+
+
+SYSTEM_MODULES = (AutonomousMap.__module__, Flow.__module__)
+"""Where the systems are that may be kernels."""
 
 
 class Record(NamedTuple):
@@ -119,6 +125,9 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Prop
         and len({c.hidden_size for c in system.cells}) == 1
     ):
         return KernelPropagator(system, state, tangents)
+    kernel = _kernel_of(system, state, tangents)
+    if kernel is not None:
+        return SystemPropagator(kernel, state, tangents)
     if isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1]):
         return FlowPropagator(system, state, tangents)
     return StepPropagator(system, state, tangents)
@@ -126,9 +135,18 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Prop
 
 def make_recording_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
     """Return as `make_propagator` does what records; flows are stepped one by one, as their states are asked for."""
-    if isinstance(system, Flow):
-        return StepPropagator(system, state, tangents)
-    return make_propagator(system, state, tangents)
+    propagator = make_propagator(system, state, tangents)
+    return StepPropagator(system, state, tangents) if isinstance(propagator, FlowPropagator) else propagator
+
+
+def _kernel_of(system: TangentMap, state: Tensor, tangents: Tensor) -> SystemKernel | None:
+    """Return a system as a kernel; None: it is none, or the tensors are not where kernels work."""
+    if state.device.type != "cpu" or state.dtype != tangents.dtype or type(system).__module__ not in SYSTEM_MODULES:
+        return None
+    # Imported here: loading the compiled kernels takes a while, and many programs never need them.
+    from lyapunov_pkg.systems.kernels import kernel_of
+
+    return kernel_of(system, state)
 
 
 class StepPropagator(Propagator):
@@ -246,6 +264,63 @@ class FlowPropagator(StepPropagator):
     def restore(self, snapshot: Tensor) -> None:
         """See `Propagator.restore`."""
         self.tangents = snapshot
+
+
+class SystemPropagator(Propagator):
+    """A system that is a kernel: its steps and tangent vectors by `linalg.stepping`."""
+
+    steps_at_once = 100_000
+
+    def __init__(self, kernel: SystemKernel, state: Tensor, tangents: Tensor) -> None:
+        from lyapunov_pkg.linalg.stepping import SteppedFlow
+
+        self._leading = state.shape[:-1]
+        vectors = tangents.reshape(-1, *tangents.shape[-2:])
+        self.flow = SteppedFlow(kernel.step, kernel.parameters, state.reshape(-1, state.shape[-1]), vectors)
+
+    @property
+    def state(self) -> Tensor:  # type: ignore[override]
+        """See `Propagator`."""
+        return self.flow.states.view(*self._leading, -1).clone()
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self.flow.states.copy_(state.reshape(self.flow.states.shape))
+
+    def path(self, inputs: Tensor) -> int:
+        """See `Propagator.path`: the number of steps."""
+        return inputs.shape[-2]
+
+    def follow(self, path: int, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Propagator.follow`."""
+        advance, _ = self.flow.advance(orthonormalizes)
+        return self._by_trajectory(advance.log_r, 1), self._by_trajectory(advance.sines, 1)
+
+    def record(
+        self, path: int, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
+    ) -> Record:
+        """See `Propagator.record`."""
+        advance, finite = self.flow.advance(orthonormalizes, to_rounding=True, keeps_q=keeps_q, keeps_r=keeps_r)
+        q, r = (None if values is None else self._by_trajectory(values, 0) for values in (advance.q, advance.r))
+        return Record(
+            self._by_trajectory(advance.log_r, 1).movedim(0, -2), self._by_trajectory(finite, 1).movedim(0, -1), q, r
+        )
+
+    def _by_trajectory(self, values: Tensor, dim: int) -> Tensor:
+        """Give the axis of trajectories its shape."""
+        return values.unflatten(dim, self._leading)
+
+    def current_tangents(self) -> Tensor:
+        """See `Propagator.current_tangents`."""
+        return self._by_trajectory(self.flow.tangents(), 0)
+
+    def snapshot(self) -> Any:
+        """See `Propagator.snapshot`."""
+        return self.flow.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """See `Propagator.restore`."""
+        self.flow.restore(snapshot)
 
 
 class KernelPropagator(Propagator):
