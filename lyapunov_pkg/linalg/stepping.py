@@ -32,6 +32,7 @@ from lyapunov_pkg.linalg.workspace import (
     make_workspace,
     orthonormalize_frame,
     pack,
+    record_findings,
     triangular_factor,
     unpack,
 )
@@ -78,6 +79,46 @@ class SteppedResults(NamedTuple):
     """(variant, trajectory, ...), of one variant."""
 
 
+SMALL = 32
+"""Numbers of a matrix up to which plain loops are faster than vector instructions."""
+
+
+@compiled
+def _orthonormalize_small(a, shape, found, tiny):
+    """Modified Gram-Schmidt of a small matrix in place, as `orthonormalize_matrix` does it."""
+    n_rows, stride = shape.block_rows, shape.stride
+    for c in range(shape.n_columns):
+        own, explained, square = c * stride, 0.0, 0.0
+        for before in range(0, own, stride):
+            product = 0.0
+            for r in range(n_rows):
+                product += a[before + r] * a[own + r]
+            for r in range(n_rows):
+                a[own + r] -= product * a[before + r]
+            explained += product * product
+        for r in range(n_rows):
+            square += a[own + r] * a[own + r]
+        found.squares[c] = square
+        found.ratios[c] = square / (square + explained + tiny)
+        scale = 1 / np.sqrt(square + tiny)
+        for r in range(n_rows):
+            a[own + r] *= scale
+
+
+@compiled
+def _orthonormalize_in_one_precision(work, frame, shape, to_rounding, found):
+    """Orthonormalise a matrix in one pass or two, by what is faster."""
+    if shape.block_rows * shape.n_columns > SMALL:
+        orthonormalize_frame(work, frame, shape, to_rounding, found)
+        return
+    _orthonormalize_small(frame, shape, work.first, work.limits.tiny)
+    if to_rounding:
+        _orthonormalize_small(frame, shape, work.second, work.limits.tiny)
+        for c in range(shape.n_columns):
+            work.first.squares[c] *= work.second.squares[c]
+    record_findings(work.first, 0, 1, shape.n_columns, work.limits, found, 0)
+
+
 @compiled
 def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, trajectory):
     """Orthonormalise the matrix of a trajectory and write down what is found and asked for."""
@@ -90,7 +131,7 @@ def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, tra
         findings.untrusted[interval, own],
     )
     workspace.spare[:] = frame
-    orthonormalize_frame(work, frame, shape, to_rounding, found)
+    _orthonormalize_in_one_precision(work, frame, shape, to_rounding, found)
     if found.untrusted[0]:
         fallback = workspace.fallback
         unpack(work, workspace.spare, 0, shape, fallback.matrix, fallback.shape.stride)

@@ -129,7 +129,7 @@ def untrusted(found, first, step, n_columns, limits):
 
 
 @compiled
-def _record(found, first, step, n_columns, limits, findings, index):
+def record_findings(found, first, step, n_columns, limits, findings, index):
     """Write down what a pass found of one matrix."""
     smallest = found.ratios[first]
     for c in range(n_columns):
@@ -146,7 +146,7 @@ def _orthonormalize_lanes(workspace, frame, shape, twice, findings):
     if twice:
         orthonormalize_group_again(frame, shape, scratch, found, workspace.second, tiny)
     for lane in range(len(findings.sines)):
-        _record(found, lane, lanes(frame), shape.n_columns, workspace.limits, findings, lane)
+        record_findings(found, lane, lanes(frame), shape.n_columns, workspace.limits, findings, lane)
 
 
 @compiled
@@ -158,7 +158,7 @@ def _orthonormalize_each(workspace, frame, shape, twice, findings):
         orthonormalize_matrix(matrix, shape, scratch, found, 0.0, tiny)
         if twice:
             orthonormalize_matrix_again(matrix, shape, scratch, found, workspace.second, tiny)
-        _record(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
+        record_findings(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
 
 
 @compiled
