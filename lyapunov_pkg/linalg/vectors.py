@@ -23,7 +23,8 @@ from numba.extending import intrinsic, models, overload, register_model
 
 def _available_features() -> set[str]:
     """Return the instruction sets that Numba compiles for: the processor's, or those of NUMBA_CPU_FEATURES."""
-    features = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    given = config.CPU_FEATURES  # type: ignore[attr-defined]
+    features = get_host_cpu_features() if given is None else given
     return {name.strip()[1:] for name in features.split(",") if name.strip().startswith("+")}
 
 

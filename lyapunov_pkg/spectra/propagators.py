@@ -279,7 +279,7 @@ class SystemPropagator(Propagator):
         self.flow = SteppedFlow(kernel.step, kernel.parameters, state.reshape(-1, state.shape[-1]), vectors)
 
     @property
-    def state(self) -> Tensor:  # type: ignore[override]
+    def state(self) -> Tensor:
         """See `Propagator`."""
         return self.flow.states.view(*self._leading, -1).clone()
 
@@ -308,7 +308,7 @@ class SystemPropagator(Propagator):
 
     def _by_trajectory(self, values: Tensor, dim: int) -> Tensor:
         """Give the axis of trajectories its shape."""
-        return values.unflatten(dim, self._leading)
+        return values.reshape(*values.shape[:dim], *self._leading, *values.shape[dim + 1 :])
 
     def current_tangents(self) -> Tensor:
         """See `Propagator.current_tangents`."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numba.extending import register_jitable
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lyapunov_pkg.systems.flows import DampedOscillator, Flow, HenonHeiles, Lorenz, Lorenz96, Rossler
@@ -54,7 +55,7 @@ def kernel_of(system: object, state: Tensor) -> SystemKernel | None:
     return SystemKernel(entry[0], rows.reshape(-1, len(numbers)))
 
 
-def henon(state, parameters, tangents):
+def henon(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.Henon`."""
     a, b, x = parameters[0], parameters[1], state[0]
     state[0], state[1] = 1 - a * x * x + state[1], b * x
@@ -62,7 +63,7 @@ def henon(state, parameters, tangents):
         vector[0], vector[1] = -2 * a * x * vector[0] + vector[1], b * vector[0]
 
 
-def logistic(state, parameters, tangents):
+def logistic(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.LogisticMap`."""
     r, x = parameters[0], state[0]
     state[0] = r * x * (1 - x)
@@ -70,7 +71,7 @@ def logistic(state, parameters, tangents):
         vector[0] *= r * (1 - 2 * x)
 
 
-def ikeda(state, parameters, tangents):
+def ikeda(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.Ikeda`."""
     u, x, y = parameters[0], state[0], state[1]
     nearness = 1 / (1 + x * x + y * y)
@@ -83,7 +84,7 @@ def ikeda(state, parameters, tangents):
         vector[0], vector[1] = cosine * first - sine * second, sine * first + cosine * second
 
 
-def standard_map(state, parameters, tangents):
+def standard_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.StandardMap`."""
     k, angle = parameters[0], state[0]
     kicked = state[1] + k * math.sin(angle)
@@ -93,7 +94,7 @@ def standard_map(state, parameters, tangents):
         vector[0] += vector[1]
 
 
-def cat_map(state, parameters, tangents):
+def cat_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.CatMap`."""
     x, y = state[0], state[1]
     state[0], state[1] = (2 * x + y) % 1.0, (x + y) % 1.0
@@ -102,7 +103,7 @@ def cat_map(state, parameters, tangents):
         vector[0] += vector[1]
 
 
-def towel_map(state, parameters, tangents):
+def towel_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.TowelMap`."""
     x, y, z = state[0], state[1], state[2]
     by_y, by_z = 1 - 2 * z, -2 * (y + 0.35)
@@ -118,7 +119,7 @@ def towel_map(state, parameters, tangents):
         vector[2] = third
 
 
-def linear_map(state, parameters, tangents):
+def linear_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.LinearMap`."""
     n = len(state)
     before = np.empty(n, state.dtype)
@@ -128,7 +129,7 @@ def linear_map(state, parameters, tangents):
 
 
 @register_jitable
-def _apply_matrix(matrix, vector, before):
+def _apply_matrix(matrix: NDArray[Any], vector: NDArray[Any], before: NDArray[Any]) -> None:
     n = len(before)
     before[:] = vector[:n]
     for i in range(n):
@@ -139,7 +140,13 @@ def _apply_matrix(matrix, vector, before):
 
 
 @register_jitable
-def runge_kutta(field, derivative, state, parameters, tangents):
+def runge_kutta(
+    field: Callable[..., None],
+    derivative: Callable[..., None],
+    state: NDArray[Any],
+    parameters: NDArray[Any],
+    tangents: NDArray[Any],
+) -> None:
     """One step of the classical Runge-Kutta method; the tangent vectors take the same step.
 
     Args:
@@ -164,7 +171,7 @@ def runge_kutta(field, derivative, state, parameters, tangents):
 
 
 @register_jitable
-def _shift(start, velocities, stage, step_size, point):
+def _shift(start: NDArray[Any], velocities: NDArray[Any], stage: int, step_size: float, point: NDArray[Any]) -> None:
     """Write where the method evaluates the field at a stage."""
     shift = 0.0 if stage == 0 else step_size if stage == 3 else step_size / 2
     for i in range(len(point)):
@@ -172,59 +179,65 @@ def _shift(start, velocities, stage, step_size, point):
 
 
 @register_jitable
-def _add_up(start, velocities, step_size):
+def _add_up(start: NDArray[Any], velocities: NDArray[Any], step_size: float) -> None:
     for i in range(velocities.shape[1]):
         rate = velocities[0, i] + 2 * (velocities[1, i] + velocities[2, i]) + velocities[3, i]
         start[i] += step_size / 6 * rate
 
 
 @register_jitable
-def _lorenz_field(state, parameters, velocity):
+def _lorenz_field(state: NDArray[Any], parameters: NDArray[Any], velocity: NDArray[Any]) -> None:
     rho, sigma, beta = parameters[0], parameters[1], parameters[2]
     x, y, z = state[0], state[1], state[2]
     velocity[0], velocity[1], velocity[2] = sigma * (y - x), rho * x - y - x * z, x * y - beta * z
 
 
 @register_jitable
-def _lorenz_derivative(state, parameters, vector, velocity):
+def _lorenz_derivative(
+    state: NDArray[Any], parameters: NDArray[Any], vector: NDArray[Any], velocity: NDArray[Any]
+) -> None:
     rho, sigma, beta = parameters[0], parameters[1], parameters[2]
     velocity[0] = sigma * (vector[1] - vector[0])
     velocity[1] = (rho - state[2]) * vector[0] - vector[1] - state[0] * vector[2]
     velocity[2] = state[1] * vector[0] + state[0] * vector[1] - beta * vector[2]
 
 
-def lorenz(state, parameters, tangents):
+def lorenz(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `flows.Lorenz`."""
     runge_kutta(_lorenz_field, _lorenz_derivative, state, parameters, tangents)
 
 
 @register_jitable
-def _rossler_field(state, parameters, velocity):
+def _rossler_field(state: NDArray[Any], parameters: NDArray[Any], velocity: NDArray[Any]) -> None:
     x, y, z = state[0], state[1], state[2]
     velocity[0], velocity[1] = -y - z, x + parameters[0] * y
     velocity[2] = parameters[1] + z * (x - parameters[2])
 
 
 @register_jitable
-def _rossler_derivative(state, parameters, vector, velocity):
+def _rossler_derivative(
+    state: NDArray[Any], parameters: NDArray[Any], vector: NDArray[Any], velocity: NDArray[Any]
+) -> None:
     velocity[0], velocity[1] = -vector[1] - vector[2], vector[0] + parameters[0] * vector[1]
     velocity[2] = state[2] * vector[0] + (state[0] - parameters[2]) * vector[2]
 
 
-def rossler(state, parameters, tangents):
+def rossler(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `flows.Rossler`."""
     runge_kutta(_rossler_field, _rossler_derivative, state, parameters, tangents)
 
 
 @register_jitable
-def _lorenz_96_field(state, parameters, velocity):
+def _lorenz_96_field(state: NDArray[Any], parameters: NDArray[Any], velocity: NDArray[Any]) -> None:
     n = len(state)
     for i in range(n):
         velocity[i] = (state[(i + 1) % n] - state[i - 2]) * state[i - 1] - state[i] + parameters[0]
 
 
 @register_jitable
-def _lorenz_96_derivative(state, parameters, vector, velocity):
+def _lorenz_96_derivative(
+    state: NDArray[Any], parameters: NDArray[Any], vector: NDArray[Any], velocity: NDArray[Any]
+) -> None:
     n = len(state)
     for i in range(n):
         after = (i + 1) % n
@@ -232,43 +245,47 @@ def _lorenz_96_derivative(state, parameters, vector, velocity):
         velocity[i] = by_advection - vector[i]
 
 
-def lorenz_96(state, parameters, tangents):
+def lorenz_96(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `flows.Lorenz96`."""
     runge_kutta(_lorenz_96_field, _lorenz_96_derivative, state, parameters, tangents)
 
 
 @register_jitable
-def _oscillator_field(state, parameters, velocity):
+def _oscillator_field(state: NDArray[Any], parameters: NDArray[Any], velocity: NDArray[Any]) -> None:
     omega, gamma = parameters[0], parameters[1]
     velocity[0], velocity[1] = state[1], -omega * omega * state[0] - 2 * gamma * state[1]
 
 
 @register_jitable
-def _oscillator_derivative(state, parameters, vector, velocity):
+def _oscillator_derivative(
+    state: NDArray[Any], parameters: NDArray[Any], vector: NDArray[Any], velocity: NDArray[Any]
+) -> None:
     _oscillator_field(vector, parameters, velocity)
 
 
-def damped_oscillator(state, parameters, tangents):
+def damped_oscillator(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `flows.DampedOscillator`."""
     runge_kutta(_oscillator_field, _oscillator_derivative, state, parameters, tangents)
 
 
 @register_jitable
-def _henon_heiles_field(state, parameters, velocity):
+def _henon_heiles_field(state: NDArray[Any], parameters: NDArray[Any], velocity: NDArray[Any]) -> None:
     x, y = state[0], state[1]
     velocity[0], velocity[1] = state[2], state[3]
     velocity[2], velocity[3] = -x - 2 * x * y, -y - x * x + y * y
 
 
 @register_jitable
-def _henon_heiles_derivative(state, parameters, vector, velocity):
+def _henon_heiles_derivative(
+    state: NDArray[Any], parameters: NDArray[Any], vector: NDArray[Any], velocity: NDArray[Any]
+) -> None:
     x, y = state[0], state[1]
     velocity[0], velocity[1] = vector[2], vector[3]
     velocity[2] = -(1 + 2 * y) * vector[0] - 2 * x * vector[1]
     velocity[3] = -2 * x * vector[0] + (2 * y - 1) * vector[1]
 
 
-def henon_heiles(state, parameters, tangents):
+def henon_heiles(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `flows.HenonHeiles`."""
     runge_kutta(_henon_heiles_field, _henon_heiles_derivative, state, parameters, tangents)
 
@@ -284,7 +301,7 @@ def _of_lorenz(system: Lorenz) -> list[Tensor | float]:
     return [system.step_size, system.matrix[..., 1, 0], system.matrix[..., 0, 1], -system.matrix[..., 2, 2]]
 
 
-def _of_linear_map(system: LinearMap) -> list[Tensor] | None:
+def _of_linear_map(system: LinearMap) -> list[Tensor | float] | None:
     return list(system.matrix.flatten().unbind()) if system.state_size <= LARGEST_MATRIX else None
 
 
