@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ CMU_JOINTS: dict[str, int] = {
 LARGEST_AMC = 100 << 20  # bytes, uncompressed; CMU's trials have up to 4 MB, and reading takes a multiple of the file
 NUMBER_OF_A_FRAME = re.compile("[0-9]{1,18}")
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
+MOST_TRIALS_SHOWN = 10
 FILE_NAME = re.compile(r"(?P<trial>[^.].*)\.amc(\.gz)?", flags=re.IGNORECASE)
 
 
@@ -75,6 +77,26 @@ def amc_files(folder: Path) -> dict[str, Path]:
         for path, names in spellings.items()
     }
     return dict(sorted(named.items()))
+
+
+def missing_motions(folder: Path, trials: Sequence[str] | None) -> str | None:
+    """Return what to say of a folder that is missing or lacks AMC files or some of these trials; None if it has all."""
+    if not folder.is_dir():
+        return f"mocap directory {folder} is missing; expected a folder with TRIAL.amc files"
+    present = amc_files(folder)
+    if not present:
+        return f"mocap directory {folder} has no .amc files; expected names such as 13_29.amc"
+    missing = [trial for trial in trials or () if trial not in present]
+    if not missing:
+        return None
+    asked = []
+    for trial in missing:
+        close = get_close_matches(trial, present, n=1)
+        asked.append(trial + (f" (did you mean {close[0]}?)" if close else ""))
+    shown = ", ".join([*present][:MOST_TRIALS_SHOWN])
+    if len(present) > MOST_TRIALS_SHOWN:
+        shown += f" and {len(present) - MOST_TRIALS_SHOWN} others"
+    return f"mocap directory {folder} lacks the trials {', '.join(asked)}; it has {shown}"
 
 
 def parse_amc(content: bytes, path: Path) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, LARGEST_AMC, amc_files, parse_amc
+from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, LARGEST_AMC, amc_files, missing_motions, parse_amc
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 
@@ -211,17 +211,10 @@ def _trial_paths(
 
 
 def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path]:
-    if not directory.is_dir():
-        raise FileNotFoundError(f"mocap directory {directory} is missing; expected a folder with TRIAL.amc files")
-    present = amc_files(directory)
-    if not present:
-        raise FileNotFoundError(f"mocap directory {directory} has no .amc files; expected names such as 13_29.amc")
-    missing = [] if trials is None else [trial for trial in trials if trial not in present]
+    missing = missing_motions(directory, trials)
     if missing:
-        raise FileNotFoundError(
-            f"mocap directory {directory} lacks {', '.join(f'{trial}.amc' for trial in missing)}; it has "
-            f"{', '.join(f'{trial}.amc' for trial in present)}"
-        )
+        raise FileNotFoundError(missing)
+    present = amc_files(directory)
     return present if trials is None else {trial: present[trial] for trial in trials}
 
 
