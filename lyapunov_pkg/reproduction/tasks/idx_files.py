@@ -64,7 +64,8 @@ def missing_idx_files(directory: Path) -> str | None:
     missing = [file for part, file in MNIST_FILES.items() if not found[part].is_file()]
     if not missing:
         return None
-    present = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    known = {name for file in MNIST_FILES.values() for name in file.spellings}
+    present = sorted({path.name for path in directory.iterdir() if not path.name.startswith(".")} - known)
     asked = []
     for file in missing:
         close = get_close_matches(file.name, present, n=1, cutoff=0.7)

@@ -168,7 +168,9 @@ def test_altered_file_of_a_known_trial(folder):
 def test_missing_files(tmp_path, folder):
     with pytest.raises(FileNotFoundError, match=r"nowhere is missing; expected a folder with TRIAL\.amc files"):
         load_mocap("cmu", tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"lacks 90_03\.amc; it has 90_01\.amc, 90_02\.amc"):
+    with pytest.raises(
+        FileNotFoundError, match=r"lacks the trials 90_03 \(did you mean 90_0\d\?\); it has 90_01, 90_02"
+    ):
         load_mocap("cmu", folder, trials=["90_01", "90_03"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"has no \.amc files"):
