@@ -127,7 +127,7 @@ def sequences_content(wildcards):
 def local_text():
     """The text file of CharRNN, if that is what it reads."""
     settings = config["char_rnn"]["data"]
-    return [settings["path"]] if settings["source"] == "file" else missing_place("char_rnn")
+    return missing_place("char_rnn") or ([settings["path"]] if settings["source"] == "file" else [])
 
 
 def local_motions():
@@ -164,7 +164,7 @@ def missing_place(task):
     """A file that there is not, where a task's data are to be, if they are missing or not all there."""
     settings = config[task]["data"]
     place = settings["path"] if "path" in settings else settings["directory"]
-    return [f"{place}/missing"] if missing_data(task, settings) else []
+    return [f"{place}.missing"] if missing_data(task, settings) else []
 
 
 def seeds(count):

@@ -94,13 +94,15 @@ def test_wrong_configuration_stops_before_any_job(
 def test_missing_data_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     """Of what is asked for, also in a dry run; other targets do without."""
     wrong = copy.deepcopy(SMALL)
-    wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
-    wrong["char_rnn"] = {"data": {"source": "file", "path": "nowhere.txt"}}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "file")}
+    wrong["char_rnn"] = {"data": {"source": "file", "path": "folder"}}
     wrong["mocap"] = {"data": {"source": "cmu", "directory": "nowhere"}}
     wrong["sequences"] = {"data": {"path": "nowhere.npz"}}
     messages = {
-        "smnist": f"directory {tmp_path}/nowhere of smnist is missing; expected a folder with train-images",
-        "char_rnn": "text of char_rnn: nowhere.txt does not exist; expected a text file",
+        "smnist": f"directory {tmp_path}/file of smnist is missing; expected a folder with train-images",
+        "char_rnn": "text of char_rnn: folder is a folder; expected a text file",
         "mocap": "mocap directory nowhere is missing; expected a folder with TRIAL.amc files",
         "sequences": "sequences: nowhere.npz does not exist; expected a .npz or Zarr file",
     }

@@ -14,24 +14,21 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, LARGEST_AMC, amc_files, missing_motions, parse_amc
+from lyapunov_pkg.reproduction.tasks.amc import (
+    CMU_JOINTS,
+    CMU_SIZES,
+    CMU_TRIALS,
+    LARGEST_AMC,
+    amc_files,
+    missing_motions,
+    parse_amc,
+    unknown_trials,
+)
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 
 SOURCES = ("synthetic", "cmu")
 CMU_MIRRORS = ("http://mocap.cs.cmu.edu/subjects",)
-CMU_TRIALS = {
-    "13_29": "b8ffec0ea28ea24acc46ac6f4775604378ab1120388c45477c7b436ded00c42c",
-    "13_30": "dba9d6ebb34619a34d718a805d9f666e3a54ec397effc367a3f6f0cfbe75962a",
-    "13_31": "4653045d26fc2dda48113a2930c7d1ed1753da98d5fe114e3a6a79f65c6a0aaf",
-    "14_14": "cf353aa8a7ca94714aaf3b2ebaed303e4e9556fc6981b1c4563a62988b8246bc",
-    "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
-}
-"""Trials whose content is known, {name: sha256}; subject, then trial."""
-
-CMU_SIZES = {"13_29": 3_677_769, "13_30": 1_979_049, "13_31": 2_422_079, "14_14": 3_719_141, "14_20": 3_715_002}
-"""Bytes of each of these trials."""
-
 FRAME_RATE = 120  # per second
 N_FEATURES = 20  # the first ones that move (chapter 2)
 SMALLEST_DEVIATION = 1e-4  # degrees; channels that deviate less are dropped (chapter 2)
@@ -191,12 +188,9 @@ def _trial_paths(
     if download_directory is None:
         raise ValueError("mocap source 'cmu' has neither directory nor download_directory; expected one of them")
     wanted = list(CMU_TRIALS) if trials is None else trials
-    unknown = [trial for trial in wanted if trial not in CMU_TRIALS]
+    unknown = unknown_trials(wanted)
     if unknown:
-        raise ValueError(
-            f"trials {', '.join(unknown)} cannot be downloaded, for their checksum is not known; known are "
-            f"{', '.join(CMU_TRIALS)}. Set directory to a folder with the files"
-        )
+        raise ValueError(unknown)
     return {
         trial: fetch(
             f"{trial}.amc",
