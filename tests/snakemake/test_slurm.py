@@ -72,9 +72,12 @@ def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Count
             return False
         return True
 
-    slurm.wait_for(held_while_it_trains, "a training job on node2", 120)
-    slurm.kill_node("node2")
-    assert process.wait(600) == 0, (directory / "output.txt").read_text()
+    try:
+        slurm.wait_for(held_while_it_trains, "a training job on node2", 120)
+        slurm.kill_node("node2")
+        assert process.wait(1800) == 0, (directory / "output.txt").read_text()
+    finally:
+        process.kill()  # nothing if it has ended
     restarts = slurm.run("squeue", "--states=all", "--noheader", "--sort=i", "--Format=RestartCnt").split()[before:]
     assert sum(map(int, restarts)) >= 1
     slurm.start_node("node2")
