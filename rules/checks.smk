@@ -1,8 +1,10 @@
-# What is wrong with the call itself, said before anything is planned. Included last: it asks which rules there are.
+# What is wrong with the call itself, said before anything is planned, and how jobs start. Included last: it asks which
+# rules there are.
 
 from snakemake.io import strip_wildcard_constraints
 
 from lyapunov_pkg.workflow.targets import unknown_target
+from lyapunov_pkg.workflow.warm_start import imported_by, start_scripts_warm
 
 SHARDS = {file for stage in ("training", "spectra") for study in STUDIES for file in shards(stage, study)}
 VALUES = {"study": STUDIES, "experiment": ["final", "pretrained"], "figure": FIGURES, "table": TABLES}
@@ -51,3 +53,5 @@ def plan_jobs_of_known_targets(*arguments, **options):
 
 if workflow.is_main_process:
     workflow._prepare_dag = plan_jobs_of_known_targets
+    scripts = Path(workflow.basedir, "workflow_scripts").glob("*.py")
+    start_scripts_warm(imported_by(scripts) | {record.module for record in TARGETS.records.values()})
