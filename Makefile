@@ -49,8 +49,8 @@ report: .venv/installed  ## results as one HTML page, once `make run` has made t
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
-list: .venv/installed  ## every figure and table that `make run ARGS=NAME` makes, with its caption
-	@$(BIN)/python -m lyapunov_pkg.reproduction.catalogue
+list: .venv/installed  ## every target that `make run ARGS=NAME` makes, with its caption; ARGS="--configfile FILE" for yours
+	@$(BIN)/python -m lyapunov_pkg.reproduction.targets $(ARGS)
 
 cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
 	$(BIN)/python -m lyapunov_pkg.workflow.pruning $(or $(ARGS),list)

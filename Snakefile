@@ -38,10 +38,10 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        targets([*FIGURES.values(), *TABLES.values()]),
+        targets(TARGETS.by_default()),
 
 
-for number in sorted({record.chapter for record in (*FIGURES.values(), *TABLES.values())}):
+for number in sorted({record.chapter for record in TARGETS.records.values() if record.chapter}):
 
     rule:
         name:
@@ -51,13 +51,24 @@ for number in sorted({record.chapter for record in (*FIGURES.values(), *TABLES.v
 
 
 # One target per figure and table: `snakemake --cores 2 table_3_2` makes just what that one needs.
-for name, record in {**FIGURES, **TABLES}.items():
+for name, record in TARGETS.records.items():
+    if record.study is None:
+
+        rule:
+            name:
+                name
+            input:
+                targets([record]),
+
+
+# One target per study, with its figures and tables.
+for study in STUDIES:
 
     rule:
         name:
-            name
+            f"study_{study}"
         input:
-            targets([record]),
+            targets(TARGETS.of_study(study)),
 
 
 if workflow.is_main_process:

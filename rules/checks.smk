@@ -1,9 +1,11 @@
-# What is wrong with the call itself, said before anything is planned. Included last: it asks which rules there are.
+# What is wrong with the call itself, said before anything is planned, and how jobs start. Included last: it asks which
+# rules there are.
 
 from snakemake.exceptions import MissingInputException
 from snakemake.io import strip_wildcard_constraints
 
 from lyapunov_pkg.workflow.targets import unknown_target
+from lyapunov_pkg.workflow.warm_start import imported_by, start_scripts_warm
 
 SHARDS = {file for stage in ("training", "spectra") for study in STUDIES for file in shards(stage, study)}
 DATA_OF_USERS = ("smnist", "char_rnn", "mocap", "sequences")
@@ -32,16 +34,22 @@ plan_jobs = workflow._prepare_dag  # Snakemake knows the targets after it has re
 
 
 def plan_jobs_of_known_targets(*arguments, **options):
-    """Stop at targets that there are not, and name the closest ones."""
+    """Stop at a target that there is not, with the closest one; say what is left out of those that there are."""
     settings = workflow.dag_settings
+    asked = [str(target) for target in settings.targets]
     to_make = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
     to_choose = [rule.name for rule in workflow.rules]
     files = files_to_suggest()
-    problems = [unknown_target(str(asked), to_make, files, is_made) for asked in settings.targets]
+    problems = [TARGETS.refusal(target) or unknown_target(target, to_make, files, is_made) for target in asked]
     for chosen in (settings.forcerun, settings.until, settings.omit_from):
-        problems += [unknown_target(str(asked), to_choose, files, is_made) for asked in chosen]
+        problems += [unknown_target(str(name), to_choose, files, is_made) for name in chosen]
     if any(problems):
         raise WorkflowError("\n".join(filter(None, problems)))
+    everything = not asked or "all" in asked
+    shown = {*TARGETS.left_out, *TARGETS.own_studies} if everything else set()
+    shown |= {study for study in STUDIES if f"study_{study}" in asked}
+    for line in filter(None, [TARGETS.shortage(study) for study in sorted(shown)]):
+        logger.info(line)
     return plan_jobs(*arguments, **options)
 
 
@@ -63,3 +71,5 @@ def build_dag_of_data_that_are_there():
 if workflow.is_main_process:
     workflow._build_dag = build_dag_of_data_that_are_there
     workflow._prepare_dag = plan_jobs_of_known_targets
+    scripts = Path(workflow.basedir, "workflow_scripts").glob("*.py")
+    start_scripts_warm(imported_by(scripts) | {record.module for record in TARGETS.records.values()})

@@ -21,7 +21,7 @@ try:
     if workflow.is_main_process:  # Snakemake itself keeps the last of two equal keys, and says nothing.
         for path in workflow.configfiles:
             read_configuration(path)
-    take_away_nulls(config)
+    LEFT_OUT = take_away_nulls(config)  # studies
     validate_configuration(config)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None

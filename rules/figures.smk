@@ -28,6 +28,7 @@ rule draw_figure:
     params:
         place=lambda wildcards: FIGURES[wildcards.figure].place,
         groups=lambda wildcards: groups_of(FIGURES[wildcards.figure]),
+        study=lambda wildcards: FIGURES[wildcards.figure].study,
         text=lambda wildcards: FIGURES[wildcards.figure].text(),
         provenance=lambda wildcards: provenance("draw_figure.py", FIGURES[wildcards.figure].place),
     script:

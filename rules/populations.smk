@@ -3,11 +3,11 @@
 
 rule evolution:
     input:
-        spectra=shards("spectra", "char_rnn_initialisation"),
+        spectra=lambda wildcards: shards("spectra", wildcards.study),
     output:
-        "results/populations/char_rnn_initialisation.zarr.zip",
+        "results/evolution/{study}.zarr.zip",
     log:
-        "results/logs/populations/char_rnn_initialisation.log",
+        "results/logs/evolution/{study}.log",
     cache: "omit-software"
     conda:
         "../envs/workflow.yaml"
@@ -15,7 +15,8 @@ rule evolution:
     resources:
         **job_resources("evolution"),
     params:
-        groups=list(GROUPS["char_rnn_initialisation"]),
+        names=names,
+        groups=group_order,
         provenance=provenance("evolution.py"),
     script:
         "../workflow_scripts/evolution.py"
@@ -31,8 +32,6 @@ rule correlations:
         "results/populations/{study}.zarr.zip",
     log:
         "results/logs/populations/{study}.log",
-    wildcard_constraints:
-        study="|".join(config["correlations"]["highlighted_by"]),
     cache: "omit-software"
     conda:
         "../envs/workflow.yaml"
@@ -42,7 +41,11 @@ rule correlations:
     params:
         names=names,
         groups=group_order,
-        highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"][wildcards.study],
+        highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"].get(
+            wildcards.study, "maximum_exponent"
+        ),
+        # Figures of chapter 2 need spectra at every network's best epoch.
+        any_epochs=lambda wildcards: wildcards.study not in config["correlations"]["highlighted_by"],
         settings={key: config["correlations"][key] for key in CORRELATION_SETTINGS},
         seed=config["seed"],
         provenance=provenance("correlations.py"),

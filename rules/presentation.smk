@@ -1,21 +1,13 @@
 # What figures and tables have in common: their records, the inputs that follow from them, and their targets.
 
-from lyapunov_pkg.reproduction.catalogue import figures, tables
 from lyapunov_pkg.reproduction.records import Groups, RecordError, Shards, Store, did_you_mean
+from lyapunov_pkg.reproduction.targets import targets_of
 
 try:
-    FIGURES, TABLES = figures(), tables()  # records by name
+    TARGETS = targets_of(config, LEFT_OUT)
 except RecordError as error:
     raise WorkflowError(str(error)) from None
-
-
-def check_study(record, study):
-    """Stop if a record names a study that the configuration does not have."""
-    if study not in STUDIES:
-        raise WorkflowError(
-            f"{record.name} in {record.module} is drawn from the study {study!r}, which the configuration does not "
-            f"have{did_you_mean(study, STUDIES)}"
-        )
+FIGURES, TABLES = TARGETS.of_kind("figure"), TARGETS.of_kind("table")  # records by name
 
 
 def inputs_of(record):
@@ -66,9 +58,3 @@ def check_sources():
         raise WorkflowError(
             f"{record.name} in {record.module} is drawn from {path}, which no rule makes{did_you_mean(path, known)}"
         )
-
-
-for record in (*FIGURES.values(), *TABLES.values()):
-    for source in record.sources.values():
-        if isinstance(source, Groups | Shards):
-            check_study(record, source.study)

@@ -38,24 +38,26 @@ rule stability_regimes:
         "../workflow_scripts/stability_regimes.py"
 
 
-rule estimator:
-    input:
-        training=shards("training", "char_rnn_initialisation"),
-        dataset=dataset_of("char_rnn_initialisation"),
-    output:
-        "results/networks/estimator.zarr.zip",
-    log:
-        "results/logs/networks/estimator.log",
-    cache: "omit-software"
-    conda:
-        "../envs/workflow.yaml"
-    threads: 1
-    resources:
-        **job_resources("estimator"),
-    params:
-        groups=list(GROUPS["char_rnn_initialisation"]),
-        device=config["device"],
-        settings=config["estimator"],
-        provenance=provenance("estimator.py", *cell_modules("char_rnn_initialisation")),
-    script:
-        "../workflow_scripts/estimator.py"
+if "char_rnn_initialisation" in STUDIES:
+
+    rule estimator:
+        input:
+            training=shards("training", "char_rnn_initialisation"),
+            dataset=dataset_of("char_rnn_initialisation"),
+        output:
+            "results/networks/estimator.zarr.zip",
+        log:
+            "results/logs/networks/estimator.log",
+        cache: "omit-software"
+        conda:
+            "../envs/workflow.yaml"
+        threads: 1
+        resources:
+            **job_resources("estimator"),
+        params:
+            groups=list(GROUPS["char_rnn_initialisation"]),
+            device=config["device"],
+            settings=config["estimator"],
+            provenance=provenance("estimator.py", *cell_modules("char_rnn_initialisation")),
+        script:
+            "../workflow_scripts/estimator.py"

@@ -26,6 +26,7 @@ rule write_table:
     params:
         place=lambda wildcards: TABLES[wildcards.table].place,
         groups=lambda wildcards: groups_of(TABLES[wildcards.table]),
+        study=lambda wildcards: TABLES[wildcards.table].study,
         text=lambda wildcards: TABLES[wildcards.table].text(),
         provenance=lambda wildcards: provenance("write_table.py", TABLES[wildcards.table].place),
     script:

@@ -1,49 +1,49 @@
 # Target learning: FORCE instead of back-propagation, and spectra of free runs; no data. A job of minutes: no checkpoints.
 
 
-ruleorder: train_target_learning > train
-ruleorder: spectra_target_learning > spectra
+if "target_learning" in STUDIES:
 
+    ruleorder: train_target_learning > train
+    ruleorder: spectra_target_learning > spectra
 
-rule train_target_learning:
-    output:
-        "results/training/target_learning/{group}/{shard}.zarr.zip",
-    log:
-        "results/logs/training/target_learning/{group}/{shard}.log",
-    cache: "omit-software"
-    conda:
-        "../envs/workflow.yaml"
-    threads: 1
-    resources:
-        **job_resources("train_target_learning"),
-    params:
-        names=names,
-        seed=config["seed"],
-        design=lambda wildcards: dict(GROUPS["target_learning"][wildcards.group].settings),
-        indices=lambda wildcards: shard_indices("target_learning", **wildcards),
-        training=STUDIES["target_learning"]["training"],
-        provenance=provenance("train_target_learning.py", "lyapunov_pkg.cells.rank_one"),
-    script:
-        "../workflow_scripts/train_target_learning.py"
+    rule train_target_learning:
+        output:
+            "results/training/target_learning/{group}/{shard}.zarr.zip",
+        log:
+            "results/logs/training/target_learning/{group}/{shard}.log",
+        cache: "omit-software"
+        conda:
+            "../envs/workflow.yaml"
+        threads: 1
+        resources:
+            **job_resources("train_target_learning"),
+        params:
+            names=names,
+            seed=config["seed"],
+            design=lambda wildcards: dict(GROUPS["target_learning"][wildcards.group].settings),
+            indices=lambda wildcards: shard_indices("target_learning", **wildcards),
+            training=STUDIES["target_learning"]["training"],
+            provenance=provenance("train_target_learning.py", "lyapunov_pkg.cells.rank_one"),
+        script:
+            "../workflow_scripts/train_target_learning.py"
 
-
-rule spectra_target_learning:
-    input:
-        training="results/training/target_learning/{group}/{shard}.zarr.zip",
-    output:
-        "results/spectra/target_learning/{group}/{shard}.zarr.zip",
-    log:
-        "results/logs/spectra/target_learning/{group}/{shard}.log",
-    cache: "omit-software"
-    conda:
-        "../envs/workflow.yaml"
-    threads: 1
-    resources:
-        **job_resources("spectra_target_learning"),
-    params:
-        names=names,
-        device=config["device"],
-        spectra=STUDIES["target_learning"]["spectra"],
-        provenance=provenance("spectra_target_learning.py", "lyapunov_pkg.cells.rank_one"),
-    script:
-        "../workflow_scripts/spectra_target_learning.py"
+    rule spectra_target_learning:
+        input:
+            training="results/training/target_learning/{group}/{shard}.zarr.zip",
+        output:
+            "results/spectra/target_learning/{group}/{shard}.zarr.zip",
+        log:
+            "results/logs/spectra/target_learning/{group}/{shard}.log",
+        cache: "omit-software"
+        conda:
+            "../envs/workflow.yaml"
+        threads: 1
+        resources:
+            **job_resources("spectra_target_learning"),
+        params:
+            names=names,
+            device=config["device"],
+            spectra=STUDIES["target_learning"]["spectra"],
+            provenance=provenance("spectra_target_learning.py", "lyapunov_pkg.cells.rank_one"),
+        script:
+            "../workflow_scripts/spectra_target_learning.py"

@@ -6,13 +6,17 @@ from lyapunov_pkg.reproduction.pages import figure_page, write_text
 from lyapunov_pkg.reproduction.records import record_of
 from lyapunov_pkg.reproduction.sources import caption_numbers, joined, select_variables
 from lyapunov_pkg.workflow.logs import logging_to
-from lyapunov_pkg.workflow.store import open_shards, save_store
+from lyapunov_pkg.workflow.store import open_variables, save_store
 
 with logging_to(snakemake.log[0]):
     # By name, so that an edit of one figure's function redraws that figure alone.
     draw = load(snakemake.params.place)
     record, output = record_of(draw), snakemake.output
-    data = select_variables(record, {name: open_shards(paths) for name, paths in snakemake.input.items()})
+    if snakemake.params.study is not None:
+        record = record.of_study(snakemake.params.study)
+    data = select_variables(
+        record, {name: open_variables(paths, record.sources[name].variables) for name, paths in snakemake.input.items()}
+    )
     save_figure(draw(**data, **snakemake.params.groups), output.pdf, output.png)
     save_store(joined(data), output.drawn_from, {"figure": record.name})
     text = record.text(caption_numbers(data))

@@ -4,13 +4,17 @@ from lyapunov_pkg.reproduction.records import record_of
 from lyapunov_pkg.reproduction.sources import caption_numbers, select_variables
 from lyapunov_pkg.reproduction.tables.writing import write_table
 from lyapunov_pkg.workflow.logs import logging_to
-from lyapunov_pkg.workflow.store import open_shards
+from lyapunov_pkg.workflow.store import open_variables
 
 with logging_to(snakemake.log[0]):
     # By name, so that an edit of one table's function writes that table alone.
     make_table = load(snakemake.params.place)
     record, output = record_of(make_table), snakemake.output
-    data = select_variables(record, {name: open_shards(paths) for name, paths in snakemake.input.items()})
+    if snakemake.params.study is not None:
+        record = record.of_study(snakemake.params.study)
+    data = select_variables(
+        record, {name: open_variables(paths, record.sources[name].variables) for name, paths in snakemake.input.items()}
+    )
     frame = make_table(**data, **snakemake.params.groups)
     write_table(frame, output.csv, output.markdown)
     write_text(table_page(record.name, record.text(caption_numbers(data)), frame), output.page)

@@ -2,15 +2,12 @@
 
 A record is a decorator whose arguments are constants of its module, or of modules that import no more than constants.
 It is read from the syntax tree, so that a plan of the workflow does not wait for matplotlib and pandas.
-
-    python -m lyapunov_pkg.reproduction.catalogue    # every target with its caption
 """
 
 from __future__ import annotations
 
 import ast
 import functools
-import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -24,18 +21,24 @@ FOLDERS = {"figure": REPRODUCTION / "figures", "table": REPRODUCTION / "tables"}
 
 @functools.cache
 def figures() -> dict[str, Record]:
-    """Return the records of all figures by name, in natural order.
+    """Return the records of all figures of chapters by name, in natural order.
 
     Raises:
         RecordError: a record cannot be used, or two figures have the same name.
     """
-    return _records("figure")
+    return {name: record for name, record in records_of_kind("figure").items() if record.chapter is not None}
 
 
 @functools.cache
 def tables() -> dict[str, Record]:
-    """Return the records of all tables by name, in natural order; raises as `figures` does."""
-    return _records("table")
+    """Return the records of all tables of chapters by name, in natural order; raises as `figures` does."""
+    return {name: record for name, record in records_of_kind("table").items() if record.chapter is not None}
+
+
+@functools.cache
+def of_every_study() -> tuple[Record, ...]:
+    """Return the records of figures and tables that there are of every study; raises as `figures` does."""
+    return tuple(record for kind in FOLDERS for record in records_of_kind(kind).values() if record.chapter is None)
 
 
 def load(place: str) -> Callable[..., Any]:
@@ -44,7 +47,9 @@ def load(place: str) -> Callable[..., Any]:
     return getattr(import_module(module), name)
 
 
-def _records(kind: str) -> dict[str, Record]:
+@functools.cache
+def records_of_kind(kind: str) -> dict[str, Record]:
+    """Return all records of a kind by the name of their function; raises as `figures` does."""
     found: dict[str, Record] = {}
     for path in sorted(FOLDERS[kind].rglob("*.py")):
         for record in read_records(path):
@@ -120,16 +125,3 @@ class Constants:
             return self.evaluate(self.assigned[name])
         module, imported = self.imported[name]
         return getattr(import_module(module), imported)
-
-
-def main() -> None:
-    """Print every target with its caption, in natural order."""
-    targets = [*figures().values(), *tables().values()]
-    width = max(len(record.name) for record in targets) + 2
-    for record in sorted(targets, key=lambda record: (record.chapter, record.kind, record.order)):
-        lines = textwrap.wrap(record.text(), 100, break_on_hyphens=False)
-        print(f"{record.name:<{width}}{lines[0]}", *(f"{'':<{width}}{line}" for line in lines[1:]), sep="\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,9 @@
 
 A record stands as a decorator, `figure` or `table`, on the function that draws the figure or computes the table. The
 rules, the report and `make list` read it through `reproduction.catalogue`.
+
+A record whose stores have "{study}" in their names stands for a figure or table of every study. `Record.of_study`
+returns that of a single study.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import math
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, ParamSpec, TypeVar
 
 Parameters = ParamSpec("Parameters")
@@ -20,7 +24,8 @@ Result = TypeVar("Result")
 
 PREFIXES = {"figure": "fig_", "table": "table_"}
 STAGES = ("training", "spectra")
-STORE_PATH = re.compile(r"results/[\w/]+\.zarr\.zip")
+STUDY = "{study}"
+STORE_PATH = re.compile(r"results/(?:[\w/]|\{study\})+\.zarr\.zip")
 NUMBERED = re.compile(r"(\d+)_([a-z]?\d*)")
 NUMBER_FIELD = re.compile(r"\{(\w+)\[(\w+)\]\} ?")
 
@@ -61,47 +66,65 @@ class Record:
     """A figure or table: where its function stands, what that function takes, and the caption."""
 
     kind: Literal["figure", "table"]
-    name: str  # of its function, its target and its files
+    function: str  # its name
     module: str
-    chapter: int
+    chapter: int | None  # None: of studies
     sources: Mapping[str, Source]  # by the argument that takes it
     caption: str  # may hold fields such as {n_test[final]}: the number of test networks of that argument
+    study: str | None = None  # that it is of, if there is one of every study
+
+    @property
+    def stem(self) -> str:
+        """What the function is called behind its prefix."""
+        return self.function.removeprefix(PREFIXES[self.kind]).removeprefix("study_" if self.chapter is None else "")
+
+    @property
+    def name(self) -> str:
+        """The name of its files; that of its target, too, unless it is of a study."""
+        return self.function if self.study is None else f"study_{self.study}/{self.stem}"
 
     @property
     def place(self) -> str:
         """The function, as "package.module:name"."""
-        return f"{self.module}:{self.name}"
+        return f"{self.module}:{self.function}"
 
     @property
     def heading(self) -> str:
-        """The chapter that it stands in, for menus."""
-        return f"Chapter {self.chapter}"
+        """The chapter or the study that it stands in, for menus."""
+        return f"Study {self.study}" if self.chapter is None else f"Chapter {self.chapter}"
+
+    def of_study(self, study: str) -> Record:
+        """Return the record of one study, of a record of every study."""
+        return replace(
+            self, study=study, sources={argument: of_study(source, study) for argument, source in self.sources.items()}
+        )
 
     @property
     def number(self) -> str | None:
         """Its number in the dissertation, such as "3.B4", or None if the dissertation does not have it."""
-        stem = self.name.removeprefix(PREFIXES[self.kind])
-        return stem.replace("_", ".").upper() if NUMBERED.fullmatch(stem) else None
+        return self.stem.replace("_", ".").upper() if NUMBERED.fullmatch(self.stem) else None
 
     @property
     def label(self) -> str:
         """Its name in menus, which sort labels as text: the figure space before one digit puts 3.2 before 3.10."""
         kind = self.kind.capitalize()
+        if self.chapter is None:
+            return f"{kind}: {self.stem.replace('_', ' ')}"
         if self.number is None:
-            stem = self.name.removeprefix(PREFIXES[self.kind]).removeprefix("extra_")
-            return f"{kind} extra: {stem.replace('_', ' ')}"
+            return f"{kind} extra: {self.stem.removeprefix('extra_').replace('_', ' ')}"
         return f"{kind} " + re.sub(r"\.(\d)$", ".\N{FIGURE SPACE}\\1", self.number)
 
     @property
     def order(self) -> tuple[object, ...]:
         """Where it stands among its kind: by chapter, those of the dissertation first, numbers as numbers."""
-        parts = re.findall(r"\d+|[^\d_]+", self.name.removeprefix(PREFIXES[self.kind]))
+        parts = re.findall(r"\d+|[^\d_]+", self.stem)
         natural = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
-        return self.chapter, self.number is None, natural
+        return self.chapter or math.inf, self.study or "", self.number is None, natural
 
     def text(self, numbers: Mapping[str, Mapping[str, int]] | None = None) -> str:
         """Return title and caption, with `numbers` such as {"n_test": {"final": 75}} in it, or without any."""
-        title = f"{self.kind.capitalize()} {self.number}" if self.number else "Beyond the dissertation"
+        beyond = "Beyond the dissertation" if self.study is None else f"Study {self.study}"
+        title = f"{self.kind.capitalize()} {self.number}" if self.number else beyond
         caption = NUMBER_FIELD.sub("", self.caption) if numbers is None else self.caption.format(**numbers)
         return f"{title}. {caption}"
 
@@ -156,8 +179,13 @@ class Declaration:
             raise refuse(f"it takes {sorted(parameters)}, its record has the stores {sorted(self.stores)}")
         return Record(self.kind, name, module, self._chapter(name, refuse), dict(self.stores), self.caption)
 
-    def _chapter(self, name: str, refuse: Callable[[str], RecordError]) -> int:
-        """The chapter, as stated or as the name begins: that of fig_3_5 is 3."""
+    def _chapter(self, name: str, refuse: Callable[[str], RecordError]) -> int | None:
+        """The chapter, as stated or as the name begins: that of fig_3_5 is 3. None for what is of every study."""
+        if any(STUDY in name_of(source) for source in self.stores.values()):
+            if self.chapter is not None or not name.startswith(PREFIXES[self.kind] + "study_"):
+                expected = f"a name that begins with {PREFIXES[self.kind] + 'study_'!r} and no chapter"
+                raise refuse(f"its stores are those of every study; expected {expected}")
+            return None
         numbered = NUMBERED.fullmatch(name.removeprefix(PREFIXES[self.kind]))
         chapter = int(numbered[1]) if numbered and self.chapter is None else self.chapter
         if type(chapter) is not int or chapter < 1:
@@ -183,7 +211,8 @@ def figure(*, stores: Mapping[str, Source], caption: str, chapter: int | None = 
     Args:
         stores: what each argument of the function is read from.
         caption: complete sentences.
-        chapter: of a figure without a number in its name; otherwise the number says it.
+        chapter: of a figure without a number in its name; otherwise the number says it. A figure of every study
+            (fig_study_...) has none.
 
     Raises:
         RecordError: when it is applied to a function, or read, and cannot be used.
@@ -209,6 +238,17 @@ def record_of(function: Callable[..., object]) -> Record:
     if not isinstance(record, Record):
         raise RecordError(f"{function!r} has no record; expected a function decorated with `figure` or `table`")
     return record
+
+
+def name_of(source: Source) -> str:
+    """Return what names the study of a source: the path of a store, or the study itself."""
+    return source.path if isinstance(source, Store) else source.study
+
+
+def of_study(source: Source, study: str) -> Source:
+    """Return a source with the name of a study in the place of "{study}"."""
+    name = name_of(source).replace(STUDY, study)
+    return replace(source, path=name) if isinstance(source, Store) else replace(source, study=name)
 
 
 def source_problem(source: object) -> str | None:

@@ -99,6 +99,19 @@ def open_shards(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
     return xr.concat(stores, "variant", data_vars="minimal", coords="minimal", compat="override", join="outer")
 
 
+def open_variables(paths: str | Path | Sequence[str | Path], variables: Sequence[str]) -> xr.Dataset:
+    """Open what `open_shards` opens; where several stores are joined, only some variables of them.
+
+    What is not joined is not read: parameters of networks are large, and of other shapes from group to group.
+    """
+    if isinstance(paths, str | Path):
+        return open_store(paths)
+    stores = [open_store(path) for path in paths]
+    parts = [store[[name for name in variables if name in store.variables]] for store in stores]
+    joined = with_all_coordinates(parts)
+    return xr.concat(joined, "variant", data_vars="minimal", coords="minimal", compat="override", join="outer")
+
+
 def with_all_coordinates(stores: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     """Give every store the coordinates on `variant` that any of them has, empty ones where they are new."""
     known = {name: values for store in stores for name, values in store.coords.items() if values.dims == ("variant",)}

@@ -451,7 +451,7 @@ def test_null_takes_away_what_an_overlay_cannot(configuration: dict[str, Any]) -
     validate_configuration(changed)
 
 
-@pytest.mark.parametrize("studies", [None, [], {"smnist": None}, {"smnist": {"design": None}}])
+@pytest.mark.parametrize("studies", [None, [], {"smnist": {"design": None}}])
 def test_null_where_nothing_can_be_taken_away_is_left_to_the_schema(
     configuration: dict[str, Any], studies: Any
 ) -> None:

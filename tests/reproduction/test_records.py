@@ -112,7 +112,7 @@ def test_a_name_may_stand_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(catalogue, "REPRODUCTION", tmp_path)
     monkeypatch.setattr(catalogue, "FOLDERS", {"figure": tmp_path})
     with pytest.raises(RecordError, match=r"fig_9_1 is in .*two and in .*one"):
-        figures.__wrapped__()
+        catalogue.records_of_kind.__wrapped__("figure")
 
 
 def test_a_decorated_function_is_checked_when_it_is_imported() -> None:
@@ -141,7 +141,7 @@ def test_captions_count_the_test_networks_of_the_first_seed() -> None:
 
 
 def test_list_has_every_target_with_its_caption() -> None:
-    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.catalogue"]
+    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.targets"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")][:2] == ["fig_1_1", "fig_1_2"]

@@ -18,12 +18,16 @@ from tests.snakemake.test_keys import write_idx, write_motion
 PAGE = (ROOT / "docs/own-data.md").read_text()
 SECTIONS = {part.split("\n", 1)[0]: part for part in PAGE.split("\n## ")}
 (TARGET,) = re.findall(r'^make run ARGS="(\S+) --configfile mine.yaml"$', PAGE, flags=re.M)
+MADE = {
+    "figures": ("training", "spectra", "statistics", "aelle_plane"),
+    "tables": ("correlations", "classifiers"),
+}
 AELLE = "results/aelle/my_study_final.zarr.zip"
 SMALL = {
     "studies": {
         "my_study": {
-            "variants": 8,
-            "shard_size": 8,
+            "variants": 20,
+            "shard_size": 20,
             "hyperparameters": {"hidden_size": 4},
             "training": {"epochs": 2},
             "spectra": {"n_sequences": 3},
@@ -99,8 +103,11 @@ def test_data_of_ones_own_go_from_file_to_aelle(
     configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
     result = run_snakemake(tmp_path, TARGET, configuration=configuration)
     assert result.returncode == 0, result.stderr
+    for kind, names in MADE.items():
+        for name in names:
+            assert (tmp_path / f"results/{kind}/study_my_study/{name}.html").stat().st_size > 500
     aelle = open_store(tmp_path / AELLE)
-    assert aelle.sizes["network"] == 8 and np.isfinite(aelle["predicted_loss"]).all()
+    assert aelle.sizes["network"] == 20 and np.isfinite(aelle["predicted_loss"]).all()
     task = configuration["studies"]["my_study"]["task"]
     dataset = open_store(tmp_path / f"results/datasets/{task}.zarr.zip")
     for name, size in DATA_VARIABLES[section].items():

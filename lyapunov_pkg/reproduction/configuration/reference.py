@@ -33,7 +33,7 @@ value, or one of these forms:
 | `{grid: [...]}` | each of the values, with each of other grids |
 | `{uniform: [low, high]}` | drawn at random between two numbers |
 | `{log_uniform: [low, high]}` | drawn at random between two numbers, uniform in the logarithm |
-| `null` in an overlay | removes the hyperparameter, entry or form |
+| `null` in an overlay | removes the hyperparameter, entry, form or whole study |
 
 All values of every form must be in the range. Names of studies and entries become names of files: they have lower-case
 letters, digits, `_` and `-`, and begin with a letter.

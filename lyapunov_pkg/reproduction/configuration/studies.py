@@ -93,24 +93,25 @@ class TargetLearningStudy(AnyStudy):
 
 
 class Studies(Section, extra="allow"):
-    """Studies by name; further ones may be added."""
+    """Studies by name; further ones may be added. One that is null, or missing, is left out, with the figures and
+    tables that need it (docs/own-data.md)."""
 
-    __pydantic_extra__: dict[FileName, Study]
-    smnist: StudyWithSpectra
+    __pydantic_extra__: dict[FileName, Study | None]
+    smnist: StudyWithSpectra | None = None
     """Architectures on sequential MNIST (chapter 3)."""
-    char_rnn_initialisation: StudyWithSpectra
+    char_rnn_initialisation: StudyWithSpectra | None = None
     """LSTM on text, over initial weights (figures 2.2, 2.4, 2.5, 2.6)."""
-    char_rnn_regularisation: StudyWithSpectra
+    char_rnn_regularisation: StudyWithSpectra | None = None
     """LSTM on text, over learning rate and dropout (figures 2.7, 2.8, 2.b1, 2.b2, table 2.a1)."""
-    mocap: StudyWithSpectra
+    mocap: StudyWithSpectra | None = None
     """LSTM on motion, over initial weights (figures 2.7, 2.b1, table 2.a2)."""
-    char_rnn_sizes: StudyWithSpectra
+    char_rnn_sizes: StudyWithSpectra | None = None
     """LSTM on text, over hidden size and initial weights (figures 3.1 and 3.8)."""
-    asrnn: StudyWithSpectra
+    asrnn: StudyWithSpectra | None = None
     """ASRNN as in Chang et al. 2019: eigenvalues against spectra (figures 3.2, 3.3 and 3.4)."""
-    target_learning: TargetLearningStudy
+    target_learning: TargetLearningStudy | None = None
     """Rank-1 networks that learn by FORCE to generate a signal (figures 3.7, 3.b1, table 3.b2)."""
-    row_rnn: RowRnnStudy
+    row_rnn: RowRnnStudy | None = None
     """Vanilla networks on rows of an image (figures 4.1, 4.2, 4.B1, 4.C2)."""
-    pixel_rnn: PixelRnnStudy
+    pixel_rnn: PixelRnnStudy | None = None
     """Vanilla networks on permuted pixels, one a step (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Le
@@ -94,15 +95,24 @@ def configuration_problems(configuration: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def take_away_nulls(configuration: Mapping[str, Any]) -> None:
-    """Delete, in place, hyperparameters and entries of designs that are null, also in grids and distributions.
+def take_away_nulls(configuration: Mapping[str, Any]) -> list[str]:
+    """Delete, in place, studies, hyperparameters and entries of designs that are null, also in grids and distributions.
 
     An overlay only adds to what it finds: null is how it removes, such as `{uniform: null, log_uniform: [1, 2]}`.
+
+    Returns:
+        The studies that were null.
     """
     studies = configuration.get("studies")
-    for study in studies.values() if isinstance(studies, dict) else ():
+    if not isinstance(studies, dict):
+        return []
+    left_out = [name for name, study in studies.items() if study is None]
+    for name in left_out:
+        del studies[name]
+    for study in studies.values():
         for key in {"hyperparameters", "design"} & (study.keys() if isinstance(study, dict) else set()):
             study[key] = without_nulls(study[key])
+    return left_out
 
 
 def aelle_settings(configuration: Mapping[str, Any], study: str) -> dict[str, Any]:
@@ -130,30 +140,31 @@ def _usable(key: Key, problems: list[Problem]) -> bool:
 def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
     """Yield the checks of several settings; a later one may rely on what earlier ones have refused."""
     studies = configuration.get("studies")
-    for name, study in studies.items() if isinstance(studies, Mapping) else ():
+    known = studies if isinstance(studies, Mapping) else {}
+    for name, study in known.items():
         if isinstance(name, str) and isinstance(study, Mapping):
             yield from _study_checks(configuration, name, study)
     resources = configuration.get("resources")
     for rule in resources if isinstance(resources, Mapping) else ():
         if isinstance(rule, str) and rule != "default":
             yield _replacing(JobResources, ("resources", "default"), ("resources", rule), configuration)
-    row_rnn, pixel_rnn, target = (("studies", name) for name in ("row_rnn", "pixel_rnn", "target_learning"))
-    yield _Check((row_rnn, pixel_rnn), lambda: gradient_problems(configuration["studies"]))
-    yield _Check((target,), lambda: target_learning_problems(configuration["studies"]["target_learning"]))
+    for name, of_study in OF_ONE_STUDY.items():
+        if isinstance(known.get(name), Mapping):
+            yield _Check((("studies", name),), partial(of_study, configuration["studies"][name]))
     yield _Check((("layered_jacobian",),), lambda: cell_problems(configuration["layered_jacobian"]["architecture"]))
     yield _Check((("char_rnn", "data"),), lambda: text_problems(configuration["char_rnn"]["data"]))
     yield _Check((("mocap", "data"),), lambda: motion_problems(configuration["mocap"]["data"]))
     yield _Check((("smnist", "data"),), lambda: image_problems(configuration["smnist"]["data"]))
     yield _Check((("sequences", "data"), ("studies",)), lambda: sequences_problems(configuration))
-    trained = [("studies", name, "training") for name in ("smnist", "char_rnn_sizes", "asrnn")]
-    taken = [("studies", name, "spectra") for name in ("smnist", "char_rnn_sizes", "asrnn")]
-    early = ("prednet", "early", "training_share")
-    yield _Check((*trained, *taken, early), lambda: epoch_problems(configuration))
-    smnist = ("studies", "smnist")
-    yield _Check(
-        ((*smnist, "training"), (*smnist, "aelle"), ("aelle",), ("pruning", "epochs")),
-        lambda: pretrained_problems(configuration),
-    )
+    present = [name for name in ("smnist", "char_rnn_sizes", "asrnn") if name in known]
+    needed = [("studies", name, part) for name in present for part in ("training", "spectra")]
+    yield _Check((*needed, ("prednet", "early", "training_share")), lambda: epoch_problems(configuration, present))
+    if "smnist" in present:
+        smnist = ("studies", "smnist")
+        yield _Check(
+            ((*smnist, "training"), (*smnist, "aelle"), ("aelle",), ("pruning", "epochs")),
+            lambda: pretrained_problems(configuration),
+        )
 
 
 def _study_checks(configuration: Mapping[str, Any], name: str, study: Mapping[str, Any]) -> Iterator[_Check]:
@@ -260,18 +271,19 @@ def image_problems(data: Mapping[str, Any]) -> list[Problem]:
 def sequences_problems(configuration: Mapping[str, Any]) -> list[Problem]:
     """Return whether a study trains on sequences of one's own, which have no place."""
     key: Key = ("sequences", "data", "path")
-    names = [name for name, study in configuration["studies"].items() if study["task"] == "sequences"]
+    names = [name for name, study in configuration["studies"].items() if study and study["task"] == "sequences"]
     if names and configuration["sequences"]["data"]["path"] is None:
         expected = f"a .npz or Zarr file, since studies.{names[0]}.task is 'sequences'"
         return [Problem(key, unsuitable(key, None, expected))]
     return []
 
 
-def epoch_problems(configuration: Mapping[str, Any]) -> list[Problem]:
-    """Return which spectra are asked for by AeLLE and PredNet that are not taken."""
+def epoch_problems(configuration: Mapping[str, Any], names: Sequence[str]) -> list[Problem]:
+    """Return which spectra of some studies are asked for by AeLLE and PredNet that are not taken."""
     studies, early = configuration["studies"], configuration["prednet"]["early"]
-    needed = {name: {studies[name]["training"]["epochs"]} for name in ("smnist", "char_rnn_sizes", "asrnn")}
-    needed["char_rnn_sizes"].add(round(early["training_share"] * studies["char_rnn_sizes"]["training"]["epochs"]))
+    needed = {name: {studies[name]["training"]["epochs"]} for name in names}
+    if "char_rnn_sizes" in needed:
+        needed["char_rnn_sizes"].add(round(early["training_share"] * studies["char_rnn_sizes"]["training"]["epochs"]))
     problems = []
     for name, epochs in needed.items():
         key: Key = ("studies", name, "spectra", "epochs")
@@ -297,18 +309,25 @@ def pretrained_problems(configuration: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def gradient_problems(studies: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the settings of chapter 4: more epochs, vectors or exponents than there are."""
-    row_rnn, pixel_rnn = studies["row_rnn"], studies["pixel_rnn"]
-    alignment, flips = row_rnn["alignment"], pixel_rnn["flips"]
-    n_rows, n_pixel = (entry_settings(study, "rnn")["hidden_size"] for study in (row_rnn, pixel_rnn))
-    epochs = row_rnn["training"]["epochs"]
-    limits = (
+def row_rnn_problems(study: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the settings of alignment: more epochs, vectors or modes than there are."""
+    alignment, size = study["alignment"], entry_settings(study, "rnn")["hidden_size"]
+    epochs = study["training"]["epochs"]
+    return _above_limits(
         ("row_rnn.alignment.epochs", max(alignment["epochs"]), epochs, "studies.row_rnn.training.epochs"),
-        ("row_rnn.alignment.n_vectors", alignment["n_vectors"], n_rows // 3, "a third of the hidden units"),
-        ("row_rnn.alignment.n_modes", alignment["n_modes"], n_rows // 2, "half the hidden units"),
-        ("pixel_rnn.flips.n_averaged", max(flips["n_averaged"]), n_pixel, "the hidden units"),
+        ("row_rnn.alignment.n_vectors", alignment["n_vectors"], size // 3, "a third of the hidden units"),
+        ("row_rnn.alignment.n_modes", alignment["n_modes"], size // 2, "half the hidden units"),
     )
+
+
+def pixel_rnn_problems(study: Mapping[str, Any]) -> list[Problem]:
+    """Return whether flips are to be ranked by more exponents than there are."""
+    averaged, size = max(study["flips"]["n_averaged"]), entry_settings(study, "rnn")["hidden_size"]
+    return _above_limits(("pixel_rnn.flips.n_averaged", averaged, size, "the hidden units"))
+
+
+def _above_limits(*limits: tuple[str, int, int, str]) -> list[Problem]:
+    """Return which settings of studies, each with its value, its limit and what that is, are above their limit."""
     return [
         Problem(
             ("studies", *key.split(".")),
@@ -351,3 +370,11 @@ def _rank_one_problems(path: str, entry: str, settings: Mapping[str, Any]) -> li
             "expected at least 1"
         )
     return lines
+
+
+OF_ONE_STUDY: dict[str, Callable[[Mapping[str, Any]], list[Problem]]] = {
+    "row_rnn": row_rnn_problems,
+    "pixel_rnn": pixel_rnn_problems,
+    "target_learning": target_learning_problems,
+}
+"""What may be wrong with one study of the dissertation, beyond what could be wrong with any."""

@@ -162,7 +162,7 @@ def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tupl
     limits = robust_limits(np.append(exponents, also), include=(0.0,))
     ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    note_outside(ax, y=exponents)
+    note_outside(ax, y=exponents[~np.isnan(exponents)])  # which fills up shorter spectra
 
 
 def legend_under(ax: Axes, columns: int) -> None:

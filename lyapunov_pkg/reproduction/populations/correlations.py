@@ -75,6 +75,7 @@ def performance_correlations(
     exponent_floor: float,
     n_resamples: int,
     seed: int,
+    any_epochs: bool = False,
 ) -> xr.Dataset:
     """Correlate every statistic of the spectrum with performance, both at the epoch of lowest validation loss.
 
@@ -90,6 +91,7 @@ def performance_correlations(
         exponent_floor: exponents below it count as it in the statistics; a singular Jacobian's -inf has no mean.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
+        any_epochs: the epoch of lowest validation loss is that among the epochs with spectra, which need not be all.
 
     Returns:
         Dataset over `network`, see `selection.networks_with_spectra`: `spectrum_statistic(network, epoch, statistic)`
@@ -101,6 +103,10 @@ def performance_correlations(
         ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
     """
     networks = networks_with_spectra(spectra)
+    if any_epochs:
+        losses = networks["validation_loss"].transpose("network", "epoch").values
+        best = networks["epoch"].values[np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)]
+        networks["best_epoch"] = networks["best_epoch"].copy(data=best)
     statistics = _statistics_of_networks(networks, near_zero, exponent_floor)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -10,9 +11,9 @@ import xarray as xr
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
+from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS
 
 HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
-COEFFICIENTS = ("pearson", "pearson_low", "pearson_high", "spearman", "spearman_low", "spearman_high", "n_used")
 
 
 @table(
@@ -69,21 +70,29 @@ def _highlighted_networks(
 )
 def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
     """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
+    tasks = (("CharRNN", char_rnn), ("Mocap", mocap))
+    frame = pd.DataFrame([{"task": task} | row for task, found in tasks for row in correlation_rows(found)])
+    frame.attrs["note"] = note_on_correlations(char_rnn)
+    return frame
+
+
+def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """Yield a row for each quantity and performance: the coefficients, and of how many networks."""
     names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}
     names |= {name: name.replace("_", " ") for name in ("validation_loss", "validation_accuracy")}
-    rows = []
-    for task, correlations in (("CharRNN", char_rnn), ("Mocap", mocap)):
-        for pair in range(correlations.sizes["pair"]):
-            found = correlations.isel(pair=pair)
-            row = {"task": task} | {name: names[found[name].item()] for name in ("quantity", "performance")}
-            for coefficient in ("pearson", "spearman"):
-                row |= {name: found[name].item() for name in (coefficient, f"{coefficient}_low", f"{coefficient}_high")}
-            rows.append(row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]})
-    frame = pd.DataFrame(rows)
-    frame.attrs["note"] = (
-        "At the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
-        "transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or fewer "
-        f"than four networks. Near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it. Exponents below "
-        f"{char_rnn.attrs['exponent_floor']:g} nats/step count as it."
+    for pair in range(correlations.sizes["pair"]):
+        found = correlations.isel(pair=pair)
+        row = {name: names[found[name].item()] for name in ("quantity", "performance")}
+        for coefficient in ("pearson", "spearman"):
+            row |= {name: found[name].item() for name in (coefficient, f"{coefficient}_low", f"{coefficient}_high")}
+        yield row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]}
+
+
+def note_on_correlations(correlations: xr.Dataset, among: str = "") -> str:
+    """Return what stands below a table of correlations: when, `among` which epochs, how, and what is left out."""
+    return (
+        f"At the epoch of lowest validation loss of each network{among}, with 95% confidence intervals: Pearson's by "
+        "Fisher's transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, "
+        f"or fewer than four networks. Near zero: within {correlations.attrs['near_zero']:g} nats/step of it. "
+        f"Exponents below {correlations.attrs['exponent_floor']:g} nats/step count as it."
     )
-    return frame

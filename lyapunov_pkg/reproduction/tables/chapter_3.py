@@ -31,9 +31,9 @@ from lyapunov_pkg.reproduction.tables.dissertation import (
     DISSERTATION_B4,
     DISSERTATION_D5,
 )
+from lyapunov_pkg.reproduction.tables.variables import SCORES
 from lyapunov_pkg.reproduction.training.design import level_ends
 
-SCORES = ("recall", "precision", "f1")
 ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
 HALVING = ("best_loss", "better_in_pool", "saved", "saved_in_all")
 
@@ -116,7 +116,7 @@ def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 )
 def table_3_b2(final: xr.Dataset) -> pd.DataFrame:
     """Target learning: scores on the test networks of classifiers of the trained networks' spectra, by medians."""
-    return _scores_of_classifiers(final, DISSERTATION_B2)
+    return scores_of_classifiers(final, DISSERTATION_B2)
 
 
 @table(
@@ -127,7 +127,7 @@ def table_3_b2(final: xr.Dataset) -> pd.DataFrame:
 )
 def table_3_b3(final: xr.Dataset) -> pd.DataFrame:
     """CharRNN: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
-    return _scores_of_classifiers(final, DISSERTATION_B3)
+    return scores_of_classifiers(final, DISSERTATION_B3)
 
 
 @table(
@@ -138,13 +138,22 @@ def table_3_b3(final: xr.Dataset) -> pd.DataFrame:
 )
 def table_3_b4(final: xr.Dataset) -> pd.DataFrame:
     """SMNIST: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."""
-    return _scores_of_classifiers(final, DISSERTATION_B4)
+    return scores_of_classifiers(final, DISSERTATION_B4)
 
 
-def _scores_of_classifiers(final: xr.Dataset, printed: Mapping[str, tuple[float, float, float]]) -> pd.DataFrame:
+def scores_of_classifiers(
+    final: xr.Dataset, printed: Mapping[str, tuple[float, float, float]] | None = None
+) -> pd.DataFrame:
+    """Return the scores of every classifier of the trained networks, beside the dissertation's where it has any."""
     rows = []
     for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
-        scores = _all_scores(final.sel(classifier=classifier), printed.get(classifier))
+        found = final.sel(classifier=classifier)
+        if printed is None:
+            scores = {
+                key: value for score in SCORES for key, value in _mean_and_spread(score, found[score].values).items()
+            }
+        else:
+            scores = _all_scores(found, printed.get(classifier))
         rows.append({"classifier": _classifier_label(classifier)} | scores)
     return _with_note(rows, final)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -112,16 +115,9 @@ def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
     axes = fig.subplots(len(statistics), 2, squeeze=False)
     tasks = (("CharRNN", char_rnn, "loss [nats]"), ("Mocap", mocap, "loss [MSE]"))
     for column, (task, networks, loss_label) in zip(axes.T, tasks, strict=True):
-        at_best = networks.sel(epoch=networks["best_epoch"])
-        for ax, statistic in zip(column, statistics, strict=True):
-            x, y = at_best["spectrum_statistic"].sel(statistic=statistic).values, at_best["validation_loss"].values
-            counted = statistic in COUNTED
-            _scatter_highlighted(ax, x, y, networks["highlighted_network"].values, counted)
-            ax.set_ylabel(loss_label)
-            coefficients = _coefficients(networks, statistic, "validation_loss")
-            ax.set_title(f"{_statistic_label(statistic)}: {coefficients}")
-            ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=counted))
-            ax.yaxis.set_major_locator(MaxNLocator(nbins=3))
+        highlighted = networks["highlighted_network"].values
+        scatter = partial(_scatter_highlighted, highlighted=highlighted)
+        statistics_against_loss(column, networks, statistics, loss_label, scatter)
         column[-1].set_xlabel(f"statistic of the spectrum, {task}")
     letter_panels(axes.flat, pad=3)
     _name_highlighted(axes[0, 0], char_rnn)
@@ -164,18 +160,46 @@ def fig_2_b2(char_rnn: xr.Dataset) -> Figure:
     return fig
 
 
+def statistics_against_loss(
+    axes: Iterable[Axes],
+    networks: xr.Dataset,
+    statistics: Sequence[str],
+    loss_label: str,
+    scatter: Callable[..., None],
+) -> None:
+    """Draw a panel for each statistic: `scatter(ax, x, loss, counted=...)`, under how the two go together.
+
+    `networks` is the Dataset of `reproduction.populations.correlations`, all at the epoch of lowest validation loss.
+    """
+    at_best = networks.sel(epoch=networks["best_epoch"])
+    for ax, statistic in zip(axes, statistics, strict=True):
+        x, y = at_best["spectrum_statistic"].sel(statistic=statistic).values, at_best["validation_loss"].values
+        counted = statistic in COUNTED
+        scatter(ax, x, y, counted=counted)
+        ax.set_ylabel(loss_label)
+        coefficients = _coefficients(networks, statistic, "validation_loss")
+        ax.set_title(f"{_statistic_label(statistic)}: {coefficients}")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=counted))
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=3))
+
+
 def _scatter_highlighted(
     ax: Axes, x: np.ndarray, y: np.ndarray, highlighted: np.ndarray, counted: bool = False
 ) -> None:
-    """Points (x, y), each (network,), in grey, those that are highlighted in their colours; other outliers outside.
-
-    Where x counts something, and may be zero for nearly all, no x is an outlier.
-    """
+    """Points (x, y), each (network,), in grey, those that are highlighted in their colours; other outliers outside."""
     ax.scatter(x, y, s=POINT_SIZE, color=OTHERS_COLOR, linewidths=0)
     for color, marker, network in zip(COLORS, SERIES_MARKERS, highlighted, strict=False):
         ax.plot(x[network], y[network], color=color, marker=marker, markersize=5)
-    x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x, include=x[highlighted])
-    ax.set(xlim=x_limits, ylim=robust_limits(y, include=y[highlighted]))
+    limit_scatter(ax, x, y, highlighted, counted)
+
+
+def limit_scatter(ax: Axes, x: np.ndarray, y: np.ndarray, inside: np.ndarray, counted: bool) -> None:
+    """Limit a panel of points (x, y), each (network,), to all but outliers; the networks `inside` are never outside.
+
+    Where x counts something, and may be zero for nearly all, no x is an outlier.
+    """
+    x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x, include=x[inside])
+    ax.set(xlim=x_limits, ylim=robust_limits(y, include=y[inside]))
     note_outside(ax, x, y)
 
 

@@ -185,13 +185,6 @@ def _aelle_beside_an_example(
 ) -> Figure:
     """An example of the task; AeLLE of the test networks by error under its histogram; AeLLE of all networks, drawn by
     `scatter`, with a legend of so many columns; with `zoom`, its most crowded part again, larger."""
-    data, seeds = first_seed(final)
-    networks = held_out(data)
-    x, y = networks["aelle_component"].values[:, :2].T
-    everything = data["aelle_component"].values[:, :2].T
-    median = float(data["threshold"].sel(classifier="aelle"))
-    low_error = networks["low_error"].values
-
     heights = (1, 3, 3) if zoom else (1, 3)
     fig = Figure(figsize=(DOUBLE_WIDTH, 5.6 if zoom else 3.1), layout="constrained")
     grid = fig.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=(0.65 if zoom else 0.8, 1, 1))
@@ -199,6 +192,36 @@ def _aelle_beside_an_example(
     by_error = fig.add_subplot(grid[1, 1])
     histogram = fig.add_subplot(grid[0, 1], sharex=by_error)
     whole = fig.add_subplot(grid[:2, 2], sharex=by_error, sharey=by_error)
+    aelle_panels((histogram, by_error, whole), final, scatter, "bc", columns)
+    if zoom:
+        everything = final["aelle_component"].isel(seed=0).values[:, :2].T
+        _enlarge_crowded_part(whole, fig.add_subplot(grid[2, :]), everything, scatter)
+    return fig
+
+
+def aelle_panels(
+    axes: tuple[Axes, Axes, Axes],
+    final: xr.Dataset,
+    scatter: Callable[[Axes, np.ndarray, np.ndarray], None],
+    letters: str,
+    columns: int,
+) -> None:
+    """Draw AeLLE of the test networks by error, under its histogram, and of all networks by `scatter`.
+
+    Args:
+        axes: of the histogram, of the test networks and of all networks, which share their limits.
+        final: the Dataset of `reproduction.prediction.final`.
+        scatter: draws points (x, y), each (network,).
+        letters: of the histogram and of all networks.
+        columns: of the legend of all networks.
+    """
+    histogram, by_error, whole = axes
+    data, seeds = first_seed(final)
+    networks = held_out(data)
+    x, y = networks["aelle_component"].values[:, :2].T
+    everything = data["aelle_component"].values[:, :2].T
+    median = float(data["threshold"].sel(classifier="aelle"))
+    low_error = networks["low_error"].values
 
     scatter_by_error(by_error, x, y, low_error)
     scatter(whole, *everything)
@@ -210,13 +233,10 @@ def _aelle_beside_an_example(
     stacked_histogram(histogram, x, low_error, by_error.get_xlim())
     threshold_line(histogram, median, "")
     histogram.tick_params(labelbottom=False)
-    histogram.set(title=f"(b) {len(x)} test networks{seeds}")
-    whole.set_title(f"(c) all {data.sizes['network']} networks")
-    if zoom:
-        _enlarge_crowded_part(whole, fig.add_subplot(grid[2, :]), everything, scatter)
+    histogram.set(title=f"({letters[0]}) {len(x)} test networks{seeds}")
+    whole.set_title(f"({letters[1]}) all {data.sizes['network']} networks")
     legend_under(by_error, columns=2)
     legend_under(whole, columns=columns)
-    return fig
 
 
 def _enlarge_crowded_part(
