@@ -3,6 +3,7 @@
 
 from snakemake.exceptions import MissingInputException
 from snakemake.io import strip_wildcard_constraints
+from snakemake.script import PythonScript
 
 from lyapunov_pkg.workflow.targets import unknown_target
 from lyapunov_pkg.workflow.warm_start import imported_by, start_scripts_warm
@@ -72,4 +73,4 @@ if workflow.is_main_process:
     workflow._build_dag = build_dag_of_data_that_are_there
     workflow._prepare_dag = plan_jobs_of_known_targets
     scripts = Path(workflow.basedir, "workflow_scripts").glob("*.py")
-    start_scripts_warm(imported_by(scripts) | {record.module for record in TARGETS.records.values()})
+    start_scripts_warm(PythonScript, imported_by(scripts) | {record.module for record in TARGETS.records.values()})

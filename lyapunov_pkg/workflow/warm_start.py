@@ -18,8 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-
-from snakemake.script import PythonScript
+from typing import Any
 
 from lyapunov_pkg.workflow import preloaded
 
@@ -47,10 +46,14 @@ def imported_by(scripts: Iterable[Path]) -> set[str]:
     return modules
 
 
-def start_scripts_warm(modules: Iterable[str]) -> None:
+def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
     """Let this Snakemake start its scripts as forks of one process that has imported these modules.
 
     A module that cannot be imported is left to the script that needs it.
+
+    Args:
+        script_class: Snakemake's class of Python scripts, whose way of starting is replaced.
+        modules: names.
     """
     if sys.platform != "linux":
         return
@@ -59,9 +62,9 @@ def start_scripts_warm(modules: Iterable[str]) -> None:
     # The server starts with the first job. Libraries read their numbers of threads when they are imported.
     os.environ[preloaded.MODULES] = " ".join(sorted(modules))
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in THREADED})
-    start_cold = PythonScript.execute_script
+    start_cold = script_class.execute_script
 
-    def execute_script(self: PythonScript, fname: str, edit: bool = False) -> None:
+    def execute_script(self: Any, fname: str, edit: bool = False) -> None:
         asked = (self.conda_env, self.container_img, self.env_modules, self.shadow_dir, self.bench_record)
         if any(asked) or self.threads != 1:
             start_cold(self, fname, edit)
@@ -79,7 +82,7 @@ def start_scripts_warm(modules: Iterable[str]) -> None:
         if job.exitcode:
             raise subprocess.CalledProcessError(job.exitcode, command)
 
-    PythonScript.execute_script = execute_script
+    script_class.execute_script = execute_script  # type: ignore[attr-defined]
 
 
 def run_script(path: str, temporary_folder: str | None) -> None:
