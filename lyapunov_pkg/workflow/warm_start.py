@@ -82,7 +82,7 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
         if job.exitcode:
             raise subprocess.CalledProcessError(job.exitcode, command)
 
-    script_class.execute_script = execute_script  # type: ignore[attr-defined]
+    script_class.execute_script = execute_script
 
 
 def run_script(path: str, temporary_folder: str | None) -> None:
