@@ -64,6 +64,9 @@ class Aelle(Section):
     Dissertation: 0.7, 0.1, 0.2."""
     pretrained_fractions: Fractions
     """The same for the pre-trained AeLLE (tables 3.1 to 3.3). Unit: 1. Dissertation: 0.2, 0.2, 0.6."""
+    threshold_part: Literal["train", "validation"]
+    """Part of the split on which the pre-trained AeLLE's threshold, and those of classifiers beside it, are chosen.
+    Dissertation: validation."""
     pretrained_epochs: Count
     """Spectra of the pre-trained AeLLE: those after this many epochs, from epoch 0 on. Unit: epochs. Dissertation:
     6."""
