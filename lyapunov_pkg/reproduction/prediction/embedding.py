@@ -16,6 +16,7 @@ from lyapunov_pkg.aelle.embedding import Embedding, fit_components
 from lyapunov_pkg.labels import Label
 from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in
 
+WORKING_SHARE = 0.5  # of the median spectrum's error, which an autoencoder that works has at most
 N_COMPONENTS = 10  # principal components that are stored, where there are that many
 
 DESCRIPTIONS = {
@@ -26,6 +27,9 @@ DESCRIPTIONS = {
     "part": Label("1", "part of the split"),
     "reconstruction_error": Label("nat/step", "mean absolute error of the reconstructed exponents"),
     "median_error": Label("nat/step", "the same of the median spectrum of the training part"),
+    "autoencoder_works": Label(
+        "1", "whether it at least halves the median spectrum's error, and explains some of the loss, on the test part"
+    ),
     "r_squared": Label("1", "share of the variance of the final loss on that part that the prediction explains"),
     "aelle_component": Label("1", "principal component of the autoencoder's latent layer"),
     "spectrum_component": Label("nat/step", "principal component of the Lyapunov spectrum"),
@@ -84,7 +88,8 @@ def autoencoder_quality(
         loss_ceiling: larger losses count as this one.
 
     Returns:
-        The variables reconstruction_error, median_error and r_squared (seed, part) and the coordinate part.
+        The variables reconstruction_error, median_error and r_squared (seed, part), autoencoder_works (seed), and the
+        coordinate part.
     """
     exponents = networks["lyapunov_exponent"].values
     loss = np.broadcast_to(np.minimum(networks["final_loss"].values, loss_ceiling)[:, None], exponents.shape[:2])
@@ -99,7 +104,9 @@ def autoencoder_quality(
     values = np.array(rows).reshape(len(partition), len(PARTS), -1)
     names = ("reconstruction_error", "median_error", "r_squared")
     variables = {name: (("seed", "part"), values[..., column]) for column, name in enumerate(names)}
-    return variables | {"part": ("part", list(PARTS))}
+    error, median_error, r_squared = values[:, PARTS.index("test")].T
+    works = (error <= WORKING_SHARE * median_error) & (r_squared > 0)
+    return variables | {"autoencoder_works": ("seed", works), "part": ("part", list(PARTS))}
 
 
 def on_training_part(
