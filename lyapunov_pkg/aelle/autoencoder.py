@@ -80,7 +80,8 @@ class AutoencoderSettings:
 class TrainingHistory:
     """Losses by member and epoch, each (M, epochs), and the epoch whose state was kept, (M,).
 
-    Reconstruction losses are those of the spectra as the layers see them. Training losses are taken with dropout, while the parameters move; the validation loss without, after the epoch.
+    Reconstruction losses are those of the spectra as the layers see them. Training losses are taken with dropout, while
+    the parameters move; the validation loss without, after the epoch.
     """
 
     reconstruction: np.ndarray

@@ -19,7 +19,7 @@ from lyapunov_pkg.reproduction.prediction.classifiers import (
     scores,
 )
 from lyapunov_pkg.reproduction.prediction.comparison import over_splits
-from lyapunov_pkg.reproduction.prediction.embedding import on_part, on_training_part
+from lyapunov_pkg.reproduction.prediction.embedding import on_part
 from lyapunov_pkg.reproduction.prediction.networks import hyperparameters
 from lyapunov_pkg.reproduction.splits import Partition
 
@@ -33,8 +33,12 @@ DESCRIPTIONS = {
     "precision": Label("1", "precision of low error on the test part"),
     "f1": Label("1", "F1 of low error on the test part"),
     "f1_difference": Label("1", "F1 of AeLLE minus that of the classifier, mean over seeds"),
-    "f1_difference_low": Label("1", "lower end of the 95 % interval of the difference, corrected for overlap of splits"),
-    "f1_difference_high": Label("1", "upper end of the 95 % interval of the difference, corrected for overlap of splits"),
+    "f1_difference_low": Label(
+        "1", "lower end of the 95 % interval of the difference, corrected for overlap of splits"
+    ),
+    "f1_difference_high": Label(
+        "1", "upper end of the 95 % interval of the difference, corrected for overlap of splits"
+    ),
 }
 
 
@@ -60,8 +64,8 @@ def judge_classifiers(
 ) -> dict[str, Verdict]:
     """Fit every classifier on one seed's training part and score it on its test part.
 
-    Thresholds, chosen by `choose` on the part `threshold_part`, are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the
-    mean and the largest exponent.
+    Thresholds, chosen by `choose` on the part `threshold_part`, are on PC1 of `aelle` and of `spectrum` (network, epoch,
+    component), and on the mean and the largest exponent.
     """
     features = {
         "aelle": aelle[..., 0],
@@ -120,7 +124,7 @@ def judge_fitted_classifiers(networks: xr.Dataset, partition: Partition, seed: i
 
 
 def _predicted(classifier: ClassifierMixin, networks: xr.Dataset, partition: Partition, values: NDArray) -> NDArray:
-    """Return what a classifier fitted on the training part predicts from values (network, epoch, d), (network, epoch)."""
+    """Return what a classifier, fitted on the training part, predicts (network, epoch) from values (network, epoch, d)."""
     train = partition == "train"
     samples = values[train].reshape(-1, values.shape[-1])
     classifier.fit(samples, np.repeat(networks["low_error"].values[train], values.shape[1]))

@@ -62,8 +62,8 @@ def pretrained_experiment(
     """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
 
     Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its target
-    the network's final loss. Thresholds have the best F1 on all samples of `threshold_part`, that on the loss at an epoch
-    on the samples of that epoch; scores are the test part's.
+    the network's final loss. Thresholds have the best F1 on all samples of `threshold_part`; that on the loss at
+    an epoch on the samples of that epoch. Scores are the test part's.
 
     Args:
         spectra: as `networks.select_networks` takes it.

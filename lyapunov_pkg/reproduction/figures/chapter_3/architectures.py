@@ -187,7 +187,9 @@ def fig_3_15(final: xr.Dataset) -> Figure:
 def _quality(data: xr.Dataset) -> str:
     """How well the autoencoder of one seed does on the test part, and that it failed where it did."""
     test = data.sel(part="test")
-    error, median_error, r_squared = (float(test[name]) for name in ("reconstruction_error", "median_error", "r_squared"))
+    error, median_error, r_squared = (
+        float(test[name]) for name in ("reconstruction_error", "median_error", "r_squared")
+    )
     failed = "" if data["autoencoder_works"] else "THE AUTOENCODER FAILED. "
     return (
         f"{failed}Test networks: reconstruction error {error:.2g} nats/step (median spectrum: {median_error:.2g}), "
