@@ -64,8 +64,8 @@ def judge_classifiers(
 ) -> dict[str, Verdict]:
     """Fit every classifier on one seed's training part and score it on its test part.
 
-    Thresholds, chosen by `choose` on the part `threshold_part`, are on PC1 of `aelle` and of `spectrum` (network, epoch,
-    component), and on the mean and the largest exponent.
+    Thresholds, chosen by `choose` on the part `threshold_part`, are on PC1 of `aelle` and of `spectrum` (network,
+    epoch, component), and on the mean and the largest exponent.
     """
     features = {
         "aelle": aelle[..., 0],
@@ -124,7 +124,7 @@ def judge_fitted_classifiers(networks: xr.Dataset, partition: Partition, seed: i
 
 
 def _predicted(classifier: ClassifierMixin, networks: xr.Dataset, partition: Partition, values: NDArray) -> NDArray:
-    """Return what a classifier, fitted on the training part, predicts (network, epoch) from values (network, epoch, d)."""
+    """Return what a classifier predicts, (network, epoch), from values (network, epoch, d)."""
     train = partition == "train"
     samples = values[train].reshape(-1, values.shape[-1])
     classifier.fit(samples, np.repeat(networks["low_error"].values[train], values.shape[1]))

@@ -224,8 +224,9 @@ def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
 
 
 def _behind_aelle(found: xr.Dataset) -> dict[str, float]:
-    """Columns of how far a classifier's F1 is behind AeLLE's, with its interval."""
-    return {name: float(found[name]) for name in DIFFERENCE}
+    """Columns of how far a classifier's F1 is behind AeLLE's, with its interval; NaN for AeLLE itself."""
+    itself = found["classifier"].item() == "aelle"
+    return {name: np.nan if itself else float(found[name]) for name in DIFFERENCE}
 
 
 @table(
