@@ -104,10 +104,14 @@ def table_3_a1(**studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for study, groups in studies.items():
         for name in in_display_order([group["architecture"] for group in groups], ARCHITECTURE_LABELS):
-            ours = _of_groups([group for group in groups if group["architecture"] == name])
-            printed = DISSERTATION_A1.get((study, name), ("–", np.nan, np.nan, np.nan))
+            ours: tuple[Any, ...] = _of_groups([group for group in groups if group["architecture"] == name])
+            printed: tuple[Any, ...] = DISSERTATION_A1.get((study, name), ("–", np.nan, np.nan, np.nan))
             loss = "mean absolute error" if study == "target_learning" else "cross entropy"
-            row = {"task": STUDY_LABELS[study], "architecture": ARCHITECTURE_LABELS.get(name, name), "loss": loss}
+            row: dict[str, Any] = {
+                "task": STUDY_LABELS[study],
+                "architecture": ARCHITECTURE_LABELS.get(name, name),
+                "loss": loss,
+            }
             row |= dict(zip(columns, ours, strict=True))
             rows.append(row | {f"{column}_dissertation": cell for column, cell in zip(columns, printed, strict=True)})
     return pd.DataFrame(rows)
@@ -158,8 +162,9 @@ def _scores_of_classifiers(final: xr.Dataset, printed: Mapping[str, tuple[float,
     rows = []
     for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
         found = final.sel(classifier=classifier)
+        row: dict[str, Any] = {"classifier": _classifier_label(classifier)}
         scores = _all_scores(found, printed.get(classifier))
-        rows.append({"classifier": _classifier_label(classifier)} | scores | _behind_aelle(found))
+        rows.append(row | scores | _behind_aelle(found))
     return _with_note(rows, final)
 
 

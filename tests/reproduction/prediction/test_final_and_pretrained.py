@@ -99,7 +99,11 @@ def test_standardised_spectra_are_reconstructed_where_raw_ones_are_not(spectra: 
     small = spectra.assign(lyapunov_exponent=1e-3 * spectra["lyapunov_exponent"])
     found = {
         standardise: final_experiment(
-            small, dataclasses.replace(SETTINGS, standardise=standardise), SEEDS, exponent_floor=-0.02, spectrum_length=128
+            small,
+            dataclasses.replace(SETTINGS, standardise=standardise),
+            SEEDS,
+            exponent_floor=-0.02,
+            spectrum_length=128,
         )
         for standardise in (False, True)
     }
