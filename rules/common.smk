@@ -178,7 +178,8 @@ def aelle_experiment(study, experiment):
     taken = {key: settings[key] for key in ("exponent_floor", "spectrum_length", "autoencoder")}
     if experiment == "final":
         return taken | {"fractions": settings["final_fractions"]}
-    return taken | {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+    taken |= {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+    return taken | {"threshold_part": settings["threshold_part"]}
 
 
 def pruning_settings(study):

@@ -24,6 +24,7 @@ CLASSIFIER_LABELS = {
     "spectrum_pca": "LE PCA",
     "aelle": "AeLLE",
     "loss_at_epoch": "loss at that epoch",
+    "loss_at_epoch_chosen": "loss at that epoch, threshold chosen",
     "logistic_max_mean": "logistic regression on [LE max, LE mean]",
     "logistic_spectrum": "logistic regression on the spectrum",
     "gradient_boosting_spectrum": "gradient boosting on the spectrum",
