@@ -48,3 +48,32 @@ rule correlations:
         provenance=provenance("correlations.py"),
     script:
         "../workflow_scripts/correlations.py"
+
+
+rule optimizers:
+    input:
+        dataset=dataset_of("optimizers"),
+    output:
+        "results/populations/optimizers.zarr.zip",
+    log:
+        "results/logs/populations/optimizers.log",
+    cache: "omit-software"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        **job_resources("optimizers"),
+    params:
+        groups={
+            label: {"design": dict(group.settings), "n_variants": group.n_variants}
+            for label, group in GROUPS["optimizers"].items()
+        },
+        training=STUDIES["optimizers"]["training"],
+        optimizers=STUDIES["optimizers"]["optimizers"],
+        spectra=STUDIES["optimizers"]["spectra"],
+        settings={key: config["correlations"][key] for key in ("exponent_floor", "n_resamples")},
+        seed=config["seed"],
+        device=config["device"],
+        provenance=provenance("optimizers.py", *cell_modules("optimizers")),
+    script:
+        "../workflow_scripts/optimizers.py"

@@ -31,6 +31,10 @@ from lyapunov_pkg.workflow.settings import (
 )
 
 
+FINAL_SPECTRA_ARE_READ = ("smnist", "char_rnn_sizes", "asrnn", "optimizers")
+"""Studies whose spectra after the last epoch something reads."""
+
+
 class Configuration(Section):
     """The settings of the workflow. `config.yaml` has the default values; overlays replace some of them."""
 
@@ -143,8 +147,8 @@ def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
     yield _Check((("char_rnn", "data"),), lambda: text_problems(configuration["char_rnn"]["data"]))
     yield _Check((("smnist", "data"),), lambda: image_problems(configuration["smnist"]["data"]))
     yield _Check((("sequences", "data"), ("studies",)), lambda: sequences_problems(configuration))
-    trained = [("studies", name, "training") for name in ("smnist", "char_rnn_sizes", "asrnn")]
-    taken = [("studies", name, "spectra") for name in ("smnist", "char_rnn_sizes", "asrnn")]
+    trained = [("studies", name, "training") for name in FINAL_SPECTRA_ARE_READ]
+    taken = [("studies", name, "spectra") for name in FINAL_SPECTRA_ARE_READ]
     early = ("prednet", "early", "training_share")
     yield _Check((*trained, *taken, early), lambda: epoch_problems(configuration))
     smnist = ("studies", "smnist")
@@ -260,7 +264,7 @@ def sequences_problems(configuration: Mapping[str, Any]) -> list[Problem]:
 def epoch_problems(configuration: Mapping[str, Any]) -> list[Problem]:
     """Return which spectra are asked for by AeLLE and PredNet that are not taken."""
     studies, early = configuration["studies"], configuration["prednet"]["early"]
-    needed = {name: {studies[name]["training"]["epochs"]} for name in ("smnist", "char_rnn_sizes", "asrnn")}
+    needed = {name: {studies[name]["training"]["epochs"]} for name in FINAL_SPECTRA_ARE_READ}
     needed["char_rnn_sizes"].add(round(early["training_share"] * studies["char_rnn_sizes"]["training"]["epochs"]))
     problems = []
     for name, epochs in needed.items():

@@ -66,3 +66,35 @@ def spearman_coefficient(x: NDArray, y: NDArray, axis: int = -1) -> NDArray:
     first, second = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)
     norm = np.sqrt((first**2).sum(axis=axis) * (second**2).sum(axis=axis))
     return np.divide((first * second).sum(axis=axis), norm, out=np.zeros_like(norm), where=norm > 0)
+
+
+def difference_of_spearman(
+    pair: tuple[NDArray, NDArray], reference: tuple[NDArray, NDArray], n_resamples: int, seed: int
+) -> tuple[float, float, float]:
+    """Spearman's coefficient of a pair of quantities less that of another pair, both of the same networks.
+
+    The 95% confidence interval is that of the bootstrap over networks, by percentiles.
+
+    Args:
+        pair: two quantities, each (n,).
+        reference: two more. Networks of which any of the four is not finite are left out.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The difference with the ends of its interval; NaN with fewer than four networks.
+    """
+    quantities = np.stack([*pair, *reference]).astype(np.float64)
+    quantities = quantities[:, np.isfinite(quantities).all(axis=0)]
+    if quantities.shape[1] < FEWEST:
+        return np.nan, np.nan, np.nan
+
+    def difference(values: NDArray) -> NDArray:
+        result: NDArray = spearman_coefficient(values[0], values[1]) - spearman_coefficient(values[2], values[3])
+        return result
+
+    n = quantities.shape[1]
+    resamples = np.random.default_rng(seed).integers(0, n, (n_resamples, n))
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(difference(quantities[:, resamples]), [tail, 100 - tail])
+    return float(difference(quantities)), float(low), float(high)

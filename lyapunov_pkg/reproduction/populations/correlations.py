@@ -101,7 +101,7 @@ def performance_correlations(
         ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
     """
     networks = networks_with_spectra(spectra)
-    statistics = _statistics_of_networks(networks, near_zero, exponent_floor)
+    statistics = statistics_of_networks(networks, near_zero, exponent_floor)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")
     lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
@@ -123,7 +123,7 @@ def performance_correlations(
     return describe(result, DESCRIPTIONS)
 
 
-def _statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:
+def statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:
     """Return every statistic by name, (network, epoch), of as many exponents as each network has."""
     exponents = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").values
     lengths = spectrum_lengths(exponents)
