@@ -47,8 +47,8 @@ def lorenz_experiment(
 
     Returns:
         Dataset over `rho`: `trajectory(rho, time, axis)`, `short_run_exponent`, `long_run_exponent`,
-        `steps_run_exponent(rho, run, exponent)`, `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) in nats per time unit, decreasing, and
-        `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where that point is unstable. Attributes `transient` and
+        `steps_run_exponent(rho, run, exponent)`, `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) in nats per time unit, decreasing,
+        and `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where that point is unstable. Attributes `transient` and
         `duration` of the short run, `long_run_duration` in time units, `n_trajectories`.
     """
     start = torch.tensor(initial_state, dtype=torch.float64).expand(len(rho), 1, 3)

@@ -15,8 +15,8 @@ class TransposedJacobian:
 
     The products J_tᵀ ... J_1ᵀ are what the dissertation's released programs decompose. They are neither those of the
     tangent dynamics, J_t ... J_1, nor those of a gradient that goes back in time, J_1ᵀ ... J_tᵀ
-    (`lyapunov_pkg.adjoint_vectors`). Averages of their exponents converge to other numbers than the Lyapunov exponents
-    if Jacobians change from step to step, except for their sum. Use this class to compare with numbers of such programs.
+    (`lyapunov_pkg.adjoint_vectors`). Their exponents are other numbers than the Lyapunov exponents
+    if Jacobians change from step to step, but for their sum. Use this class to compare with numbers of such programs.
 
     Each step forms the whole Jacobian, so that this is slower than the spectrum of the system itself.
 

@@ -30,7 +30,6 @@ from lyapunov_pkg.workflow.settings import (
     written,
 )
 
-
 FINAL_SPECTRA_ARE_READ = ("smnist", "char_rnn_sizes", "asrnn", "optimizers")
 """Studies whose spectra after the last epoch something reads."""
 

@@ -12,7 +12,22 @@ from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
 
 HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
-COEFFICIENTS = ("pearson", "pearson_low", "pearson_high", "spearman", "spearman_low", "spearman_high", "n_used")
+COEFFICIENTS = (
+    "pearson",
+    "pearson_low",
+    "pearson_high",
+    "spearman",
+    "spearman_low",
+    "spearman_high",
+    "partial_pearson",
+    "partial_pearson_low",
+    "partial_pearson_high",
+    "partial_spearman",
+    "partial_spearman_low",
+    "partial_spearman_high",
+    "n_used",
+)
+HYPERPARAMETER_NAMES = {"learning_rate": "log learning rate", "init_param": "p"}
 
 
 @table(
@@ -76,12 +91,17 @@ def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.Data
         for pair in range(correlations.sizes["pair"]):
             found = correlations.isel(pair=pair)
             row = {"task": task} | {name: names[found[name].item()] for name in ("quantity", "performance")}
-            for coefficient in ("pearson", "spearman"):
+            for coefficient in ("pearson", "spearman", "partial_pearson", "partial_spearman"):
                 row |= {name: found[name].item() for name in (coefficient, f"{coefficient}_low", f"{coefficient}_high")}
             rows.append(row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]})
     frame = pd.DataFrame(rows)
+    given = "; ".join(
+        f"{task} {' and '.join(HYPERPARAMETER_NAMES[name] for name in correlations.attrs['given']) or 'nothing'}"
+        for task, correlations in (("CharRNN", char_rnn), ("Mocap", mocap))
+    )
     frame.attrs["note"] = (
-        "At the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
+        f"Partial coefficients are given these hyperparameters: {given}. All are taken at"
+        " the epoch of lowest validation loss of each network, with 95% confidence intervals: Pearson's by Fisher's "
         "transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, or fewer "
         f"than four networks. Near zero: within {char_rnn.attrs['near_zero']:g} nats/step of it. Exponents below "
         f"{char_rnn.attrs['exponent_floor']:g} nats/step count as it."

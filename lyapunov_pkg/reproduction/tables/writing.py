@@ -14,6 +14,8 @@ COLUMN_LABELS = {
     "performance": "correlated with",
     "pearson": "Pearson's r",
     "spearman": "Spearman's ρ",
+    "partial_pearson": "partial r",
+    "partial_spearman": "partial ρ",
     "n_used": "networks",
     "n_diverged": "diverged",
     "color": "colour",

@@ -12,7 +12,6 @@ from lyapunov_pkg.reproduction.figures.panels import (
     POINT_SIZE,
     legend_below,
     letter_panels,
-    note_outside,
     robust_limits,
     zero_line,
 )
@@ -58,11 +57,9 @@ def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
         of_group = comparison.sel(architecture=group)
         x, y = of_group["spectrum_statistic"].sel(statistic=SHOWN), of_group["final_loss"]
         for ax, optimizer in zip(row, optimizers, strict=True):
-            _points(ax, of_group.sel(optimizer=optimizer), str(group), robust_limits(x.values), robust_limits(y.values))
-            if ax is row[0]:
-                ax.set_ylabel(f"{architecture_style(str(group)).label}\n{LOSS_LABEL}")
-            if row is axes[0]:
-                ax.set_title(OPTIMIZER_LABELS.get(str(optimizer), str(optimizer)))
+            _points(ax, of_group.sel(optimizer=optimizer), str(group))
+            ax.set(xlim=robust_limits(x.values), ylim=robust_limits(y.values))
+        row[0].set_ylabel(f"{architecture_style(str(group)).label}\n{LOSS_LABEL}")
     name, unit = STATISTIC_LABELS[SHOWN]
     above.supxlabel(f"{name} [{unit}]", fontsize=8)
     coefficients, differences = below.subplots(1, 2)
@@ -70,21 +67,20 @@ def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
     coefficients.set(ylabel="Spearman's ρ with the loss", ylim=(-1.05, 1.05))
     _intervals(differences, comparison, "difference")
     differences.set_ylabel(f"ρ less that of {OPTIMIZER_LABELS[comparison.attrs['reference']]}")
-    letter_panels([*axes.flat, coefficients, differences])
+    letter_panels([*axes.flat, coefficients, differences], fontsize=7)
     legend_below(fig, [coefficients], columns=4)
     return fig
 
 
-def _points(ax: Axes, networks: xr.Dataset, group: str, x_limits: tuple, y_limits: tuple) -> None:
+def _points(ax: Axes, networks: xr.Dataset, group: str) -> None:
     """Points of the networks of one architecture and optimiser, with their rank correlation."""
     x, y = networks["spectrum_statistic"].sel(statistic=SHOWN).values, networks["final_loss"].values
     style = architecture_style(group)
     ax.scatter(x, y, s=0.6 * POINT_SIZE, color=style.color, marker=style.marker, linewidths=0, alpha=0.8)
-    ax.set(xlim=x_limits, ylim=y_limits)
-    found = networks.sel(statistic=SHOWN)
-    text = f"ρ = {float(found['spearman']):.2f}, n = {int(found['n_used'])}".replace("-", "−")
-    ax.text(0.97, 0.96, text, transform=ax.transAxes, ha="right", va="top", fontsize=7)
-    note_outside(ax, x, y)
+    found, optimizer = networks.sel(statistic=SHOWN), str(networks["optimizer"].values)
+    name = OPTIMIZER_LABELS.get(optimizer, optimizer).partition(",")[0]
+    coefficient = f"{float(found['spearman']):.2f}".replace("-", "−")
+    ax.set_title(f"{name}: ρ = {coefficient}, {int(found['n_used'])} networks", fontsize=7)
 
 
 def _intervals(ax: Axes, comparison: xr.Dataset, name: str) -> None:
