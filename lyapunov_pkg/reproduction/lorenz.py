@@ -47,9 +47,10 @@ def lorenz_experiment(
 
     Returns:
         Dataset over `rho`: `trajectory(rho, time, axis)`, `short_run_exponent`, `long_run_exponent`,
-        `steps_run_exponent(rho, run, exponent)`, `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) in nats per time unit, decreasing,
-        and `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where that point is unstable. Attributes `transient` and
-        `duration` of the short run, `long_run_duration` in time units, `n_trajectories`.
+        `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) and `steps_run_exponent(rho, run,
+        exponent)` in nats per time unit, decreasing, and `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where
+        that point is unstable. Attributes: `transient` and `duration` of the short run and `long_run_duration` in time
+        units, `steps_run_transient` and `steps_run_measured` in steps, `n_trajectories` of the long run.
     """
     start = torch.tensor(initial_state, dtype=torch.float64).expand(len(rho), 1, 3)
     steps, states, short = _short_run(Lorenz(rho, sigma, beta, step_size=short_run.step_size), start, short_run)

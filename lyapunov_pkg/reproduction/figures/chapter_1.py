@@ -117,7 +117,10 @@ def fig_1_2(lorenz: xr.Dataset) -> Figure:
 def _estimates(
     ax: Axes, positions: np.ndarray | list[int], of_rho: xr.Dataset, index: int, *, width: float, label: str
 ) -> None:
-    """Short run (left), runs in steps (middle, mean and range), converged (right) and fixed point (line) of one rho at `positions` (exponent,)."""
+    """Short run (left), runs in steps (middle), converged (right) and fixed point (line) of one rho.
+
+    They stand at `positions` (exponent,); of the runs in steps the mean and the range.
+    """
     positions = np.asarray(positions, dtype=float)
     look: Keywords = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
     ax.plot(positions - width / 2, of_rho["short_run_exponent"].values, markerfacecolor="white", **look)
