@@ -24,6 +24,7 @@ COLUMN_LABELS = {
     "init_param": "init. parameter",
     "best_epoch": "best epoch",
     "validation_loss": "validation loss",
+    "relative_loss": "loss / repeating the last frame",
     "maximum_exponent": "LE max [nats/step]",
     "mean_exponent": "LE mean [nats/step]",
     "ranking": "flipped",
