@@ -45,12 +45,12 @@ def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
         "motions": Store("results/datasets/mocap.zarr.zip", ("repeat_loss",)),
     },
     caption=(
-        "Hyperparameters of the Mocap networks coloured in figure 2.7, beside the dissertation's, and their loss beside "
-        "that of repeating the last frame."
+        "Hyperparameters of the Mocap networks coloured in figure 2.7, beside the dissertation's, and their loss "
+        "beside that of repeating the last frame."
     ),
 )
 def table_2_a2(mocap: xr.Dataset, motions: xr.Dataset) -> pd.DataFrame:
-    """Hyperparameters of the Mocap networks highlighted in figure 2.7, beside the dissertation's, and relative losses."""
+    """Hyperparameters and losses of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
     frame = _highlighted_networks(mocap, DISSERTATION_2_A2)
     repeating = motions["repeat_loss"].item()
     frame.insert(list(frame).index("validation_loss") + 1, "relative_loss", frame["validation_loss"] / repeating)
