@@ -272,9 +272,8 @@ def test_at_a_lower_frame_rate_pieces_are_interleaved_and_stay_in_one_part() -> 
         pieces[part] = set(zip(trials, frames // 44, strict=True))
         assert len(pieces[part]) * 4 == len(frames)
     assert not pieces["train"] & pieces["validation"]
-    motion = {
-        (t, f): x for t, f, x in zip(full["train_trial"].values, full["train_frame"].values, full["train_input"].values)
-    }
+    of_full = (full[f"train_{name}"].values for name in ("trial", "frame", "input"))
+    motion = {(trial, frame): x for trial, frame, x in zip(*of_full, strict=True)}
     found = 0
     for trial, frame, x in zip(*(quarter[f"train_{name}"].values for name in ("trial", "frame", "input")), strict=True):
         own = motion.get((trial, frame - frame % 11))

@@ -61,7 +61,8 @@ def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
             ax.set(xlim=robust_limits(x.values), ylim=robust_limits(y.values))
         row[0].set_ylabel(f"{architecture_style(str(group)).label}\n{LOSS_LABEL}")
     name, unit = STATISTIC_LABELS[SHOWN]
-    above.supxlabel(f"{name} [{unit}]", fontsize=8)
+    for ax in axes[-1]:
+        ax.set_xlabel(f"{name} [{unit}]")
     coefficients, differences = below.subplots(1, 2)
     _intervals(coefficients, comparison, "spearman")
     coefficients.set(ylabel="Spearman's ρ with the loss", ylim=(-1.05, 1.05))
