@@ -81,7 +81,7 @@ def _points(ax: Axes, networks: xr.Dataset, group: str) -> None:
     found, optimizer = networks.sel(statistic=SHOWN), str(networks["optimizer"].values)
     name = OPTIMIZER_LABELS.get(optimizer, optimizer).partition(",")[0]
     coefficient = f"{float(found['spearman']):.2f}".replace("-", "−")
-    ax.set_title(f"{name}: ρ = {coefficient}, {int(found['n_used'])} networks", fontsize=7)
+    ax.set_title(f"{name}: ρ = {coefficient}, n = {int(found['n_used'])}", fontsize=7)
 
 
 def _intervals(ax: Axes, comparison: xr.Dataset, name: str) -> None:
