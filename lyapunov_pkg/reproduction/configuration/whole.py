@@ -32,6 +32,9 @@ from lyapunov_pkg.workflow.settings import (
     written,
 )
 
+FINAL_SPECTRA_ARE_READ = ("smnist", "char_rnn_sizes", "asrnn", "optimizers")
+"""Studies whose spectra after the last epoch something reads."""
+
 
 class Configuration(Section):
     """The settings of the workflow. `config.yaml` has the default values; overlays replace some of them."""
@@ -156,7 +159,7 @@ def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
     yield _Check((("mocap", "data"),), lambda: motion_problems(configuration["mocap"]["data"]))
     yield _Check((("smnist", "data"),), lambda: image_problems(configuration["smnist"]["data"]))
     yield _Check((("sequences", "data"), ("studies",)), lambda: sequences_problems(configuration))
-    present = [name for name in ("smnist", "char_rnn_sizes", "asrnn") if name in known]
+    present = [name for name in FINAL_SPECTRA_ARE_READ if name in known]
     needed = [("studies", name, part) for name in present for part in ("training", "spectra")]
     yield _Check((*needed, ("prednet", "early", "training_share")), lambda: epoch_problems(configuration, present))
     if "smnist" in present:

@@ -43,6 +43,8 @@ STATISTIC_LABELS = {
     "final_slope": ("final slope", "nats/step/index"),
 }
 
+OPTIMIZER_LABELS = {"adam": "Adam", "adagrad": "Adagrad", "rmsprop": "RMSprop", "sgd": "SGD, momentum"}
+
 # By which figures and tables of chapter 2 name the networks that are highlighted.
 SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
 

@@ -49,6 +49,7 @@ def load_mocap(
     seed: int = 0,
     download_directory: Path | None = None,
     progress: Callable[[str], None] = print,
+    frame_rate: int = FRAME_RATE,
 ) -> xr.Dataset:
     """Load motions as disjoint sequences of normalised joint angles, split 80/20 into training and validation.
 
@@ -68,12 +69,15 @@ def load_mocap(
         seed: of the order, and with it of the split; and of synthetic motions.
         download_directory: where downloaded files are kept; needed if files are downloaded.
         progress: called with one line of text at a time during a download.
+        frame_rate: frames per second of the sequences, a divisor of 120. Below 120 each piece of a motion gives
+            several interleaved sequences, all of which are in the same part.
 
     Returns:
         Dataset with train_input and train_target (train_sample, time, feature), float32, in standard deviations, the
         target a frame after the input; the same for validation; coordinates channel (feature), joint and number of the
         axis; standard_deviation (feature) in degrees; train_trial and train_frame (train_sample): where the sequence
-        begins, counted from 0. Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
+        begins, counted from 0; repeat_loss, the mean squared error of repeating the last frame on the validation part.
+        Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
 
     Raises:
         ValueError: unknown source; a trial that is unknown and would have to be downloaded; a malformed or altered
@@ -85,6 +89,8 @@ def load_mocap(
         raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
     if sequence_length < 2:
         raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
+    if frame_rate < 1 or FRAME_RATE % frame_rate:
+        raise ValueError(f"frame_rate is {frame_rate}; expected a divisor of {FRAME_RATE} frames per second")
     sha256s: dict[str, str] = {}
     if source == "synthetic":
         motions = {
@@ -95,16 +101,19 @@ def load_mocap(
         paths = _trial_paths(directory, trials, mirrors, download_directory, progress)
         motions, sha256s = _read_trials(paths)
     features, channel, deviation = _normalised(motions)
-    sequences, trial, frame = _cut(features, sequence_length)
+    sequences, trial, frame = _cut(features, sequence_length, FRAME_RATE // frame_rate)
     order = np.random.default_rng(seed).permutation(len(sequences))
     splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
     variables: dict[str, xr.Variable] = {}
     for part, index in zip(PARTS, splits, strict=True):
-        variables |= _variables(part, sequences[index], trial[index], frame[index])
+        variables |= _variables(part, *(np.concatenate(values[index]) for values in (sequences, trial, frame)))
+    steps = variables["validation_target"].values - variables["validation_input"].values
+    label = {"long_name": "mean squared error of repeating the last frame, validation part", "units": "1"}
+    variables["repeat_loss"] = xr.Variable((), np.square(steps, dtype=np.float64).mean(), label)
     variables["channel"] = xr.Variable(("feature",), channel, {"long_name": "joint and axis", "units": "1"})
     label = {"long_name": "standard deviation of the channel over all frames", "units": "degree"}
     variables["standard_deviation"] = xr.Variable(("feature",), deviation, label)
-    attributes = {"source": source, "seed": seed, "sequence_length": sequence_length}
+    attributes = {"source": source, "seed": seed, "sequence_length": sequence_length, "frame_rate": frame_rate}
     dataset = xr.Dataset(variables, attrs=attributes | {"trials": list(motions), "sha256s": sha256s})
     coordinates = [f"{part}_{name}" for part in PARTS for name in ("trial", "frame")]
     return dataset.set_coords(["channel", "standard_deviation", *coordinates])
@@ -245,19 +254,23 @@ def _normalised(motions: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray
     return features, np.array(ANGLE_CHANNELS)[kept], deviation[kept]
 
 
-def _cut(features: Mapping[str, np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Disjoint sequences (n, length, feature), each one's trial (n,), and its first frame (n,)."""
-    counts = [len(frames) // length for frames in features.values()]
+def _cut(features: Mapping[str, np.ndarray], length: int, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Disjoint pieces, each as interleaved sequences of every `stride`-th frame.
+
+    Returns:
+        The sequences (piece, sequence, length, feature), each one's trial and its first frame, both (piece, sequence).
+    """
+    counts = [len(frames) // (length * stride) for frames in features.values()]
     if sum(counts) < VALIDATION_SHARE:
         lengths = ", ".join(f"{trial} {len(frames)}" for trial, frames in features.items())
         raise ValueError(
-            f"too few frames: found {lengths}, {sum(counts)} sequences of {length}; "
+            f"too few frames: found {lengths}, {sum(counts)} sequences of {length * stride}; "
             f"expected at least {VALIDATION_SHARE} sequences"
         )
-    pieces = [frames[: count * length] for frames, count in zip(features.values(), counts, strict=True)]
-    sequences = np.concatenate(pieces).reshape(sum(counts), length, -1)
-    trial = np.repeat(np.array(list(features)), counts)
-    frame = np.concatenate([length * np.arange(count) for count in counts])
+    pieces = [frames[: count * length * stride] for frames, count in zip(features.values(), counts, strict=True)]
+    sequences = np.concatenate(pieces).reshape(sum(counts), length, stride, -1).swapaxes(1, 2)
+    trial = np.repeat(np.array(list(features)), counts)[:, None].repeat(stride, axis=1)
+    frame = np.concatenate([length * stride * np.arange(count) for count in counts])[:, None] + np.arange(stride)
     return sequences, trial, frame
 
 
