@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationInfo, field_validator
 
 from lyapunov_pkg.workflow.settings import Count, Many, Natural, Positive, Section, refused
+
+OptimizerName = Literal["adam", "adagrad", "rmsprop", "sgd"]
 
 
 class LearningRateDecay(Section):
@@ -30,8 +32,10 @@ class TrainingSettings(Section):
     (mocap), 32 (char_rnn_sizes)."""
     loss_on: Literal["all", "last"]
     """Steps whose outputs are scored. Dissertation: last in the text of chapter 3, all in its released program."""
-    optimizer: Literal["adam", "adagrad"]
-    """Optimizer. Dissertation: adam; adagrad for asrnn."""
+    optimizer: OptimizerName
+    """Optimizer. Dissertation: adam; adagrad for asrnn. Released programs: sgd for row_rnn, rmsprop for pixel_rnn."""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of the sum of gradients that `sgd` keeps after a step; 0 for the other optimizers. Unit: 1."""
     learning_rate_decay: LearningRateDecay | None = None
     """How learning rates fall. Null: they do not. Dissertation: for char_rnn_regularisation alone."""
     gradient_clip: Positive | None = None
@@ -40,10 +44,60 @@ class TrainingSettings(Section):
     """Share of the training and of the validation sequences that a variant sees, its own. Null: all. Unit: 1.
     Dissertation: 0.3 (char_rnn_sizes)."""
 
+    @field_validator("momentum")
+    @classmethod
+    def _is_of_sgd(cls, momentum: float, info: ValidationInfo) -> float:
+        """Refuse a momentum of optimizers that have none."""
+        optimizer = info.data.get("optimizer")
+        if momentum and optimizer not in (None, "sgd"):
+            raise refused(f"0 with the optimizer {optimizer}, or the optimizer sgd")
+        return momentum
+
     def learning_rate_factor(self, epoch: int) -> float:
         """Return by what learning rates are multiplied in an epoch, counted from 1."""
         decay = self.learning_rate_decay
         return 1.0 if decay is None else decay.factor ** max(0, epoch - decay.after_epoch)
+
+
+class OptimizerSettings(Section):
+    """One of several optimizers that train the same networks."""
+
+    learning_rate_factor: Positive
+    """By what the learning rates of the study are multiplied. Unit: 1."""
+
+
+class SgdSettings(OptimizerSettings):
+    """Stochastic gradient descent."""
+
+    momentum: Annotated[float, Ge(0), Lt(1)]
+    """Share of the sum of gradients that is left after a step; 0: none. Unit: 1."""
+
+
+class Optimizers(Section):
+    """The optimizers that are compared; each trains the same networks in the same order of samples."""
+
+    adam: OptimizerSettings
+    """Adam, with which the others are compared."""
+    adagrad: OptimizerSettings
+    """Adagrad."""
+    rmsprop: OptimizerSettings
+    """RMSprop."""
+    sgd: SgdSettings
+    """Stochastic gradient descent with momentum."""
+
+    def trainings(self, training: TrainingSettings) -> dict[str, tuple[float, TrainingSettings]]:
+        """Return by optimizer the factor of the learning rates, and the settings of the training."""
+        momentum = {"sgd": self.sgd.momentum}
+        settings: dict[str, OptimizerSettings] = {
+            "adam": self.adam,
+            "adagrad": self.adagrad,
+            "rmsprop": self.rmsprop,
+            "sgd": self.sgd,
+        }
+        return {
+            name: (own.learning_rate_factor, training.replaced(optimizer=name, momentum=momentum.get(name, 0.0)))
+            for name, own in settings.items()
+        }
 
 
 class ForceSettings(Section):
