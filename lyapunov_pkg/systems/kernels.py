@@ -58,7 +58,7 @@ def kernel_of(system: object, state: Tensor) -> SystemKernel | None:
 def henon(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any]) -> None:
     """See `maps.Henon`."""
     a, b, x = parameters[0], parameters[1], state[0]
-    state[0], state[1] = 1 - a * x * x + state[1], b * x
+    state[0], state[1] = 1 - a * (x * x) + state[1], b * x
     for c in range(len(tangents)):
         vector = tangents[c]
         vector[0], vector[1] = -2 * a * x * vector[0] + vector[1], b * vector[0]
