@@ -17,6 +17,9 @@ class AlignmentSettings(Section):
     """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
     initial_state_std: NonNegative
     """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
+    warmup: Natural
+    """First steps over which Q of Jᵀ Q settles, for the vectors of the released programs. Unit: steps.
+    Dissertation: not stated; 10 in the released programs."""
     n_modes: Count
     """Singular vectors from either end of the spectrum. Unit: vectors. Dissertation: 5."""
     n_vectors: Count
