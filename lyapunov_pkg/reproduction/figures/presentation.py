@@ -45,6 +45,15 @@ STATISTIC_LABELS = {
 # By which figures and tables of chapter 2 name the networks that are highlighted.
 SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
 
+# Lyapunov vectors that are aligned with gradients (chapter 4).
+ALIGNED_LABELS = {
+    "dissertation": "Q of Jᵀ Q (eq. 4.11)",
+    "released": "Q of Jᵀ Q, warm-up",
+    "tangent": "Q of J Q",
+    "settled": "Q of J Q, settled",
+    "covariant": "covariant vectors",
+}
+
 # By what pixels are chosen (chapter 4).
 RANKING_LABELS = {
     "expansion": "largest R value",

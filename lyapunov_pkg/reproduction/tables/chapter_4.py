@@ -1,4 +1,4 @@
-"""The table of chapter 4: what flips of ranked pixels do to the loss."""
+"""Tables of chapter 4: alignment of Lyapunov vectors with gradients, and what flips of ranked pixels do to the loss."""
 
 from __future__ import annotations
 
@@ -6,12 +6,56 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.reproduction.figures.presentation import RANKING_LABELS, in_display_order
+from lyapunov_pkg.reproduction.figures.presentation import ALIGNED_LABELS, RANKING_LABELS, in_display_order
 from lyapunov_pkg.reproduction.records import Store, table
-from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_4_1, DISSERTATION_PIXELS
+from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_4_1, DISSERTATION_FIGURE_4_1, DISSERTATION_PIXELS
 
 ESTIMATES = ("mean_excess", "standard_error", "p_pooled")
 TESTS = ("p_paired", "p_holm", "effect_size", "up_share")
+
+
+@table(
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", ("alignment_std", "alignment_std_averaged"))},
+    chapter=4,
+    caption=(
+        "Standard deviation of the alignment of Lyapunov vectors with the first singular vectors of the recurrent "
+        "gradient, before and after training, by kind of initial weights and by what the text can mean."
+    ),
+)
+def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
+    """Return the standard deviations of figure 4.1 in all its readings, with the dissertation's beside its own.
+
+    Each is given twice: of all alignments together, and as the dissertation's programs average it, over steps and
+    singular vectors.
+    """
+    first = alignment.sel(modes="first")
+    before, after = first["epoch"].values[[0, -1]]
+    rows = []
+    for weights in dict.fromkeys(first["weights"].values.tolist()):
+        of_weights = first.isel(variant=first["weights"].values == weights)
+        for vectors in in_display_order(first["vectors"].values, ALIGNED_LABELS):
+            for side in ("right", "left"):
+                for group in first["group"].values:
+                    found = of_weights.sel(vectors=vectors, side=side, group=group)
+                    row = {"weights": weights, "vectors": ALIGNED_LABELS[vectors], "side": side, "group": group}
+                    for name, stds in (("", found["alignment_std"]), ("averaged_", found["alignment_std_averaged"])):
+                        for moment, epoch in (("before", before), ("after", after)):
+                            values = stds.sel(epoch=epoch).values
+                            row[f"{name}{moment}_mean"] = values.mean()
+                            row[f"{name}{moment}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
+                    is_printed = (vectors, side) == ("dissertation", "right")
+                    printed = DISSERTATION_FIGURE_4_1[group] if is_printed else (np.nan, np.nan)
+                    rows.append(row | dict(zip(("before_dissertation", "after_dissertation"), printed, strict=True)))
+    frame = pd.DataFrame(rows)
+    counts = [f"{count} from {kind}" for kind, count in first["weights"].to_series().value_counts(sort=False).items()]
+    frame.attrs["note"] = (
+        f"First {alignment.attrs['n_modes']} singular vectors, {alignment.attrs['n_vectors']} Lyapunov vectors of "
+        f"{alignment.attrs['hidden_size']}; epochs {before} and {after}. Mean ± standard deviation over networks "
+        f"({', '.join(counts)} weights). Frames without any relation have {alignment.attrs['null_std']:.3f}. Averaged: "
+        "for each step and singular vector, then their mean, as in the dissertation's programs. The dissertation's "
+        "numbers are of 128 units."
+    )
+    return frame
 
 
 @table(
