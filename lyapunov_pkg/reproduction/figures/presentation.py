@@ -57,6 +57,9 @@ ALIGNED_LABELS = {
 # By what pixels are chosen (chapter 4).
 RANKING_LABELS = {
     "expansion": "largest R value",
+    "expansion_settled": "largest R, warm-up",
+    "transposed": "largest R of Jᵀ Q",
+    "transposed_settled": "largest R of Jᵀ Q, warm-up",
     "mean_expansion": "largest mean log R",
     "gradient": "largest gradient",
     "intensity": "brightest",

@@ -70,7 +70,9 @@ def alignment_experiment(
     All is computed in float64. The sign of a singular vector is arbitrary, so standard deviations are taken about zero,
     and histograms count every alignment with both signs. `alignment_std` is that of all alignments together.
     `alignment_std_averaged` is taken as in the dissertation's programs: for each step and singular vector over images
-    and Lyapunov vectors, then averaged. ΔV_t has at most t singular values that are not zero: what belongs to the others is some
+    and Lyapunov vectors, then averaged.
+
+    ΔV_t has at most t singular values that are not zero: what belongs to the others is some
     basis of a null space, as LAPACK happens to pick it. `alignment_std_resolved` leaves these out.
 
     Args:

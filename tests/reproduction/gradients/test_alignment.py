@@ -11,7 +11,7 @@ from lyapunov_pkg.reproduction.gradients.recurrent_gradient import recurrent_gra
 from lyapunov_pkg.workflow.store import save_store
 from tests.reproduction.gradients.networks import tanh_network, task, training_store
 
-SETTINGS = AlignmentSettings(n_initial_states=4, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+SETTINGS = AlignmentSettings(n_initial_states=4, initial_state_std=0.5, n_modes=2, n_vectors=3, warmup=2, epochs=(0, 1))
 
 
 def images(network, n_steps=5, n_images=6) -> xr.Dataset:
@@ -30,7 +30,7 @@ def experiment():
     training = training_store(networks)
     training["diverged"][1] = True
     dataset = images(networks[0])
-    return networks, dataset, alignment_experiment(training, dataset, SETTINGS, seed=7)
+    return networks, dataset, alignment_experiment({"small": training}, dataset, SETTINGS, seed=7)
 
 
 def test_standard_deviations_are_those_of_cosines_counted_one_by_one(experiment):
@@ -65,7 +65,7 @@ def test_store_is_complete_and_leaves_diverged_variants_out(experiment, tmp_path
     assert result["variant"].values.tolist() == [0, 2]
     assert result.attrs["n_diverged"] == 1
     assert result.attrs["null_std"] == pytest.approx(10**-0.5)
-    assert result["vectors"].values.tolist() == ["tangent", "dissertation", "settled", "covariant"]
+    assert result["vectors"].values.tolist() == ["tangent", "dissertation", "released", "settled", "covariant"]
     assert not np.isnan(result["alignment_std"]).any()
     width = 2 / result.sizes["alignment"]
     np.testing.assert_allclose(result["alignment_density"].sum("alignment") * width, 1)
@@ -109,7 +109,7 @@ def test_settings_that_ask_for_more_than_there_is_are_named(setting, value):
     network = tanh_network(1, hidden_size=10)
     settings = SETTINGS.replaced(**{setting: value})
     with pytest.raises(ValueError, match=rf"{setting} of the alignment is \d+; expected at most"):
-        alignment_experiment(training_store([network] * 2), images(network), settings, 0)
+        alignment_experiment({"small": training_store([network] * 2)}, images(network), settings, 0)
 
 
 def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
@@ -119,9 +119,11 @@ def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
         assert above_rounding(unit * values, 3).tolist() == expected
     network = tanh_network(1, hidden_size=10)
     tiny = network.with_params(network.params | {"readout.weight": 1e-18 * network.params["readout.weight"]})
-    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+    settings = AlignmentSettings(
+        n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, warmup=2, epochs=(0, 1)
+    )
     ranks = [
-        alignment_experiment(training_store([each] * 2), images(network), settings, seed=7)["gradient_rank"]
+        alignment_experiment({"small": training_store([each] * 2)}, images(network), settings, seed=7)["gradient_rank"]
         for each in (network, tiny)
     ]
     np.testing.assert_array_equal(*ranks)
@@ -147,10 +149,12 @@ def test_every_variant_diverged_is_refused():
 
 def test_all_random_numbers_come_from_the_seed():
     network = tanh_network(1, hidden_size=10)
-    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+    settings = AlignmentSettings(
+        n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, warmup=2, epochs=(0, 1)
+    )
     found = []
     for global_seed, seed in ((1, 2), (9, 2), (9, 3)):
         torch.manual_seed(global_seed)
-        found.append(alignment_experiment(training_store([network] * 2), images(network), settings, seed))
+        found.append(alignment_experiment({"small": training_store([network] * 2)}, images(network), settings, seed))
     xr.testing.assert_identical(found[0], found[1])
     assert (found[0]["alignment_std"] != found[2]["alignment_std"]).any()

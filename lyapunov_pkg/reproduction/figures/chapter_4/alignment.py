@@ -21,7 +21,8 @@ DENSITIES = ("alignment_density", "alignment_std")
 BY_INDEX = ("alignment_std_by_index",)
 # Lyapunov vectors and singular vectors: those of the dissertation's programs, and what else the text can mean.
 ITS_READING = (("dissertation", "right"),)
-OTHER_READINGS = (("released", "right"), ("dissertation", "left"), ("tangent", "left"), ("tangent", "right"))
+WITHOUT_WARMUP = (("dissertation", "left"), ("tangent", "left"), ("tangent", "right"))
+OTHER_READINGS = (("released", "right"), *WITHOUT_WARMUP)
 LATER_READINGS = (("settled", "left"), ("settled", "right"), ("covariant", "left"), ("covariant", "right"))
 Readings = Sequence[tuple[str, str]]
 EPOCH_COLORS = ("#E69F00", "#0072B2")
@@ -167,11 +168,11 @@ def fig_4_2(alignment: xr.Dataset) -> Figure:
 @figure(
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", BY_INDEX)},
     chapter=4,
-    caption="As figure 4.2 for the Q and singular vectors of fig_extra_alignment_readings.",
+    caption="As figure 4.2 for Q vectors of J Q (algorithm 1), and for left singular vectors.",
 )
 def fig_extra_alignment_by_index(alignment: xr.Dataset) -> Figure:
     """As `fig_4_2` for other Q and singular vectors."""
-    return _by_index(alignment, OTHER_READINGS)
+    return _by_index(alignment, WITHOUT_WARMUP)
 
 
 def _by_index(alignment: xr.Dataset, readings: Readings) -> Figure:
