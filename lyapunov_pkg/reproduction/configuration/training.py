@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationInfo, field_validator
 
 from lyapunov_pkg.workflow.settings import Count, Many, Natural, Positive, Section, refused
+
+OptimizerName = Literal["adam", "adagrad", "rmsprop", "sgd"]
 
 
 class LearningRateDecay(Section):
@@ -30,8 +32,10 @@ class TrainingSettings(Section):
     (mocap), 32 (char_rnn_sizes)."""
     loss_on: Literal["all", "last"]
     """Steps whose outputs are scored. Dissertation: last in the text of chapter 3, all in its released program."""
-    optimizer: Literal["adam", "adagrad"]
-    """Optimizer. Dissertation: adam; adagrad for asrnn."""
+    optimizer: OptimizerName
+    """Optimizer. Dissertation: adam; adagrad for asrnn. Released programs: sgd for row_rnn, rmsprop for pixel_rnn."""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of the sum of gradients that `sgd` keeps after a step; 0 for the other optimizers. Unit: 1."""
     learning_rate_decay: LearningRateDecay | None = None
     """How learning rates fall. Null: they do not. Dissertation: for char_rnn_regularisation alone."""
     gradient_clip: Positive | None = None
@@ -39,6 +43,15 @@ class TrainingSettings(Section):
     subsample: Annotated[float, Gt(0), Le(1)] | None = None
     """Share of the training and of the validation sequences that a variant sees, its own. Null: all. Unit: 1.
     Dissertation: 0.3 (char_rnn_sizes)."""
+
+    @field_validator("momentum")
+    @classmethod
+    def _is_of_sgd(cls, momentum: float, info: ValidationInfo) -> float:
+        """Refuse a momentum of optimizers that have none."""
+        optimizer = info.data.get("optimizer")
+        if momentum and optimizer not in (None, "sgd"):
+            raise refused(f"0 with the optimizer {optimizer}, or the optimizer sgd")
+        return momentum
 
     def learning_rate_factor(self, epoch: int) -> float:
         """Return by what learning rates are multiplied in an epoch, counted from 1."""

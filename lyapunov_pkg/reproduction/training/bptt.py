@@ -21,7 +21,7 @@ from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
 from lyapunov_pkg.reproduction.tasks.supervised import Task
 from lyapunov_pkg.reproduction.training.checkpoints import Checkpoints, StackCheckpoints, consecutive, validation_losses
-from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer
+from lyapunov_pkg.reproduction.training.optimizers import Optimizer, make_optimizer
 from lyapunov_pkg.reproduction.training.store import Kept, training_store
 from lyapunov_pkg.reproduction.training.variants import Variant
 
@@ -91,7 +91,8 @@ def begin_training(variants: Sequence[Variant], task: Task, settings: TrainingSe
     """Return the untrained networks of `variants`, stacked, and the optimiser of their parameters."""
     network = initialise_network(variants, task)
     params = {name: value.requires_grad_() for name, value in network.params.items()}
-    optimizer = OPTIMIZERS[settings.optimizer](params, [variant.learning_rate for variant in variants])
+    rates = [variant.learning_rate for variant in variants]
+    optimizer = make_optimizer(settings.optimizer, settings.momentum, params, rates)
     return network.with_params(params), optimizer
 
 

@@ -125,4 +125,45 @@ class Adagrad(Optimizer):
         value.sub_(gradient.mul(step_size).div_(squares.sqrt().add_(self.epsilon)))
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adagrad": Adagrad}
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman & Hinton 2012), with PyTorch's smoothing constant and without momentum."""
+
+    quantities = ("mean_square",)
+    smoothing: ClassVar[float] = 0.99
+    epsilon: ClassVar[float] = 1e-8
+
+    def update(self, value: Tensor, gradient: Tensor, step_size: Tensor, *state: Tensor) -> None:
+        """See `Optimizer.update`."""
+        (mean,) = state
+        mean.mul_(self.smoothing).addcmul_(gradient, gradient, value=1 - self.smoothing)
+        value.sub_(gradient.mul(step_size).div_(mean.sqrt().add_(self.epsilon)))
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, as PyTorch's: the rate multiplies the sum of gradients.
+
+    Attributes:
+        momentum: share of the sum that is left after a step; 0: plain descent.
+    """
+
+    quantities = ("velocity",)
+    momentum: float = 0.0
+
+    def update(self, value: Tensor, gradient: Tensor, step_size: Tensor, *state: Tensor) -> None:
+        """See `Optimizer.update`."""
+        (velocity,) = state
+        velocity.mul_(self.momentum).add_(gradient)
+        value.sub_(velocity.mul(step_size))
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "rmsprop": RMSprop, "sgd": SGD}
+
+
+def make_optimizer(
+    name: str, momentum: float, params: Mapping[str, Tensor], learning_rates: Sequence[float]
+) -> Optimizer:
+    """Return an optimiser that has made no step; `momentum` is that of "sgd", others have no such number."""
+    optimizer = OPTIMIZERS[name](params, learning_rates)
+    if isinstance(optimizer, SGD):
+        optimizer.momentum = momentum
+    return optimizer

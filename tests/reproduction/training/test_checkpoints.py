@@ -93,7 +93,8 @@ def save_first(own: StackCheckpoints, loss: float = 1) -> None:
 def test_more_epochs_continue_to_the_same_bits(
     dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]], optimizer: str
 ) -> None:
-    settings = {"optimizer": optimizer, "learning_rate_decay": {"factor": 0.5, "after_epoch": 2}}
+    settings: dict[str, object] = {"optimizer": optimizer, "learning_rate_decay": {"factor": 0.5, "after_epoch": 2}}
+    settings |= {"momentum": 0.9} if optimizer == "sgd" else {}
     at_once = train(dataset, 2, 5, **settings)
     trained_epochs.clear()
     train(dataset, 2, 3, Checkpoints(tmp_path, {}), **settings)

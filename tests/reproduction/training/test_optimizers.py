@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer
+from lyapunov_pkg.reproduction.training.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 
 RATES = [0.003, 0.01, 0.1]
-THEIRS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}
+MOMENTUM = 0.9
+THEIRS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": partial(torch.optim.SGD, momentum=MOMENTUM),
+}
 
 
 def stacked(dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -19,6 +26,10 @@ def stacked(dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     shapes = {"weight": (3, 4, 2), "bias": (3, 4)}
     return {name: torch.randn(shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
+
+
+def ours_with(name: str, params: Mapping[str, Tensor], rates: Sequence[float] = RATES) -> Optimizer:
+    return make_optimizer(name, MOMENTUM, params, rates)
 
 
 def gradients(step: int) -> dict[str, Tensor]:
@@ -37,11 +48,8 @@ def make_steps(optimizer: Optimizer, steps: range) -> None:
 def test_each_variant_is_updated_as_by_pytorch_at_its_own_rate(name: str) -> None:
     params = stacked()
     theirs = [{key: value[variant].clone() for key, value in params.items()} for variant in range(3)]
-    optimizers = [
-        THEIRS[name](own.values(), lr=rate, eps=OPTIMIZERS[name].epsilon)
-        for own, rate in zip(theirs, RATES, strict=True)
-    ]
-    ours = OPTIMIZERS[name](params, RATES)
+    optimizers = [THEIRS[name](own.values(), lr=rate) for own, rate in zip(theirs, RATES, strict=True)]
+    ours = ours_with(name, params)
     for step in range(20):
         make_steps(ours, range(step, step + 1))
         for variant, optimizer in enumerate(optimizers):
@@ -55,7 +63,7 @@ def test_each_variant_is_updated_as_by_pytorch_at_its_own_rate(name: str) -> Non
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_factor_multiplies_all_rates(name: str) -> None:
-    slow, decayed = (OPTIMIZERS[name](stacked(), rates) for rates in ([0.5 * rate for rate in RATES], RATES))
+    slow, decayed = (ours_with(name, stacked(), rates) for rates in ([0.5 * rate for rate in RATES], RATES))
     decayed.factor = 0.5
     for optimizer in (slow, decayed):
         make_steps(optimizer, range(3))
@@ -65,9 +73,9 @@ def test_a_factor_multiplies_all_rates(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_restored_state_goes_on_to_the_same_bits(name: str) -> None:
-    whole = OPTIMIZERS[name](stacked(), RATES)
+    whole = ours_with(name, stacked())
     make_steps(whole, range(3))
-    copy = OPTIMIZERS[name]({key: value.clone() for key, value in whole.params.items()}, RATES)
+    copy = ours_with(name, {key: value.clone() for key, value in whole.params.items()})
     copy.restore(whole.arrays())
     make_steps(whole, range(3, 6))
     make_steps(copy, range(3, 6))
@@ -75,7 +83,7 @@ def test_restored_state_goes_on_to_the_same_bits(name: str) -> None:
 
 
 def test_gradients_are_clipped_by_the_norm_of_each_variant() -> None:
-    optimizer = OPTIMIZERS["adam"](stacked(), RATES)
+    optimizer = ours_with("adam", stacked())
     found = gradients(0)
     for key, gradient in found.items():
         optimizer.params[key].grad = gradient.clone() * torch.tensor([0.01, 1.0, 100.0]).view(
