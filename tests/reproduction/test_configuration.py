@@ -261,7 +261,7 @@ def test_numbers_that_yaml_reads_as_text_are_explained(
         ("cornn", "gamma", math.nan, "a finite number"),
         ("cornn", "epsilon", True, "a finite number"),
         ("rnn", "nonlinearity", "tahn", "one of tanh, relu"),
-        ("rnn", "initialisation", "../../x", "one of uniform, xavier_normal, orthogonal"),
+        ("rnn", "initialisation", "../../x", "one of uniform, normal, xavier_normal, orthogonal"),
         ("asrnn", "initialisation", "orthogonal", "one of uniform, normal"),
         ("asrnn", "eps", 0, "a finite number above 0"),
         ("lem", "dt", math.inf, "a finite number above 0"),

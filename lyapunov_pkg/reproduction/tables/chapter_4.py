@@ -72,8 +72,9 @@ def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
         )
     },
     caption=(
-        "Rise of the loss by flips of ranked pixels over that by other flips, with one-sided tests: the dissertation's, "
-        "of one network and all flipped images taken as independent, and paired by image, of all images and networks."
+        "Rise of the loss by flips of ranked pixels over that by other flips, with one-sided tests: the "
+        "dissertation's, of one network and all flipped images taken as independent, and paired by image, of all "
+        "images and networks."
     ),
 )
 def table_4_1(flips: xr.Dataset) -> pd.DataFrame:

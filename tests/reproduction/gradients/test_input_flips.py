@@ -163,7 +163,7 @@ def test_transposed_r_values_are_those_of_a_vector_that_is_multiplied_by_transpo
 
 
 def test_comparisons_are_with_other_images_places_and_with_later_steps(experiment):
-    network, dataset, _, result = experiment
+    result = experiment[-1]
     found = of_network(result)
     order = np.argsort(-found["log_expansion"].values)
     others = [losses_at(experiment, np.roll(order, -shift, 0)[:, :4]) for shift in range(1, 5)]

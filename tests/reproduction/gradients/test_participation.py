@@ -44,7 +44,7 @@ def test_more_states_than_images_are_refused():
     training = TrainingSettings(epochs=1, batch_size=20, loss_on="last", optimizer="adam")
     settings = ParticipationSettings(n_initial_states=21, initial_state_std=0.5, at_epochs=(0,))
     with pytest.raises(ValueError, match="n_initial_states of the participation ratio is 21; expected at most 20"):
-        participation_experiment([], dataset, training, settings, 0)
+        participation_experiment({"small": []}, dataset, training, settings, 0)
 
 
 @pytest.mark.parametrize(

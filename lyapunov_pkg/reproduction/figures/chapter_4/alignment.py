@@ -34,8 +34,8 @@ NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
     caption=(
         "Alignment of the first right singular vectors of the recurrent gradient, at all steps, with the first, last "
-        "and random Q vectors of Jᵀ Q, before and after training, for each kind of initial weights; standard deviations "
-        "(over networks: mean and standard deviation) beside that of random frames."
+        "and random Q vectors of Jᵀ Q, before and after training, for each kind of initial weights; standard "
+        "deviations (over networks: mean and standard deviation) beside that of random frames."
     ),
 )
 def fig_4_1(alignment: xr.Dataset) -> Figure:
@@ -151,9 +151,9 @@ def _null_density(x: np.ndarray, size: int) -> np.ndarray:
 @figure(
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", BY_INDEX)},
     caption=(
-        "Standard deviation of the alignment of Q vectors of Jᵀ Q with the first and the last right singular vectors of "
-        "the recurrent gradient, by index of the Q vector and step, before and after training, for each kind of initial "
-        "weights."
+        "Standard deviation of the alignment of Q vectors of Jᵀ Q with the first and the last right singular vectors "
+        "of the recurrent gradient, by index of the Q vector and step, before and after training, for each kind of "
+        "initial weights."
     ),
 )
 def fig_4_2(alignment: xr.Dataset) -> Figure:

@@ -67,8 +67,8 @@ def fig_4_3(flips: xr.Dataset) -> Figure:
 @figure(
     stores={"flips": Store("results/gradients/flips.zarr.zip", ("loss", "loss_ranked", "loss_random"))},
     caption=(
-        "Rise of the loss when pixels are flipped. (a) Those of the largest first R value and random ones, in the images "
-        "of the text's test and the best network. (b) All rankings, all images and networks."
+        "Rise of the loss when pixels are flipped. (a) Those of the largest first R value and random ones, in the "
+        "images of the text's test and the best network. (b) All rankings, all images and networks."
     ),
 )
 def fig_4_4(flips: xr.Dataset) -> Figure:

@@ -18,8 +18,8 @@ KIND_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
     stores={"participation": Store("results/gradients/participation.zarr.zip", ("participation_ratio", "batch_loss"))},
     caption=(
         "Training loss, and participation ratio of the recurrent gradient by step in the first two epochs, for each "
-        "kind of initial weights: mean and standard deviation over initial states and networks. The grey line is the smallest ratio that a gradient of "
-        "so many steps can have."
+        "kind of initial weights: mean and standard deviation over initial states and networks. The grey line "
+        "is the smallest ratio that a gradient of so many steps can have."
     ),
 )
 def fig_4_b1(participation: xr.Dataset) -> Figure:
