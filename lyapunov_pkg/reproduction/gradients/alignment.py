@@ -102,15 +102,18 @@ def alignment_experiment(
     groups = _vector_groups(hidden_size, settings.n_vectors, generator)
     other_start = settings.initial_state_std * torch.randn(start.shape, generator=generator, dtype=start.dtype)
     task = _Task(inputs, labels, start, other_start, min(settings.warmup, inputs.shape[1]))
-    results = []
+    results, columns = [], []
     for weights, training in trainings.items():
         variants = np.flatnonzero(networks_that_count(training)).tolist()
         for variant in progress(variants, f"alignment with the gradient, {weights} weights, variant"):
             networks = [stored_network(training, variant, epoch).to(dtype=torch.float64) for epoch in settings.epochs]
             of_epochs = [_summary(network, task, settings.n_modes, groups) for network in networks]
-            own = {"variant": training["variant"].values[variant], "weights": weights}
-            results.append(xr.concat(of_epochs, "epoch").assign_coords(own))
-    result = xr.concat(results, "variant").assign_coords(epoch=list(settings.epochs))
+            results.append(xr.concat(of_epochs, "epoch"))
+            columns.append((training["variant"].values[variant], weights))
+    indices, kinds = zip(*columns, strict=True)
+    result = xr.concat(results, "variant").assign_coords(
+        variant=list(indices), weights=("variant", list(kinds)), epoch=list(settings.epochs)
+    )
     result["random_index"] = ("vector", groups["random"] + 1)
     result.attrs = {
         "null_std": hidden_size**-0.5,

@@ -59,7 +59,11 @@ def input_gradients(network: Network, inputs: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sequence_losses(network: Network, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy (n, B) in nats after the last step of sequences (n, B, T, F) with labels (B,)."""
-    sequences = inputs.flatten(0, 1).split(SEQUENCES_TOGETHER)
-    logits = torch.cat([network.forward(part, last_only=True)[0] for part in sequences])
+    """Cross entropy (n, B) in nats after the last step of sequences (n, B, T, F) with labels (B,).
+
+    The network runs in float32, in which it was trained and which is several times as fast.
+    """
+    network = network.to(dtype=torch.float32)
+    sequences = inputs.float().flatten(0, 1).split(SEQUENCES_TOGETHER)
+    logits = torch.cat([network.forward(part, last_only=True)[0] for part in sequences]).double()
     return cross_entropy(logits, labels.repeat(len(inputs)), reduction="none").view(inputs.shape[:2])

@@ -85,7 +85,7 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
 
     Each ranking is compared, in the same images and with as many flips, with random pixels ("random"), with the pixels
     that rank highest in other images ("same_steps"), which come as early, and, both chosen from all steps but the first
-    `n_early`, with random ones ("later"). All is computed in float64.
+    `n_early`, with random ones ("later"). Losses are computed in float32, all else in float64.
 
     Args:
         training: a training store of networks that classify after the last step.
