@@ -14,7 +14,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 # Ctrl-C ends them without a traceback (envs/startup/sitecustomize.py).
 run report: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help run plan test test-library check report list cache benchmarks schema clean lock
+.PHONY: help run plan test test-slow test-all test-library check report list cache benchmarks schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -26,8 +26,14 @@ run: .venv/installed  ## every figure and table built so far, at the scale of co
 plan: .venv/installed  ## what a run from an empty cache costs, rule by rule: jobs, core hours, memory, disk
 	@$(BIN)/python -m lyapunov_pkg.reproduction.costs $(ARGS)
 
-test: .venv/installed  ## all tests but the slow ones; ARGS="-m slow" runs the slow ones instead
+test: .venv/installed  ## all tests but the slow ones
 	$(BIN)/pytest $(PYTEST) $(ARGS)
+
+test-slow: .venv/installed  ## the slow tests alone: fuzzers, 50 kills, all targets again
+	$(BIN)/pytest $(PYTEST) -m slow $(ARGS)
+
+test-all: .venv/installed  ## all tests; those that need finished results share them
+	$(BIN)/pytest $(PYTEST) -m "slow or not slow" $(ARGS)
 
 test-library: .venv/installed  ## the tests of the library alone, without the workflow
 	$(BIN)/pytest $(PYTEST) $(ARGS) $(LIBRARY_TESTS)

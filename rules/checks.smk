@@ -1,10 +1,15 @@
-# What is wrong with the call itself, said before anything is planned. Included last: it asks which rules there are.
+# What is wrong with the call itself, said before anything is planned, and how jobs start. Included last: it asks which
+# rules there are.
 
+from snakemake.exceptions import MissingInputException
 from snakemake.io import strip_wildcard_constraints
+from snakemake.script import PythonScript
 
 from lyapunov_pkg.workflow.targets import unknown_target
+from lyapunov_pkg.workflow.warm_start import imported_by, start_scripts_warm
 
 SHARDS = {file for stage in ("training", "spectra") for study in STUDIES for file in shards(stage, study)}
+DATA_OF_USERS = ("smnist", "char_rnn", "mocap", "sequences")
 VALUES = {"study": STUDIES, "experiment": ["final", "pretrained"], "figure": FIGURES, "table": TABLES}
 
 
@@ -49,5 +54,23 @@ def plan_jobs_of_known_targets(*arguments, **options):
     return plan_jobs(*arguments, **options)
 
 
+build_dag = workflow._build_dag
+
+
+def build_dag_of_data_that_are_there():
+    """Say what a task's data lack, with the closest names, instead of which input of its rule is missing."""
+    try:
+        build_dag()
+    except MissingInputException as error:
+        task = error.rule.name.removesuffix("_dataset") if error.rule else None
+        problem = missing_data(task, config[task]["data"]) if task in DATA_OF_USERS else None
+        if problem is None:
+            raise
+        raise WorkflowError(problem) from None
+
+
 if workflow.is_main_process:
+    workflow._build_dag = build_dag_of_data_that_are_there
     workflow._prepare_dag = plan_jobs_of_known_targets
+    scripts = Path(workflow.basedir, "workflow_scripts").glob("*.py")
+    start_scripts_warm(PythonScript, imported_by(scripts) | {record.module for record in TARGETS.records.values()})

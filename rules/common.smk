@@ -14,6 +14,7 @@ from lyapunov_pkg.workflow.shards import indices_of_shard, number_of_shards
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
 from lyapunov_pkg.reproduction.tasks.amc import amc_files
 from lyapunov_pkg.reproduction.tasks.idx_files import idx_files
+from lyapunov_pkg.reproduction.tasks.missing import missing_data
 from lyapunov_pkg.reproduction.training.design import study_groups
 
 try:
@@ -120,18 +121,18 @@ def sequences_content(wildcards):
     }
 
 
-# Files and folders that a setting names are inputs even if they are missing, so that Snakemake says so before any job.
+# What a setting names is an input even if it is missing, so that this is noticed before any job (rules/checks.smk).
 
 
 def local_text():
     """The text file of CharRNN, if that is what it reads."""
     settings = config["char_rnn"]["data"]
-    return [settings["path"]] if settings["source"] == "file" else []
+    return missing_place("char_rnn") or ([settings["path"]] if settings["source"] == "file" else [])
 
 
 def local_motions():
-    """The AMC files in Mocap's folder, if that is what it reads; the folder, if it is missing."""
-    return [*map(str, motions().values())] or missing_folder("mocap", "cmu")
+    """The AMC files in Mocap's folder, if that is what it reads; the folder, if it lacks a trial."""
+    return missing_place("mocap") or [*map(str, motions().values())]
 
 
 def motions():
@@ -143,8 +144,8 @@ def motions():
 
 
 def local_images():
-    """SMNIST's files, if they are one's own; the folder, if it is missing. The script verifies MNIST's files."""
-    return missing_folder("smnist", "mnist", "idx") or [*map(str, own_images().values())]
+    """SMNIST's files, if they are one's own; the folder, if it lacks some. The script verifies MNIST's files."""
+    return missing_place("smnist") or [*map(str, own_images().values())]
 
 
 def own_images():
@@ -159,11 +160,11 @@ def local_sequences():
     return [] if path is None else [path]
 
 
-def missing_folder(task, *sources):
-    """The folder of a task's data, if its source is one of these and it is missing."""
+def missing_place(task):
+    """A file that there is not, where a task's data are to be, if they are missing or not all there."""
     settings = config[task]["data"]
-    folder = settings["directory"] if settings["source"] in sources else None
-    return [folder] if folder is not None and not Path(folder).is_dir() else []
+    place = settings["path"] if "path" in settings else settings["directory"]
+    return [f"{place}.missing"] if missing_data(task, settings) else []
 
 
 def seeds(count):
@@ -177,7 +178,8 @@ def aelle_experiment(study, experiment):
     taken = {key: settings[key] for key in ("exponent_floor", "spectrum_length", "autoencoder")}
     if experiment == "final":
         return taken | {"fractions": settings["final_fractions"]}
-    return taken | {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+    taken |= {"fractions": settings["pretrained_fractions"], "n_epochs": settings["pretrained_epochs"]}
+    return taken | {"threshold_part": settings["threshold_part"]}
 
 
 def pruning_settings(study):

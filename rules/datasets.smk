@@ -82,7 +82,7 @@ rule mocap_dataset:
     resources:
         **job_resources("mocap_dataset"),
     params:
-        settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length")},
+        settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length", "frame_rate")},
         motions=motions_content,
         seed=config["seed"],
         provenance=provenance("mocap_dataset.py"),

@@ -51,3 +51,34 @@ rule correlations:
         provenance=provenance("correlations.py"),
     script:
         "../workflow_scripts/correlations.py"
+
+
+if "optimizers" in STUDIES:
+
+    rule optimizers:
+        input:
+            dataset=dataset_of("optimizers"),
+        output:
+            "results/optimizers/comparison.zarr.zip",
+        log:
+            "results/logs/optimizers/comparison.log",
+        cache: "omit-software"
+        conda:
+            "../envs/workflow.yaml"
+        threads: 1
+        resources:
+            **job_resources("optimizers"),
+        params:
+            groups={
+                label: {"design": dict(group.settings), "n_variants": group.n_variants}
+                for label, group in GROUPS["optimizers"].items()
+            },
+            training=STUDIES["optimizers"]["training"],
+            optimizers=STUDIES["optimizers"]["optimizers"],
+            spectra=STUDIES["optimizers"]["spectra"],
+            settings={key: config["correlations"][key] for key in ("exponent_floor", "n_resamples")},
+            seed=config["seed"],
+            device=config["device"],
+            provenance=provenance("optimizers.py", *cell_modules("optimizers")),
+        script:
+            "../workflow_scripts/optimizers.py"

@@ -13,6 +13,7 @@ with logging_to(snakemake.log[0]):
         trials=settings["trials"],
         mirrors=place["mirrors"],
         sequence_length=settings["sequence_length"],
+        frame_rate=settings["frame_rate"],
         seed=snakemake.params.seed,
         download_directory=Path("downloads/cmu_mocap"),
     )

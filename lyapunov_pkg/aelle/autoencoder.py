@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,9 @@ class AutoencoderSettings:
         prediction_loss: "l2", mean square, or "l1", mean absolute prediction error; the reconstruction is always L1.
         loss_ceiling: the experiments predict larger losses as this one, in the unit of the losses; a network that
             explodes can have a finite loss of 1e11, before which the mean square forgets all others.
+        standardise: whether the layers see spectra less the mean spectrum of the training part, over the mean absolute
+            deviation from it. Without it, Adam's small steps first have to find the mean spectrum, and exponents that
+            are all near zero look the same.
     """
 
     latent_size: int = 32
@@ -47,6 +50,7 @@ class AutoencoderSettings:
     epochs_per_stage: int = 1000
     prediction_loss: Literal["l2", "l1"] = "l2"
     loss_ceiling: float = math.inf
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -76,7 +80,8 @@ class AutoencoderSettings:
 class TrainingHistory:
     """Losses by member and epoch, each (M, epochs), and the epoch whose state was kept, (M,).
 
-    Training losses are taken with dropout, while the parameters move; the validation loss without, after the epoch.
+    Reconstruction losses are those of the spectra as the layers see them. Training losses are taken with dropout, while
+    the parameters move; the validation loss without, after the epoch.
     """
 
     reconstruction: np.ndarray
@@ -90,19 +95,22 @@ class SpectrumAutoencoder:
     """M trained autoencoders: encoder phi, decoder psi and linear prediction xi of eq. 3.5.
 
     `parameters` holds "encoder.0.weight" (M, in, out), "encoder.0.bias" (M, 1, out), ..., "decoder.0.weight", ...,
-    "prediction.0.weight" (M, latent, 1) and "prediction.0.bias" (M, 1, 1).
+    "prediction.0.weight" (M, latent, 1) and "prediction.0.bias" (M, 1, 1). The layers see spectra less `centre`
+    (M, 1, d) over `scale` (M, 1, 1).
     """
 
     parameters: dict[str, Tensor]
+    centre: Tensor = field(default_factory=lambda: torch.zeros(()))
+    scale: Tensor = field(default_factory=lambda: torch.ones(()))
 
     def encode(self, spectra: ArrayLike) -> Tensor:
         """Return the latent representation (M, n, latent) of spectra (M, n, d), or of the same (n, d) for every
         member."""
-        return through(self.parameters, "encoder", self._stacked(spectra))
+        return through(self.parameters, "encoder", (self._stacked(spectra) - self.centre) / self.scale)
 
     def decode(self, latent: ArrayLike) -> Tensor:
         """Return the spectra (M, n, d) that latent points (M, n, latent) stand for."""
-        return through(self.parameters, "decoder", self._stacked(latent))
+        return through(self.parameters, "decoder", self._stacked(latent)) * self.scale + self.centre
 
     def predict(self, latent: ArrayLike) -> Tensor:
         """Return the loss (M, n) predicted at latent points (M, n, latent)."""
@@ -154,6 +162,8 @@ def train_autoencoder(
     train, validation = checked_parts(
         "spectra", "exponents", (train_spectra, train_loss), (validation_spectra, validation_loss), len(seeds)
     )
+    centre, scale = _centre_and_scale(train[0], settings.standardise)
+    train, validation = (((spectra - centre) / scale, loss) for spectra, loss in (train, validation))
     widths = settings.widths(train[0].shape[-1])
     shapes = layer_shapes({"encoder": widths, "decoder": widths[::-1], "prediction": (widths[-1], 1)})
     members = Members(shapes, seeds, settings.learning_rate)
@@ -167,7 +177,16 @@ def train_autoencoder(
         losses.append((*training, validation_error))
     reconstruction, prediction, held_out = (torch.stack(values, dim=1).numpy() for values in zip(*losses, strict=True))
     history = TrainingHistory(reconstruction, prediction, held_out, members.best_epoch.numpy())
-    return SpectrumAutoencoder(members.best_parameters), history
+    return SpectrumAutoencoder(members.best_parameters, centre, scale), history
+
+
+def _centre_and_scale(spectra: Tensor, standardise: bool) -> tuple[Tensor, Tensor]:
+    """Return the mean spectrum (M, 1, d) and the mean absolute deviation from it (M, 1, 1), or 0 and 1."""
+    if not standardise:
+        return torch.zeros(()), torch.ones(())
+    centre = spectra.mean(dim=1, keepdim=True)
+    scale = (spectra - centre).abs().mean(dim=(1, 2), keepdim=True)
+    return centre, torch.where(scale > 0, scale, 1.0)
 
 
 def _train_epoch(

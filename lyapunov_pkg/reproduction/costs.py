@@ -383,6 +383,20 @@ def correlations_cost(costs: Costs, study: str) -> Cost:
     return Cost(costs.speed.training * seconds, 200, 1)
 
 
+def optimizers_cost(costs: Costs) -> Cost:
+    """Training of the same networks by several optimisers, and spectra after the last epoch."""
+    study = costs.studies["optimizers"]
+    epochs, n_optimizers = study["training"]["epochs"], len(study["optimizers"])
+    seconds, memory = 0.0, BASE_MEMORY
+    for label, group in costs.groups["optimizers"].items():
+        networks = costs.networks("optimizers", label)
+        training = costs.speed.training * networks.training_seconds(group.n_variants, epochs)
+        spectra = costs.speed.tangents * networks.spectra_seconds(group.n_variants, 1)
+        seconds += n_optimizers * (training + spectra)
+        memory = max(memory, networks.training_memory(group.n_variants, 1))
+    return Cost(seconds, memory, 0.1)
+
+
 def estimator_cost(costs: Costs) -> Cost:
     """Estimates of one network's exponents, those of warm-ups in float64."""
     settings, networks = costs.configuration["estimator"], costs.networks("char_rnn_initialisation")
@@ -436,7 +450,7 @@ def lorenz_cost(costs: Costs) -> Cost:
     """Trajectories of the Lorenz system."""
     settings = costs.configuration["lorenz"]
     n_steps = 0.0
-    for name in ("short_run", "long_run"):
+    for name in ("short_run", "steps_run", "long_run"):
         run = settings[name]
         of_one = (run["transient"] + run["duration"]) / run["step_size"]
         n_steps += of_one * run.get("n_trajectories", 1) * len(settings["rho"])
@@ -474,6 +488,7 @@ RULES: Mapping[str, Callable[..., Cost]] = {
     "estimator": estimator_cost,
     "evolution": fixed(0.2, 150, 0.1),
     "correlations": correlations_cost,
+    "optimizers": optimizers_cost,
     "char_rnn_dataset": dataset_of("char_rnn"),
     "mocap_dataset": dataset_of("mocap"),
     "sequences_dataset": dataset_of("sequences"),

@@ -10,10 +10,10 @@ import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg.labels import EXPONENT, Label, describe
-from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
+from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun, StepsRun
 from lyapunov_pkg.spectra.averaging import average_of
 from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
-from lyapunov_pkg.systems import Lorenz, autonomous_inputs, trajectory
+from lyapunov_pkg.systems import Flow, Lorenz, autonomous_inputs, trajectory
 
 SPREAD = 1.0
 """Of the initial states of the long run around the given one; standard deviation, in the units of x, y and z."""
@@ -25,6 +25,7 @@ def lorenz_experiment(
     beta: float,
     initial_state: Sequence[float],
     short_run: ShortRun,
+    steps_run: StepsRun,
     long_run: LongRun,
     seed: int,
 ) -> xr.Dataset:
@@ -40,19 +41,22 @@ def lorenz_experiment(
         beta: of all systems.
         initial_state: (x, y, z), of the short run; the long run's are scattered around it.
         short_run: of which one trajectory is kept, every `orthonormalize_every` steps.
+        steps_run: the other reading of the text's run, from initial states around the origin.
         long_run: its standard error over trajectories is kept as well.
-        seed: of the initial states of the long run.
+        seed: of the initial states of the long run and of the steps run.
 
     Returns:
         Dataset over `rho`: `trajectory(rho, time, axis)`, `short_run_exponent`, `long_run_exponent`,
-        `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) in nats per time unit, decreasing, and
-        `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where that point is unstable. Attributes `transient` and
-        `duration` of the short run, `long_run_duration` in time units, `n_trajectories`.
+        `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) and `steps_run_exponent(rho, run,
+        exponent)` in nats per time unit, decreasing, and `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where
+        that point is unstable. Attributes: `transient` and `duration` of the short run and `long_run_duration` in time
+        units, `steps_run_transient` and `steps_run_measured` in steps, `n_trajectories` of the long run.
     """
     start = torch.tensor(initial_state, dtype=torch.float64).expand(len(rho), 1, 3)
     steps, states, short = _short_run(Lorenz(rho, sigma, beta, step_size=short_run.step_size), start, short_run)
     system = Lorenz(rho, sigma, beta, step_size=long_run.step_size)
     long = _long_run(system, start, long_run, torch.Generator().manual_seed(seed))
+    in_steps = _steps_run(rho, sigma, beta, steps_run, torch.Generator().manual_seed(seed))
     at_fixed_point = system.fixed_point_exponents()
     stable = at_fixed_point[:, :1] <= 0
     dims = ("rho", "exponent")
@@ -60,6 +64,7 @@ def lorenz_experiment(
         {
             "trajectory": (("rho", "time", "axis"), states.transpose(0, 1)),
             "short_run_exponent": (dims, short),
+            "steps_run_exponent": (("rho", "run", "exponent"), in_steps),
             "long_run_exponent": (dims, long.mean(dim=1)),
             "long_run_standard_error": (dims, long.std(dim=1) / len(long[0]) ** 0.5),
             "fixed_point_exponent": (dims, torch.where(stable, at_fixed_point, torch.nan)),
@@ -74,6 +79,8 @@ def lorenz_experiment(
         attrs={
             "transient": short_run.transient,
             "duration": short_run.duration,
+            "steps_run_transient": steps_run.transient_steps,
+            "steps_run_measured": steps_run.measured_steps,
             "long_run_duration": long_run.duration,
             "n_trajectories": long_run.n_trajectories,
         },
@@ -84,6 +91,7 @@ def lorenz_experiment(
 DESCRIPTIONS = {
     "trajectory": Label("1", "state of the Lorenz system, from the beginning of the transient"),
     "short_run_exponent": Label("nat/time unit", "Lyapunov exponent as the dissertation estimates it"),
+    "steps_run_exponent": Label("nat/time unit", "Lyapunov exponent as the dissertation estimates it, T_init in steps"),
     "long_run_exponent": Label("nat/time unit", "Lyapunov exponent, mean over long trajectories"),
     "long_run_standard_error": Label("nat/time unit", "standard error of that mean"),
     "fixed_point_exponent": Label(
@@ -120,3 +128,24 @@ def _long_run(system: Lorenz, start: Tensor, settings: LongRun, generator: torch
     )
     average = average_of(driven, warmup=settings.transient_steps, orthonormalize_every=settings.orthonormalize_every)
     return average.exponents / settings.step_size
+
+
+def _steps_run(
+    rho: Sequence[float], sigma: float, beta: float, settings: StepsRun, generator: torch.Generator
+) -> Tensor:
+    """Exponents of each run, (V, n_trajectories, 3); the runs of all systems have the same initial states."""
+
+    def field(state: Tensor, rho: Tensor) -> Tensor:
+        x, y, z = state.unbind(-1)
+        return torch.stack((sigma * (y - x), x * (rho - z) - y, x * y - beta * z), dim=-1)
+
+    n_runs = settings.n_trajectories
+    of_each = torch.tensor(rho, dtype=torch.float64).repeat_interleave(n_runs)
+    flow = Flow(field, step_size=settings.step_size, method=settings.method, parameters={"rho": of_each})
+    state = settings.initial_std * torch.randn((n_runs, 3), generator=generator, dtype=torch.float64)
+    state = state.repeat(len(rho), 1)
+    for _ in range(settings.transient_steps):
+        state = flow.step(state)
+    driven = driven_system(flow, autonomous_inputs(len(state), settings.measured_steps), initial_state=state)
+    average = average_of(driven, orthonormalize_every=settings.orthonormalize_every)
+    return (average.exponents / settings.step_size).unflatten(0, (len(rho), n_runs))

@@ -32,6 +32,7 @@ STUDY_OF_STORE = {
     "results/gradients/alignment.zarr.zip": "row_rnn",
     "results/gradients/participation.zarr.zip": "row_rnn",
     "results/gradients/flips.zarr.zip": "pixel_rnn",
+    "results/optimizers/comparison.zarr.zip": "optimizers",
 }
 """Stores that are made of one study of the dissertation, which their names do not say."""
 

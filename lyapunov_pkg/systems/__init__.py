@@ -16,6 +16,7 @@ from lyapunov_pkg.systems.maps import (
     orthogonal_map,
     trajectory,
 )
+from lyapunov_pkg.systems.transposed import TransposedJacobian
 
 __all__ = [
     "AutonomousMap",
@@ -32,6 +33,7 @@ __all__ = [
     "Rossler",
     "StandardMap",
     "TowelMap",
+    "TransposedJacobian",
     "autonomous_inputs",
     "orthogonal_map",
     "trajectory",

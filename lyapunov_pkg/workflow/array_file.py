@@ -1,11 +1,13 @@
 """Reader of arrays by name from one file: NumPy's `.npz`, or a Zarr hierarchy in a folder or a zip file.
 
-Nothing in a file is run: arrays of Python objects, which only pickle can read, are refused.
+Nothing in a file is run: arrays of Python objects, which only pickle can read, are refused. A small file can hold
+arrays of terabytes; what arrays take is therefore read from their headers before any of them is loaded.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from lyapunov_pkg.workflow.settings import suggestion
 
 ZARR_ROOTS = (".zgroup", "zarr.json")
 PACKED_ATTRIBUTES = ("scale_factor", "add_offset")
+LARGEST_ARRAYS = 4 << 30  # bytes, of all arrays that are read together
 EXPECTED = "expected a .npz file, or a Zarr folder or zip file"
 
 
@@ -57,7 +60,7 @@ def read_arrays(
     Raises:
         FileNotFoundError: nothing is at `path`.
         ValueError: a file of another kind or a damaged one; a required array is missing; another one is called almost
-            as an optional one that is missing; an array of Python objects.
+            as an optional one that is missing; an array of Python objects; arrays larger than `LARGEST_ARRAYS`.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; {EXPECTED}")
@@ -69,7 +72,18 @@ def read_arrays(
     for name in [name for name in optional if name not in present]:
         if get_close_matches(name, others, n=1):
             raise ValueError(f"{path} has no array {name}, but {', '.join(others)}{_likely(name, others)}")
-    return {name: source.read(name) for name in wanted if name in present}, others
+    to_read = [name for name in wanted if name in present]
+    _check_size(path, {name: source.size(name) for name in to_read})
+    return {name: source.read(name) for name in to_read}, others
+
+
+def _check_size(path: Path, sizes: dict[str, int]) -> None:
+    if sum(sizes.values()) > LARGEST_ARRAYS:
+        found = ", ".join(f"{name} {size / 2**30:,.1f} GiB" for name, size in sizes.items())
+        raise ValueError(
+            f"{path} is too large: it unpacks to {found}; expected at most {LARGEST_ARRAYS / 2**30:g} GiB together. "
+            "Take fewer samples or steps, or store them as float32"
+        )
 
 
 def _likely(name: str, present: Iterable[str]) -> str:
@@ -103,6 +117,18 @@ class _Npz:
         with zipfile.ZipFile(path) as archive:
             self.names = sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
 
+    def size(self, name: str) -> int:
+        """Return the bytes of an array by its header."""
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as member:
+                version = np.lib.format.read_magic(member)
+                formats = np.lib.format
+                read_header = formats.read_array_header_1_0 if version[0] == 1 else formats.read_array_header_2_0
+                shape, _, dtype = read_header(member)
+        except Exception as error:
+            raise _damaged(f"{name} of {self.path}", error) from error
+        return math.prod(shape) * dtype.itemsize
+
     def read(self, name: str) -> NamedArray:
         place = f"{name} of {self.path}"
         try:
@@ -131,6 +157,12 @@ class _Zarr:
             raise ValueError(
                 f"{path} cannot be read as a Zarr group ({type(error).__name__}: {error}); {EXPECTED}"
             ) from error
+
+    def size(self, name: str) -> int:
+        """Return the bytes of an array by its description; chunks that are missing count, as they are filled."""
+        array = self.group[name]
+        assert isinstance(array, zarr.Array)
+        return array.nbytes
 
     def read(self, name: str) -> NamedArray:
         place = f"{name} of {self.path}"

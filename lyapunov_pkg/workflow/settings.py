@@ -277,6 +277,8 @@ def unsuitable(key: Sequence[str | int], found: object, expected: str, remark: s
     if isinstance(found, str) and "number" in expected and _is_exponential(found):
         mantissa, _, exponent = found.lower().partition("e")
         hint = f" (YAML reads this as text: write {float(mantissa)}e{int(exponent):+d})"
+    if isinstance(found, int | float) and not isinstance(found, bool) and expected.startswith("text"):
+        hint = " (YAML reads this as a number, also with _ in it: write it in quotes)"
     return f"{written(key)} is {shortened(found)}{remark}; expected {expected}{hint}"
 
 

@@ -160,6 +160,16 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             "sequences.data.path is None; expected a .npz or Zarr file, since studies.mocap",
         ),
         ("sequences.data.validation_share", 1.0, "sequences.data.validation_share is 1.0; expected"),
+        (
+            "mocap.data",
+            {"source": "cmu", "directory": None, "trials": ["13_29", "07_01"], "mirrors": [], "sequence_length": 11},
+            "mocap.data.trials: trials 07_01 cannot be downloaded, for their checksum is not known; known are 13_29, ",
+        ),
+        (
+            "mocap.data.trials",
+            [1329],  # as YAML reads 13_29
+            "mocap.data.trials.0 is 1329; expected text (YAML reads this as a number, also with _ in it: write it in",
+        ),
         ("mocap.data.source", "amc", "mocap.data.source is 'amc'; expected one of synthetic, cmu"),
         ("pruning.epochs", [0, 6], "pruning.epochs has 6; expected less than aelle.pretrained_epochs = 6"),
         ("aelle.pretrained_epochs", 12, "expected at most studies.smnist.training.epochs + 1 = 11"),

@@ -5,16 +5,25 @@ import pytest
 import torch
 import xarray as xr
 
-from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun
+from lyapunov_pkg.reproduction.configuration.systems import LongRun, ShortRun, StepsRun
 from lyapunov_pkg.reproduction.lorenz import lorenz_experiment
 from lyapunov_pkg.systems import Lorenz, trajectory
 
 SHORT = ShortRun(step_size=0.005, transient=1.0, duration=3.0, orthonormalize_every=4)
 LONG = LongRun(step_size=0.02, transient=20.0, duration=50.0, orthonormalize_every=5, n_trajectories=8)
+STEPS = StepsRun(
+    step_size=0.001,
+    transient=0.01,
+    duration=4.0,
+    orthonormalize_every=1,
+    method="euler",
+    initial_std=0.01,
+    n_trajectories=3,
+)
 
 
 def experiment(short: ShortRun = SHORT, long: LongRun = LONG, seed: int = 3) -> xr.Dataset:
-    return lorenz_experiment([28.0, 5.0, 1.0], 10.0, 8 / 3, [1.0, 1.0, 1.0], short, long, seed)
+    return lorenz_experiment([28.0, 5.0, 1.0], 10.0, 8 / 3, [1.0, 1.0, 1.0], short, STEPS, long, seed)
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +78,22 @@ def test_only_the_long_run_depends_on_the_seed(dataset):
     xr.testing.assert_identical(experiment(), dataset)
     xr.testing.assert_identical(other["short_run_exponent"], dataset["short_run_exponent"])
     assert (other["long_run_exponent"] != dataset["long_run_exponent"]).any()
+
+
+def test_runs_in_steps_have_the_signs_of_the_text_and_are_products_of_eulers_jacobians(dataset):
+    exponents = dataset["steps_run_exponent"]
+    assert exponents.sizes == {"rho": 3, "run": 3, "exponent": 3}
+    largest = exponents.isel(exponent=0)
+    assert (largest.sel(rho=[28, 5]) > 0).all() and (largest.sel(rho=1) < 0).all()
+    np.testing.assert_allclose(exponents.sum("exponent"), -41 / 3, atol=0.1)
+    state = 0.01 * np.array(torch.randn((3, 3), generator=torch.Generator().manual_seed(3), dtype=torch.float64))[0]
+    q, sums = np.eye(3), np.zeros(3)
+    for step in range(4010):
+        x, y, z = state
+        jacobian = np.array([[-10, 10, 0], [5 - z, -1, -x], [y, x, -8 / 3]])
+        velocity = np.array([10 * (y - x), x * (5 - z) - y, x * y - 8 / 3 * z])
+        if step >= 10:
+            q, r = np.linalg.qr(q + 0.001 * jacobian @ q)
+            sums += np.log(np.abs(np.diag(r)))
+        state = state + 0.001 * velocity
+    np.testing.assert_allclose(exponents.sel(rho=5)[0], np.sort(sums / 4)[::-1], atol=1e-9)

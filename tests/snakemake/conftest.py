@@ -32,6 +32,7 @@ TINY = {"hyperparameters": {"hidden_size": 4}, "training": {"epochs": 2}, "spect
 SMALL = {
     "lorenz": {
         "short_run": {"step_size": 0.01, "transient": 1.0, "duration": 2.0},
+        "steps_run": {"duration": 0.5, "n_trajectories": 2},
         "long_run": {"transient": 1.0, "duration": 2.0, "n_trajectories": 2},
     },
     "stability_regimes": {"hidden_size": 24, "n_initial_states": 3, "warmup": 5, "n_steps": 20},
@@ -50,6 +51,7 @@ SMALL = {
         "char_rnn_initialisation": TINY,
         "char_rnn_regularisation": TINY | {"variants": 4},
         "mocap": TINY | {"variants": 4},
+        "optimizers": TINY | {"variants": 4, "spectra": {"n_sequences": 2, "epochs": [2]}},
         "row_rnn": {
             "hyperparameters": {"hidden_size": 8},
             "training": {"epochs": 2},

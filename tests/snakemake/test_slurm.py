@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES
 from tests.snakemake.conftest import ROOT, SMALL, environment, snakemake_command
 from tests.snakemake.slurm import Slurm, missing_programs
 
@@ -71,9 +72,12 @@ def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Count
             return False
         return True
 
-    slurm.wait_for(held_while_it_trains, "a training job on node2", 120)
-    slurm.kill_node("node2")
-    assert process.wait(600) == 0, (directory / "output.txt").read_text()
+    try:
+        slurm.wait_for(held_while_it_trains, "a training job on node2", 120)
+        slurm.kill_node("node2")
+        assert process.wait(1800) == 0, (directory / "output.txt").read_text()
+    finally:
+        process.kill()  # nothing if it has ended
     restarts = slurm.run("squeue", "--states=all", "--noheader", "--sort=i", "--Format=RestartCnt").split()[before:]
     assert sum(map(int, restarts)) >= 1
     slurm.start_node("node2")
@@ -107,6 +111,8 @@ def test_default_targets_are_those_of_a_local_run(slurm: Slurm, finished: Path, 
 def test_failed_jobs_are_tried_again_with_more_memory_and_time(slurm: Slurm, tmp_path: Path) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path)}
+    for file in MNIST_FILES.values():
+        (tmp_path / file.name).write_bytes(b"no IDX file")
     configuration["resources"] = {"smnist_dataset": {"memory": 500, "minutes": 7, "partition": "long", "cpus": 2}}
     before = len(jobs(slurm, "%i"))
     process = start(slurm, tmp_path, "--retries", "1", "results/datasets/smnist.zarr.zip", configuration=configuration)
@@ -114,4 +120,4 @@ def test_failed_jobs_are_tried_again_with_more_memory_and_time(slurm: Slurm, tmp
     asked = jobs(slurm, "%m|%l|%P|%C")[before:]
     assert asked == [["500M", "7:00", "long", "2"], ["1000M", "14:00", "long", "2"]]
     logs = [path.read_text() for path in (tmp_path / "results/logs/datasets").glob("smnist*.log")]
-    assert any("FileNotFoundError" in log for log in logs)
+    assert any("ValueError" in log for log in logs)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lyapunov_pkg.reproduction.catalogue import figures, tables
+from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES
 from lyapunov_pkg.workflow.store import open_shards, open_store
 from tests.snakemake.conftest import SMALL, RunSnakemake, jobs
 
@@ -93,28 +94,62 @@ def test_wrong_configuration_stops_before_any_job(
 def test_missing_data_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     """Of what is asked for, also in a dry run; other targets do without."""
     wrong = copy.deepcopy(SMALL)
-    wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "nowhere")}
-    wrong["char_rnn"] = {"data": {"source": "file", "path": "nowhere.txt"}}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path / "file")}
+    wrong["char_rnn"] = {"data": {"source": "file", "path": "folder"}}
     wrong["mocap"] = {"data": {"source": "cmu", "directory": "nowhere"}}
     wrong["sequences"] = {"data": {"path": "nowhere.npz"}}
-    tasks = {"smnist": "/nowhere", "char_rnn": "nowhere.txt", "mocap": "nowhere", "sequences": "nowhere.npz"}
-    for task, missing in tasks.items():
-        result = run_snakemake(tmp_path, "--dry-run", f"results/datasets/{task}.zarr.zip", configuration=wrong)
-        assert result.returncode != 0
-        output = result.stdout + result.stderr
-        assert re.search(
-            rf"Missing input files for rule {task}_dataset:[^:]*:[^:]*:\s*\S*{missing}$", output, flags=re.M
-        )
-        assert "Traceback" not in output
+    messages = {
+        "smnist": f"directory {tmp_path}/file of smnist is missing; expected a folder with train-images",
+        "char_rnn": "text of char_rnn: folder is a folder; expected a text file",
+        "mocap": "mocap directory nowhere is missing; expected a folder with TRIAL.amc files",
+        "sequences": "sequences: nowhere.npz does not exist; expected a .npz or Zarr file",
+    }
+    stops_before_any_job(tmp_path, run_snakemake, wrong, messages)
     assert run_snakemake(tmp_path, "--dry-run", "chapter_1", configuration=wrong).returncode == 0
+
+
+def test_data_of_which_some_are_missing_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """With the names that are closest."""
+    wrong = copy.deepcopy(SMALL)
+    for name in ("images/train-images-idx3-ubyte", "images/t10k-labels.idx1-ubyte.gz", "13/13_29.amc", "peace/war.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    wrong["smnist"]["data"] |= {"source": "mnist", "directory": "images"}
+    wrong["char_rnn"] = {"data": {"source": "war_and_peace", "path": "peace"}}
+    wrong["mocap"] = {"data": {"source": "cmu", "directory": ".", "trials": ["13_29", "13_92"]}}
+    wrong["sequences"] = {"data": {"path": "peace/wra.txt"}}
+    messages = {
+        "smnist": "directory images of smnist lacks 2 of 4 files; expected also train-labels-idx1-ubyte or ",
+        "char_rnn": "text of char_rnn: peace has no warpeace_input.txt; expected a folder with warpeace_input.txt",
+        "mocap": "mocap directory . lacks the trials 13_92 (did you mean 13_29?); it has 13_29",
+        "sequences": "sequences: peace/wra.txt does not exist (did you mean peace/war.txt?); expected",
+    }
+    stops_before_any_job(tmp_path, run_snakemake, wrong, messages)
+
+
+def stops_before_any_job(
+    folder: Path, run_snakemake: RunSnakemake, configuration: dict, messages: dict[str, str]
+) -> None:
+    """Ask for the data of each task: the message is a line of the terminal."""
+    for task, message in messages.items():
+        dataset = f"results/datasets/{task}.zarr.zip"
+        result = run_snakemake(folder, "--dry-run", dataset, configuration=configuration)
+        output = result.stdout + result.stderr
+        assert result.returncode != 0
+        assert sum(message in line for line in output.splitlines()) == 1, output
+        assert "Traceback" not in output and "Missing input" not in output
 
 
 def test_a_job_that_fails_says_why_in_one_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     wrong = copy.deepcopy(SMALL)
     wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path)}
+    for file in MNIST_FILES.values():
+        (tmp_path / file.name).write_bytes(b"no IDX file")
     result = run_snakemake(tmp_path, "results/datasets/smnist.zarr.zip", configuration=wrong)
     assert result.returncode != 0
-    (line,) = re.findall(r"^FileNotFoundError: .*$", result.stderr, flags=re.M)
+    (line,) = re.findall(r"^ValueError: .*$", result.stderr, flags=re.M)
     assert str(tmp_path) in line and line.endswith("(traceback in results/logs/datasets/smnist.log)")
     assert "Traceback" not in result.stdout + result.stderr
     assert "Traceback" in (tmp_path / "results/logs/datasets/smnist.log").read_text()

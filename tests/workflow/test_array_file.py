@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,3 +182,60 @@ def test_damage_is_noticed(way: str, tmp_path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="is no zip file or is damaged"):
         read(path)
+
+
+def write_npz_bomb(path: Path, shape: tuple[int, ...], content: int) -> Path:
+    """A .npz file whose `inputs` are said to have that shape, of so many bytes of zeros."""
+    np.savez(path, targets=ARRAYS["targets"])
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("inputs.npy", "w", force_zip64=True) as member,
+    ):
+        np.lib.format.write_array_header_1_0(member, header)
+        for _ in range(content >> 20):
+            member.write(bytes(1 << 20))
+    return path
+
+
+def write_zarr_bomb(path: Path, shape: tuple[int, ...]) -> Path:
+    """A Zarr folder whose `inputs` have that shape and no chunk, so that all are the fill value."""
+    group = zarr.open_group(path, mode="w")
+    group.create_array("inputs", shape=shape, chunks=(1, 1, 1000), dtype="f8")
+    group.create_array("targets", data=ARRAYS["targets"])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "size"),
+    [
+        (lambda path: write_npz_bomb(path / "a.npz", (1 << 18, 1 << 10, 4), 0), "8.0"),
+        (lambda path: write_npz_bomb(path / "a.npz", (1 << 30, 1 << 20, 1 << 10), 0), "8,589,934,592.0"),
+        (lambda path: write_zarr_bomb(path / "a.zarr", (1 << 18, 1 << 10, 4)), "8.0"),
+    ],
+)
+def test_bombs_are_refused_by_their_headers(write: Callable[[Path], Path], size: str, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError,
+            match=rf"is too large: it unpacks to inputs {size} GiB, targets 0\.0 GiB; expected at most 4 GiB",
+        ):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bomb_that_is_really_there_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lyapunov_pkg.workflow.array_file.LARGEST_ARRAYS", 50_000_000)
+    path = write_npz_bomb(tmp_path / "a.npz", (64, 1 << 10, 1 << 10), 64 << 23)
+    assert path.stat().st_size < 4_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"unpacks to inputs 0\.5 GiB"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

@@ -53,7 +53,10 @@ class MocapData(Section):
     """Addresses from which trials are downloaded, in the order in which they are tried."""
     sequence_length: SequenceLength
     """Length of a sequence: all but its last frame are inputs, all but its first are targets.
-    Unit: frames of 1/120 s. Dissertation: not stated."""
+    Unit: frames. Dissertation: not stated."""
+    frame_rate: Literal[15, 20, 24, 30, 40, 60, 120]
+    """Frames per second; recordings have 120, at which repeating the last frame has a lower error than trained networks
+    can beat. Unit: frames/s. Dissertation: not stated."""
 
 
 class Mocap(Section):

@@ -47,6 +47,9 @@ class Autoencoder(Section):
     """`l2` is the mean square, `l1` the mean absolute prediction error. Dissertation: l2."""
     loss_ceiling: Positive
     """Larger losses are predicted as this one; chance on ten digits is ln 10 = 2.3. Unit: nats. Dissertation: none."""
+    standardise: bool
+    """Whether the layers see spectra less their mean over their spread in the training part, one number for all
+    exponents. Dissertation: false."""
 
 
 class Aelle(Section):
@@ -58,12 +61,15 @@ class Aelle(Section):
     """Exponents below are set to this one; singular Jacobians give -inf. Unit: nats/step. Dissertation: none."""
     spectrum_length: SpectrumLength | None
     """Exponents to which every spectrum is interpolated. Null: those of the longest. Unit: exponents.
-    Dissertation: 1024 (char_rnn_sizes)."""
+    Dissertation: 512 in the released program, for all tasks; 1024 in the text for char_rnn_sizes."""
     final_fractions: Fractions
     """Training, validation and test share of the networks (figures 3.6, 3.8, 3.9, 3.12 to 3.15). Unit: 1.
     Dissertation: 0.7, 0.1, 0.2."""
     pretrained_fractions: Fractions
     """The same for the pre-trained AeLLE (tables 3.1 to 3.3). Unit: 1. Dissertation: 0.2, 0.2, 0.6."""
+    threshold_part: Literal["train", "validation"]
+    """Part of the split on which the pre-trained AeLLE's threshold, and those of classifiers beside it, are chosen.
+    Dissertation: validation."""
     pretrained_epochs: Count
     """Spectra of the pre-trained AeLLE: those after this many epochs, from epoch 0 on. Unit: epochs. Dissertation:
     6."""

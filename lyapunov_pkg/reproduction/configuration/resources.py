@@ -13,6 +13,7 @@ Rule = Literal[
     "estimator",
     "evolution",
     "correlations",
+    "optimizers",
     "char_rnn_dataset",
     "mocap_dataset",
     "sequences_dataset",

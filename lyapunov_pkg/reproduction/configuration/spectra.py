@@ -9,6 +9,7 @@ from annotated_types import Ge, Len
 from lyapunov_pkg.workflow.settings import Count, Different, Many, Natural, Section
 
 Jacobian = Literal["reduced", "full"]
+Convention = Literal["tangent", "transposed"]
 
 
 class CommonSpectraSettings(Section):
@@ -26,6 +27,9 @@ class CommonSpectraSettings(Section):
     """Precision of states and tangent vectors."""
     epochs: Annotated[Many[Natural], Len(1)] | None
     """Epochs after which spectra are taken; 0 is before training. Null: all that are stored. Unit: epochs."""
+    convention: Convention = "tangent"
+    """`tangent` multiplies tangent vectors by the Jacobian of each step, `transposed` by its transpose. Dissertation:
+    tangent in chapter 2; transposed in eq. 4.11 and in all released programs."""
 
 
 class SpectraSettings(CommonSpectraSettings):

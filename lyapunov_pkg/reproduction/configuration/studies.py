@@ -10,7 +10,7 @@ from pydantic import Field
 from lyapunov_pkg.reproduction.configuration.gradients import AlignmentSettings, FlipSettings, ParticipationSettings
 from lyapunov_pkg.reproduction.configuration.prediction import Aelle
 from lyapunov_pkg.reproduction.configuration.spectra import FreeRunSpectraSettings, SpectraSettings
-from lyapunov_pkg.reproduction.configuration.training import ForceSettings, TrainingSettings
+from lyapunov_pkg.reproduction.configuration.training import ForceSettings, Optimizers, TrainingSettings
 from lyapunov_pkg.workflow.settings import Count, FileName, PartOf, Section
 
 Hyperparameters = dict[str, Any]
@@ -52,6 +52,8 @@ class Study(AnyStudy):
     """When the participation of units is measured; for row_rnn alone."""
     flips: FlipSettings | None = None
     """Which pixels are flipped; for pixel_rnn alone."""
+    optimizers: Optimizers | None = None
+    """Which optimizers are compared; for optimizers alone."""
 
 
 class StudyWithSpectra(Study):
@@ -59,6 +61,13 @@ class StudyWithSpectra(Study):
 
     spectra: SpectraSettings
     """How their spectra are taken."""
+
+
+class OptimizersStudy(StudyWithSpectra):
+    """Networks that several optimizers train, each from the same initial weights; not in the dissertation."""
+
+    optimizers: Optimizers
+    """The optimizers; `training.optimizer` has no effect."""
 
 
 class RowRnnStudy(Study):
@@ -107,6 +116,8 @@ class Studies(Section, extra="allow"):
     """LSTM on motion, over initial weights (figures 2.7, 2.b1, table 2.a2)."""
     char_rnn_sizes: StudyWithSpectra | None = None
     """LSTM on text, over hidden size and initial weights (figures 3.1 and 3.8)."""
+    optimizers: OptimizersStudy | None = None
+    """Networks on sequential MNIST that several optimizers train (fig_extra_optimizers)."""
     asrnn: StudyWithSpectra | None = None
     """ASRNN as in Chang et al. 2019: eigenvalues against spectra (figures 3.2, 3.3 and 3.4)."""
     target_learning: TargetLearningStudy | None = None

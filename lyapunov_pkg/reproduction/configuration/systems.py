@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 
@@ -33,7 +33,7 @@ class LorenzRun(Section):
 
 
 class ShortRun(LorenzRun):
-    """The dissertation's estimate, from one trajectory."""
+    """The dissertation's estimate, from one trajectory, if its T_init counts time units."""
 
     n_trajectories: ClassVar[int] = 1
 
@@ -43,6 +43,17 @@ class LongRun(LorenzRun):
 
     n_trajectories: Annotated[int, Ge(2)]
     """Trajectories, from initial states scattered around `initial_state`. Unit: trajectories."""
+
+
+class StepsRun(LorenzRun):
+    """The other reading of the text's run, whose T_init is "a number of time steps" and whose duration "t = 4"."""
+
+    method: Literal["euler", "midpoint", "rk4"]
+    """Integrator. Dissertation: not stated."""
+    initial_std: NonNegative
+    """Standard deviation of initial x, y and z, which are normal with mean 0. Unit: 1. Dissertation: not stated."""
+    n_trajectories: Count
+    """Runs, each from its own initial state. Unit: trajectories. Dissertation: 1."""
 
 
 class Lorenz(Section):
@@ -58,6 +69,8 @@ class Lorenz(Section):
     """Initial x, y and z. Unit: 1. Dissertation: not stated."""
     short_run: ShortRun
     """The dissertation's estimate."""
+    steps_run: StepsRun
+    """The dissertation's estimate, if its T_init counts steps."""
     long_run: LongRun
     """The value to which it converges."""
 

@@ -59,6 +59,47 @@ class TrainingSettings(Section):
         return 1.0 if decay is None else decay.factor ** max(0, epoch - decay.after_epoch)
 
 
+class OptimizerSettings(Section):
+    """One of several optimizers that train the same networks."""
+
+    learning_rate_factor: Positive
+    """By what the learning rates of the study are multiplied. Unit: 1."""
+
+
+class SgdSettings(OptimizerSettings):
+    """Stochastic gradient descent."""
+
+    momentum: Annotated[float, Ge(0), Lt(1)]
+    """Share of the sum of gradients that is left after a step; 0: none. Unit: 1."""
+
+
+class Optimizers(Section):
+    """The optimizers that are compared; each trains the same networks in the same order of samples."""
+
+    adam: OptimizerSettings
+    """Adam, with which the others are compared."""
+    adagrad: OptimizerSettings
+    """Adagrad."""
+    rmsprop: OptimizerSettings
+    """RMSprop."""
+    sgd: SgdSettings
+    """Stochastic gradient descent with momentum."""
+
+    def trainings(self, training: TrainingSettings) -> dict[str, tuple[float, TrainingSettings]]:
+        """Return by optimizer the factor of the learning rates, and the settings of the training."""
+        momentum = {"sgd": self.sgd.momentum}
+        settings: dict[str, OptimizerSettings] = {
+            "adam": self.adam,
+            "adagrad": self.adagrad,
+            "rmsprop": self.rmsprop,
+            "sgd": self.sgd,
+        }
+        return {
+            name: (own.learning_rate_factor, training.replaced(optimizer=name, momentum=momentum.get(name, 0.0)))
+            for name, own in settings.items()
+        }
+
+
 class ForceSettings(Section):
     """How networks learn by FORCE to generate a signal (target learning)."""
 

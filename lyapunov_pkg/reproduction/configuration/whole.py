@@ -16,6 +16,7 @@ from lyapunov_pkg.reproduction.configuration.resources import JobResources, Reso
 from lyapunov_pkg.reproduction.configuration.spectra import EstimatorSettings
 from lyapunov_pkg.reproduction.configuration.studies import Studies
 from lyapunov_pkg.reproduction.configuration.systems import LayeredJacobian, Lorenz, StabilityRegimes
+from lyapunov_pkg.reproduction.tasks.amc import unknown_trials
 from lyapunov_pkg.reproduction.training.design import STACKABLE, entry_settings, level_ends, study_problems
 from lyapunov_pkg.workflow.settings import (
     Key,
@@ -30,6 +31,9 @@ from lyapunov_pkg.workflow.settings import (
     without_nulls,
     written,
 )
+
+FINAL_SPECTRA_ARE_READ = ("smnist", "char_rnn_sizes", "asrnn", "optimizers")
+"""Studies whose spectra after the last epoch something reads."""
 
 
 class Configuration(Section):
@@ -152,9 +156,10 @@ def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
             yield _Check((("studies", name),), partial(of_study, configuration["studies"][name]))
     yield _Check((("layered_jacobian",),), lambda: cell_problems(configuration["layered_jacobian"]["architecture"]))
     yield _Check((("char_rnn", "data"),), lambda: text_problems(configuration["char_rnn"]["data"]))
+    yield _Check((("mocap", "data"),), lambda: motion_problems(configuration["mocap"]["data"]))
     yield _Check((("smnist", "data"),), lambda: image_problems(configuration["smnist"]["data"]))
     yield _Check((("sequences", "data"), ("studies",)), lambda: sequences_problems(configuration))
-    present = [name for name in ("smnist", "char_rnn_sizes", "asrnn") if name in known]
+    present = [name for name in FINAL_SPECTRA_ARE_READ if name in known]
     needed = [("studies", name, part) for name in present for part in ("training", "spectra")]
     yield _Check((*needed, ("prednet", "early", "training_share")), lambda: epoch_problems(configuration, present))
     if "smnist" in present:
@@ -255,6 +260,14 @@ def text_problems(data: Mapping[str, Any]) -> list[Problem]:
     if data["source"] == "file" and data["path"] is None:
         return [Problem(key, unsuitable(key, None, "a text file, since char_rnn.data.source is 'file'"))]
     return []
+
+
+def motion_problems(data: Mapping[str, Any]) -> list[Problem]:
+    """Return whether trials of Mocap are to be downloaded whose content is not known."""
+    key: Key = ("mocap", "data", "trials")
+    to_download = data["source"] == "cmu" and data["directory"] is None
+    unknown = unknown_trials(data["trials"] or ()) if to_download else None
+    return [Problem(key, f"{written(key)}: {unknown}")] if unknown else []
 
 
 def image_problems(data: Mapping[str, Any]) -> list[Problem]:

@@ -69,13 +69,23 @@ def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
     stores={
         "lorenz": Store(
             "results/systems/lorenz.zarr.zip",
-            ("short_run_exponent", "long_run_exponent", "long_run_standard_error", "fixed_point_exponent"),
+            (
+                "short_run_exponent",
+                "steps_run_exponent",
+                "long_run_exponent",
+                "long_run_standard_error",
+                "fixed_point_exponent",
+            ),
         )
     },
-    caption="Lyapunov exponents of the Lorenz system: as estimated from a short run, and the converged values.",
+    caption=(
+        "Lyapunov exponents of the Lorenz system: as estimated from short runs, in both readings of the text, and the "
+        "converged values. If T_init counts steps, runs from small initial states have the signs of the text: positive "
+        "largest exponents but at ρ = 1. The share of runs with a positive one stands below each ρ in (b)."
+    ),
 )
 def fig_1_2(lorenz: xr.Dataset) -> Figure:
-    """Exponents of Lorenz systems: as the short run estimates them (open) and as they converge (filled).
+    """Exponents of Lorenz systems: as short runs estimate them (open, and crosses) and as they converge (filled).
 
     `lorenz` is the Dataset of `reproduction.lorenz`. Panel (a) has all exponents, (b) the largest ones by rho. Lines
     are the values at the stable fixed point. The standard error of the converged values is mostly too small to see.
@@ -93,8 +103,11 @@ def fig_1_2(lorenz: xr.Dataset) -> Figure:
         ax.set(title=title, ylabel=EXPONENT_LABEL)
     spectra.set_xlabel("index of exponent")
     spectra.set_xticks(exponents)
-    largest.set_xlabel("ρ")
-    largest.set_xticks(range(n_rho), [f"{rho:g}" for rho in lorenz["rho"].values])
+    in_steps = lorenz["steps_run_exponent"].isel(exponent=0)
+    n_positive, n_runs = (in_steps > 0).sum("run").values, lorenz.sizes["run"]
+    largest.set_xlabel("ρ, and runs in steps with a positive exponent")
+    rhos = zip(lorenz["rho"].values, n_positive, strict=True)
+    largest.set_xticks(range(n_rho), [f"{rho:g}\n{positive} of {n_runs}" for rho, positive in rhos])
     largest.set_xlim(-0.5, n_rho - 0.5)
     _name_estimates(largest, lorenz.attrs)
     legend_below(fig, [spectra, largest], columns=4)
@@ -104,10 +117,17 @@ def fig_1_2(lorenz: xr.Dataset) -> Figure:
 def _estimates(
     ax: Axes, positions: np.ndarray | list[int], of_rho: xr.Dataset, index: int, *, width: float, label: str
 ) -> None:
-    """Short run (left), converged (right) and fixed point (line) of one rho at `positions` (exponent,)."""
+    """Short run (left), runs in steps (middle), converged (right) and fixed point (line) of one rho.
+
+    They stand at `positions` (exponent,); of the runs in steps the mean and the range.
+    """
     positions = np.asarray(positions, dtype=float)
     look: Keywords = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
     ax.plot(positions - width / 2, of_rho["short_run_exponent"].values, markerfacecolor="white", **look)
+    in_steps = of_rho["steps_run_exponent"].transpose("run", "exponent").values
+    mean = in_steps.mean(axis=0)
+    reach = [mean - in_steps.min(axis=0), in_steps.max(axis=0) - mean]
+    ax.errorbar(positions, mean, reach, color=RHO_COLORS[index], marker="x", linestyle="none", elinewidth=0.8)
     ax.errorbar(
         positions + width / 2,
         of_rho["long_run_exponent"].values,
@@ -125,5 +145,7 @@ def _name_estimates(ax: Axes, attributes: dict) -> None:
     grey: Keywords = {"color": "0.4", "marker": "o", "linestyle": "none"}
     run = f"{attributes['n_trajectories']} × {attributes['long_run_duration']:g} time units"
     ax.plot([], [], markerfacecolor="white", label=f"short run, {attributes['duration']:g} time units", **grey)
+    steps = f"{attributes['steps_run_transient']} + {attributes['steps_run_measured']} steps"
+    ax.plot([], [], color="0.4", marker="x", linestyle="none", label=f"T_init in steps, {steps}, mean and range")
     ax.plot([], [], label=f"converged, {run}", **grey)
     ax.plot([], [], color="black", linewidth=0.8, label="eigenvalues at the stable fixed point")

@@ -24,6 +24,7 @@ CLASSIFIER_LABELS = {
     "spectrum_pca": "LE PCA",
     "aelle": "AeLLE",
     "loss_at_epoch": "loss at that epoch",
+    "loss_at_epoch_chosen": "loss at that epoch, threshold chosen",
     "logistic_max_mean": "logistic regression on [LE max, LE mean]",
     "logistic_spectrum": "logistic regression on the spectrum",
     "gradient_boosting_spectrum": "gradient boosting on the spectrum",
@@ -41,6 +42,8 @@ STATISTIC_LABELS = {
     "initial_slope": ("initial slope", "nats/step/index"),
     "final_slope": ("final slope", "nats/step/index"),
 }
+
+OPTIMIZER_LABELS = {"adam": "Adam", "adagrad": "Adagrad", "rmsprop": "RMSprop", "sgd": "SGD, momentum"}
 
 # By which figures and tables of chapter 2 name the networks that are highlighted.
 SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")

@@ -9,23 +9,7 @@ from torch import Tensor
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.covariant import covariant_vectors
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents
-
-
-class TransposedJacobian:
-    """A network whose tangent vectors are multiplied by Jᵀ, forward in time (dissertation, eq. 4.11).
-
-    Its products J_tᵀ ... J_1ᵀ are neither those of the tangent dynamics, J_t ... J_1, nor those of a gradient that goes
-    back in time, J_1ᵀ ... J_tᵀ: docs/differences.md.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self.network, self.initial_state = network, network.initial_state
-
-    def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """See `lyapunov_pkg.spectra.driven.TangentMap`."""
-        identity = torch.eye(tangents.shape[-2]).to(tangents).expand(*tangents.shape[:-1], tangents.shape[-2])
-        state, jacobian = self.network.push_forward(state, x, identity)
-        return state, jacobian.mT @ tangents
+from lyapunov_pkg.systems import TransposedJacobian
 
 
 def q_vectors(

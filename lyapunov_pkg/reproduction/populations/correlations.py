@@ -11,7 +11,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from lyapunov_pkg.labels import LYAPUNOV_EXPONENT, Label, describe
-from lyapunov_pkg.reproduction.populations.coefficients import Correlation, correlation
+from lyapunov_pkg.reproduction.populations.coefficients import (
+    Correlation,
+    PartialCorrelation,
+    correlation,
+    partial_correlation,
+)
 from lyapunov_pkg.reproduction.populations.selection import networks_with_spectra, spectrum_lengths
 from lyapunov_pkg.spectra.statistics import (
     exponent_variance,
@@ -36,6 +41,12 @@ DESCRIPTIONS = {
     "spearman": Label("1", "Spearman's rank correlation coefficient"),
     "spearman_low": Label("1", "lower end of its 95% confidence interval"),
     "spearman_high": Label("1", "upper end of its 95% confidence interval"),
+    "partial_pearson": Label("1", "Pearson's partial correlation coefficient, given the hyperparameters in `given`"),
+    "partial_pearson_low": Label("1", "lower end of its 95% confidence interval"),
+    "partial_pearson_high": Label("1", "upper end of its 95% confidence interval"),
+    "partial_spearman": Label("1", "Spearman's partial rank correlation coefficient, given the same"),
+    "partial_spearman_low": Label("1", "lower end of its 95% confidence interval"),
+    "partial_spearman_high": Label("1", "upper end of its 95% confidence interval"),
     "n_used": Label("1", "networks of which both quantities are finite"),
     "quantity": Label("1", "what is correlated"),
     "performance": Label("1", "with what it is correlated"),
@@ -97,7 +108,8 @@ def performance_correlations(
         Dataset over `network`, see `selection.networks_with_spectra`: `spectrum_statistic(network, epoch, statistic)`
         beside loss and accuracy of every epoch, `best_epoch` and, at that, `lyapunov_exponent(network, exponent)`;
         positions `highlighted_network(highlight)`; and the fields of `Correlation` along `pair`, of one `quantity` with
-        one `performance`.
+        one `performance`, with those of `PartialCorrelation` given the logarithm of the learning rate and p, where they
+        differ between networks; the attribute `given` names them.
 
     Raises:
         ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
@@ -107,7 +119,7 @@ def performance_correlations(
         losses = networks["validation_loss"].transpose("network", "epoch").values
         best = networks["epoch"].values[np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)]
         networks["best_epoch"] = networks["best_epoch"].copy(data=best)
-    statistics = _statistics_of_networks(networks, near_zero, exponent_floor)
+    statistics = statistics_of_networks(networks, near_zero, exponent_floor)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")
     lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
@@ -124,12 +136,13 @@ def performance_correlations(
     result["lyapunov_exponent"] = networks["lyapunov_exponent"].sel(epoch=networks["best_epoch"]).drop_vars("epoch")
     chosen = spanning(at_best["spectrum_statistic"].sel(statistic=highlighted_by), n_highlighted)
     result["highlighted_network"] = ("highlight", chosen)
-    result = result.merge(_correlations(at_best, performances, n_resamples, seed))
+    found = _correlations(at_best, performances, n_resamples, seed)
+    result = result.merge(found).assign_attrs(found.attrs)
     result.attrs |= {"highlighted_by": highlighted_by, "near_zero": near_zero, "exponent_floor": exponent_floor}
     return describe(result, DESCRIPTIONS)
 
 
-def _statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:
+def statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:
     """Return every statistic by name, (network, epoch), of as many exponents as each network has."""
     exponents = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").values
     lengths = spectrum_lengths(exponents)
@@ -150,12 +163,26 @@ def _correlations(at_best: xr.Dataset, performances: list[str], n_resamples: int
     if len(performances) == 2:  # how well one stands for the other
         quantities["validation_accuracy"] = at_best["validation_accuracy"]
         pairs.append(("validation_accuracy", "validation_loss"))
-    found = [correlation(quantities[name], at_best[performance], n_resamples, seed) for name, performance in pairs]
-    columns = zip(Correlation._fields, zip(*found, strict=True), strict=True)
+    controls = _controls(at_best)
+    given = list(controls.values())
+    found = []
+    for name, performance in pairs:
+        both = quantities[name], at_best[performance]
+        plain = correlation(*both, n_resamples, seed)
+        found.append([*plain, *partial_correlation(*both, given, n_resamples, seed)])
+    columns = zip((*Correlation._fields, *PartialCorrelation._fields), zip(*found, strict=True), strict=True)
     return xr.Dataset(
         {field: ("pair", np.array(values)) for field, values in columns},
         coords={
             "quantity": ("pair", [name for name, _ in pairs]),
             "performance": ("pair", [name for _, name in pairs]),
         },
+        attrs={"given": list(controls)},
     )
+
+
+def _controls(networks: xr.Dataset) -> dict[str, NDArray]:
+    """Return the hyperparameters that can drive both spectrum and performance, of those that differ, by name."""
+    known: dict[str, Callable[[NDArray], NDArray]] = {"learning_rate": np.log, "init_param": np.asarray}
+    values = {name: scale(networks[name].values) for name, scale in known.items() if name in networks.coords}
+    return {name: of_name for name, of_name in values.items() if np.ptp(of_name) > 0}

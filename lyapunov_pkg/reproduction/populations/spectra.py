@@ -16,6 +16,7 @@ from lyapunov_pkg.reproduction.configuration.spectra import SpectraSettings
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.populations.stored import carried_along, chosen_epochs, stored_network
 from lyapunov_pkg.spectra.averaging import average_exponents
+from lyapunov_pkg.systems import TransposedJacobian
 
 DESCRIPTIONS = {
     "exponent": EXPONENT,
@@ -88,8 +89,9 @@ def averaged_spectra(
     ):
         for epoch in range(n_epochs):
             network, start = network_and_start(variant, epoch)
+            network = network.to(device, dtype)
             average = average_exponents(
-                network.to(device, dtype),
+                TransposedJacobian(network) if settings.convention == "transposed" else network,
                 inputs,
                 start.to(device, dtype),
                 tangents,
@@ -110,5 +112,6 @@ def _spectra_dataset(
     dataset = carried_along(training).assign_coords(exponent=np.arange(1, mean.shape[-1] + 1))
     dataset["lyapunov_exponent"] = (("variant", "epoch", "exponent"), mean)
     dataset["lyapunov_exponent_std"] = (("variant", "epoch", "exponent"), deviation)
-    dataset.attrs = {"dtype": settings.dtype, "jacobian": settings.jacobian, "n_sequences": settings.n_sequences}
+    names = ("dtype", "jacobian", "convention", "n_sequences")
+    dataset.attrs = {name: getattr(settings, name) for name in names}
     return describe(dataset, DESCRIPTIONS)

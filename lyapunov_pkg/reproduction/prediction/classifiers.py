@@ -15,6 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+BOOSTING_LEAF = 3  # samples
+
 
 class Scores(NamedTuple):
     """Recall, precision and F1 of the class "low", each in [0, 1]."""
@@ -114,8 +116,9 @@ def has_both_classes(is_low: np.ndarray) -> bool:
 class OrthantClassifier:
     """The 2^k orthants around the medians (k,) of k components; `optimal` (2^k,) says which of them are called low.
 
-    An orthant is optimal if more of its training samples are low than high ("Higher Dimensions of AeLLE");
-    one without training samples is not.
+    An orthant is optimal if more of its training samples are low than high ("Higher Dimensions of AeLLE"). One without
+    training samples is not. The text's classes are of equal size, so that it always finds an optimal orthant. A small
+    training part can have so few low samples that none is; then those with the largest share of low samples are.
     """
 
     medians: np.ndarray
@@ -134,8 +137,12 @@ class OrthantClassifier:
             )
         medians = np.median(components[:, :n_components], axis=0)
         orthant = _orthants(components, medians)
-        votes = np.bincount(orthant, weights=np.where(is_low, 1.0, -1.0), minlength=2**n_components)
-        return cls(medians, votes > 0)
+        n_low, n = (np.bincount(orthant, weights=each, minlength=2**n_components) for each in (is_low, None))
+        share = n_low / np.maximum(n, 1)
+        optimal = share > 0.5
+        if not optimal.any() and share.any():
+            optimal = share == share.max()
+        return cls(medians, optimal)
 
     def predict_low(self, components: np.ndarray) -> np.ndarray:
         """Return bool (n,): whether components (n, at least k) fall in an optimal orthant."""
@@ -152,10 +159,12 @@ def fitted_classifiers(seed: int) -> dict[str, tuple[str, ClassifierMixin]]:
     """Return name -> (features, unfitted classifier) of the scikit-learn classifiers that AeLLE is compared with.
 
     Features are "spectrum" (all exponents), "max_mean" (two numbers) or "hyperparameters", which know no spectrum.
+    Boosting has small leaves: with scikit-learn's default of 20 samples it could not split 30 networks.
     """
+    boosting = HistGradientBoostingClassifier(min_samples_leaf=BOOSTING_LEAF, random_state=seed)
     return {
         "logistic_spectrum": ("spectrum", make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))),
         "logistic_max_mean": ("max_mean", make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))),
-        "gradient_boosting_spectrum": ("spectrum", HistGradientBoostingClassifier(random_state=seed)),
+        "gradient_boosting_spectrum": ("spectrum", boosting),
         "random_forest_hyperparameters": ("hyperparameters", RandomForestClassifier(random_state=seed)),
     }

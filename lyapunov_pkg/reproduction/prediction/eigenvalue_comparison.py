@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 from lyapunov_pkg.aelle.dense import Progress
 from lyapunov_pkg.labels import Label, describe, in_unit
+from lyapunov_pkg.reproduction.prediction.comparison import over_splits
 from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetHistory, PredNetSettings, train_prednet
 from lyapunov_pkg.reproduction.splits import two_parts
 
-CONFIDENCE = 0.95
 SUMMARIES: dict[str, Callable[[NDArray], NDArray]] = {
     "last": lambda errors: errors[..., -1],
     "lowest": lambda errors: errors.min(axis=-1),
@@ -126,14 +125,11 @@ def _spectra_and_eigenvalues(
 
 def _differences(errors: NDArray, validation_to_train: float) -> dict[str, Any]:
     """Return by which error eigenvalues are behind spectra, with its interval, from errors (seed, feature, epoch)."""
-    n_seeds, rows = len(errors), []
+    rows = []
     for summary in SUMMARIES.values():
         of_spectra, of_eigenvalues = summary(errors).T
-        difference = of_eigenvalues - of_spectra
-        deviation = np.sqrt((1 / n_seeds + validation_to_train) * difference.var(ddof=1))
-        reach = student_t.ppf((1 + CONFIDENCE) / 2, n_seeds - 1) * deviation
-        mean = difference.mean()
-        better = "spectrum" if mean > reach else "eigenvalues" if mean < -reach else "undecided"
-        rows.append((mean, mean - reach, mean + reach, better))
+        mean, low, high = over_splits(of_eigenvalues - of_spectra, validation_to_train)
+        better = "spectrum" if low > 0 else "eigenvalues" if high < 0 else "undecided"
+        rows.append((mean, low, high, better))
     names = ("difference", "difference_low", "difference_high", "better")
     return {name: ("summary", np.array(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +16,7 @@ from lyapunov_pkg.aelle.embedding import Embedding, fit_components
 from lyapunov_pkg.labels import Label
 from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in
 
+WORKING_SHARE = 0.5  # of the median spectrum's error, which an autoencoder that works has at most
 N_COMPONENTS = 10  # principal components that are stored, where there are that many
 
 DESCRIPTIONS = {
@@ -22,6 +24,13 @@ DESCRIPTIONS = {
     "component": Label("1", "principal component, from 1"),
     "partition": Label("1", "part of the split"),
     "best_epoch": Label("epoch", "epoch of the autoencoder's training whose state was kept"),
+    "part": Label("1", "part of the split"),
+    "reconstruction_error": Label("nat/step", "mean absolute error of the reconstructed exponents"),
+    "median_error": Label("nat/step", "the same of the median spectrum of the training part"),
+    "autoencoder_works": Label(
+        "1", "whether it at least halves the median spectrum's error, and explains some of the loss, on the test part"
+    ),
+    "r_squared": Label("1", "share of the variance of the final loss on that part that the prediction explains"),
     "aelle_component": Label("1", "principal component of the autoencoder's latent layer"),
     "spectrum_component": Label("nat/step", "principal component of the Lyapunov spectrum"),
 }
@@ -62,15 +71,60 @@ def train_on_split(
     return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
 
 
+def autoencoder_quality(
+    networks: xr.Dataset,
+    partition: Partition,
+    reconstructed: NDArray,
+    predicted_loss: NDArray,
+    loss_ceiling: float,
+) -> dict[str, Any]:
+    """Return how well spectra are reconstructed and losses predicted on each part, beside simple ways to do so.
+
+    Args:
+        networks: of `networks.select_networks`.
+        partition: (seed, network).
+        reconstructed: exponents as the decoder gives them back, (seed, network, epoch, exponent).
+        predicted_loss: (seed, network, epoch).
+        loss_ceiling: larger losses count as this one.
+
+    Returns:
+        The variables reconstruction_error, median_error and r_squared (seed, part), autoencoder_works (seed), and the
+        coordinate part.
+    """
+    exponents = networks["lyapunov_exponent"].values
+    loss = np.broadcast_to(np.minimum(networks["final_loss"].values, loss_ceiling)[:, None], exponents.shape[:2])
+    rows = []
+    for of_seed, decoded, predicted in zip(partition, reconstructed, predicted_loss, strict=True):
+        median = np.median(exponents[of_seed == "train"], axis=(0, 1))
+        for part in (of_seed == name for name in PARTS):
+            variance = loss[part].var()
+            unexplained = np.square(predicted[part] - loss[part]).mean()
+            own_error, median_error = (np.abs(each - exponents[part]).mean() for each in (decoded[part], median))
+            rows.append((own_error, median_error, 1 - unexplained / variance if variance > 0 else np.nan))
+    values = np.array(rows).reshape(len(partition), len(PARTS), -1)
+    names = ("reconstruction_error", "median_error", "r_squared")
+    variables = {name: (("seed", "part"), values[..., column]) for column, name in enumerate(names)}
+    error, median_error, r_squared = values[:, PARTS.index("test")].T
+    works = (error <= WORKING_SHARE * median_error) & (r_squared > 0)
+    return variables | {"autoencoder_works": ("seed", works), "part": ("part", list(PARTS))}
+
+
 def on_training_part(
     networks: xr.Dataset, partition: Partition, values: NDArray
 ) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
-    """Return values (network, epoch, ...) of one seed's training networks as (sample, ...), with their final loss
-    and class (sample,)."""
-    train = partition == "train"
+    """Return `on_part` of the training part."""
+    return on_part(networks, partition, values, "train")
+
+
+def on_part(
+    networks: xr.Dataset, partition: Partition, values: NDArray, part: str
+) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
+    """Return values (network, epoch, ...) of the networks of one part of a seed's split as (sample, ...), with their
+    final loss and class (sample,)."""
+    chosen = partition == part
     n_epochs = networks.sizes["epoch"]
-    final_loss, low_error = (np.repeat(networks[name].values[train], n_epochs) for name in ("final_loss", "low_error"))
-    return values[train].reshape(-1, *values.shape[2:]), final_loss, low_error
+    final_loss, low_error = (np.repeat(networks[name].values[chosen], n_epochs) for name in ("final_loss", "low_error"))
+    return values[chosen].reshape(-1, *values.shape[2:]), final_loss, low_error
 
 
 def fit_on_training_part(networks: xr.Dataset, partition: Partition, points: NDArray, n_components: int) -> Embedding:

@@ -17,7 +17,12 @@ from lyapunov_pkg.aelle.embedding import Embedding, loss_shift, zero_loss_set
 from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.classifiers import median_threshold
 from lyapunov_pkg.reproduction.prediction.embedding import DESCRIPTIONS as EMBEDDING_DESCRIPTIONS
-from lyapunov_pkg.reproduction.prediction.embedding import fit_on_training_part, stored_components, train_on_split
+from lyapunov_pkg.reproduction.prediction.embedding import (
+    autoencoder_quality,
+    fit_on_training_part,
+    stored_components,
+    train_on_split,
+)
 from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING_DESCRIPTIONS
 from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, verdict_variables
 from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
@@ -90,16 +95,20 @@ def final_experiment(
     aelle = np.stack([member.aelle for member in members])
     embeddings = [member.embedding for member in members]
     per_network = ("seed", "network")
+    predicted, reconstructed = autoencoder.predict(latent).numpy(), autoencoder.decode(latent).numpy()
     variables = {
         "partition": (per_network, partition),
         "best_epoch": ("seed", history.best_epoch),
         "latent": ((*per_network, "latent"), latent.numpy()),
         "aelle_component": ((*per_network, "component"), aelle),
         "spectrum_component": ((*per_network, "component"), np.stack([member.spectrum for member in members])),
-        "predicted_loss": (per_network, autoencoder.predict(latent).numpy()),
-        "reconstructed_exponent": ((*per_network, "exponent"), autoencoder.decode(latent).numpy()),
+        "predicted_loss": (per_network, predicted),
+        "reconstructed_exponent": ((*per_network, "exponent"), reconstructed),
     }
-    variables |= verdict_variables([member.verdicts for member in members], by_epoch=False)
+    variables |= verdict_variables([member.verdicts for member in members], partition, by_epoch=False)
+    variables |= autoencoder_quality(
+        networks, partition, reconstructed[:, :, None], predicted[..., None], settings.loss_ceiling
+    )
     variables |= _shifted(networks, autoencoder, latent, embeddings, loss_shifts)
     variables |= _zero_loss(autoencoder, latent, partition, embeddings, n_zero_loss, seeds)
     variables |= _shares(networks["architecture"].values, aelle[..., 0])

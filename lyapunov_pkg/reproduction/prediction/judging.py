@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
 
 from lyapunov_pkg.labels import Label
 from lyapunov_pkg.reproduction.prediction.classifiers import (
@@ -17,7 +18,8 @@ from lyapunov_pkg.reproduction.prediction.classifiers import (
     has_both_classes,
     scores,
 )
-from lyapunov_pkg.reproduction.prediction.embedding import on_training_part
+from lyapunov_pkg.reproduction.prediction.comparison import over_splits
+from lyapunov_pkg.reproduction.prediction.embedding import on_part
 from lyapunov_pkg.reproduction.prediction.networks import hyperparameters
 from lyapunov_pkg.reproduction.splits import Partition
 
@@ -30,6 +32,13 @@ DESCRIPTIONS = {
     "recall": Label("1", "recall of low error on the test part"),
     "precision": Label("1", "precision of low error on the test part"),
     "f1": Label("1", "F1 of low error on the test part"),
+    "f1_difference": Label("1", "F1 of AeLLE minus that of the classifier, mean over seeds"),
+    "f1_difference_low": Label(
+        "1", "lower end of the 95 % interval of the difference, corrected for overlap of splits"
+    ),
+    "f1_difference_high": Label(
+        "1", "upper end of the 95 % interval of the difference, corrected for overlap of splits"
+    ),
 }
 
 
@@ -40,6 +49,7 @@ class Verdict(NamedTuple):
     scores: NDArray
 
 
+LEARN_FROM_ALL_EPOCHS = ("logistic_spectrum", "logistic_max_mean")
 NO_THRESHOLD = Threshold(np.nan, False)
 
 
@@ -50,11 +60,12 @@ def judge_classifiers(
     spectrum: NDArray,
     choose: ThresholdChoice,
     seed: int,
+    threshold_part: str = "train",
 ) -> dict[str, Verdict]:
     """Fit every classifier on one seed's training part and score it on its test part.
 
-    Thresholds, chosen by `choose`, are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the
-    mean and the largest exponent.
+    Thresholds, chosen by `choose` on the part `threshold_part`, are on PC1 of `aelle` and of `spectrum` (network,
+    epoch, component), and on the mean and the largest exponent.
     """
     features = {
         "aelle": aelle[..., 0],
@@ -62,7 +73,8 @@ def judge_classifiers(
         "lyapunov_max": networks["lyapunov_max"].values,
         "spectrum_pca": spectrum[..., 0],
     }
-    return judge_thresholds(networks, partition, features, choose) | judge_fitted_classifiers(networks, partition, seed)
+    by_threshold = judge_thresholds(networks, partition, features, choose, threshold_part)
+    return by_threshold | judge_fitted_classifiers(networks, partition, seed)
 
 
 def judge_thresholds(
@@ -70,14 +82,15 @@ def judge_thresholds(
     partition: Partition,
     features: Mapping[str, NDArray],
     choose: ThresholdChoice,
+    threshold_part: str = "train",
 ) -> dict[str, Verdict]:
-    """Choose a threshold on each feature (network, epoch) by one seed's training part, and score it on its test part.
+    """Choose a threshold on each feature (network, epoch) by one part of a seed's split, and score it on the test part.
 
-    A training part of a single class gives no threshold, and NaN scores.
+    A part of a single class gives no threshold, and NaN scores.
     """
     verdicts = {}
     for name, values in features.items():
-        samples, _, is_low = on_training_part(networks, partition, values)
+        samples, _, is_low = on_part(networks, partition, values, threshold_part)
         if has_both_classes(is_low):
             threshold = choose(samples, is_low)
             verdicts[name] = Verdict(threshold, score_epochs(networks, partition, threshold.predict_low(values)))
@@ -87,23 +100,47 @@ def judge_thresholds(
 
 
 def judge_fitted_classifiers(networks: xr.Dataset, partition: Partition, seed: int) -> dict[str, Verdict]:
-    """Fit the scikit-learn classifiers on one seed's training part and score them on its test part."""
+    """Fit the scikit-learn classifiers on one seed's training part and score them on its test part.
+
+    Logistic regressions learn from all epochs at once, as AeLLE does. Trees would take the epochs of one network for
+    several networks: they learn from each network once, at the epoch that is scored.
+    """
     exponents = networks["lyapunov_exponent"].values
     features = {
         "spectrum": exponents,
         "max_mean": np.stack((networks["lyapunov_max"].values, networks["lyapunov_mean"].values), axis=-1),
-        "hyperparameters": np.repeat(hyperparameters(networks)[:, None], networks.sizes["epoch"], axis=1),
+        "hyperparameters": hyperparameters(networks)[:, None],  # the same at every epoch
     }
     verdicts = {}
     for name, (feature, classifier) in fitted_classifiers(seed).items():
-        values = features[feature]
-        samples, _, is_low = on_training_part(networks, partition, values)
-        by_epoch = np.full((networks.sizes["epoch"], 3), np.nan)
-        if has_both_classes(is_low):
-            predicted = classifier.fit(samples, is_low).predict(values.reshape(-1, values.shape[-1]))
-            by_epoch = score_epochs(networks, partition, predicted.reshape(values.shape[:2]))
+        values, n_epochs = features[feature], networks.sizes["epoch"]
+        by_epoch = np.full((n_epochs, 3), np.nan)
+        if has_both_classes(networks["low_error"].values[partition == "train"]):
+            at_once = [values] if name in LEARN_FROM_ALL_EPOCHS else np.split(values, values.shape[1], axis=1)
+            predicted = np.concatenate([_predicted(classifier, networks, partition, part) for part in at_once], axis=1)
+            by_epoch = score_epochs(networks, partition, np.broadcast_to(predicted, (len(predicted), n_epochs)))
         verdicts[name] = Verdict(NO_THRESHOLD, by_epoch)
     return verdicts
+
+
+def _predicted(classifier: ClassifierMixin, networks: xr.Dataset, partition: Partition, values: NDArray) -> NDArray:
+    """Return what a classifier predicts, (network, epoch), from values (network, epoch, d)."""
+    train = partition == "train"
+    samples = values[train].reshape(-1, values.shape[-1])
+    classifier.fit(samples, np.repeat(networks["low_error"].values[train], values.shape[1]))
+    return np.asarray(classifier.predict(values.reshape(-1, values.shape[-1]))).reshape(values.shape[:2])
+
+
+def judge_loss_by_epoch(
+    networks: xr.Dataset, partition: Partition, choose: ThresholdChoice, threshold_part: str
+) -> Verdict:
+    """Choose a threshold on the loss at each epoch by itself, and score it on the test part."""
+    part, loss = partition == threshold_part, networks["loss"].values
+    is_low = networks["low_error"].values[part]
+    if not has_both_classes(is_low):
+        return Verdict(NO_THRESHOLD, np.full((networks.sizes["epoch"], 3), np.nan))
+    predicted = [choose(of_epoch[part], is_low).predict_low(of_epoch) for of_epoch in loss.T]
+    return Verdict(NO_THRESHOLD, score_epochs(networks, partition, np.stack(predicted, axis=1)))
 
 
 def score_epochs(networks: xr.Dataset, partition: Partition, predicted_low: NDArray) -> NDArray:
@@ -114,11 +151,13 @@ def score_epochs(networks: xr.Dataset, partition: Partition, predicted_low: NDAr
     return np.array([scores(predicted, is_low) for predicted in predicted_low[test].T])
 
 
-def verdict_variables(verdicts: Sequence[Mapping[str, Verdict]], by_epoch: bool) -> dict[str, Any]:
-    """Return the variables threshold, low_is_above (seed, classifier), recall, precision and f1, and the coordinate
-    classifier.
+def verdict_variables(
+    verdicts: Sequence[Mapping[str, Verdict]], partition: Partition, by_epoch: bool
+) -> dict[str, Any]:
+    """Return the variables threshold, low_is_above (seed, classifier), recall, precision and f1, how far AeLLE's F1 is
+    ahead of each classifier's with its interval, and the coordinate classifier.
 
-    Scores are (seed, classifier, epoch), or (seed, classifier) of the only epoch.
+    Scores are (seed, classifier, epoch), or (seed, classifier) of the only epoch. `partition` is (seed, network).
     """
     names = list(verdicts[0])
     stacked = np.array([[of_seed[name].scores for name in names] for of_seed in verdicts])
@@ -131,4 +170,9 @@ def verdict_variables(verdicts: Sequence[Mapping[str, Verdict]], by_epoch: bool)
     }
     for column, score in enumerate(Scores._fields):
         variables[score] = (dims, stacked[..., column] if by_epoch else stacked[..., 0, column])
-    return variables
+    f1 = variables["f1"][1]
+    n_test, n_train = (np.count_nonzero(partition[0] == part) for part in ("test", "train"))
+    difference = over_splits(f1[:, [names.index("aelle")]] - f1, n_test / n_train)
+    return variables | {
+        f"f1_difference{end}": (dims[1:], values) for end, values in zip(("", "_low", "_high"), difference, strict=True)
+    }

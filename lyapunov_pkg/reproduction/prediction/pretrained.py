@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,13 +16,20 @@ from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.classifiers import OrthantClassifier, Scores, Threshold, best_f1_threshold
 from lyapunov_pkg.reproduction.prediction.embedding import DESCRIPTIONS as EMBEDDING_DESCRIPTIONS
 from lyapunov_pkg.reproduction.prediction.embedding import (
+    autoencoder_quality,
     fit_on_training_part,
     on_training_part,
     stored_components,
     train_on_split,
 )
 from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING_DESCRIPTIONS
-from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, score_epochs, verdict_variables
+from lyapunov_pkg.reproduction.prediction.judging import (
+    Verdict,
+    judge_classifiers,
+    judge_loss_by_epoch,
+    score_epochs,
+    verdict_variables,
+)
 from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
 from lyapunov_pkg.reproduction.splits import Partition, split_networks
 from lyapunov_pkg.reproduction.threads import one_thread
@@ -49,13 +56,14 @@ def pretrained_experiment(
     exponent_floor: float = EXPONENT_FLOOR,
     spectrum_length: int | None = None,
     orthant_components: Sequence[int] = (1, 2, 4, 10),
+    threshold_part: Literal["train", "validation"] = "train",
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
 
     Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its target
-    the network's final loss. Thresholds have the best F1 on all samples of the training part; scores are the test
-    part's.
+    the network's final loss. Thresholds have the best F1 on all samples of `threshold_part`; that on the loss at
+    an epoch on the samples of that epoch. Scores are the test part's.
 
     Args:
         spectra: as `networks.select_networks` takes it.
@@ -66,6 +74,7 @@ def pretrained_experiment(
         exponent_floor: exponents below it are set to it.
         spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
         orthant_components: numbers of principal components for the orthant classifier.
+        threshold_part: part of the split on which thresholds are chosen.
         progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
@@ -84,16 +93,19 @@ def pretrained_experiment(
     latent = points.numpy().reshape(*per_sample, -1)
     n_components = stored_components(networks, partition, settings)
     members = [
-        _one_seed(networks, *of_seed, n_components, orthant_components)
+        _one_seed(networks, *of_seed, n_components, orthant_components, threshold_part)
         for of_seed in zip(partition, latent, seeds, strict=True)
     ]
-    variables = _variables(members) | {
+    predicted = autoencoder.predict(points).numpy().reshape(per_sample)
+    variables = _variables(members, partition) | {
         "partition": (("seed", "network"), partition),
         "best_epoch": ("seed", history.best_epoch),
-        "predicted_loss": (("seed", "network", "epoch"), autoencoder.predict(points).numpy().reshape(per_sample)),
+        "predicted_loss": (("seed", "network", "epoch"), predicted),
     }
+    reconstructed = autoencoder.decode(points).numpy().reshape(*per_sample, -1)
+    variables |= autoencoder_quality(networks, partition, reconstructed, predicted, settings.loss_ceiling)
     result = networks.drop_vars(("lyapunov_exponent", "exponent")).assign(variables)
-    result = result.assign_coords(
+    result = result.assign_attrs(threshold_part=threshold_part).assign_coords(
         seed=list(seeds), component=np.arange(1, n_components + 1), n_components=list(orthant_components)
     )
     of_loss = in_unit(networks["final_loss"].attrs["units"], {"predicted_loss": "predicted final validation loss"})
@@ -110,14 +122,14 @@ class _Member(NamedTuple):
     verdicts: dict[str, Verdict]
 
 
-def _variables(members: Sequence[_Member]) -> dict[str, Any]:
+def _variables(members: Sequence[_Member], partition: Partition) -> dict[str, Any]:
     """Return what the seeds give as variables."""
     per_sample = ("seed", "network", "epoch", "component")
     return {
         "aelle_component": (per_sample, np.stack([member.aelle for member in members])),
         "spectrum_component": (per_sample, np.stack([member.spectrum for member in members])),
         "orthant_f1": (("seed", "n_components", "epoch"), np.stack([member.orthant_f1 for member in members])),
-    } | verdict_variables([member.verdicts for member in members], by_epoch=True)
+    } | verdict_variables([member.verdicts for member in members], partition, by_epoch=True)
 
 
 def _one_seed(
@@ -127,14 +139,16 @@ def _one_seed(
     seed: int,
     n_components: int,
     orthant_components: Sequence[int],
+    threshold_part: str,
 ) -> _Member:
     """Embed and classify by one seed's split; latent is (network, epoch, latent)."""
     embedding = fit_on_training_part(networks, partition, latent, max(n_components, *orthant_components))
     aelle = embedding.transform(latent)
     exponents = networks["lyapunov_exponent"].values
     spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)
-    verdicts = judge_classifiers(networks, partition, aelle, spectrum, best_f1_threshold, seed)
+    verdicts = judge_classifiers(networks, partition, aelle, spectrum, best_f1_threshold, seed, threshold_part)
     verdicts["loss_at_epoch"] = _judge_loss(networks, partition)
+    verdicts["loss_at_epoch_chosen"] = judge_loss_by_epoch(networks, partition, best_f1_threshold, threshold_part)
     orthant_f1 = np.stack([_orthant_f1(networks, partition, aelle, k) for k in orthant_components])
     return _Member(aelle[..., :n_components], spectrum, orthant_f1, verdicts)
 

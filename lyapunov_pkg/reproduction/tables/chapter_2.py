@@ -14,6 +14,7 @@ from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DIS
 from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS
 
 HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
+HYPERPARAMETER_NAMES = {"learning_rate": "log learning rate", "init_param": "p"}
 
 
 @table(
@@ -26,12 +27,26 @@ def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
 
 
 @table(
-    stores={"mocap": Store("results/populations/mocap.zarr.zip", HIGHLIGHTED)},
-    caption="Hyperparameters of the Mocap networks coloured in figure 2.7, beside the dissertation's.",
+    stores={
+        "mocap": Store("results/populations/mocap.zarr.zip", HIGHLIGHTED),
+        "motions": Store("results/datasets/mocap.zarr.zip", ("repeat_loss",)),
+    },
+    caption=(
+        "Hyperparameters of the Mocap networks coloured in figure 2.7, beside the dissertation's, and their loss "
+        "beside that of repeating the last frame."
+    ),
 )
-def table_2_a2(mocap: xr.Dataset) -> pd.DataFrame:
-    """Hyperparameters of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
-    return _highlighted_networks(mocap, DISSERTATION_2_A2)
+def table_2_a2(mocap: xr.Dataset, motions: xr.Dataset) -> pd.DataFrame:
+    """Hyperparameters and losses of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
+    frame = _highlighted_networks(mocap, DISSERTATION_2_A2)
+    repeating = motions["repeat_loss"].item()
+    frame.insert(list(frame).index("validation_loss") + 1, "relative_loss", frame["validation_loss"] / repeating)
+    losses = mocap["validation_loss"].sel(epoch=mocap["best_epoch"]).values / repeating
+    frame.attrs["note"] += (
+        f" Repeating the last frame has a loss of {repeating:.4g}; all networks lie between {losses.min():.2g} and "
+        f"{losses.max():.2g} times that."
+    )
+    return frame
 
 
 def _highlighted_networks(
@@ -72,7 +87,7 @@ def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.Data
     """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
     tasks = (("CharRNN", char_rnn), ("Mocap", mocap))
     frame = pd.DataFrame([{"task": task} | row for task, found in tasks for row in correlation_rows(found)])
-    frame.attrs["note"] = note_on_correlations(char_rnn)
+    frame.attrs["note"] = "\n".join(f"{task}: {note_on_correlations(found)}" for task, found in tasks)
     return frame
 
 
@@ -83,16 +98,17 @@ def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
     for pair in range(correlations.sizes["pair"]):
         found = correlations.isel(pair=pair)
         row = {name: names[found[name].item()] for name in ("quantity", "performance")}
-        for coefficient in ("pearson", "spearman"):
+        for coefficient in ("pearson", "spearman", "partial_pearson", "partial_spearman"):
             row |= {name: found[name].item() for name in (coefficient, f"{coefficient}_low", f"{coefficient}_high")}
         yield row | {"n_used": found["n_used"].item(), "n_diverged": correlations.attrs["n_diverged"]}
 
 
 def note_on_correlations(correlations: xr.Dataset, among: str = "") -> str:
     """Return what stands below a table of correlations: when, `among` which epochs, how, and what is left out."""
+    given = " and ".join(HYPERPARAMETER_NAMES[name] for name in correlations.attrs["given"]) or "nothing"
     return (
-        f"At the epoch of lowest validation loss of each network{among}, with 95% confidence intervals: Pearson's by "
-        "Fisher's transformation, Spearman's by the bootstrap. A dash: a quantity that is the same for all networks, "
-        f"or fewer than four networks. Near zero: within {correlations.attrs['near_zero']:g} nats/step of it. "
+        f"Partial coefficients are given {given}. At the epoch of lowest validation loss of each network{among}, with "
+        "95% confidence intervals: Pearson's by Fisher's transformation, Spearman's by the bootstrap. A dash: a "
+        f"quantity that is the same for all networks, or fewer than four networks. Near zero: within {correlations.attrs['near_zero']:g} nats/step of it. "
         f"Exponents below {correlations.attrs['exponent_floor']:g} nats/step count as it."
     )

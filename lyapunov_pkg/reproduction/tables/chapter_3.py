@@ -18,6 +18,7 @@ from lyapunov_pkg.reproduction.figures.presentation import (
     CLASSIFIER_LABELS,
     CRITERION_LABELS,
     PREDICTOR_LABELS,
+    STUDY_LABELS,
     in_display_order,
     shown_epochs,
 )
@@ -31,24 +32,25 @@ from lyapunov_pkg.reproduction.tables.dissertation import (
     DISSERTATION_B4,
     DISSERTATION_D5,
 )
-from lyapunov_pkg.reproduction.tables.variables import SCORES
+from lyapunov_pkg.reproduction.tables.variables import DIFFERENCE, SCORES
 from lyapunov_pkg.reproduction.training.design import level_ends
 
+QUALITY = ("reconstruction_error", "median_error", "r_squared")
 ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
 HALVING = ("best_loss", "better_in_pool", "saved", "saved_in_all")
 
 
 @table(
-    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", SCORES)},
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", (*SCORES, *DIFFERENCE, "partition"))},
     caption="Scores of pre-trained AeLLE, and of the loss at that epoch, on the test networks over training.",
 )
 def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
     """Scores of pre-trained AeLLE, and of the loss at that epoch, on the test networks over training."""
-    return _scores_over_training(pretrained, ("aelle", "loss_at_epoch"))
+    return _scores_over_training(pretrained, ("aelle", "loss_at_epoch", "loss_at_epoch_chosen"))
 
 
 @table(
-    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", SCORES)},
+    stores={"pretrained": Store("results/aelle/smnist_pretrained.zarr.zip", (*SCORES, *DIFFERENCE, "partition"))},
     caption="Scores of every classifier on the test networks over training.",
 )
 def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
@@ -58,13 +60,15 @@ def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
 
 def _scores_over_training(pretrained: xr.Dataset, classifiers: Sequence[str]) -> pd.DataFrame:
     rows = []
+    present = set(pretrained["classifier"].values)
     for epoch, percent in shown_epochs(pretrained):
-        for classifier in classifiers:
+        for classifier in (name for name in classifiers if name in present):
             scores = pretrained.sel(epoch=epoch, classifier=classifier)
             printed = DISSERTATION_3_1_AND_3_2.get((percent, classifier))
             rows.append(
                 {"training_percent": percent, "classifier": _classifier_label(classifier)}
                 | _all_scores(scores, printed)
+                | _behind_aelle(scores)
             )
     return _with_note(rows, pretrained)
 
@@ -86,29 +90,41 @@ def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
 
 
 @table(
-    stores={"groups": Groups("smnist")},
-    caption="Who is trained on sequential MNIST, beside the dissertation's networks.",
+    stores={study: Groups(study) for study in ("target_learning", "char_rnn_sizes", "smnist")},
+    caption="Networks that are trained in chapter 3, beside the dissertation's.",
 )
-def table_3_a1(groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Who is trained on sequential MNIST, beside the dissertation's networks.
+def table_3_a1(**studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The networks that are trained on each task, beside the dissertation's.
 
-    `groups` has the settings of each group (`reproduction.training.design.Group`), with the number of its `networks`.
+    A study has the settings of each of its groups (`reproduction.training.design.Group`), with the number of its
+    `networks`.
     """
     columns = ("hidden_size", "init_param_low", "init_param_high", "networks")
-    order = in_display_order([group["architecture"] for group in groups], ARCHITECTURE_LABELS)
     rows = []
-    for group in sorted(groups, key=lambda group: order.index(group["architecture"])):
-        name = group["architecture"]
-        ours = (group["hidden_size"], *level_ends(group["init_param"]), group["networks"])
-        printed = DISSERTATION_A1.get(name, (np.nan,) * len(columns))
-        row = {"task": "SMNIST", "architecture": ARCHITECTURE_LABELS.get(name, name), "loss": "cross entropy"}
-        row |= dict(zip(columns, ours, strict=True))
-        rows.append(row | {f"{column}_dissertation": number for column, number in zip(columns, printed, strict=True)})
+    for study, groups in studies.items():
+        for name in in_display_order([group["architecture"] for group in groups], ARCHITECTURE_LABELS):
+            ours: tuple[Any, ...] = _of_groups([group for group in groups if group["architecture"] == name])
+            printed: tuple[Any, ...] = DISSERTATION_A1.get((study, name), ("–", np.nan, np.nan, np.nan))
+            loss = "mean absolute error" if study == "target_learning" else "cross entropy"
+            row: dict[str, Any] = {
+                "task": STUDY_LABELS[study],
+                "architecture": ARCHITECTURE_LABELS.get(name, name),
+                "loss": loss,
+            }
+            row |= dict(zip(columns, ours, strict=True))
+            rows.append(row | {f"{column}_dissertation": cell for column, cell in zip(columns, printed, strict=True)})
     return pd.DataFrame(rows)
 
 
+def _of_groups(groups: Sequence[Mapping[str, Any]]) -> tuple[str, float, float, int]:
+    """Return hidden sizes, range of the initialisation parameter and number of networks of groups together."""
+    sizes = sorted({group["hidden_size"] for group in groups})
+    lows, highs = zip(*(level_ends(group["init_param"]) for group in groups), strict=True)
+    return ", ".join(map(str, sizes)), min(lows), max(highs), sum(group["networks"] for group in groups)
+
+
 @table(
-    stores={"final": Store("results/aelle/target_learning_final.zarr.zip", SCORES)},
+    stores={"final": Store("results/aelle/target_learning_final.zarr.zip", (*SCORES, *DIFFERENCE, "partition"))},
     caption=(
         "Target learning: scores on the test networks of classifiers of the trained networks' spectra; thresholds are"
         " medians."
@@ -120,7 +136,7 @@ def table_3_b2(final: xr.Dataset) -> pd.DataFrame:
 
 
 @table(
-    stores={"final": Store("results/aelle/char_rnn_sizes_final.zarr.zip", SCORES)},
+    stores={"final": Store("results/aelle/char_rnn_sizes_final.zarr.zip", (*SCORES, *DIFFERENCE, "partition"))},
     caption=(
         "CharRNN: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."
     ),
@@ -131,7 +147,7 @@ def table_3_b3(final: xr.Dataset) -> pd.DataFrame:
 
 
 @table(
-    stores={"final": Store("results/aelle/smnist_final.zarr.zip", SCORES)},
+    stores={"final": Store("results/aelle/smnist_final.zarr.zip", (*SCORES, *DIFFERENCE, "partition"))},
     caption=(
         "SMNIST: scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians."
     ),
@@ -148,13 +164,13 @@ def scores_of_classifiers(
     rows = []
     for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
         found = final.sel(classifier=classifier)
+        row: dict[str, Any] = {"classifier": _classifier_label(classifier)}
         if printed is None:
-            scores = {
-                key: value for score in SCORES for key, value in _mean_and_spread(score, found[score].values).items()
-            }
+            for score in SCORES:
+                row |= _mean_and_spread(score, found[score].values)
         else:
-            scores = _all_scores(found, printed.get(classifier))
-        rows.append({"classifier": _classifier_label(classifier)} | scores)
+            row |= _all_scores(found, printed.get(classifier))
+        rows.append(row | _behind_aelle(found))
     return _with_note(rows, final)
 
 
@@ -218,6 +234,42 @@ def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
     return _with_note(rows, final)
 
 
+def _behind_aelle(found: xr.Dataset) -> dict[str, float]:
+    """Columns of how far a classifier's F1 is behind AeLLE's, with its interval; NaN for AeLLE itself."""
+    itself = found["classifier"].item() == "aelle"
+    return {name: np.nan if itself else float(found[name]) for name in DIFFERENCE}
+
+
+@table(
+    stores={
+        study: Store(f"results/aelle/{study}.zarr.zip", (*QUALITY, "autoencoder_works"))
+        for study in ("smnist_final", "smnist_pretrained", "target_learning_final", "char_rnn_sizes_final")
+    },
+    chapter=3,
+    caption=(
+        "How well the autoencoders reconstruct spectra, beside the median spectrum of the training part, and predict "
+        "losses."
+    ),
+)
+def table_extra_autoencoder(**experiments: xr.Dataset) -> pd.DataFrame:
+    """Errors of reconstruction beside those of the median spectrum, and R² of the predicted loss, by part."""
+    rows = []
+    for name, experiment in experiments.items():
+        study, _, kind = name.rpartition("_")
+        for part in ("train", "test"):
+            row: dict[str, Any] = {"task": STUDY_LABELS.get(study, study), "experiment": kind, "part": part}
+            for quantity in QUALITY:
+                row |= _mean_and_spread(quantity, experiment[quantity].sel(part=part).values)
+            row["works"] = f"{int(experiment['autoencoder_works'].sum())} of {experiment.sizes['seed']} seeds"
+            rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = (
+        "Mean ± standard deviation over seeds of split and autoencoder. An autoencoder works if its error on the test "
+        "part is at most half of that of the median spectrum, and R² there is above zero."
+    )
+    return frame
+
+
 def _with_note(
     rows: list[dict[str, Any]], experiment: xr.Dataset, seeded: str = "split and autoencoder"
 ) -> pd.DataFrame:
@@ -228,6 +280,12 @@ def _with_note(
         f"Mean ± standard deviation over seeds of {seeded} ({experiment.sizes['seed']} of them); "
         f"{networks} networks, {diverged} more left out because they diverged."
     )
+    if "partition" in experiment:
+        n_test = int((experiment["partition"].isel(seed=0) == "test").sum())
+        frame.attrs["note"] += (
+            f" {n_test} networks are for testing. AeLLE's F1 minus that of a classifier has a 95% interval over the "
+            "splits, corrected for their overlap (Nadeau & Bengio 2003)."
+        )
     return frame
 
 

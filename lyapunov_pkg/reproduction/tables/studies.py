@@ -8,7 +8,7 @@ import xarray as xr
 from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.chapter_2 import correlation_rows, note_on_correlations
 from lyapunov_pkg.reproduction.tables.chapter_3 import scores_of_classifiers
-from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS, SCORES
+from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS, DIFFERENCE, SCORES
 
 
 @table(
@@ -23,7 +23,7 @@ def table_study_correlations(networks: xr.Dataset) -> pd.DataFrame:
 
 
 @table(
-    stores={"final": Store("results/aelle/{study}_final.zarr.zip", SCORES)},
+    stores={"final": Store("results/aelle/{study}_final.zarr.zip", (*SCORES, *DIFFERENCE))},
     caption="Scores on the test networks of classifiers of the trained networks' spectra; thresholds are medians.",
 )
 def table_study_classifiers(final: xr.Dataset) -> pd.DataFrame:

@@ -1,4 +1,19 @@
 """Names of variables that the records of several modules of tables ask for."""
 
 SCORES = ("recall", "precision", "f1")
-COEFFICIENTS = ("pearson", "pearson_low", "pearson_high", "spearman", "spearman_low", "spearman_high", "n_used")
+DIFFERENCE = ("f1_difference", "f1_difference_low", "f1_difference_high")
+COEFFICIENTS = (
+    "pearson",
+    "pearson_low",
+    "pearson_high",
+    "spearman",
+    "spearman_low",
+    "spearman_high",
+    "partial_pearson",
+    "partial_pearson_low",
+    "partial_pearson_high",
+    "partial_spearman",
+    "partial_spearman_low",
+    "partial_spearman_high",
+    "n_used",
+)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,22 @@ CMU_JOINTS: dict[str, int] = {
 }
 """Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
 
+CMU_TRIALS = {
+    "13_29": "b8ffec0ea28ea24acc46ac6f4775604378ab1120388c45477c7b436ded00c42c",
+    "13_30": "dba9d6ebb34619a34d718a805d9f666e3a54ec397effc367a3f6f0cfbe75962a",
+    "13_31": "4653045d26fc2dda48113a2930c7d1ed1753da98d5fe114e3a6a79f65c6a0aaf",
+    "14_14": "cf353aa8a7ca94714aaf3b2ebaed303e4e9556fc6981b1c4563a62988b8246bc",
+    "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
+}
+"""Trials whose content is known, {name: sha256}; subject, then trial."""
+
+CMU_SIZES = {"13_29": 3_677_769, "13_30": 1_979_049, "13_31": 2_422_079, "14_14": 3_719_141, "14_20": 3_715_002}
+"""Bytes of each of these trials."""
+
 LARGEST_AMC = 100 << 20  # bytes, uncompressed; CMU's trials have up to 4 MB, and reading takes a multiple of the file
 NUMBER_OF_A_FRAME = re.compile("[0-9]{1,18}")
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
+MOST_TRIALS_SHOWN = 10
 FILE_NAME = re.compile(r"(?P<trial>[^.].*)\.amc(\.gz)?", flags=re.IGNORECASE)
 
 
@@ -75,6 +89,37 @@ def amc_files(folder: Path) -> dict[str, Path]:
         for path, names in spellings.items()
     }
     return dict(sorted(named.items()))
+
+
+def missing_motions(folder: Path, trials: Sequence[str] | None) -> str | None:
+    """Return what to say of a folder that is missing or lacks AMC files or some of these trials; None if it has all."""
+    if not folder.is_dir():
+        return f"mocap directory {folder} is missing; expected a folder with TRIAL.amc files"
+    present = amc_files(folder)
+    if not present:
+        return f"mocap directory {folder} has no .amc files; expected names such as 13_29.amc"
+    missing = [trial for trial in trials or () if trial not in present]
+    if not missing:
+        return None
+    asked = []
+    for trial in missing:
+        close = get_close_matches(trial, present, n=1)
+        asked.append(trial + (f" (did you mean {close[0]}?)" if close else ""))
+    shown = ", ".join([*present][:MOST_TRIALS_SHOWN])
+    if len(present) > MOST_TRIALS_SHOWN:
+        shown += f" and {len(present) - MOST_TRIALS_SHOWN} others"
+    return f"mocap directory {folder} lacks the trials {', '.join(asked)}; it has {shown}"
+
+
+def unknown_trials(trials: Iterable[str]) -> str | None:
+    """Return what to say of trials that cannot be downloaded, since their content is not known; None if all can."""
+    unknown = [trial for trial in trials if trial not in CMU_TRIALS]
+    if not unknown:
+        return None
+    return (
+        f"trials {', '.join(unknown)} cannot be downloaded, for their checksum is not known; known are "
+        f"{', '.join(CMU_TRIALS)}. Set mocap.data.directory to a folder with the files"
+    )
 
 
 def parse_amc(content: bytes, path: Path) -> NDArray[np.float64]:

@@ -17,9 +17,9 @@ import xarray as xr
 
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
+from lyapunov_pkg.reproduction.tasks.missing import WAR_AND_PEACE_NAME, missing_text, text_file
 
 SOURCES = ("python_topics", "war_and_peace", "file")
-WAR_AND_PEACE_NAME = "warpeace_input.txt"
 WAR_AND_PEACE_SHA256 = "eaecfcb30408e2bc35ffe69b297127e3a6ca75548c033df4d2e703b5ff711f8d"
 WAR_AND_PEACE_SIZE = 3_202_320  # bytes
 WAR_AND_PEACE_MIRRORS = ("https://cs.stanford.edu/people/karpathy/char-rnn",)
@@ -129,18 +129,10 @@ def _find_file(
             size=WAR_AND_PEACE_SIZE,
             progress=progress,
         )
-    path = Path(path)
-    candidates = [path]
-    if source == "war_and_peace" and path.is_dir():
-        candidates = [path / WAR_AND_PEACE_NAME, path / f"{WAR_AND_PEACE_NAME}.gz"]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    found = "is a folder" if path.is_dir() else "does not exist"
-    expected = f"a folder with {WAR_AND_PEACE_NAME}, or that file" if source == "war_and_peace" else "a text file"
-    if len(candidates) > 1:
-        found = f"has no {WAR_AND_PEACE_NAME}"
-    raise FileNotFoundError(f"text of char_rnn: {path} {found}; expected {expected} (plain or .gz)")
+    file = text_file(Path(path), source)
+    if file is None:
+        raise FileNotFoundError(missing_text(Path(path), source))
+    return file
 
 
 def _read_text(path: Path, sha256: str | None) -> str:

@@ -1,8 +1,9 @@
-"""The four files of MNIST, and where they lie in a folder."""
+"""The four files of MNIST, where they lie in a folder, and what to say if some are missing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -52,3 +53,24 @@ MNIST_FILES = {
 def idx_files(directory: Path) -> dict[str, Path]:
     """Return the four IDX files of a folder by part; one that is missing, as it would be called."""
     return {part: file.find(directory) for part, file in MNIST_FILES.items()}
+
+
+def missing_idx_files(directory: Path) -> str | None:
+    """Return what to say of a folder that is missing or lacks some of the four IDX files; None if it has all."""
+    if not directory.is_dir():
+        names = ", ".join(file.name for file in MNIST_FILES.values())
+        return f"directory {directory} of smnist is missing; expected a folder with {names} (plain or .gz)"
+    found = idx_files(directory)
+    missing = [file for part, file in MNIST_FILES.items() if not found[part].is_file()]
+    if not missing:
+        return None
+    known = {name for file in MNIST_FILES.values() for name in file.spellings}
+    present = sorted({path.name for path in directory.iterdir() if not path.name.startswith(".")} - known)
+    asked = []
+    for file in missing:
+        close = get_close_matches(file.name, present, n=1, cutoff=0.7)
+        asked.append(" or ".join(file.spellings) + (f" (is it {close[0]}?)" if close else ""))
+    return (
+        f"directory {directory} of smnist lacks {len(missing)} of {len(MNIST_FILES)} files; expected also "
+        + "; ".join(asked)
+    )

@@ -14,24 +14,21 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tasks.amc import CMU_JOINTS, LARGEST_AMC, amc_files, parse_amc
+from lyapunov_pkg.reproduction.tasks.amc import (
+    CMU_JOINTS,
+    CMU_SIZES,
+    CMU_TRIALS,
+    LARGEST_AMC,
+    amc_files,
+    missing_motions,
+    parse_amc,
+    unknown_trials,
+)
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 
 SOURCES = ("synthetic", "cmu")
 CMU_MIRRORS = ("http://mocap.cs.cmu.edu/subjects",)
-CMU_TRIALS = {
-    "13_29": "b8ffec0ea28ea24acc46ac6f4775604378ab1120388c45477c7b436ded00c42c",
-    "13_30": "dba9d6ebb34619a34d718a805d9f666e3a54ec397effc367a3f6f0cfbe75962a",
-    "13_31": "4653045d26fc2dda48113a2930c7d1ed1753da98d5fe114e3a6a79f65c6a0aaf",
-    "14_14": "cf353aa8a7ca94714aaf3b2ebaed303e4e9556fc6981b1c4563a62988b8246bc",
-    "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
-}
-"""Trials whose content is known, {name: sha256}; subject, then trial."""
-
-CMU_SIZES = {"13_29": 3_677_769, "13_30": 1_979_049, "13_31": 2_422_079, "14_14": 3_719_141, "14_20": 3_715_002}
-"""Bytes of each of these trials."""
-
 FRAME_RATE = 120  # per second
 N_FEATURES = 20  # the first ones that move (chapter 2)
 SMALLEST_DEVIATION = 1e-4  # degrees; channels that deviate less are dropped (chapter 2)
@@ -52,6 +49,7 @@ def load_mocap(
     seed: int = 0,
     download_directory: Path | None = None,
     progress: Callable[[str], None] = print,
+    frame_rate: int = FRAME_RATE,
 ) -> xr.Dataset:
     """Load motions as disjoint sequences of normalised joint angles, split 80/20 into training and validation.
 
@@ -71,12 +69,15 @@ def load_mocap(
         seed: of the order, and with it of the split; and of synthetic motions.
         download_directory: where downloaded files are kept; needed if files are downloaded.
         progress: called with one line of text at a time during a download.
+        frame_rate: frames per second of the sequences, a divisor of 120. Below 120 each piece of a motion gives
+            several interleaved sequences, all of which are in the same part.
 
     Returns:
         Dataset with train_input and train_target (train_sample, time, feature), float32, in standard deviations, the
         target a frame after the input; the same for validation; coordinates channel (feature), joint and number of the
         axis; standard_deviation (feature) in degrees; train_trial and train_frame (train_sample): where the sequence
-        begins, counted from 0. Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
+        begins, counted from 0; repeat_loss, the mean squared error of repeating the last frame on the validation part.
+        Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
 
     Raises:
         ValueError: unknown source; a trial that is unknown and would have to be downloaded; a malformed or altered
@@ -88,6 +89,8 @@ def load_mocap(
         raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
     if sequence_length < 2:
         raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
+    if frame_rate < 1 or FRAME_RATE % frame_rate:
+        raise ValueError(f"frame_rate is {frame_rate}; expected a divisor of {FRAME_RATE} frames per second")
     sha256s: dict[str, str] = {}
     if source == "synthetic":
         motions = {
@@ -98,16 +101,19 @@ def load_mocap(
         paths = _trial_paths(directory, trials, mirrors, download_directory, progress)
         motions, sha256s = _read_trials(paths)
     features, channel, deviation = _normalised(motions)
-    sequences, trial, frame = _cut(features, sequence_length)
+    sequences, trial, frame = _cut(features, sequence_length, FRAME_RATE // frame_rate)
     order = np.random.default_rng(seed).permutation(len(sequences))
     splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
     variables: dict[str, xr.Variable] = {}
     for part, index in zip(PARTS, splits, strict=True):
-        variables |= _variables(part, sequences[index], trial[index], frame[index])
+        variables |= _variables(part, *(np.concatenate(values[index]) for values in (sequences, trial, frame)))
+    steps = variables["validation_target"].values - variables["validation_input"].values
+    label = {"long_name": "mean squared error of repeating the last frame, validation part", "units": "1"}
+    variables["repeat_loss"] = xr.Variable((), np.square(steps, dtype=np.float64).mean(), label)
     variables["channel"] = xr.Variable(("feature",), channel, {"long_name": "joint and axis", "units": "1"})
     label = {"long_name": "standard deviation of the channel over all frames", "units": "degree"}
     variables["standard_deviation"] = xr.Variable(("feature",), deviation, label)
-    attributes = {"source": source, "seed": seed, "sequence_length": sequence_length}
+    attributes = {"source": source, "seed": seed, "sequence_length": sequence_length, "frame_rate": frame_rate}
     dataset = xr.Dataset(variables, attrs=attributes | {"trials": list(motions), "sha256s": sha256s})
     coordinates = [f"{part}_{name}" for part in PARTS for name in ("trial", "frame")]
     return dataset.set_coords(["channel", "standard_deviation", *coordinates])
@@ -191,12 +197,9 @@ def _trial_paths(
     if download_directory is None:
         raise ValueError("mocap source 'cmu' has neither directory nor download_directory; expected one of them")
     wanted = list(CMU_TRIALS) if trials is None else trials
-    unknown = [trial for trial in wanted if trial not in CMU_TRIALS]
+    unknown = unknown_trials(wanted)
     if unknown:
-        raise ValueError(
-            f"trials {', '.join(unknown)} cannot be downloaded, for their checksum is not known; known are "
-            f"{', '.join(CMU_TRIALS)}. Set directory to a folder with the files"
-        )
+        raise ValueError(unknown)
     return {
         trial: fetch(
             f"{trial}.amc",
@@ -211,17 +214,10 @@ def _trial_paths(
 
 
 def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path]:
-    if not directory.is_dir():
-        raise FileNotFoundError(f"mocap directory {directory} is missing; expected a folder with TRIAL.amc files")
-    present = amc_files(directory)
-    if not present:
-        raise FileNotFoundError(f"mocap directory {directory} has no .amc files; expected names such as 13_29.amc")
-    missing = [] if trials is None else [trial for trial in trials if trial not in present]
+    missing = missing_motions(directory, trials)
     if missing:
-        raise FileNotFoundError(
-            f"mocap directory {directory} lacks {', '.join(f'{trial}.amc' for trial in missing)}; it has "
-            f"{', '.join(f'{trial}.amc' for trial in present)}"
-        )
+        raise FileNotFoundError(missing)
+    present = amc_files(directory)
     return present if trials is None else {trial: present[trial] for trial in trials}
 
 
@@ -258,19 +254,23 @@ def _normalised(motions: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray
     return features, np.array(ANGLE_CHANNELS)[kept], deviation[kept]
 
 
-def _cut(features: Mapping[str, np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Disjoint sequences (n, length, feature), each one's trial (n,), and its first frame (n,)."""
-    counts = [len(frames) // length for frames in features.values()]
+def _cut(features: Mapping[str, np.ndarray], length: int, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Disjoint pieces, each as interleaved sequences of every `stride`-th frame.
+
+    Returns:
+        The sequences (piece, sequence, length, feature), each one's trial and its first frame, both (piece, sequence).
+    """
+    counts = [len(frames) // (length * stride) for frames in features.values()]
     if sum(counts) < VALIDATION_SHARE:
         lengths = ", ".join(f"{trial} {len(frames)}" for trial, frames in features.items())
         raise ValueError(
-            f"too few frames: found {lengths}, {sum(counts)} sequences of {length}; "
+            f"too few frames: found {lengths}, {sum(counts)} sequences of {length * stride}; "
             f"expected at least {VALIDATION_SHARE} sequences"
         )
-    pieces = [frames[: count * length] for frames, count in zip(features.values(), counts, strict=True)]
-    sequences = np.concatenate(pieces).reshape(sum(counts), length, -1)
-    trial = np.repeat(np.array(list(features)), counts)
-    frame = np.concatenate([length * np.arange(count) for count in counts])
+    pieces = [frames[: count * length * stride] for frames, count in zip(features.values(), counts, strict=True)]
+    sequences = np.concatenate(pieces).reshape(sum(counts), length, stride, -1).swapaxes(1, 2)
+    trial = np.repeat(np.array(list(features)), counts)[:, None].repeat(stride, axis=1)
+    frame = np.concatenate([length * stride * np.arange(count) for count in counts])[:, None] + np.arange(stride)
     return sequences, trial, frame
 
 

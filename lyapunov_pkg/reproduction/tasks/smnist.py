@@ -20,7 +20,7 @@ from lyapunov_pkg.reproduction.tasks.classes import class_indices, stratified_or
 from lyapunov_pkg.reproduction.tasks.content import read_content
 from lyapunov_pkg.reproduction.tasks.download import fetch
 from lyapunov_pkg.reproduction.tasks.idx import parse_idx
-from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES, idx_files
+from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES, idx_files, missing_idx_files
 
 SOURCES = ("digits", "mnist", "idx")
 N_CLASSES = 10
@@ -182,20 +182,10 @@ def _mnist_paths(
 
 
 def _find_files(directory: Path) -> dict[str, Path]:
-    if not directory.is_dir():
-        raise FileNotFoundError(
-            f"directory {directory} of smnist is missing; expected a folder with "
-            + ", ".join(file.name for file in MNIST_FILES.values())
-            + " (plain or .gz)"
-        )
-    found = idx_files(directory)
-    missing = [" or ".join(file.spellings) for part, file in MNIST_FILES.items() if not found[part].is_file()]
+    missing = missing_idx_files(directory)
     if missing:
-        raise FileNotFoundError(
-            f"directory {directory} of smnist lacks {len(missing)} of {len(MNIST_FILES)} files; expected also "
-            + "; ".join(missing)
-        )
-    return found
+        raise FileNotFoundError(missing)
+    return idx_files(directory)
 
 
 def _read_mnist(paths: dict[str, Path]) -> tuple[_Part, _Part, dict[str, str]]:

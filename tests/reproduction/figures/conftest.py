@@ -89,6 +89,11 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
             "zero_loss_exponent": (("seed", "zero_loss_sample", "exponent"), rng.normal(0, 1, (n_seeds, n_zero, d))),
             "share_above_median": (("seed", "share_architecture"), shares),
             "share_above_mean": (("seed", "share_architecture"), shares),
+            **{
+                name: (("seed", "part"), np.full((n_seeds, 3), value))
+                for name, value in (("reconstruction_error", 0.5), ("median_error", 1.7), ("r_squared", 0.9))
+            },
+            "autoencoder_works": ("seed", np.ones(n_seeds, dtype=bool)),
         },
         coords={
             "seed": np.arange(n_seeds),
@@ -99,6 +104,7 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
             "final_loss": ("network", loss),
             "classifier": FINAL_CLASSIFIERS,
             "loss_shift": shifts,
+            "part": ["train", "validation", "test"],
             "example_network": ("example", examples),
             "share_architecture": list(architectures),
         },
@@ -204,7 +210,7 @@ def make_pretrained(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8
             "classifier": PRETRAINED_CLASSIFIERS,
             "n_components": [1, 2, 4, 10],
         },
-        attrs={"total_epochs": total_epochs, "n_networks": n, "n_diverged": 1},
+        attrs={"total_epochs": total_epochs, "n_networks": n, "n_diverged": 1, "threshold_part": "train"},
     )
 
 

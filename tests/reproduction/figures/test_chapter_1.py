@@ -24,13 +24,24 @@ def make_lorenz(rho=(28.0, 16.0, 5.0, 1.0)) -> xr.Dataset:
         {
             "trajectory": (("rho", "time", "axis"), trajectory),
             "short_run_exponent": (dims, exponents - 0.2),
+            "steps_run_exponent": (
+                ("rho", "run", "exponent"),
+                exponents[:, None] + np.linspace(0, 1, 5)[:, None] * (rho[:, None, None] > 2),
+            ),
             "long_run_exponent": (dims, exponents),
             "long_run_standard_error": (dims, np.full_like(exponents, 0.001)),
             "fixed_point_exponent": (dims, np.where(rho[:, None] > 24.74, np.nan, exponents)),
             "fixed_point": (("rho", "axis"), np.stack([rho / 3, rho / 3, rho - 1], axis=-1)),
         },
         coords={"rho": rho, "time": time, "axis": ["x", "y", "z"], "exponent": [1, 2, 3]},
-        attrs={"transient": 10.0, "duration": 40.0, "long_run_duration": 200.0, "n_trajectories": 32},
+        attrs={
+            "transient": 10.0,
+            "duration": 40.0,
+            "steps_run_transient": 10,
+            "steps_run_measured": 4000,
+            "long_run_duration": 200.0,
+            "n_trajectories": 32,
+        },
     )
 
 
@@ -69,7 +80,14 @@ def test_fig_1_2_shows_short_run_and_converged_value_side_by_side():
     fig = chapter_1.fig_1_2(lorenz)
     largest = fig.axes[1]
     drawn = [line.get_xydata() for line in largest.lines if len(line.get_xydata()) == 1]
-    short, converged = np.concatenate(drawn[::2]), np.concatenate(drawn[1::2])
+    short, in_steps, converged = (np.concatenate(drawn[kind::3]) for kind in range(3))
+    np.testing.assert_allclose(in_steps[:, 1], lorenz["steps_run_exponent"].mean("run")[:, 0])
+    assert [text.get_text().split("\n")[1] for text in largest.get_xticklabels()] == [
+        "5 of 5",
+        "2 of 5",
+        "0 of 5",
+        "0 of 5",
+    ]
     np.testing.assert_allclose(short[:, 1], lorenz["short_run_exponent"].values[:, 0])
     np.testing.assert_allclose(converged[:, 1], lorenz["long_run_exponent"].values[:, 0])
     assert (short[:, 0] < converged[:, 0]).all()

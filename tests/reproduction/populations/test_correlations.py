@@ -5,7 +5,12 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from lyapunov_pkg.reproduction.populations.coefficients import correlation, spearman_coefficient
+from lyapunov_pkg.reproduction.populations.coefficients import (
+    correlation,
+    difference_of_spearman,
+    partial_correlation,
+    spearman_coefficient,
+)
 from lyapunov_pkg.reproduction.populations.correlations import performance_correlations, spanning, spectrum_statistics
 from lyapunov_pkg.spectra import kaplan_yorke_dimension, maximum_exponent
 from tests.reproduction.populations.synthetic import make_study
@@ -133,3 +138,44 @@ def test_statistics_are_those_of_as_many_exponents_as_a_network_has() -> None:
     assert (found.attrs["n_networks"], found.attrs["n_diverged"]) == (12, 0)
     np.testing.assert_array_equal(found["spectrum_statistic"][:5], expected)
     np.testing.assert_array_equal(found["spectrum_statistic"][5:], correlate(study)["spectrum_statistic"][5:])
+
+
+def test_partial_correlations_are_those_of_what_regression_leaves() -> None:
+    rng = np.random.default_rng(5)
+    given = rng.standard_normal((2, 60))
+    x, y = given.sum(0) + rng.standard_normal(60), 2 * given[0] + rng.standard_normal(60)
+
+    def left(values: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        design = np.vstack([np.ones(60), controls]).T
+        return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+    found = partial_correlation(x, y, list(given), 200, seed=0)
+    expected = stats.pearsonr(left(x, given), left(y, given)).statistic
+    assert found.partial_pearson == pytest.approx(expected)
+    half_width = 1.96 / np.sqrt(60 - 3 - 2)
+    ends = np.tanh(np.arctanh(expected) + np.array([-half_width, half_width]))
+    np.testing.assert_allclose([found.partial_pearson_low, found.partial_pearson_high], ends, atol=1e-4)
+    ranks, given_ranks = stats.rankdata([x, y], axis=1), stats.rankdata(given, axis=1)
+    by_ranks = stats.pearsonr(left(ranks[0], given_ranks), left(ranks[1], given_ranks)).statistic
+    assert found.partial_spearman == pytest.approx(by_ranks)
+    assert found.partial_spearman_low < by_ranks < found.partial_spearman_high
+    assert np.isnan(partial_correlation(x, y, [], 100, seed=0)).all()
+
+
+def test_what_is_given_are_the_hyperparameters_that_differ() -> None:
+    found = correlate(make_study(20))
+    assert found.attrs["given"] == ["learning_rate", "init_param"]
+    assert np.isfinite(found["partial_pearson"].isel(pair=0))
+    alike = make_study(20).assign_coords(init_param=("variant", np.full(20, 0.1)))
+    assert correlate(alike).attrs["given"] == ["learning_rate"]
+
+
+def test_a_difference_of_rank_correlations_is_paired() -> None:
+    rng = np.random.default_rng(6)
+    x, noise = rng.standard_normal((2, 50))
+    low, close = x + 2 * noise, x + 0.3 * noise
+    found, first, last = difference_of_spearman((x, low), (x, close), 300, seed=0)
+    assert found == pytest.approx(spearman_coefficient(x, low) - spearman_coefficient(x, close))
+    assert first < found < last < 0
+    assert difference_of_spearman((x, low), (x, low), 100, seed=0) == (0, 0, 0)
+    assert np.isnan(difference_of_spearman((x[:3], low[:3]), (x[:3], low[:3]), 100, seed=0)).all()

@@ -7,6 +7,7 @@ import xarray as xr
 
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.reproduction.populations.spectra import SpectraSettings, spectra_of_training
+from lyapunov_pkg.reproduction.populations.stored import stored_network
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
 from lyapunov_pkg.reproduction.training.variants import design_variants
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
@@ -62,3 +63,18 @@ def test_epochs_that_are_not_stored_are_refused(training: xr.Dataset) -> None:
     settings = SETTINGS.replaced(epochs=[0, 9])
     with pytest.raises(ValueError, match="spectra are to be of epoch 9, which is not stored; expected 0 to 3"):
         spectra_of_training(training, torch.zeros(1, 7, 3), settings, CPU)
+
+
+def test_of_transposed_jacobians_where_that_is_the_convention(training: xr.Dataset) -> None:
+    sequences = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
+    settings = SETTINGS.replaced(dtype="float64", convention="transposed", warmup_passes=0, epochs=[3])
+    spectra = spectra_of_training(training, sequences, settings, CPU)
+    assert spectra.attrs["convention"] == "transposed"
+    network = stored_network(training, 0, 3).to(dtype=torch.float64)
+    state, sums = network.initial_state(1), np.zeros(8)
+    q = network.initial_tangents("reduced").numpy()
+    for x in sequences[0].double():
+        q, r = np.linalg.qr(network.jacobian(state, x[None])[0, 0].numpy().T @ q)
+        sums += np.log(np.abs(np.diag(r)))
+        state = network.step(state, x[None])
+    np.testing.assert_allclose(spectra["lyapunov_exponent"][0, 0], np.sort(sums / 7)[::-1], atol=1e-9)

@@ -15,6 +15,14 @@ from lyapunov_pkg.reproduction.prediction.classifiers import (
 from lyapunov_pkg.reproduction.prediction.judging import judge_classifiers
 
 
+def test_where_no_orthant_has_a_majority_the_best_one_is_optimal():
+    components = np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0], [3.0]])
+    classifier = OrthantClassifier.fit(components, np.array([False, False, False, False, False, True]), 1)
+    assert classifier.optimal.tolist() == [False, True]
+    nothing = OrthantClassifier.fit(components, np.zeros(6, dtype=bool), 1)
+    assert not nothing.optimal.any()
+
+
 def test_scores_count_hits_misses_and_false_alarms() -> None:
     predicted, truth = np.array([1, 1, 1, 0, 0], bool), np.array([1, 0, 1, 1, 0], bool)
     assert scores(predicted, truth) == pytest.approx((2 / 3, 2 / 3, 2 / 3))

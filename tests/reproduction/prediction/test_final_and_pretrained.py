@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from lyapunov_pkg.aelle import AutoencoderSettings
+from lyapunov_pkg.reproduction.prediction.classifiers import best_f1_threshold
 from lyapunov_pkg.reproduction.prediction.final import final_experiment
 from lyapunov_pkg.reproduction.prediction.pretrained import pretrained_experiment
 from tests.reproduction.prediction.synthetic import synthetic_spectra
@@ -74,6 +77,56 @@ def test_loss_at_the_epoch_is_judged_by_the_median_final_loss(pretrained: xr.Dat
     low = of_seed["low_error"].values[test]
     recall = of_seed["recall"].sel(classifier="loss_at_epoch", epoch=3)
     assert float(recall) == pytest.approx((predicted & low).sum() / low.sum())
+
+
+def test_a_chosen_threshold_on_the_loss_beats_the_fixed_one_early(pretrained: xr.Dataset) -> None:
+    f1 = pretrained["f1"].mean("seed").sel(epoch=2)
+    assert f1.sel(classifier="loss_at_epoch_chosen") > f1.sel(classifier="loss_at_epoch")
+
+
+def test_thresholds_can_be_chosen_on_the_validation_part(spectra: xr.Dataset) -> None:
+    brief = AutoencoderSettings(epochs_per_stage=1)
+    found = pretrained_experiment(spectra, brief, SEEDS, n_epochs=2, threshold_part="validation").isel(seed=0)
+    part = found["partition"].values == "validation"
+    means, low = found["lyapunov_mean"].values[part], found["low_error"].values[part]
+    expected = best_f1_threshold(means.ravel(), np.repeat(low, 2))
+    assert float(found["threshold"].sel(classifier="lyapunov_mean")) == expected.value
+    assert found.attrs["threshold_part"] == "validation"
+
+
+def test_standardised_spectra_are_reconstructed_where_raw_ones_are_not(spectra: xr.Dataset) -> None:
+    """Exponents of a small time step are all near zero, and the autoencoder's first steps are larger than they."""
+    small = spectra.assign(lyapunov_exponent=1e-3 * spectra["lyapunov_exponent"])
+    found = {
+        standardise: final_experiment(
+            small,
+            dataclasses.replace(SETTINGS, standardise=standardise),
+            SEEDS,
+            exponent_floor=-0.02,
+            spectrum_length=128,
+        )
+        for standardise in (False, True)
+    }
+    errors = {key: experiment["reconstruction_error"].sel(part="test") for key, experiment in found.items()}
+    assert (errors[True] < 0.5 * errors[False]).all()
+    assert (errors[True] < found[True]["median_error"].sel(part="test")).all()
+    assert not found[False]["autoencoder_works"].any()
+    works = found[True].isel(seed=0)
+    test = works["partition"].values == "test"
+    error = np.abs(works["reconstructed_exponent"] - works["lyapunov_exponent"]).values[test].mean()
+    assert float(works["reconstruction_error"].sel(part="test")) == pytest.approx(error, rel=1e-5)
+    assert works["r_squared"].sel(part="test") > 0.5
+
+
+def test_differences_from_aelle_are_those_of_the_scores(final: xr.Dataset) -> None:
+    f1 = final["f1"].mean("seed")
+    np.testing.assert_allclose(final["f1_difference"], f1.sel(classifier="aelle") - f1, atol=1e-12)
+    assert (final["f1_difference_low"] <= final["f1_difference_high"]).all()
+
+
+def test_a_forest_on_hyperparameters_is_the_same_at_every_epoch(pretrained: xr.Dataset) -> None:
+    scores = pretrained["f1"].sel(classifier="random_forest_hyperparameters")
+    np.testing.assert_array_equal(scores, scores.isel(epoch=[0] * scores.sizes["epoch"]))
 
 
 def test_the_same_seeds_give_the_same_numbers() -> None:

@@ -10,6 +10,24 @@ from tests.reproduction.populations.synthetic import make_study
 SCORES = ("recall", "precision", "f1")
 
 
+DIFFERENCE = ("f1_difference", "f1_difference_low", "f1_difference_high")
+
+
+def _partition(n_seeds: int) -> tuple:
+    return ("seed", "network"), [["train", "validation", "test", "test"]] * n_seeds
+
+
+def autoencoder(works: list[bool]) -> xr.Dataset:
+    """Errors of 0.2 where the median spectrum has 1.0, R² of 0.9, on every part."""
+    parts, of_part = ["train", "validation", "test"], ("seed", "part")
+    values = {"reconstruction_error": 0.2, "median_error": 1.0, "r_squared": 0.9}
+    return xr.Dataset(
+        {name: (of_part, np.full((len(works), len(parts)), value)) for name, value in values.items()}
+        | {"autoencoder_works": ("seed", works)},
+        coords={"part": parts},
+    )
+
+
 def pretrained(values, classifiers=("aelle", "loss_at_epoch", "lyapunov_max", "my_own"), total_epochs=10) -> xr.Dataset:
     """Scores values[seed] + 0.1 * classifier + 0.01 * epoch, the same for recall, precision and F1."""
     values = np.array(values)
@@ -17,7 +35,8 @@ def pretrained(values, classifiers=("aelle", "loss_at_epoch", "lyapunov_max", "m
     scores = values[:, None, None] + steps
     return xr.Dataset(
         {name: (("seed", "classifier", "epoch"), scores) for name in SCORES}
-        | {"orthant_f1": (("seed", "n_components", "epoch"), scores[:, :2])},
+        | {name: (("classifier", "epoch"), 0.1 + scores[0]) for name in DIFFERENCE}
+        | {"orthant_f1": (("seed", "n_components", "epoch"), scores[:, :2]), "partition": _partition(len(values))},
         coords={"classifier": list(classifiers), "epoch": np.arange(6), "n_components": [1, 10]},
         attrs={"total_epochs": total_epochs, "n_networks": 40, "n_diverged": 3},
     )
@@ -26,7 +45,9 @@ def pretrained(values, classifiers=("aelle", "loss_at_epoch", "lyapunov_max", "m
 def final() -> xr.Dataset:
     return xr.Dataset(
         {name: (("seed", "classifier"), [[0.5, 0.7], [0.6, 0.9]]) for name in SCORES}
+        | {name: ("classifier", [0.0, value]) for name, value in zip(DIFFERENCE, (-0.25, -0.5, 0.25), strict=True)}
         | {
+            "partition": _partition(2),
             "share_above_median": (("seed", "share_architecture"), [[10.0, 90.0], [30.0, 70.0]]),
             "share_above_mean": (("seed", "share_architecture"), [[0.0, 100.0], [0.0, 100.0]]),
         },

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from lyapunov_pkg.reproduction.tables.chapter_2 import table_2_a1, table_2_a2, table_extra_correlations
 from lyapunov_pkg.reproduction.tables.writing import write_table
@@ -20,7 +21,10 @@ def test_tables_2_a_have_the_highlighted_networks_beside_the_dissertations():
     assert frame["mean_exponent"].is_monotonic_increasing
     brown = row(frame, color="brown")
     assert (brown["dropout_dissertation"], brown["learning_rate_dissertation"]) == (0.106, 0.00485)
-    assert row(table_2_a2(dataset), color="purple")["init_param_dissertation"] == 0.059
+    of_mocap = table_2_a2(dataset, xr.Dataset({"repeat_loss": 0.5}))
+    assert row(of_mocap, color="purple")["init_param_dissertation"] == 0.059
+    np.testing.assert_allclose(of_mocap["relative_loss"], of_mocap["validation_loss"] / 0.5)
+    assert "Repeating the last frame has a loss of 0.5" in of_mocap.attrs["note"]
     assert "evenly spaced ranks of LE mean" in frame.attrs["note"] and "12 networks" in frame.attrs["note"]
 
 

@@ -12,11 +12,13 @@ from lyapunov_pkg.reproduction.tables.chapter_3 import (
     table_3_b3,
     table_3_b4,
     table_3_d5,
+    table_extra_autoencoder,
     table_extra_prednet,
     table_extra_pruning,
 )
+from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_A1
 from lyapunov_pkg.reproduction.tables.writing import readable
-from tests.reproduction.tables.stores import SCORES, final, prednet, pretrained, pruning, row
+from tests.reproduction.tables.stores import SCORES, autoencoder, final, prednet, pretrained, pruning, row
 
 
 def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
@@ -76,14 +78,36 @@ def test_table_3_a1_is_the_configuration_beside_the_dissertations():
         {"architecture": architecture, "hidden_size": 32, "init_param": level, "networks": 24}
         for architecture, level in levels.items()
     ]
-    frame = table_3_a1(groups)
-    assert frame["architecture"].tolist() == ["RNN", "LEM", "mine"]
+    sizes = [groups[0] | {"architecture": "lstm", "hidden_size": size} for size in (64, 128)]
+    rank_one = [groups[1] | {"architecture": "rank_one"}]
+    frame = table_3_a1(target_learning=rank_one, char_rnn_sizes=sizes, smnist=groups)
+    assert frame["architecture"].tolist() == ["rank-1 RNN", "LSTM", "RNN", "LEM", "mine"]
+    text = row(frame, task="CharRNN")
+    assert (text["hidden_size"], text["networks"], text["networks_dissertation"]) == ("64, 128", 48, 1200)
     lem = row(frame, architecture="LEM")
-    assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, 32, 24)
+    assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, "32", 24)
     assert (lem["init_param_high_dissertation"], lem["networks_dissertation"]) == (10.0, 200)
     mine = row(frame, architecture="mine")
     assert mine["init_param_low"] == mine["init_param_high"] == 1
-    assert mine.filter(like="_dissertation").isna().all()
+    assert mine.filter(like="_dissertation").drop("hidden_size_dissertation").isna().all()
+
+
+def test_the_dissertations_ten_rows_of_table_3_a1_are_all_there():
+    assert len(DISSERTATION_A1) == 10
+    assert sum(networks for *_, networks in DISSERTATION_A1.values()) == 1200 + 1200 + 8 * 200
+
+
+def test_table_extra_autoencoder_says_how_many_seeds_work():
+    frame = table_extra_autoencoder(smnist_final=autoencoder([True, False]), smnist_pretrained=autoencoder([True]))
+    assert frame["works"].tolist() == ["1 of 2 seeds"] * 2 + ["1 of 1 seeds"] * 2
+    assert frame["experiment"].tolist() == ["final"] * 2 + ["pretrained"] * 2
+    assert frame["reconstruction_error_mean"].tolist() == pytest.approx([0.2] * 4)
+
+
+def test_differences_from_aelle_have_intervals_and_the_note_counts_test_networks():
+    frame = table_3_b4(final())
+    assert readable(frame)["F1 of AeLLE − F1"].tolist() == ["-0.25 [-0.50, 0.25]", "–"]
+    assert "2 networks are for testing" in frame.attrs["note"]
 
 
 def test_table_3_b4():

@@ -26,7 +26,7 @@ def test_markdown_is_for_readers_and_csv_has_the_numbers(tmp_path):
     lines = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][:4] == ["training [%]", "classifier", "recall", "recall (dissertation)"]
-    assert cells[2] == ["0", "AeLLE", "0.30 ± 0.10", "0.938", "0.30 ± 0.10", "0.770", "0.30 ± 0.10", "0.85"]
+    assert cells[2] == ["0", "AeLLE", "0.30 ± 0.10", "0.938", "0.30 ± 0.10", "0.770", "0.30 ± 0.10", "0.85", "–"]
     assert cells[3][2:4] == ["0.40 ± 0.10", "–"]
     assert "3 of them" in lines[-1] and "40 networks, 3 more" in lines[-1]
 
@@ -44,7 +44,7 @@ def test_every_table_can_be_written(tmp_path):
     groups = [{"architecture": "rnn", "hidden_size": 8, "init_param": {"uniform": [0.1, 3]}, "networks": 2}]
     experiment = pretrained([0.2, 0.4])
     frames = [table_3_1(experiment), table_3_2(experiment), table_3_3(experiment)]
-    frames += [table_3_a1(groups), table_3_b4(final()), table_3_d5(final())]
+    frames += [table_3_a1(smnist=groups), table_3_b4(final()), table_3_d5(final())]
     frames += [
         table_extra_pruning(pruning()),
         table_3_b2(final()),

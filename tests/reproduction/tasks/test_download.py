@@ -15,9 +15,9 @@ from itertools import chain, repeat
 import numpy as np
 import pytest
 
+from lyapunov_pkg.reproduction.tasks.amc import CMU_SIZES, CMU_TRIALS
 from lyapunov_pkg.reproduction.tasks.char_rnn import WAR_AND_PEACE_NAME, WAR_AND_PEACE_SHA256, WAR_AND_PEACE_SIZE
 from lyapunov_pkg.reproduction.tasks.download import DownloadError, fetch
-from lyapunov_pkg.reproduction.tasks.mocap import CMU_SIZES, CMU_TRIALS
 from lyapunov_pkg.reproduction.tasks.smnist import MNIST_FILES
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8).tobytes()

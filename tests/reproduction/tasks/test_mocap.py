@@ -168,7 +168,9 @@ def test_altered_file_of_a_known_trial(folder):
 def test_missing_files(tmp_path, folder):
     with pytest.raises(FileNotFoundError, match=r"nowhere is missing; expected a folder with TRIAL\.amc files"):
         load_mocap("cmu", tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"lacks 90_03\.amc; it has 90_01\.amc, 90_02\.amc"):
+    with pytest.raises(
+        FileNotFoundError, match=r"lacks the trials 90_03 \(did you mean 90_0\d\?\); it has 90_01, 90_02"
+    ):
         load_mocap("cmu", folder, trials=["90_01", "90_03"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"has no \.amc files"):
@@ -261,3 +263,27 @@ def test_real_trials(real_data):
     assert list(dataset["channel"].values[:4]) == ["root.3", "root.4", "root.5", "lowerback.0"]
     change = dataset["train_target"] - dataset["train_input"]
     assert float((change**2).mean()) < 0.01  # of a variance of 1: frames follow one another
+
+
+def test_at_a_lower_frame_rate_pieces_are_interleaved_and_stay_in_one_part() -> None:
+    full, quarter = (load_mocap("synthetic", sequence_length=11, seed=4, frame_rate=rate) for rate in (120, 30))
+    assert quarter.attrs["frame_rate"] == 30
+    pieces = {}
+    for part in ("train", "validation"):
+        frames, trials = quarter[f"{part}_frame"].values, quarter[f"{part}_trial"].values
+        pieces[part] = set(zip(trials, frames // 44, strict=True))
+        assert len(pieces[part]) * 4 == len(frames)
+    assert not pieces["train"] & pieces["validation"]
+    of_full = (full[f"train_{name}"].values for name in ("trial", "frame", "input"))
+    motion = {(trial, frame): x for trial, frame, x in zip(*of_full, strict=True)}
+    found = 0
+    for trial, frame, x in zip(*(quarter[f"train_{name}"].values for name in ("trial", "frame", "input")), strict=True):
+        own = motion.get((trial, frame - frame % 11))
+        if own is not None and frame % 11 < 6:
+            np.testing.assert_array_equal(x[1], own[frame % 11 + 4])
+            found += 1
+    assert found > 10
+    error = np.square(quarter["validation_target"] - quarter["validation_input"], dtype=float).mean()
+    np.testing.assert_allclose(quarter["repeat_loss"], error)
+    with pytest.raises(ValueError, match="frame_rate is 50; expected a divisor of 120"):
+        load_mocap("synthetic", frame_rate=50)

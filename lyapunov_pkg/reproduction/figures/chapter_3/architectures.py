@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 from lyapunov_pkg.reproduction.figures.chapter_3.aelle_plane import MEDIAN_LABEL, set_aelle_axes
-from lyapunov_pkg.reproduction.figures.chapter_3.variables import EMBEDDING
+from lyapunov_pkg.reproduction.figures.chapter_3.variables import EMBEDDING, QUALITY
 from lyapunov_pkg.reproduction.figures.panels import (
     EXPONENT_LABEL,
     LOSS_LABEL,
+    NOTE_SIZE,
     first_seed,
     held_out,
     label_spectrum_axes,
@@ -82,7 +83,7 @@ def _final_losses(ax: Axes, architectures: list[str], losses: np.ndarray, median
 
 
 @figure(
-    stores={"final": Store("results/aelle/smnist_final.zarr.zip", (*EMBEDDING, "shifted_component"))},
+    stores={"final": Store("results/aelle/smnist_final.zarr.zip", (*EMBEDDING, *QUALITY, "shifted_component"))},
     caption=(
         "AeLLE by architecture, and where changes of the predicted loss move the {n_test[final]} test networks (eq. "
         "3.7)."
@@ -102,6 +103,7 @@ def fig_3_13(final: xr.Dataset) -> Figure:
         points = moved.sel(loss_shift=shift).values
         by_shift.scatter(*points, s=6, color=color, linewidths=0, label=shift_label(shift))
     by_shift.set_title("(b) test networks, predicted loss changed by ΔT [nats]")
+    fig.suptitle(_quality(data), fontsize=NOTE_SIZE)
     ends = moved.values.reshape(2, -1)
     for ax, points in ((by_architecture, places), (by_shift, ends)):
         set_aelle_axes(ax, np.concatenate([places, ends], axis=1))
@@ -115,7 +117,7 @@ def fig_3_13(final: xr.Dataset) -> Figure:
     stores={
         "final": Store(
             "results/aelle/smnist_final.zarr.zip",
-            (*EMBEDDING, "lyapunov_exponent", "shifted_exponent", "example_network"),
+            (*EMBEDDING, *QUALITY, "lyapunov_exponent", "shifted_exponent", "example_network"),
         )
     },
     caption=(
@@ -147,14 +149,16 @@ def fig_3_14(final: xr.Dataset) -> Figure:
     for ax in axes.flat[len(architectures) :]:
         ax.remove()
     fig.supylabel(EXPONENT_LABEL, fontsize=8)
-    fig.suptitle(f"spectra decoded after a change ΔT of the predicted loss [nats]{seeds}", fontsize=8)
+    fig.suptitle(f"spectra decoded after a change ΔT of the predicted loss [nats]{seeds}\n{_quality(data)}", fontsize=8)
     legend_below(fig, axes.flat[:1], columns=8)
     return fig
 
 
 @figure(
     stores={
-        "final": Store("results/aelle/smnist_final.zarr.zip", (*EMBEDDING, "zero_loss_component", "zero_loss_exponent"))
+        "final": Store(
+            "results/aelle/smnist_final.zarr.zip", (*EMBEDDING, *QUALITY, "zero_loss_component", "zero_loss_exponent")
+        )
     },
     caption="AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these.",
 )
@@ -175,5 +179,19 @@ def fig_3_15(final: xr.Dataset) -> Figure:
     spectra.plot(np.arange(1, decoded.shape[1] + 1), decoded.T, color="0.3", linewidth=0.6, alpha=0.5)
     label_spectrum_axes(spectra, decoded)
     spectra.set_title(f"(b) {len(decoded)} decoded spectra of predicted loss zero")
+    fig.suptitle(_quality(data), fontsize=NOTE_SIZE)
     legend_below(fig, (embedding,), columns=5)
     return fig
+
+
+def _quality(data: xr.Dataset) -> str:
+    """How well the autoencoder of one seed does on the test part, and that it failed where it did."""
+    test = data.sel(part="test")
+    error, median_error, r_squared = (
+        float(test[name]) for name in ("reconstruction_error", "median_error", "r_squared")
+    )
+    failed = "" if data["autoencoder_works"] else "THE AUTOENCODER FAILED. "
+    return (
+        f"{failed}Test networks: reconstruction error {error:.2g} nats/step (median spectrum: {median_error:.2g}), "
+        f"R² of the predicted loss {r_squared:.2f}".replace("-", "−")
+    )

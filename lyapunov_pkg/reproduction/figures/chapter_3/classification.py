@@ -28,7 +28,7 @@ from lyapunov_pkg.reproduction.figures.presentation import STUDY_LABELS, in_disp
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
 
-BEST_F1_LABEL = "threshold of best F1 (training part)"
+PART_LABELS = {"train": "training part", "validation": "validation part"}
 
 
 class Plane(NamedTuple):
@@ -85,7 +85,7 @@ def fig_3_10(pretrained: xr.Dataset) -> Figure:
         ax.set(xlim=x_limits, ylim=y_limits, xlabel=AELLE_PC1, title=f"{percent:.0f}% of training:\nF1 {f1:.2f}")
         shade_predicted_low(ax, threshold, low_is_above)
         scatter_by_error(ax, x, y, networks["low_error"].values)
-        threshold_line(ax, threshold, BEST_F1_LABEL)
+        threshold_line(ax, threshold, _best_f1_label(pretrained))
         note_outside(ax, x, y)
     axes[0].set_ylabel(AELLE_PC2)
     letter_panels(axes)
@@ -119,7 +119,7 @@ def fig_3_11(pretrained: xr.Dataset) -> Figure:
         for ax, (epoch, _) in zip(row, epochs, strict=True):
             x = values.sel(epoch=epoch).values
             stacked_histogram(ax, x, networks["low_error"].values, limits)
-            threshold_line(ax, threshold, BEST_F1_LABEL)
+            threshold_line(ax, threshold, _best_f1_label(pretrained))
             note_outside(ax, x)
             ax.set_xlabel(label)
         for ax in row[1:]:
@@ -130,6 +130,10 @@ def fig_3_11(pretrained: xr.Dataset) -> Figure:
     fig.suptitle(f"{networks.sizes['network']} test networks{seeds}", fontsize=8)
     legend_below(fig, axes[-1], columns=3)
     return fig
+
+
+def _best_f1_label(pretrained: xr.Dataset) -> str:
+    return f"threshold of best F1 ({PART_LABELS[pretrained.attrs['threshold_part']]})"
 
 
 @figure(
