@@ -173,8 +173,10 @@ def _summary(network: Network, task: _Task, n_modes: int, groups: Mapping[str, N
     """Statistics of the alignments of one variant at one epoch; see `alignment_experiment`."""
     parts = []
     for start, vectors in _lyapunov_vectors(network, task):
-        svd = torch.linalg.svd(recurrent_gradients(network, task.inputs, task.labels, start)[0])
-        parts += [_aligned(frames, *svd, n_modes, groups).assign_coords(vectors=name) for name, frames in vectors]
+        left, values, right = torch.linalg.svd(recurrent_gradients(network, task.inputs, task.labels, start)[0])
+        for name, frames in vectors:
+            part = _aligned(frames, left, values, right, n_modes, groups)
+            parts.append(part.assign_coords(vectors=name))
     return xr.concat(parts, "vectors")
 
 

@@ -19,10 +19,8 @@ from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_FIGURE_4_
 
 DENSITIES = ("alignment_density", "alignment_std")
 BY_INDEX = ("alignment_std_by_index",)
-# Lyapunov vectors and singular vectors: those of the dissertation's programs, and what else the text can mean.
-ITS_READING = (("dissertation", "right"),)
-WITHOUT_WARMUP = (("dissertation", "left"), ("tangent", "left"), ("tangent", "right"))
-OTHER_READINGS = (("released", "right"), *WITHOUT_WARMUP)
+# Lyapunov vectors and singular vectors: those of the dissertation's programs, and those of algorithm 1.
+READINGS = (("dissertation", "right"), ("tangent", "left"))
 LATER_READINGS = (("settled", "left"), ("settled", "right"), ("covariant", "left"), ("covariant", "right"))
 Readings = Sequence[tuple[str, str]]
 EPOCH_COLORS = ("#E69F00", "#0072B2")
@@ -33,18 +31,19 @@ NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
 @figure(
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
     caption=(
-        "Alignment of the first right singular vectors of the recurrent gradient, at all steps, with the first, last "
-        "and random Q vectors of Jᵀ Q, before and after training, for each kind of initial weights; standard "
-        "deviations (over networks: mean and standard deviation) beside that of random frames."
+        "Alignment of the first singular vectors of the recurrent gradient, at all steps, with the first, last and "
+        "random Q vectors, before and after training, for each kind of initial weights; standard deviations (over "
+        "networks: mean and standard deviation) beside that of random frames. Q of Jᵀ Q and right singular vectors are "
+        "those of the dissertation's programs, Q of J Q that of algorithm 1."
     ),
 )
 def fig_4_1(alignment: xr.Dataset) -> Figure:
     """Distribution of the alignment of the first singular vectors with first, last and random Q vectors.
 
-    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are kinds of initial weights; Q and singular
-    vectors are those of the dissertation's programs.
+    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are two readings of the text, with kinds
+    of initial weights in each; `table_extra_alignment` has the numbers of all readings.
     """
-    return _distributions(alignment, ITS_READING, "first", DISSERTATION_FIGURE_4_1)
+    return _distributions(alignment, READINGS, "first", DISSERTATION_FIGURE_4_1)
 
 
 @figure(
@@ -56,20 +55,7 @@ def fig_4_1(alignment: xr.Dataset) -> Figure:
 )
 def fig_4_c2(alignment: xr.Dataset) -> Figure:
     """As `fig_4_1` for the last singular vectors."""
-    return _distributions(alignment, ITS_READING, "last", {})
-
-
-@figure(
-    stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
-    chapter=4,
-    caption=(
-        "As figure 4.1 for what else its text can mean: Q vectors after a warm-up from another initial state, as in "
-        "the released programs, Q of J Q (algorithm 1), and left singular vectors."
-    ),
-)
-def fig_extra_alignment_readings(alignment: xr.Dataset) -> Figure:
-    """As `fig_4_1` for other Q and singular vectors."""
-    return _distributions(alignment, OTHER_READINGS, "first", {})
+    return _distributions(alignment, READINGS, "last", {})
 
 
 @figure(
@@ -151,33 +137,17 @@ def _null_density(x: np.ndarray, size: int) -> np.ndarray:
 @figure(
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", BY_INDEX)},
     caption=(
-        "Standard deviation of the alignment of Q vectors of Jᵀ Q with the first and the last right singular vectors "
-        "of the recurrent gradient, by index of the Q vector and step, before and after training, for each kind of "
-        "initial weights."
+        "Standard deviation of the alignment of Q vectors with the first and the last singular vectors of the "
+        "recurrent gradient, by index of the Q vector and step, before and after training, for each kind of initial weights."
     ),
 )
 def fig_4_2(alignment: xr.Dataset) -> Figure:
     """Standard deviation of alignment by index of the Q vector and step, for first and last singular vectors.
 
-    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged. Rows are kinds
-    of initial weights; Q and singular vectors are those of the dissertation's programs.
+    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged. Rows are
+    those of `fig_4_1`.
     """
-    return _by_index(alignment, ITS_READING)
-
-
-@figure(
-    stores={"alignment": Store("results/gradients/alignment.zarr.zip", BY_INDEX)},
-    chapter=4,
-    caption="As figure 4.2 for Q vectors of J Q (algorithm 1), and for left singular vectors.",
-)
-def fig_extra_alignment_by_index(alignment: xr.Dataset) -> Figure:
-    """As `fig_4_2` for other Q and singular vectors."""
-    return _by_index(alignment, WITHOUT_WARMUP)
-
-
-def _by_index(alignment: xr.Dataset, readings: Readings) -> Figure:
-    """Standard deviations by index: a row for each reading and kind of weights, a column for modes and epoch."""
-    rows = _rows(alignment, readings)
+    rows = _rows(alignment, READINGS)
     columns = [(modes, epoch) for modes in alignment["modes"].values for epoch in alignment["epoch"].values]
     fig = Figure(figsize=(DOUBLE_WIDTH, 1.4 * len(rows) + 1), layout="constrained")
     axes = fig.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
