@@ -138,7 +138,8 @@ def _null_density(x: np.ndarray, size: int) -> np.ndarray:
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", BY_INDEX)},
     caption=(
         "Standard deviation of the alignment of Q vectors with the first and the last singular vectors of the "
-        "recurrent gradient, by index of the Q vector and step, before and after training, for each kind of initial weights."
+        "recurrent gradient, by index of the Q vector and step, before and after training, for each kind of initial "
+        "weights."
     ),
 )
 def fig_4_2(alignment: xr.Dataset) -> Figure:
