@@ -219,6 +219,9 @@ def test_components_are_those_of_scikit_learn_and_rank_correlation_that_of_scipy
         np.testing.assert_allclose(found.mean, pca.mean_)
         np.testing.assert_allclose(np.abs(found.components), np.abs(pca.components_), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(found.components[1:], pca.components_[1:], rtol=1e-9, atol=1e-12)
+        signs = np.sign((found.components * pca.components_).sum(axis=1))
+        others = rng.normal(size=(5, 6))
+        np.testing.assert_allclose(found.transform(others), signs * pca.transform(others), rtol=1e-9, atol=1e-9)
         assert spearmanr(found.transform(points)[:, 0], loss).statistic < 0
 
 

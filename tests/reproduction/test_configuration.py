@@ -49,7 +49,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             "studies.smnist.spectra.jacobian is 'all'; expected one of reduced, full",
         ),
         ("studies.smnist.training.subsample", 0, "studies.smnist.training.subsample is 0; expected more than 0"),
-        ("studies.mocap.training.optimizer", "sgd", "studies.mocap.training.optimizer is 'sgd'; expected one of adam"),
+        ("studies.mocap.training.optimizer", "sdg", "studies.mocap.training.optimizer is 'sdg'; expected one of adam"),
         ("studies.mocap.training.loss", "all", "unknown key 'loss' in studies.mocap.training; did you mean loss_on?"),
         ("studies.mocap.training.learning_rate_decay", {"factor": 0.9}, "learning_rate_decay lacks after_epoch"),
         ("studies.mocap.spectra.epochs", [0, 99], "studies.mocap.spectra.epochs has 99; expected at most"),
@@ -96,9 +96,9 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
             "unknown key 'images' in studies.pixel_rnn.flips; did you mean n_images?",
         ),
         (
-            "studies.char_rnn_sizes.aelle.final_fractions",
+            "aelle.final_fractions",
             [0.5, 0.2, 0.2],
-            "studies.char_rnn_sizes.aelle.final_fractions is [0.5, 0.2, 0.2], which adds up to 0.9; expected 1",
+            "aelle.final_fractions is [0.5, 0.2, 0.2], which adds up to 0.9; expected 1",
         ),
         ("aelle.spectrum_length", 1, "aelle.spectrum_length is 1; expected at least 2"),
         ("studies.mocap.aelle", {"n_seed": 3}, "unknown key 'n_seed' in studies.mocap.aelle; did you mean n_seeds?"),
@@ -162,7 +162,14 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("sequences.data.validation_share", 1.0, "sequences.data.validation_share is 1.0; expected"),
         (
             "mocap.data",
-            {"source": "cmu", "directory": None, "trials": ["13_29", "07_01"], "mirrors": [], "sequence_length": 11},
+            {
+                "source": "cmu",
+                "directory": None,
+                "trials": ["13_29", "07_01"],
+                "mirrors": [],
+                "frame_rate": 30,
+                "sequence_length": 11,
+            },
             "mocap.data.trials: trials 07_01 cannot be downloaded, for their checksum is not known; known are 13_29, ",
         ),
         (

@@ -64,6 +64,18 @@ class TestSpectrum:
             lyapunov_spectrum(network, inputs, warmup=3, **settings),
         )
 
+    @pytest.mark.parametrize("name", ["lstm", "two layers of gru in float64"])
+    def test_intervals_of_their_own_length_go_on_where_the_trajectory_ended(self, name):
+        """Compiled kernels take several steps at once; no stop here is at a multiple of their number."""
+        system, inputs = SYSTEMS[name]
+        settings = {"n_exponents": 4, "orthonormalize_every": "auto"}
+        first = lyapunov_spectrum(system, inputs[:, :37], orthonormalize_every=1, n_exponents=4)
+        second = lyapunov_spectrum(system, inputs[:, 37:58], resume=first, orthonormalize_every="auto")
+        found = lyapunov_spectrum(system, inputs[:, 58:], resume=second, orthonormalize_every="auto")
+        whole = lyapunov_spectrum(system, inputs, **settings)
+        np.testing.assert_allclose(found["final_state"], whole["final_state"], atol=1e-5)
+        np.testing.assert_allclose(found["lyapunov_exponent"], whole["lyapunov_exponent"], atol=1e-4)
+
     @pytest.mark.parametrize("system", [Henon(), Lorenz(), Rossler()])
     def test_autonomous_systems(self, system):
         first = lyapunov_spectrum(system, n_steps=300, warmup=20)

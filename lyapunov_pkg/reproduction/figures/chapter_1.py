@@ -110,7 +110,7 @@ def fig_1_2(lorenz: xr.Dataset) -> Figure:
     largest.set_xticks(range(n_rho), [f"{rho:g}\n{positive} of {n_runs}" for rho, positive in rhos])
     largest.set_xlim(-0.5, n_rho - 0.5)
     _name_estimates(largest, lorenz.attrs)
-    legend_below(fig, [spectra, largest], columns=4)
+    legend_below(fig, [spectra, largest], columns=3)
     return fig
 
 

@@ -109,6 +109,7 @@ def note_on_correlations(correlations: xr.Dataset, among: str = "") -> str:
     return (
         f"Partial coefficients are given {given}. At the epoch of lowest validation loss of each network{among}, with "
         "95% confidence intervals: Pearson's by Fisher's transformation, Spearman's by the bootstrap. A dash: a "
-        f"quantity that is the same for all networks, or fewer than four networks. Near zero: within {correlations.attrs['near_zero']:g} nats/step of it. "
-        f"Exponents below {correlations.attrs['exponent_floor']:g} nats/step count as it."
+        "quantity that is the same for all networks, or fewer than four networks. Near zero: within "
+        f"{correlations.attrs['near_zero']:g} nats/step of it. Exponents below "
+        f"{correlations.attrs['exponent_floor']:g} nats/step count as it."
     )

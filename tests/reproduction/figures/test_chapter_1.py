@@ -84,7 +84,7 @@ def test_fig_1_2_shows_short_run_and_converged_value_side_by_side():
     np.testing.assert_allclose(in_steps[:, 1], lorenz["steps_run_exponent"].mean("run")[:, 0])
     assert [text.get_text().split("\n")[1] for text in largest.get_xticklabels()] == [
         "5 of 5",
-        "2 of 5",
+        "3 of 5",
         "0 of 5",
         "0 of 5",
     ]

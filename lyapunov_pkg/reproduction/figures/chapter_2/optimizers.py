@@ -51,7 +51,7 @@ def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
     optimizers, groups = comparison["optimizer"].values, comparison["architecture"].values
     n_rows = len(groups)
     fig = Figure(figsize=(DOUBLE_WIDTH, 1.7 * n_rows + 3.0), layout="constrained")
-    above, below = np.ravel(fig.subfigures(2, 1, height_ratios=(1.7 * n_rows, 2.6)))
+    above, below = np.array(fig.subfigures(2, 1, height_ratios=(1.7 * n_rows, 2.6)))
     axes = above.subplots(n_rows, len(optimizers), squeeze=False, sharex="row", sharey="row")
     for row, group in zip(axes, groups, strict=True):
         of_group = comparison.sel(architecture=group)
