@@ -31,7 +31,7 @@ def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
     first = alignment.sel(modes="first")
     before, after = first["epoch"].values[[0, -1]]
     rows = []
-    for weights in dict.fromkeys(first["weights"].values.tolist()):
+    for weights in sorted(set(first["weights"].values.tolist())):
         of_weights = first.isel(variant=first["weights"].values == weights)
         for vectors in in_display_order(first["vectors"].values, ALIGNED_LABELS):
             for side in ("right", "left"):
@@ -47,7 +47,8 @@ def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
                     printed = DISSERTATION_FIGURE_4_1[group] if is_printed else (np.nan, np.nan)
                     rows.append(row | dict(zip(("before_dissertation", "after_dissertation"), printed, strict=True)))
     frame = pd.DataFrame(rows)
-    counts = [f"{count} from {kind}" for kind, count in first["weights"].to_series().value_counts(sort=False).items()]
+    kinds = first["weights"].values.tolist()
+    counts = [f"{kinds.count(kind)} from {kind}" for kind in sorted(set(kinds))]
     frame.attrs["note"] = (
         f"First {alignment.attrs['n_modes']} singular vectors, {alignment.attrs['n_vectors']} Lyapunov vectors of "
         f"{alignment.attrs['hidden_size']}; epochs {before} and {after}. Mean ± standard deviation over networks "

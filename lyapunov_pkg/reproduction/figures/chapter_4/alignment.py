@@ -80,7 +80,7 @@ def _rows(alignment: xr.Dataset, readings: Readings) -> list[tuple[xr.Dataset, s
             f"{kind} weights\n{ALIGNED_LABELS[vectors]}\n{side} singular vectors",
         )
         for vectors, side in readings
-        for kind in dict.fromkeys(weights.tolist())
+        for kind in sorted(set(weights.tolist()))
     ]
 
 

@@ -34,9 +34,7 @@ def fig_4_b1(participation: xr.Dataset) -> Figure:
     axes = fig.subplots(2, n_columns).flat
     per_epoch = participation.attrs["updates_per_epoch"]
     by_weights = dict(list(participation.groupby("weights")))
-    kinds = dict(
-        zip(dict.fromkeys(participation["weights"].values.tolist()), KIND_COLORS * len(by_weights), strict=False)
-    )
+    kinds = dict(zip(sorted(by_weights), KIND_COLORS * len(by_weights), strict=False))
     course = axes[0]
     for kind, color in kinds.items():
         loss = by_weights[kind]["batch_loss"]
