@@ -14,7 +14,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 # Ctrl-C ends them without a traceback (envs/startup/sitecustomize.py).
 run report: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help run plan test test-slow test-all test-library check report list cache benchmarks schema clean lock
+.PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report list cache benchmarks schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -37,6 +37,18 @@ test-all: .venv/installed  ## all tests; those that need finished results share 
 
 test-library: .venv/installed  ## the tests of the library alone, without the workflow
 	$(BIN)/pytest $(PYTEST) $(ARGS) $(LIBRARY_TESTS)
+
+# A processor with AVX2 and without AVX-512, and one of which nothing is known; vectors.py goes by what Numba reads here.
+KERNEL_TESTS := tests/linalg tests/spectra/test_propagators.py tests/spectra/test_recording.py \
+    tests/cells/test_sequences.py tests/systems/test_kernels.py
+AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+f16c,+movbe
+PLAIN := NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES=
+
+test-avx2: .venv/installed  ## the tests of the compiled kernels with the vectors of AVX2 (x86 only)
+	$(AVX2) NUMBA_CACHE_DIR=.numba/avx2 $(BIN)/pytest $(PYTEST) $(ARGS) $(KERNEL_TESTS)
+
+test-plain: .venv/installed  ## the same on a processor of which nothing is known
+	$(PLAIN) NUMBA_CACHE_DIR=.numba/plain $(BIN)/pytest $(PYTEST) $(ARGS) $(KERNEL_TESTS)
 
 check: .venv/installed  ## style and types, as CI checks them
 	$(BIN)/ruff check .

@@ -97,6 +97,48 @@ def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponent
     return _call(module, inputs, exponents)
 
 
+def lyapax_of_system(name: str, n_steps: int) -> Call:
+    """(d) lyapax of one trajectory of a system of the package, after its first 1,000 steps, in float64."""
+    from lyapax import lyapunov_spectrum
+
+    def runge_kutta(field: Callable[[Array], Array], h: float) -> Callable[[Array], Array]:
+        def advance(state: Array) -> Array:
+            first = field(state)
+            second = field(state + h / 2 * first)
+            third = field(state + h / 2 * second)
+            return state + h / 6 * (first + 2 * (second + third) + field(state + h * third))
+
+        return advance
+
+    def henon(s: Array) -> Array:
+        return jnp.array([1 - 1.4 * s[0] ** 2 + s[1], 0.3 * s[0]])
+
+    def lorenz(s: Array) -> Array:
+        return jnp.array([10 * (s[1] - s[0]), s[0] * (28 - s[2]) - s[1], s[0] * s[1] - 8 / 3 * s[2]])
+
+    def rossler(s: Array) -> Array:
+        return jnp.array([-s[1] - s[2], s[0] + 0.2 * s[1], 0.2 + s[2] * (s[0] - 5.7)])
+
+    advance, start, dt = {
+        "Henon": (henon, [0.0, 0.0], 1.0),
+        "Lorenz": (runge_kutta(lorenz, 0.01), [1.0, 1.0, 1.0], 0.01),
+        "Rossler": (runge_kutta(rossler, 0.05), [1.0, 1.0, 0.0], 0.05),
+    }[name]
+
+    def exponents(state: Array) -> Array:
+        state = lax.fori_loop(0, 1_000, lambda _, s: advance(s), state)
+        return lyapunov_spectrum(advance, state, dt=dt, n_steps=n_steps - 1_000, k=len(start)).exponents
+
+    with jax.enable_x64():
+        compiled, initial = jax.jit(exponents), jnp.asarray(start)
+
+    def call() -> np.ndarray:
+        with jax.enable_x64():
+            return np.sort(np.asarray(compiled(initial)))[::-1]
+
+    return call
+
+
 def _cell_states(module: torch.nn.RNNBase, weights: Arrays, drives: Array) -> Array:
     """Return the cell state (T, H) before each step."""
 

@@ -35,6 +35,10 @@ SHORTENED = ("automatic", "jax", "lyapax", "clvlib")
 SHORT_STEPS = 20
 INTERVALS = "intervals"
 """Name, among those of the cases, of the table of `orthonormalize_every`."""
+VECTORS = "vectors"
+"""Name of the table of finite-time exponents and covariant vectors."""
+SYSTEMS = "systems"
+"""Name of the table of the package's own systems."""
 
 
 @dataclass(frozen=True)
@@ -294,6 +298,94 @@ def compare_intervals(interval: str | int, quick: bool) -> None:
     print(measure.table(header, rows))
 
 
+def compare_vectors(quick: bool) -> None:
+    """Print what finite-time exponents and covariant vectors cost beside the exponents of the same call."""
+    import numpy as np
+    import torch
+
+    from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
+
+    torch.manual_seed(0)
+    module, rows = torch.nn.LSTM(N_FEATURES, 64, batch_first=True), []
+    for sequences, steps, k, dtype in (
+        (128, 28, 64, torch.float32),
+        (10, 500, 64, torch.float32),
+        (10, 500, 10, torch.float64),
+    ):
+        inputs = torch.randn(sequences, steps, N_FEATURES)
+        call = {"jacobian": "reduced", "n_exponents": k, "dtype": dtype}
+
+        def computed(function: Callable, inputs=inputs, call=call, **more: Any) -> Callable[[], Any]:
+            return lambda: function(module, inputs, **call, **more)
+
+        timings = measure.interleaved(
+            {
+                OURS: computed(lyapunov_spectrum),
+                "finite-time": computed(finite_time_exponents),
+                "with Q": computed(finite_time_exponents, return_q=True),
+                "covariant": computed(covariant_vectors),
+            },
+            2 if quick else 9,
+        )
+        spectrum, finite_time = (timings[name].result for name in (OURS, "finite-time"))
+        mean = finite_time["finite_time_exponent"].mean("time").values
+        exponents = spectrum["lyapunov_exponent"].values
+        own, local, *_, covariant = timings.values()
+        rows.append(
+            [
+                f"LSTM 64 × {sequences} × {steps}",
+                str(k),
+                str(dtype).removeprefix("torch."),
+                f"{abs(np.sort(mean)[..., ::-1] - exponents).max():.0e}",
+                f"{own.median * 1e3:.0f} ms",
+                measure.ratio(local, own),
+                measure.ratio(timings["with Q"], own),
+                measure.ratio(covariant, local),
+            ]
+        )
+    print("\n### Finite-time exponents and covariant vectors\n\nRatios: median (least to greatest) of rounds.\n")
+    header = [
+        "units × sequences × steps",
+        "exponents",
+        "dtype",
+        "largest difference of the mean from lyapunov_spectrum",
+    ]
+    header += ["lyapunov_spectrum", "finite-time over it", "with Q over it", "covariant over finite-time"]
+    print(measure.table(header, rows))
+
+
+def compare_systems(peers: list[str], quick: bool) -> None:
+    """Print the time of a step of the package's own systems, one trajectory in float64, beside lyapax."""
+    import numpy as np
+
+    from lyapunov_pkg import lyapunov_spectrum
+    from lyapunov_pkg.systems import Henon, Lorenz, Rossler
+
+    by_lyapax = None
+    if "lyapax" in peers:
+        try:
+            from peers_jax import lyapax_of_system as by_lyapax
+        except ImportError:
+            print("lyapax is not installed and left out.\n")
+    n_steps, rows = 2_000 if quick else 100_000, []
+    for system in (Henon(), Lorenz(), Rossler()):
+        name = type(system).__name__
+
+        def ours(system=system) -> np.ndarray:
+            return lyapunov_spectrum(system, n_steps=n_steps, warmup=1_000)["lyapunov_exponent"].values[0]
+
+        calls = {OURS: ours} | ({"lyapax": by_lyapax(name, n_steps)} if by_lyapax else {})
+        timings = measure.interleaved(calls, 2 if quick else 7)
+        found = [f"{name}, S = {system.state_size}", f"{timings[OURS].median / n_steps * 1e6:.2f} µs"]
+        for timing in list(timings.values())[1:]:
+            difference = np.abs(timing.result - timings[OURS].result).max()
+            found += [measure.ratio(timing, timings[OURS]), f"{difference:.0e}"]
+        rows.append(found)
+    print("\n### Systems of the package\n\nOne trajectory, all exponents, float64; time of a step.\n")
+    header = ["system", OURS] + (["lyapax over it", "difference of the exponents"] if by_lyapax else [])
+    print(measure.table(header, rows))
+
+
 def main() -> None:
     """Parse the command line and print every table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -314,14 +406,14 @@ def main() -> None:
     )
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     arguments = parser.parse_args()
-    named = {case.name: case for case in cases(arguments.quick)} | {INTERVALS: None}
+    named = {case.name: case for case in cases(arguments.quick)} | dict.fromkeys((INTERVALS, VECTORS, SYSTEMS))
     names = [name for name in named if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.cases)]
     if not names:
         parser.error(f"--cases: got {' '.join(arguments.cases)}, expected patterns of the names that --list prints")
     if arguments.list:
         print("\n".join(names))
         return
-    selected = [named[name] for name in names if name != INTERVALS]
+    selected = [case for name in names if (case := named[name]) is not None]
     if arguments.repetitions:
         selected = [replace(case, repetitions=arguments.repetitions) for case in selected]
     measure.use_cores(arguments.threads)
@@ -336,6 +428,10 @@ def main() -> None:
         compare(selected, available(arguments.peers), arguments.threads)
     if INTERVALS in names:
         compare_intervals(arguments.interval, arguments.quick)
+    if VECTORS in names:
+        compare_vectors(arguments.quick)
+    if SYSTEMS in names:
+        compare_systems(arguments.peers, arguments.quick)
     print(f"\nThe whole run took {(time.perf_counter() - start) / 60:.1f} minutes.")
 
 

@@ -127,6 +127,18 @@ def orthonormalize_group_again(q, shape, scratch, found, second, tiny):
 
 
 @compiled
+def project_group(q, a, shape, factor):
+    """Write down Q^T A of all lanes, factor[(column of a, column of q)] in vectors; the upper triangle is complete."""
+    width, stride, n_rows = lanes(q), shape.stride, shape.n_blocks * shape.padded_block_rows
+    size = shape.padded_columns * width
+    for column in range(0, shape.padded_columns, PANEL):
+        to = view(factor, column * size, size)
+        for i in range(0, column + PANEL, _TILE):
+            columns, rows = view(a, column * stride, stride), view(q, i * stride, stride)
+            lane_products(columns, rows, n_rows, shifted(to, 0, i * width), 0, PANEL, _TILE)
+
+
+@compiled
 def _orthonormalize_panel(q, column, shape, scratch, found, tiny):
     """Orthonormalise columns `column` to `column + PANEL`, those before being orthonormal already."""
     width, n_rows = lanes(q), shape.n_blocks * shape.padded_block_rows

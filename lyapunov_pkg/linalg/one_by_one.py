@@ -128,6 +128,21 @@ def orthonormalize_matrix_again(a, shape, scratch, found, second, tiny):
 
 
 @compiled
+def project_matrix(q, a, shape, scratch, factor):
+    """Write down Q^T A, factor[column of a * `size` + column of q]; the upper triangle is complete.
+
+    `size` is the number of columns rounded up to whole vectors.
+    """
+    width, n_rows, stride = lanes(a), shape.n_blocks * shape.padded_block_rows, shape.stride
+    size = -(-shape.padded_columns // width) * width
+    for first in range(0, shape.n_columns, width):
+        _transpose(q, first, min(width, shape.n_columns - first), n_rows, stride, scratch.panel)
+        for c in range(first // ROWS * ROWS, shape.n_columns, ROWS):
+            columns, to = view(a, c * stride, stride), view(factor, c * size + first, size)
+            row_products(columns, view(scratch.panel, 0, width), n_rows, to, 0, ROWS, 1)
+
+
+@compiled
 def _subtract_panel(a, first, c, n_rows, stride, scratch):
     """Subtract from `ROWS` columns, from c on, what they have along the finished panel that begins at `first`."""
     width = lanes(a)

@@ -29,11 +29,13 @@ from lyapunov_pkg.linalg.workspace import (
     Findings,
     Workspace,
     by_layout,
+    factor_size,
     log_diagonal,
     make_findings,
     make_workspace,
     orthonormalize_frame,
     pack,
+    triangular_factor,
     unpack,
 )
 
@@ -53,7 +55,9 @@ class FlowWorkspace(NamedTuple):
     rows: NDArray
     """Some rows of a block of the Jacobians."""
     spare: NDArray
-    """A frame for what is recomputed in float64."""
+    """A frame: the tangent vectors before they are orthonormalised, for R and for what is recomputed in float64."""
+    factor: NDArray
+    """R of the trajectories of a group, or of one."""
 
 
 class Steps(NamedTuple):
@@ -63,6 +67,35 @@ class Steps(NamedTuple):
     """(variant, step, sequence, slot, row)"""
     orthonormalizes: NDArray
     """(step,): whether the vectors are orthonormalised after the step."""
+    to_rounding: bool
+    """Whether they have to be orthonormal to rounding then."""
+
+
+class Kept(NamedTuple):
+    """What is kept of each orthonormalisation; an array without sequences: nothing."""
+
+    q: NDArray
+    """(variant, sequence, interval, column * row)"""
+    r: NDArray
+    """(variant, sequence, interval, row * column): Q^T A, of which the diagonal is that of R but for rounding."""
+
+
+class Advance(NamedTuple):
+    """What `TangentFlow.advance` returns.
+
+    Attributes:
+        log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each orthonormalisation;
+            -inf for lost directions, which come last, NaN for what is not finite.
+        sines: (interval, variant, sequence), float64: smallest sine of the angle between a vector and the span of those
+            before it, from which the error of log_r follows (eps / sine).
+        q: (variant, sequence, interval, rows, k), if asked for.
+        r: (variant, sequence, interval, k, k), if asked for: the upper triangle of Q^T A.
+    """
+
+    log_r: Tensor
+    sines: Tensor
+    q: Tensor | None
+    r: Tensor | None
 
 
 class Place(NamedTuple):
@@ -86,7 +119,20 @@ def _findings_at(findings, place, interval):
 
 
 @compiled
-def _run(workspace, plan, steps, place, frames, begin, findings):
+def _keep(workspace, plan, place, frame, interval, kept):
+    """Copy what is asked for of the matrices of a frame, which were orthonormalised; `workspace.spare` is as before."""
+    shape = plan.shape
+    for index in range(place.n_sequences):
+        if kept.q.shape[1]:
+            q = kept.q[place.variant, place.first + index, interval]
+            unpack(workspace.orthonormalization, frame, index, shape, q, shape.n_blocks * shape.block_rows)
+        if kept.r.shape[1]:
+            r = kept.r[place.variant, place.first + index, interval]
+            triangular_factor(workspace.orthonormalization, frame, workspace.spare, index, shape, workspace.factor, r)
+
+
+@compiled
+def _run(workspace, plan, steps, place, frames, begin, findings, kept):
     """Take the trajectories at a place through steps, to the last or until a matrix has to be recomputed in float64.
 
     Args:
@@ -97,6 +143,7 @@ def _run(workspace, plan, steps, place, frames, begin, findings):
         frames: two frames; the tangent vectors are in frames[step % 2] before a step.
         begin: steps and intervals that are finished already.
         findings: `Findings` (interval, variant, sequence), out.
+        kept: `Kept`, out.
 
     Returns:
         Steps and intervals that are finished, and whether a matrix has to be recomputed.
@@ -109,15 +156,18 @@ def _run(workspace, plan, steps, place, frames, begin, findings):
         step += 1
         if steps.orthonormalizes[step - 1]:
             found = _findings_at(findings, place, interval)
-            orthonormalize_frame(workspace.orthonormalization, new, plan.shape, False, found)
+            if kept.r.shape[1]:
+                workspace.spare[:] = new
+            orthonormalize_frame(workspace.orthonormalization, new, plan.shape, steps.to_rounding, found)
             interval += 1
             if found.untrusted.any():
                 return step, interval, True
+            _keep(workspace, plan, place, new, interval - 1, kept)
     return step, interval, False
 
 
 @compiled
-def _recompute(workspace, plan, steps, place, frames, end, findings, fallback):
+def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallback):
     """Recompute in float64 what one pass cannot be trusted with of the matrices after a step; arguments as in `_run`.
 
     The matrices are multiplied again, because the pass was made in place.
@@ -132,8 +182,9 @@ def _recompute(workspace, plan, steps, place, frames, end, findings, fallback):
             unpack(
                 workspace.orthonormalization, workspace.spare, index, plan.shape, fallback.matrix, fallback.shape.stride
             )
-            recompute_in_float64(fallback, False, found, index)
+            recompute_in_float64(fallback, steps.to_rounding, found, index)
             pack(workspace.orthonormalization, new, index, plan.shape, fallback.matrix, fallback.shape.stride)
+    _keep(workspace, plan, place, new, interval, kept)
 
 
 class TangentFlow:
@@ -165,33 +216,44 @@ class TangentFlow:
         self.frames = [tuple(aligned_zeros(self.frame_size, self.dtype) for _ in range(2)) for _ in self.places]
         self._write_tangents(tangents)
 
-    def advance(self, slopes: Tensor, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+    def advance(
+        self,
+        slopes: Tensor,
+        orthonormalizes: Sequence[bool],
+        *,
+        to_rounding: bool = False,
+        keeps_q: bool = False,
+        keeps_r: bool = False,
+    ) -> Advance:
         """Move the tangent vectors through steps with these slopes.
 
         Args:
             slopes: (variant, step, sequence, slot, size), in the dtype of the tangent vectors.
             orthonormalizes: for each step, whether the vectors are orthonormalised after it.
-
-        Returns:
-            log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each
-                orthonormalisation; -inf for lost directions, which come last, NaN for what is not finite.
-            sines: (interval, variant, sequence), float64: smallest sine of the angle between a vector and the span of
-                those before it, from which the error of log_r follows (eps / sine).
+            to_rounding: whether they have to be orthonormal to rounding then, which takes two passes.
+            keeps_q: whether to return Q.
+            keeps_r: whether to return R.
         """
-        steps = Steps(slopes.contiguous().numpy(), np.asarray(orthonormalizes, dtype=np.bool_))
-        n_intervals = int(steps.orthonormalizes.sum())
-        shape = n_intervals, self.n_variants, self.n_sequences, self.layout.shape.n_columns
-        findings = make_findings(np.empty(shape))
+        steps = Steps(slopes.contiguous().numpy(), np.asarray(orthonormalizes, dtype=np.bool_), to_rounding)
+        n_intervals, k = int(steps.orthonormalizes.sum()), self.layout.shape.n_columns
+        n_rows = self.layout.shape.n_blocks * self.layout.shape.block_rows
+        findings = make_findings(np.empty((n_intervals, self.n_variants, self.n_sequences, k)))
+        kept = Kept(
+            np.empty((self.n_variants, self.n_sequences * keeps_q, n_intervals, k * n_rows), self.dtype),
+            np.zeros((self.n_variants, self.n_sequences * keeps_r, n_intervals, k * k), self.dtype),
+        )
 
         def work(indices: range) -> None:
-            worker = _Worker(self, steps, findings)
+            worker = _Worker(self, steps, findings, kept)
             for index in indices:
                 worker.run(self.places[index], self.frames[index])
                 if len(steps.orthonormalizes) % 2:
                     self.frames[index] = self.frames[index][::-1]
 
         on_threads(work, len(self.places))
-        return torch.from_numpy(log_diagonal(findings)), torch.from_numpy(findings.sines)
+        log_r, sines = torch.from_numpy(log_diagonal(findings)), torch.from_numpy(findings.sines)
+        q = torch.from_numpy(kept.q).unflatten(-1, (k, n_rows)).mT if keeps_q else None
+        return Advance(log_r, sines, q, torch.from_numpy(kept.r).unflatten(-1, (k, k)) if keeps_r else None)
 
     @property
     def frame_size(self) -> int:
@@ -227,7 +289,8 @@ class TangentFlow:
         size, width = self.layout.shape.padded_block_rows, lanes_of(self.dtype.itemsize)
         n_slopes = max(1, len(self.plan.slots) * size * self.together)
         n_formed = PANEL * self.plan.row_stride if self.layout.lanes > 1 else size * width
-        numbers = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed, self.frame_size))
+        n_factor = self.layout.lanes * factor_size(self.layout.shape, width)
+        numbers = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed, self.frame_size, n_factor))
         return FlowWorkspace(make_workspace(self.layout, self.dtype), *numbers)
 
     def _view(self, frame: NDArray) -> NDArray:
@@ -245,8 +308,8 @@ class TangentFlow:
 class _Worker:
     """One thread's part of `TangentFlow.advance`."""
 
-    def __init__(self, flow: TangentFlow, steps: Steps, findings: Findings) -> None:
-        self.plan, self.steps, self.findings = flow.plan, steps, findings
+    def __init__(self, flow: TangentFlow, steps: Steps, findings: Findings, kept: Kept) -> None:
+        self.plan, self.steps, self.findings, self.kept = flow.plan, steps, findings, kept
         self.workspace, self.fallback = flow.workspace(), make_fallback(flow.layout.shape)
 
     def run(self, place: Place, frames: tuple[NDArray, ...]) -> None:
@@ -254,7 +317,7 @@ class _Worker:
         arguments = self.workspace, self.plan, self.steps, place, frames
         end = 0, 0
         while end[0] < self.steps.slopes.shape[1]:
-            *finished, has_untrusted = _run(*arguments, end, self.findings)
+            *finished, has_untrusted = _run(*arguments, end, self.findings, self.kept)
             end = finished[0], finished[1]
             if has_untrusted:
-                _recompute(*arguments, end, self.findings, self.fallback)
+                _recompute(*arguments, end, self.findings, self.kept, self.fallback)

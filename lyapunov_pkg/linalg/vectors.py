@@ -16,14 +16,25 @@ from typing import Any
 
 from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, overload, register_model
 
-_HAS_AVX512 = binding.get_host_cpu_features().get("avx512f", False)
-_IS_X86 = binding.get_process_triple().startswith(("x86_64", "i386", "i686"))
-VECTOR_BYTES = 64 if _HAS_AVX512 else 32 if _IS_X86 else 16
-MANY_REGISTERS = _HAS_AVX512 or not _IS_X86
-"""32 vector registers (AVX-512, NEON) or 16 (AVX2)."""
+
+def _available_features() -> set[str]:
+    """Return the instruction sets that Numba compiles for: the processor's, or those of NUMBA_CPU_FEATURES."""
+    given = config.CPU_FEATURES  # type: ignore[attr-defined]
+    features = get_host_cpu_features() if given is None else given
+    return {name.strip()[1:] for name in features.split(",") if name.strip().startswith("+")}
+
+
+_FEATURES = _available_features()
+_IS_ARM = binding.get_process_triple().startswith(("aarch64", "arm64"))
+VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx2" in _FEATURES else 16
+MANY_REGISTERS = "avx512f" in _FEATURES or _IS_ARM
+"""32 vector registers (AVX-512, NEON) or 16 (AVX2, and processors that are not known)."""
+_HAS_FUSED = _IS_ARM or not _FEATURES.isdisjoint(("fma", "avx512f"))
+"""Whether the processor multiplies and adds in one instruction. Elsewhere that would be a call for each number."""
 
 
 def lanes_of(itemsize: int) -> int:
@@ -256,7 +267,7 @@ def transpose_tile(typingctx: Any, a: View, out: View) -> Any:
 
 @intrinsic
 def multiply_add(typingctx: Any, x: Vector, y: Vector, z: Vector) -> Any:
-    """x y + z, lane by lane, rounded once."""
+    """x y + z, lane by lane; rounded once where the processor can do it."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return _multiply_add(builder, *args)
@@ -265,6 +276,8 @@ def multiply_add(typingctx: Any, x: Vector, y: Vector, z: Vector) -> Any:
 
 
 def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    if not _HAS_FUSED:
+        return builder.fadd(builder.fmul(x, y), z)
     vector = x.type
     bits = 32 if vector.element == ir.FloatType() else 64
     name = f"llvm.fma.v{vector.count}f{bits}"

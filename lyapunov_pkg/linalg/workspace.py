@@ -20,15 +20,17 @@ from lyapunov_pkg.linalg.interleaved import (
     orthonormalize_group,
     orthonormalize_group_again,
     pack_lane,
+    project_group,
     unpack_lane,
 )
-from lyapunov_pkg.linalg.layout import Layout, aligned_zeros, round_up
+from lyapunov_pkg.linalg.layout import Layout, Shape, aligned_zeros, round_up
 from lyapunov_pkg.linalg.one_by_one import (
     MatrixScratch,
     matrix_scratch,
     orthonormalize_matrix,
     orthonormalize_matrix_again,
     pack_matrix,
+    project_matrix,
     unpack_matrix,
 )
 from lyapunov_pkg.linalg.resolution import LIMITS, Limits
@@ -127,7 +129,7 @@ def untrusted(found, first, step, n_columns, limits):
 
 
 @compiled
-def _record(found, first, step, n_columns, limits, findings, index):
+def record_findings(found, first, step, n_columns, limits, findings, index):
     """Write down what a pass found of one matrix."""
     smallest = found.ratios[first]
     for c in range(n_columns):
@@ -144,7 +146,7 @@ def _orthonormalize_lanes(workspace, frame, shape, twice, findings):
     if twice:
         orthonormalize_group_again(frame, shape, scratch, found, workspace.second, tiny)
     for lane in range(len(findings.sines)):
-        _record(found, lane, lanes(frame), shape.n_columns, workspace.limits, findings, lane)
+        record_findings(found, lane, lanes(frame), shape.n_columns, workspace.limits, findings, lane)
 
 
 @compiled
@@ -156,7 +158,7 @@ def _orthonormalize_each(workspace, frame, shape, twice, findings):
         orthonormalize_matrix(matrix, shape, scratch, found, 0.0, tiny)
         if twice:
             orthonormalize_matrix_again(matrix, shape, scratch, found, workspace.second, tiny)
-        _record(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
+        record_findings(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
 
 
 @compiled
@@ -179,6 +181,38 @@ def _unpack_matrix(workspace, frame, index, shape, matrix, matrix_stride):
     unpack_matrix(frame, index, shape, matrix, matrix_stride)
 
 
+def factor_size(shape: Shape, width: int) -> int:
+    """Return how many numbers, of one matrix, `triangular_factor` works in; `width` is that of a vector."""
+    return shape.padded_columns * round_up(shape.padded_columns, width)
+
+
+@compiled
+def _factor_of_lane(workspace, q, a, index, shape, factor, r):
+    if index == 0:
+        project_group(q, a, shape, factor)
+    _copy_triangle(factor, index, shape.padded_columns, lanes(q), shape.n_columns, r)
+
+
+@compiled
+def _factor_of_matrix(workspace, q, a, index, shape, factor, r):
+    size, width = shape.padded_columns * shape.stride, lanes(q)
+    own = slice(index * size, (index + 1) * size)
+    project_matrix(q[own], a[own], shape, workspace.scratch, factor)
+    _copy_triangle(factor, 0, -(-shape.padded_columns // width) * width, 1, shape.n_columns, r)
+
+
+@compiled
+def _copy_triangle(factor, first, stride, step, n_columns, r):
+    for i in range(n_columns):
+        for j in range(i, n_columns):
+            r[i * n_columns + j] = factor[(j * stride + i) * step + first]
+
+
+triangular_factor = by_layout(_factor_of_lane, _factor_of_matrix)
+"""(workspace, q, a, index, shape, factor, r): write the upper triangle of Q^T A of a matrix to r[row * k + column].
+
+Frames are asked for matrix after matrix: the first call for a group computes the factors of all its lanes.
+"""
 orthonormalize_frame = by_layout(_orthonormalize_lanes, _orthonormalize_each)
 """(workspace, frame, shape, twice, findings): orthonormalise the matrices of a frame in one pass or two."""
 pack = by_layout(_pack_lane, _pack_matrix)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,15 +9,15 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from lyapunov_pkg.linalg import triangular_factor
-from lyapunov_pkg.spectra.driven import Analysable, DrivenSystem, Orthonormalization
+from lyapunov_pkg.linalg import carry_back
+from lyapunov_pkg.spectra.driven import Analysable, DrivenSystem
+from lyapunov_pkg.spectra.recording import Recording, record
 from lyapunov_pkg.spectra.resuming import DESCRIPTIONS as ENDING_DESCRIPTIONS
 from lyapunov_pkg.spectra.resuming import (
     ending_variables,
     in_time,
     prepare,
     time_unit,
-    watched_orthonormalizations,
 )
 
 
@@ -128,23 +126,29 @@ def covariant_vectors(
         device=device,
     )
     warmup, last = _schedule(driven.inputs.shape[-2], warmup, backward_warmup, resume is not None)
-    forward = _forward(
-        watched_orthonormalizations(driven, warmup, orthonormalize_every, progress, "covariant vectors"), last
+    forward = record(
+        driven,
+        "covariant vectors",
+        warmup=warmup,
+        orthonormalize_every=orthonormalize_every,
+        q_until=last,
+        keeps_r=True,
+        progress=progress,
     )
-    if not forward.frames:
+    if forward.q is None or not forward.q.shape[-3]:
         raise ValueError(
             f"orthonormalize_every: got {orthonormalize_every}, expected an interval that ends after the warm-up of "
             f"{warmup} steps and by step {last}, where the backward warm-up begins"
         )
-    vectors, exponents = _vectors(forward, driven)
+    vectors, exponents = _vectors(forward, forward.q, driven)
     unit = time_unit(driven)
     return driven.dataset(
         {
             "covariant_vector": (("time", "unit", "exponent"), vectors),
             "covariant_exponent": (("time", "exponent"), exponents),
-            **ending_variables(forward.end.state, forward.end.q),
+            **ending_variables(forward.state, forward.tangents),
         },
-        {"time": in_time(driven, forward.times)},
+        {"time": in_time(driven, forward.times[: vectors.shape[-3]])},
         ENDING_DESCRIPTIONS
         | {
             "covariant_vector": ("1", "covariant Lyapunov vector, of unit length"),
@@ -175,50 +179,14 @@ def _schedule(n_steps: int, warmup: int | None, backward_warmup: int | None, res
     return warmup, n_steps - backward_warmup
 
 
-@dataclass
-class _Forward:
-    """What is stored on the way forward.
-
-    Attributes:
-        times: steps taken at the end of each interval of which vectors are returned.
-        frames: Q at these times.
-        lengths: steps of each interval, also of the backward warm-up.
-        factors: R of each.
-        log_diagonals: log of the diagonal of R of each.
-        follow: (..., k), columns that always stood where they had stood.
-        end: the last one.
-    """
-
-    times: list[int]
-    frames: list[Tensor]
-    lengths: list[int]
-    factors: list[Tensor]
-    log_diagonals: list[Tensor]
-    follow: Tensor
-    end: Orthonormalization
-
-
-def _forward(ends: Iterator[Orthonormalization], last: int) -> _Forward:
-    times, frames, lengths, factors, log_diagonals = [], [], [], [], []
-    follow = torch.tensor(True)
-    for end in ends:
-        if end.time <= last:
-            times.append(end.time)
-            frames.append(end.q)
-        lengths.append(end.length)
-        factors.append(triangular_factor(end.tangents, end.q, end.log_r))
-        log_diagonals.append(end.log_r)
-        follow = follow.to(end.q.device) & _keeps_order(end, factors[-1])
-    return _Forward(times, frames, lengths, factors, log_diagonals, follow, end)
-
-
-def _vectors(forward: _Forward, driven: DrivenSystem) -> tuple[Tensor, Tensor]:
+def _vectors(forward: Recording, q: Tensor, driven: DrivenSystem) -> tuple[Tensor, Tensor]:
     """Return the vectors (..., time, rows, k), and their growth per time step or time unit (..., time, k)."""
-    total = torch.stack(forward.log_diagonals).sum(dim=0)
-    defined = (forward.follow & torch.isfinite(total)).cummin(dim=-1).values
-    n_times = len(forward.frames)
-    coefficients, growths = _backward(forward.factors, defined, n_times)
-    vectors = torch.stack([q @ c.to(q.dtype) for q, c in zip(forward.frames, coefficients, strict=True)], dim=-3)
+    assert forward.r is not None
+    total = forward.log_r.sum(dim=-2)
+    defined = (_keep_order(forward.log_r, forward.r) & torch.isfinite(total)).cummin(dim=-1).values
+    n_times = q.shape[-3]
+    coefficients, growths = carry_back(forward.r, forward.log_r, defined, n_times)
+    vectors = q @ coefficients
     lengths = torch.tensor(forward.lengths[:n_times], dtype=torch.float64, device=growths.device)
     growths = (growths / lengths[:, None] / driven.time_per_step).to(vectors.dtype)
     missing = torch.where(torch.isneginf(total), total, torch.nan)[..., None, :].to(vectors.dtype)
@@ -228,30 +196,13 @@ def _vectors(forward: _Forward, driven: DrivenSystem) -> tuple[Tensor, Tensor]:
     )
 
 
-def _keeps_order(end: Orthonormalization, factor: Tensor) -> Tensor:
-    """Return which columns (..., k) stand where they stood: QR moves lost ones to the end and the others forward."""
-    projected = (end.q * end.tangents).sum(dim=-2)
-    diagonal = factor.diagonal(dim1=-2, dim2=-1)
-    some_lost = torch.isneginf(end.log_r).any(dim=-1, keepdim=True)
-    return ~some_lost | (projected > diagonal / 2)
+def _keep_order(log_r: Tensor, r: Tensor) -> Tensor:
+    """Return which columns (..., k) always stood where they had stood: QR moves lost ones to the end, others forward.
 
-
-def _backward(factors: list[Tensor], defined: Tensor, n_times: int) -> tuple[list[Tensor], Tensor]:
-    """Return C at each of the first `n_times` times, and the log growth (..., time, k) of the step that ends there.
-
-    Computed in float64. What is not `defined` (..., k) stands still and apart from the rest.
+    Args:
+        log_r: (..., time, k).
+        r: (..., time, k, k), the upper triangle of Q^T A.
     """
-    both = defined[..., :, None] & defined[..., None, :]
-    identity = torch.eye(defined.shape[-1], dtype=torch.float64, device=defined.device)
-    current = identity.expand(*defined.shape, -1)
-    coefficients, growths = [], []
-    for time in reversed(range(len(factors))):
-        if time < n_times:
-            coefficients.append(current)
-        factor = torch.where(both, factors[time].double(), identity)
-        current = torch.linalg.solve_triangular(factor, current, upper=True)
-        length = torch.linalg.vector_norm(current, dim=-2, keepdim=True)
-        current = current / length
-        if time < n_times:
-            growths.append(-length.squeeze(-2).log())
-    return coefficients[::-1], torch.stack(growths[::-1], dim=-2)
+    some_lost = torch.isneginf(log_r).any(dim=-1, keepdim=True)
+    stands = r.diagonal(dim1=-2, dim2=-1) > log_r.exp() / 2
+    return (~some_lost | stands).all(dim=-2)

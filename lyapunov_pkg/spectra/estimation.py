@@ -140,7 +140,7 @@ def _of_one_length(
     """
     aligned, pending = propagator.aligned_steps, now.pending_inputs.shape[-2]
     total = inputs.shape[-2]
-    moment = _steps_of_a_moment(propagator, now)
+    moment = steps_of_a_moment(propagator, now.state, now.tangents)
     last_aligned = total // aligned * aligned
     stops = [*range(moment, last_aligned, moment), *[last_aligned] * (last_aligned > 0)]
     begin = 0
@@ -149,7 +149,7 @@ def _of_one_length(
             now.aligned_state = propagator.state
         steps = range(max(begin, pending) - pending + 1, stop - pending + 1)
         is_end = [(step - warmup) % length == 0 or step == total - pending for step in steps]
-        path = propagator.path(_padded(inputs[..., begin:stop, :], aligned))
+        path = propagator.path(padded(inputs[..., begin:stop, :], aligned))
         log_r, _ = propagator.follow(path, slice(max(pending - begin, 0), stop - begin), is_end)
         yield Intervals(stop - pending, [step for step, ends in zip(steps, is_end, strict=True) if ends], log_r)
         begin = stop
@@ -172,7 +172,7 @@ def _of_their_own_length(propagator: Propagator, inputs: Tensor, warmup: int, no
     pending = now.pending_inputs.shape[-2]
     if pending:
         propagator.state = now.state
-    propagator.steps_at_once = min(propagator.steps_at_once, _steps_of_a_moment(propagator, now))
+    propagator.steps_at_once = min(propagator.steps_at_once, steps_of_a_moment(propagator, now.state, now.tangents))
     before = 0
     for last, length, log_r in _adaptive_intervals(propagator, inputs[..., pending:, :], warmup):
         yield Intervals(last, [*range(before + length, last, length), last], log_r)
@@ -181,15 +181,15 @@ def _of_their_own_length(propagator: Propagator, inputs: Tensor, warmup: int, no
     now.pending_inputs = inputs[:, :0]
 
 
-def _steps_of_a_moment(propagator: Propagator, now: Checkpoint) -> int:
+def steps_of_a_moment(propagator: Propagator, state: Tensor, tangents: Tensor) -> int:
     """Return how many steps are taken before Ctrl-C has an effect, whatever the clock says: results depend on none."""
-    n_rows, k = now.tangents.shape[-2:]
-    of_step = now.state[..., 0].numel() * (n_rows * (n_rows + k) * k + WORK_OF_A_STEP)
+    n_rows, k = tangents.shape[-2:]
+    of_step = state[..., 0].numel() * (n_rows * (n_rows + k) * k + WORK_OF_A_STEP)
     steps = min(propagator.steps_at_once, max(1, WORK_AT_ONCE // of_step))
     return -(-steps // propagator.aligned_steps) * propagator.aligned_steps
 
 
-def _padded(inputs: Tensor, multiple: int) -> Tensor:
+def padded(inputs: Tensor, multiple: int) -> Tensor:
     """Repeat the last step of inputs (..., step, feature) until their number is a multiple."""
     n_more = -inputs.shape[-2] % multiple
     if not n_more:

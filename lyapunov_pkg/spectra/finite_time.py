@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lyapunov_pkg.labels import describe
 from lyapunov_pkg.spectra.driven import Analysable, DrivenSystem
+from lyapunov_pkg.spectra.recording import record
 from lyapunov_pkg.spectra.resuming import DESCRIPTIONS as ENDING_DESCRIPTIONS
 from lyapunov_pkg.spectra.resuming import (
     Variables,
@@ -19,7 +20,6 @@ from lyapunov_pkg.spectra.resuming import (
     in_time,
     prepare,
     time_unit,
-    watched_orthonormalizations,
 )
 
 
@@ -113,22 +113,25 @@ def finite_time_exponents(
         dtype=dtype,
         device=device,
     )
-    times, lengths, exponents, frames = [], [], [], []
-    ends = watched_orthonormalizations(driven, warmup, orthonormalize_every, progress, "finite-time exponents")
-    for end in ends:
-        times.append(end.time)
-        lengths.append(end.length)
-        exponents.append(end.log_r / end.length / driven.time_per_step)
-        if return_q:
-            frames.append(end.q)
-    variables: Variables = {"finite_time_exponent": (("time", "exponent"), torch.stack(exponents, dim=-2))}
-    if return_q:
-        variables["q"] = (("time", "unit", "exponent"), torch.stack(frames, dim=-3))
+    n_steps = driven.inputs.shape[-2]
+    found = record(
+        driven,
+        "finite-time exponents",
+        warmup=warmup,
+        orthonormalize_every=orthonormalize_every,
+        q_until=n_steps if return_q else 0,
+        progress=progress,
+    )
+    lengths = torch.tensor(found.lengths, dtype=torch.float64, device=found.log_r.device)
+    exponents = (found.log_r / lengths[:, None] / driven.time_per_step).to(driven.inputs.dtype)
+    variables: Variables = {"finite_time_exponent": (("time", "exponent"), exponents)}
+    if found.q is not None:
+        variables["q"] = (("time", "unit", "exponent"), found.q)
     dataset = driven.dataset(
-        variables | ending_variables(end.state, end.q),
-        {"time": in_time(driven, times), "interval": ("time", in_time(driven, lengths))},
+        variables | ending_variables(found.state, found.tangents),
+        {"time": in_time(driven, found.times), "interval": ("time", in_time(driven, found.lengths))},
         _descriptions(driven, return_q),
-        n_steps=driven.inputs.shape[-2],
+        n_steps=n_steps,
         warmup=warmup,
         orthonormalize_every=orthonormalize_every,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,15 +19,37 @@ from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
 from lyapunov_pkg.systems.flows import MATRICES_UP_TO, Flow
+from lyapunov_pkg.systems.maps import AutonomousMap
 
 if TYPE_CHECKING:
     from lyapunov_pkg.linalg.plan import Block
+    from lyapunov_pkg.systems.kernels import SystemKernel
 
 SLOPES_AT_ONCE = 16_000_000
 """Slopes that are computed ahead of the kernels, numbers; bounds memory, changes no result."""
 
 JACOBIANS_AT_ONCE = 4_000_000
 """Entries of a flow's Jacobians that are computed ahead; bounds memory."""
+
+
+SYSTEM_MODULES = (AutonomousMap.__module__, Flow.__module__)
+"""Where the systems are that may be kernels."""
+
+
+class Record(NamedTuple):
+    """What `Propagator.record` finds at each orthonormalisation.
+
+    Attributes:
+        log_r: (..., interval, k), float64: natural logarithm of the diagonal of R.
+        finite: (..., interval), whether the state is finite.
+        q: (..., interval, rows, k), orthonormal to rounding; None: not asked for.
+        r: (..., interval, k, k), the upper triangle of Q^T A, of which the diagonal is that of R but for rounding.
+    """
+
+    log_r: Tensor
+    finite: Tensor
+    q: Tensor | None
+    r: Tensor | None
 
 
 class Propagator(ABC):
@@ -65,6 +87,24 @@ class Propagator(ABC):
         """
 
     @abstractmethod
+    def record(
+        self, path: Any, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
+    ) -> Record:
+        """Do as `follow`, with vectors that are orthonormal to rounding, and return what they are.
+
+        Args:
+            path: see `follow`, as the next two.
+            steps: see there.
+            orthonormalizes: see there.
+            keeps_q: whether to return Q.
+            keeps_r: whether to return R.
+        """
+
+    def state_after(self, path: Any, n_steps: int) -> Tensor:
+        """Return the state (..., S) after some steps of the last path, all of which were followed or recorded."""
+        return self.state
+
+    @abstractmethod
     def current_tangents(self) -> Tensor:
         """Return the tangent vectors (..., rows, k) where following is now."""
 
@@ -85,9 +125,28 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Prop
         and len({c.hidden_size for c in system.cells}) == 1
     ):
         return KernelPropagator(system, state, tangents)
+    kernel = _kernel_of(system, state, tangents)
+    if kernel is not None:
+        return SystemPropagator(kernel, state, tangents)
     if isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1]):
         return FlowPropagator(system, state, tangents)
     return StepPropagator(system, state, tangents)
+
+
+def make_recording_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
+    """Return as `make_propagator` does what records; flows are stepped one by one, as their states are asked for."""
+    propagator = make_propagator(system, state, tangents)
+    return StepPropagator(system, state, tangents) if isinstance(propagator, FlowPropagator) else propagator
+
+
+def _kernel_of(system: TangentMap, state: Tensor, tangents: Tensor) -> SystemKernel | None:
+    """Return a system as a kernel; None: it is none, or the tensors are not where kernels work."""
+    if state.device.type != "cpu" or state.dtype != tangents.dtype or type(system).__module__ not in SYSTEM_MODULES:
+        return None
+    # Imported here: loading the compiled kernels takes a while, and many programs never need them.
+    from lyapunov_pkg.systems.kernels import kernel_of
+
+    return kernel_of(system, state)
 
 
 class StepPropagator(Propagator):
@@ -115,6 +174,33 @@ class StepPropagator(Propagator):
                 sines.append((log_r.exp() / lengths).double().amin(dim=-1)[None])
         return torch.cat(log_rs), torch.cat(sines)
 
+    def record(
+        self,
+        path: Tensor,
+        steps: slice,
+        orthonormalizes: Sequence[bool],
+        *,
+        keeps_q: bool = False,
+        keeps_r: bool = False,
+    ) -> Record:
+        """See `Propagator.record`."""
+        log_rs, finite, qs, rs = [], [], [], []
+        for step, ends in zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True):
+            self._move(path, step)
+            if ends:
+                before = self.tangents
+                self.tangents, log_r = orthonormalize(before)
+                log_rs.append(log_r.double())
+                finite.append(torch.isfinite(self.state).all(dim=-1))
+                qs += [self.tangents] if keeps_q else []
+                rs += [(self.tangents.mT @ before).triu()] if keeps_r else []
+        if not log_rs:
+            shape, k = self.tangents.shape[:-2], self.tangents.shape[-1]
+            nothing = self.tangents.new_empty(*shape, 0, k)
+            return Record(nothing.double(), nothing[..., 0].bool(), None, None)
+        q, r = (torch.stack(values, dim=-3) if values else None for values in (qs, rs))
+        return Record(torch.stack(log_rs, dim=-2), torch.stack(finite, dim=-1), q, r)
+
     def _n_steps(self, path: Tensor) -> int:
         return path.shape[-2]
 
@@ -133,6 +219,18 @@ class StepPropagator(Propagator):
     def restore(self, snapshot: Any) -> None:
         """See `Propagator.restore`."""
         self.state, self.tangents = snapshot
+
+
+class KernelPath(NamedTuple):
+    """A path of a network.
+
+    Attributes:
+        slopes: (variant, step, sequence, slot, size).
+        states: of each layer, before the first step and after each: (variant, step, sequence, S of the layer).
+    """
+
+    slopes: Tensor
+    states: list[Tensor]
 
 
 class FlowPropagator(StepPropagator):
@@ -168,6 +266,63 @@ class FlowPropagator(StepPropagator):
         self.tangents = snapshot
 
 
+class SystemPropagator(Propagator):
+    """A system that is a kernel: its steps and tangent vectors by `linalg.stepping`."""
+
+    steps_at_once = 100_000
+
+    def __init__(self, kernel: SystemKernel, state: Tensor, tangents: Tensor) -> None:
+        from lyapunov_pkg.linalg.stepping import SteppedFlow
+
+        self._leading = state.shape[:-1]
+        vectors = tangents.reshape(-1, *tangents.shape[-2:])
+        self.flow = SteppedFlow(kernel.step, kernel.parameters, state.reshape(-1, state.shape[-1]), vectors)
+
+    @property
+    def state(self) -> Tensor:
+        """See `Propagator`."""
+        return self.flow.states.view(*self._leading, -1).clone()
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self.flow.states.copy_(state.reshape(self.flow.states.shape))
+
+    def path(self, inputs: Tensor) -> int:
+        """See `Propagator.path`: the number of steps."""
+        return inputs.shape[-2]
+
+    def follow(self, path: int, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Propagator.follow`."""
+        advance, _ = self.flow.advance(orthonormalizes)
+        return self._by_trajectory(advance.log_r, 1), self._by_trajectory(advance.sines, 1)
+
+    def record(
+        self, path: int, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
+    ) -> Record:
+        """See `Propagator.record`."""
+        advance, finite = self.flow.advance(orthonormalizes, to_rounding=True, keeps_q=keeps_q, keeps_r=keeps_r)
+        q, r = (None if values is None else self._by_trajectory(values, 0) for values in (advance.q, advance.r))
+        return Record(
+            self._by_trajectory(advance.log_r, 1).movedim(0, -2), self._by_trajectory(finite, 1).movedim(0, -1), q, r
+        )
+
+    def _by_trajectory(self, values: Tensor, dim: int) -> Tensor:
+        """Give the axis of trajectories its shape."""
+        return values.reshape(*values.shape[:dim], *self._leading, *values.shape[dim + 1 :])
+
+    def current_tangents(self) -> Tensor:
+        """See `Propagator.current_tangents`."""
+        return self._by_trajectory(self.flow.tangents(), 0)
+
+    def snapshot(self) -> Any:
+        """See `Propagator.snapshot`."""
+        return self.flow.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """See `Propagator.restore`."""
+        self.flow.restore(snapshot)
+
+
 class KernelPropagator(Propagator):
     """A network of this package on the CPU: states and slopes of many steps at once, then `linalg.TangentFlow`."""
 
@@ -184,9 +339,28 @@ class KernelPropagator(Propagator):
         self.flow = TangentFlow(blocks, n_blocks, tangents)
         self.steps_at_once = max(1, SLOPES_AT_ONCE // (n_slots * state[..., 0].numel() * network.cells[0].hidden_size))
 
-    def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+    def follow(self, path: KernelPath, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Propagator.follow`."""
-        return self.flow.advance(path[:, steps], orthonormalizes)
+        advance = self.flow.advance(path.slopes[:, steps], orthonormalizes)
+        return advance.log_r, advance.sines
+
+    def record(
+        self,
+        path: KernelPath,
+        steps: slice,
+        orthonormalizes: Sequence[bool],
+        *,
+        keeps_q: bool = False,
+        keeps_r: bool = False,
+    ) -> Record:
+        """See `Propagator.record`."""
+        advance = self.flow.advance(
+            path.slopes[:, steps], orthonormalizes, to_rounding=True, keeps_q=keeps_q, keeps_r=keeps_r
+        )
+        ends = torch.tensor(orthonormalizes, dtype=torch.bool)
+        finite = [torch.isfinite(states[:, 1:][:, steps][:, ends]).all(dim=-1) for states in path.states]
+        finite_everywhere = torch.stack(finite).all(dim=0).movedim(1, -1)
+        return Record(advance.log_r.movedim(0, -2), finite_everywhere, advance.q, advance.r)
 
     def current_tangents(self) -> Tensor:
         """See `Propagator.current_tangents`."""
@@ -200,8 +374,12 @@ class KernelPropagator(Propagator):
         """See `Propagator.restore`."""
         self.flow.restore(snapshot)
 
-    def path(self, inputs: Tensor) -> Tensor:
-        """See `Propagator.path`: the slopes on the way, (variant, step, sequence, slot, size)."""
+    def state_after(self, path: KernelPath, n_steps: int) -> Tensor:
+        """See `Propagator.state_after`; the path may have been longer."""
+        return torch.cat([states[:, n_steps] for states in path.states], dim=-1)
+
+    def path(self, inputs: Tensor) -> KernelPath:
+        """See `Propagator.path`: the slopes and the states on the way."""
         from lyapunov_pkg.cells.sequences import linearize_sequence
 
         cells = self.network.cells
@@ -213,9 +391,9 @@ class KernelPropagator(Propagator):
             of_layer, along = linearize_sequence(cell, self.network.layer_params(layer), layer_inputs, state)
             layer_inputs = along[:, 1:, :, : cell.hidden_size]
             slopes.append(of_layer)
-            states.append(along[:, -1])
-        self.state = torch.cat(states, dim=-1)
-        return slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-2)
+            states.append(along)
+        self.state = torch.cat([along[:, -1] for along in states], dim=-1)
+        return KernelPath(slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-2), states)
 
 
 Terms = dict[tuple[int, bool], list[tuple[tuple[int, ...], Tensor | None]]]

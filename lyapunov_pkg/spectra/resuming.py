@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack
 
 import numpy as np
@@ -12,15 +12,11 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from lyapunov_pkg.devices import without_autocast
-from lyapunov_pkg.progress import steps_bar
 from lyapunov_pkg.spectra.batches import Batches
 from lyapunov_pkg.spectra.driven import (
     Analysable,
     DrivenSystem,
-    Orthonormalization,
     driven_system,
-    orthonormalizations,
 )
 from lyapunov_pkg.spectra.estimation import Checkpoint
 
@@ -137,18 +133,6 @@ def in_time(driven: DrivenSystem, steps: Sequence[int] | NDArray[np.int64]) -> N
     """Return numbers of steps as times: in time units for a flow, else in steps."""
     counts = np.array(steps)
     return counts * driven.time_per_step if time_unit(driven) == "time unit" else counts
-
-
-def watched_orthonormalizations(
-    driven: DrivenSystem, warmup: int, orthonormalize_every: int, progress: bool | None, description: str
-) -> Iterator[Orthonormalization]:
-    """Yield from `orthonormalizations`, with a bar and without automatic mixed precision."""
-    done = 0
-    with without_autocast(), steps_bar(driven.inputs.shape[-2], description, progress) as advanced:
-        for end in orthonormalizations(driven, warmup=warmup, orthonormalize_every=orthonormalize_every):
-            yield end
-            advanced(end.time - done)
-            done = end.time
 
 
 def ending_variables(state: Tensor, tangents: Tensor) -> Variables:

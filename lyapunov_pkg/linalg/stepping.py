@@ -1,0 +1,247 @@
+"""Tangent vectors of systems whose steps are compiled: the loop over trajectories and steps around a step.
+
+The matrices lie one by one (`one_by_one.py`). Each trajectory is computed by itself, so that no result depends on how
+many threads or trajectories there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lyapunov_pkg.linalg.compilation import compiled
+from lyapunov_pkg.linalg.fallback import Fallback, make_fallback, recompute_in_float64
+from lyapunov_pkg.linalg.layout import Shape, aligned_zeros, one_by_one
+from lyapunov_pkg.linalg.tangent_flow import Advance, Kept
+from lyapunov_pkg.linalg.threads import on_threads
+from lyapunov_pkg.linalg.vectors import lanes_of
+from lyapunov_pkg.linalg.workspace import (
+    Findings,
+    Workspace,
+    factor_size,
+    log_diagonal,
+    make_findings,
+    make_workspace,
+    orthonormalize_frame,
+    pack,
+    record_findings,
+    triangular_factor,
+    unpack,
+)
+
+
+class SteppedWorkspace(NamedTuple):
+    """What one thread needs."""
+
+    orthonormalization: Workspace
+    fallback: Fallback
+    spare: NDArray
+    """The tangent vectors before they are orthonormalised."""
+    factor: NDArray
+
+
+class SteppedSystems(NamedTuple):
+    """Trajectories with their tangent vectors."""
+
+    shape: Shape
+    parameters: NDArray
+    """(trajectory, P), or (1, P) for all alike."""
+    states: NDArray
+    """(trajectory, S)"""
+    frames: NDArray
+    """(trajectory, column, row), padded."""
+
+
+class SteppedSchedule(NamedTuple):
+    """When to orthonormalise, and how."""
+
+    orthonormalizes: NDArray
+    """(step,)"""
+    to_rounding: bool
+
+
+class SteppedResults(NamedTuple):
+    """What is found at each orthonormalisation."""
+
+    findings: Findings
+    """(interval, trajectory, ...)"""
+    finite: NDArray
+    """(interval, trajectory), whether the state is finite."""
+    kept: Kept
+    """(variant, trajectory, ...), of one variant."""
+
+
+SMALL = 32
+"""Numbers of a matrix up to which plain loops are faster than vector instructions."""
+
+
+@compiled
+def _orthonormalize_small(a, shape, found, tiny):
+    """Modified Gram-Schmidt of a small matrix in place, as `orthonormalize_matrix` does it."""
+    n_rows, stride = shape.block_rows, shape.stride
+    for c in range(shape.n_columns):
+        own, explained, square = c * stride, 0.0, 0.0
+        for before in range(0, own, stride):
+            product = 0.0
+            for r in range(n_rows):
+                product += a[before + r] * a[own + r]
+            for r in range(n_rows):
+                a[own + r] -= product * a[before + r]
+            explained += product * product
+        for r in range(n_rows):
+            square += a[own + r] * a[own + r]
+        found.squares[c] = square
+        found.ratios[c] = square / (square + explained + tiny)
+        scale = 1 / np.sqrt(square + tiny)
+        for r in range(n_rows):
+            a[own + r] *= scale
+
+
+@compiled
+def _orthonormalize_in_one_precision(work, frame, shape, to_rounding, found):
+    """Orthonormalise a matrix in one pass or two, by what is faster."""
+    if shape.block_rows * shape.n_columns > SMALL:
+        orthonormalize_frame(work, frame, shape, to_rounding, found)
+        return
+    _orthonormalize_small(frame, shape, work.first, work.limits.tiny)
+    if to_rounding:
+        _orthonormalize_small(frame, shape, work.second, work.limits.tiny)
+        for c in range(shape.n_columns):
+            work.first.squares[c] *= work.second.squares[c]
+    record_findings(work.first, 0, 1, shape.n_columns, work.limits, found, 0)
+
+
+@compiled
+def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, trajectory):
+    """Orthonormalise the matrix of a trajectory and write down what is found and asked for."""
+    findings, kept, work = results.findings, results.kept, workspace.orthonormalization
+    own = slice(trajectory, trajectory + 1)
+    found = Findings(
+        findings.squares[interval, own],
+        findings.powers[interval, own],
+        findings.sines[interval, own],
+        findings.untrusted[interval, own],
+    )
+    workspace.spare[:] = frame
+    _orthonormalize_in_one_precision(work, frame, shape, to_rounding, found)
+    if found.untrusted[0]:
+        fallback = workspace.fallback
+        unpack(work, workspace.spare, 0, shape, fallback.matrix, fallback.shape.stride)
+        recompute_in_float64(fallback, to_rounding, found, 0)
+        pack(work, frame, 0, shape, fallback.matrix, fallback.shape.stride)
+    if kept.q.shape[1]:
+        unpack(work, frame, 0, shape, kept.q[0, trajectory, interval], shape.block_rows)
+    if kept.r.shape[1]:
+        r = kept.r[0, trajectory, interval]
+        triangular_factor(work, frame, workspace.spare, 0, shape, workspace.factor, r)
+
+
+@cache
+def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
+    """Return the kernel that takes trajectories through steps; `step` is as `systems.kernels` says."""
+    name, inlined = step.__name__, register_jitable(step)
+
+    def run(workspace, systems, schedule, results, first, stop):
+        shape = systems.shape
+        for trajectory in range(first, stop):
+            state, tangents = systems.states[trajectory], systems.frames[trajectory, : shape.n_columns]
+            parameters = systems.parameters[min(trajectory, len(systems.parameters) - 1)]
+            frame, interval = systems.frames[trajectory].ravel(), 0
+            for at in range(len(schedule.orthonormalizes)):
+                inlined(state, parameters, tangents)
+                if schedule.orthonormalizes[at]:
+                    _orthonormalize(workspace, frame, shape, schedule.to_rounding, results, interval, trajectory)
+                    results.finite[interval, trajectory] = np.isfinite(state).all()
+                    interval += 1
+
+    run.__qualname__ = f"run_{name}"
+    return compiled(run, sources=[Path(step.__code__.co_filename)], error_model="numpy")
+
+
+class SteppedFlow:
+    """Trajectories of a compiled step with their tangent vectors, moved by `advance`."""
+
+    def __init__(self, step: Callable[..., None], parameters: Tensor, states: Tensor, tangents: Tensor) -> None:
+        """Lay out tangent vectors for the kernels.
+
+        Args:
+            step: see `systems.kernels`.
+            parameters: (trajectory, P), or (1, P) for all alike.
+            states: (trajectory, S), on the CPU, float32 or float64.
+            tangents: (trajectory, S, k).
+        """
+        self._run = compiled_run(step)
+        self.states = states.clone(memory_format=torch.contiguous_format)
+        self.dtype = np.dtype(str(states.dtype).removeprefix("torch."))
+        n, n_rows, n_columns = tangents.shape
+        self.layout = one_by_one(1, n_rows, n_columns, self.dtype)
+        shape = self.layout.shape
+        frames = aligned_zeros(n * self.layout.frame_size, self.dtype).reshape(n, shape.padded_columns, shape.stride)
+        frames[:, :n_columns, :n_rows] = tangents.mT.numpy()
+        in_dtype = np.ascontiguousarray(parameters.numpy(), self.dtype)
+        self._systems = SteppedSystems(shape, in_dtype, self.states.numpy(), frames)
+
+    def advance(
+        self,
+        orthonormalizes: Sequence[bool],
+        *,
+        to_rounding: bool = False,
+        keeps_q: bool = False,
+        keeps_r: bool = False,
+    ) -> tuple[Advance, Tensor]:
+        """Move states and tangent vectors; arguments and first result as in `TangentFlow.advance`, of one variant.
+
+        Returns:
+            What is found, and whether the states are finite at each orthonormalisation (interval, trajectory).
+        """
+        schedule = SteppedSchedule(np.asarray(orthonormalizes, dtype=np.bool_), to_rounding)
+        n_intervals, n, k = int(schedule.orthonormalizes.sum()), len(self.states), self.layout.shape.n_columns
+        n_rows = self.layout.shape.block_rows
+        kept = Kept(
+            np.empty((1, n * keeps_q, n_intervals, k * n_rows), self.dtype),
+            np.zeros((1, n * keeps_r, n_intervals, k * k), self.dtype),
+        )
+        findings = make_findings(np.empty((n_intervals, n, k)))
+        results = SteppedResults(findings, np.empty((n_intervals, n), np.bool_), kept)
+        n_parts = min(torch.get_num_threads(), n)
+
+        def work(parts: range) -> None:
+            workspace = self._workspace()
+            for part in parts:
+                span = n * part // n_parts, n * (part + 1) // n_parts
+                self._run(workspace, self._systems, schedule, results, *span)
+
+        on_threads(work, n_parts)
+        log_r, sines = torch.from_numpy(log_diagonal(findings)), torch.from_numpy(findings.sines)
+        q = torch.from_numpy(kept.q[0]).unflatten(-1, (k, n_rows)).mT if keeps_q else None
+        r = torch.from_numpy(kept.r[0]).unflatten(-1, (k, k)) if keeps_r else None
+        return Advance(log_r, sines, q, r), torch.from_numpy(results.finite)
+
+    def _workspace(self) -> SteppedWorkspace:
+        shape, width = self.layout.shape, lanes_of(self.dtype.itemsize)
+        spare, factor = (aligned_zeros(n, self.dtype) for n in (self.layout.frame_size, factor_size(shape, width)))
+        return SteppedWorkspace(make_workspace(self.layout, self.dtype), make_fallback(shape), spare, factor)
+
+    def tangents(self) -> Tensor:
+        """Return the tangent vectors, (trajectory, S, k)."""
+        shape = self.layout.shape
+        columns = self._systems.frames[:, : shape.n_columns, : shape.block_rows]
+        return torch.from_numpy(columns.copy()).mT
+
+    def snapshot(self) -> Any:
+        """Return a copy of states and tangent vectors for `restore`."""
+        return self.states.clone(), self._systems.frames.copy()
+
+    def restore(self, snapshot: Any) -> None:
+        """Set states and tangent vectors to what they were."""
+        states, frames = snapshot
+        self.states.copy_(states)
+        self._systems.frames[:] = frames

@@ -1,0 +1,98 @@
+"""What each orthonormalisation along trajectories finds: log R and, where asked for, Q and R."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.devices import without_autocast
+from lyapunov_pkg.progress import steps_bar
+from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
+from lyapunov_pkg.spectra.estimation import padded, steps_of_a_moment
+from lyapunov_pkg.spectra.propagators import make_recording_propagator
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The intervals after the warm-up, and where the run ended.
+
+    Attributes:
+        times: steps taken at the end of each interval.
+        lengths: steps of each interval.
+        log_r: (..., time, k), float64, nats over the whole interval; NaN where the state is no longer finite.
+        q: (..., time, rows, k), at the times up to `q_until`; None: there are none.
+        r: (..., time, k, k), upper triangular, with the diagonal as Q^T A has it; None: not asked for.
+        state: (..., S), after the last step.
+        tangents: (..., rows, k), after the last step.
+    """
+
+    times: list[int]
+    lengths: list[int]
+    log_r: Tensor
+    q: Tensor | None
+    r: Tensor | None
+    state: Tensor
+    tangents: Tensor
+
+
+def record(
+    driven: DrivenSystem,
+    description: str,
+    *,
+    warmup: int,
+    orthonormalize_every: int,
+    q_until: int = 0,
+    keeps_r: bool = False,
+    progress: bool | None = None,
+) -> Recording:
+    """Take a system and its tangent vectors through all inputs, orthonormal to rounding after each interval.
+
+    Intervals are counted from the end of the warm-up, so that one ends there and none straddles it; the last one ends
+    with the inputs and may be shorter.
+
+    Args:
+        driven: the system.
+        description: what the bar says.
+        warmup: first steps, of which nothing is returned.
+        orthonormalize_every: steps of an interval.
+        q_until: Q is returned of the intervals that end by this step.
+        keeps_r: whether R is returned.
+        progress: whether a bar is shown; None: after a few seconds, in a terminal.
+
+    Raises:
+        ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
+    """
+    n_steps = driven.inputs.shape[-2]
+    check_schedule(n_steps, warmup, orthonormalize_every)
+    state = driven.initial_state
+    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
+    propagator = make_recording_propagator(driven.system, state, tangents)
+    at_once = steps_of_a_moment(propagator, state, tangents)
+    times: list[int] = []
+    log_rs, qs, rs = [], [], []
+    with without_autocast(), steps_bar(n_steps, description, progress) as advanced:
+        for begin in range(0, n_steps, at_once):
+            end = min(begin + at_once, n_steps)
+            # Padded only where the path is the last: then the state after it is not that after the last step.
+            path = propagator.path(padded(driven.inputs[..., begin:end, :], propagator.aligned_steps))
+            for first, last, measured in ((begin, min(end, warmup), False), (max(begin, warmup), end, True)):
+                if first >= last:
+                    continue
+                keeps_q = measured and first < q_until
+                is_end = [(t - warmup) % orthonormalize_every == 0 or t == n_steps for t in range(first + 1, last + 1)]
+                found = propagator.record(
+                    path, slice(first - begin, last - begin), is_end, keeps_q=keeps_q, keeps_r=keeps_r and measured
+                )
+                if measured and any(is_end):
+                    ends = [t for t, ends in zip(range(first + 1, last + 1), is_end, strict=True) if ends]
+                    log_rs.append(torch.where(found.finite[..., None], found.log_r, torch.nan))
+                    rs += [] if found.r is None else [found.r]
+                    qs += [] if found.q is None else [found.q[..., : sum(t <= q_until for t in ends), :, :]]
+                    times += ends
+            advanced(end - begin)
+    lengths = [time - before for before, time in zip([warmup, *times], times, strict=False)]
+    state = propagator.state_after(path, end - begin)
+    q, r = (torch.cat(parts, dim=-3) if parts else None for parts in (qs, rs))
+    return Recording(times, lengths, torch.cat(log_rs, dim=-2), q, r, state, propagator.current_tangents())
