@@ -83,11 +83,10 @@ SMALL = 32
 """Numbers of a matrix up to which plain loops are faster than vector instructions."""
 
 
-@compiled
-def _orthonormalize_small(a, shape, found, tiny):
+@register_jitable
+def _orthonormalize_small(a, n_rows, n_columns, stride, squares, ratios, tiny):
     """Modified Gram-Schmidt of a small matrix in place, as `orthonormalize_matrix` does it."""
-    n_rows, stride = shape.block_rows, shape.stride
-    for c in range(shape.n_columns):
+    for c in range(n_columns):
         own, explained, square = c * stride, 0.0, 0.0
         for before in range(0, own, stride):
             product = 0.0
@@ -98,25 +97,11 @@ def _orthonormalize_small(a, shape, found, tiny):
             explained += product * product
         for r in range(n_rows):
             square += a[own + r] * a[own + r]
-        found.squares[c] = square
-        found.ratios[c] = square / (square + explained + tiny)
+        squares[c] = square
+        ratios[c] = square / (square + explained + tiny)
         scale = 1 / np.sqrt(square + tiny)
         for r in range(n_rows):
             a[own + r] *= scale
-
-
-@compiled
-def _orthonormalize_in_one_precision(work, frame, shape, to_rounding, found):
-    """Orthonormalise a matrix in one pass or two, by what is faster."""
-    if shape.block_rows * shape.n_columns > SMALL:
-        orthonormalize_frame(work, frame, shape, to_rounding, found)
-        return
-    _orthonormalize_small(frame, shape, work.first, work.limits.tiny)
-    if to_rounding:
-        _orthonormalize_small(frame, shape, work.second, work.limits.tiny)
-        for c in range(shape.n_columns):
-            work.first.squares[c] *= work.second.squares[c]
-    record_findings(work.first, 0, 1, shape.n_columns, work.limits, found, 0)
 
 
 @compiled
@@ -131,7 +116,17 @@ def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, tra
         findings.untrusted[interval, own],
     )
     workspace.spare[:] = frame
-    _orthonormalize_in_one_precision(work, frame, shape, to_rounding, found)
+    if shape.block_rows * shape.n_columns > SMALL:
+        orthonormalize_frame(work, frame, shape, to_rounding, found)
+    else:
+        n_rows, n_columns, stride = shape.block_rows, shape.n_columns, shape.stride
+        first, second, tiny = work.first, work.second, work.limits.tiny
+        _orthonormalize_small(frame, n_rows, n_columns, stride, first.squares, first.ratios, tiny)
+        if to_rounding:
+            _orthonormalize_small(frame, n_rows, n_columns, stride, second.squares, second.ratios, tiny)
+            for c in range(n_columns):
+                first.squares[c] *= second.squares[c]
+        record_findings(first, 0, 1, n_columns, work.limits, found, 0)
     if found.untrusted[0]:
         fallback = workspace.fallback
         unpack(work, workspace.spare, 0, shape, fallback.matrix, fallback.shape.stride)
@@ -150,17 +145,43 @@ def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
     name, inlined = step.__name__, register_jitable(step)
 
     def run(workspace, systems, schedule, results, first, stop):
-        shape = systems.shape
+        shape, orthonormalizes, finite = systems.shape, schedule.orthonormalizes, results.finite
+        # Without named tuples in the loop, which cost more than all arithmetic of a small matrix.
+        n_rows, n_columns, stride = shape.block_rows, shape.n_columns, shape.stride
+        all_squares, all_sines, spare = results.findings.squares, results.findings.sines, workspace.spare
+        squares, ratios = workspace.orthonormalization.first.squares, workspace.orthonormalization.first.ratios
+        limits = workspace.orthonormalization.limits
+        smallest_ratio, smallest_square, tiny = limits.smallest_ratio, limits.smallest_square, limits.tiny
+        is_plain = n_rows * n_columns <= SMALL and not schedule.to_rounding
         for trajectory in range(first, stop):
             state, tangents = systems.states[trajectory], systems.frames[trajectory, : shape.n_columns]
             parameters = systems.parameters[min(trajectory, len(systems.parameters) - 1)]
             frame, interval = systems.frames[trajectory].ravel(), 0
-            for at in range(len(schedule.orthonormalizes)):
+            for at in range(len(orthonormalizes)):
                 inlined(state, parameters, tangents)
-                if schedule.orthonormalizes[at]:
+                if not orthonormalizes[at]:
+                    continue
+                is_done = False
+                if is_plain:
+                    for x in range(n_columns * stride):
+                        spare[x] = frame[x]
+                    _orthonormalize_small(frame, n_rows, n_columns, stride, squares, ratios, tiny)
+                    is_done, smallest = True, ratios[0]
+                    for c in range(n_columns):
+                        is_done &= ratios[c] >= smallest_ratio and squares[c] >= smallest_square
+                        smallest = min(smallest, ratios[c])
+                        all_squares[interval, trajectory, c] = squares[c]
+                    all_sines[interval, trajectory] = np.sqrt(smallest)
+                    if not is_done:
+                        for x in range(n_columns * stride):
+                            frame[x] = spare[x]
+                if not is_done:
                     _orthonormalize(workspace, frame, shape, schedule.to_rounding, results, interval, trajectory)
-                    results.finite[interval, trajectory] = np.isfinite(state).all()
-                    interval += 1
+                is_finite = True
+                for i in range(n_rows):
+                    is_finite &= np.isfinite(state[i])
+                finite[interval, trajectory] = is_finite
+                interval += 1
 
     run.__qualname__ = f"run_{name}"
     return compiled(run, sources=[Path(step.__code__.co_filename)], error_model="numpy")

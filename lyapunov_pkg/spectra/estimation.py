@@ -68,7 +68,7 @@ class Intervals(NamedTuple):
     """
 
     last: int
-    ends: list[int]
+    ends: NDArray[np.int64]
     log_r: Tensor
 
 
@@ -104,14 +104,14 @@ def run(
         pieces = _of_one_length(propagator, inputs, warmup, orthonormalize_every, now)
     done = last_end = 0
     for piece in pieces:
-        lengths = np.diff([last_end, *piece.ends])
-        measured = [end > warmup for end in piece.ends]
-        if any(measured):
-            _add(now, piece.log_r[measured].cpu().numpy(), lengths[measured])
+        lengths = np.diff(piece.ends, prepend=last_end)
+        measured = piece.ends > warmup
+        if measured.any():
+            _add(now, piece.log_r.cpu().numpy()[measured], lengths[measured])
         now.n_orthonormalizations += len(lengths)
-        now.longest_interval = max([now.longest_interval, *lengths.tolist()])
+        now.longest_interval = int(lengths.max(initial=now.longest_interval))
         advanced(piece.last - done)
-        done, last_end = piece.last, [last_end, *piece.ends][-1]
+        done, last_end = piece.last, int(piece.ends[-1]) if len(lengths) else last_end
     now.n_steps += n_steps
     now.tangents = propagator.current_tangents()
     return now
@@ -147,11 +147,11 @@ def _of_one_length(
     for stop in [*stops, *[total] * (total > last_aligned)]:
         if begin == last_aligned:
             now.aligned_state = propagator.state
-        steps = range(max(begin, pending) - pending + 1, stop - pending + 1)
-        is_end = [(step - warmup) % length == 0 or step == total - pending for step in steps]
+        steps = np.arange(max(begin, pending) - pending + 1, stop - pending + 1)
+        is_end = ((steps - warmup) % length == 0) | (steps == total - pending)
         path = propagator.path(padded(inputs[..., begin:stop, :], aligned))
-        log_r, _ = propagator.follow(path, slice(max(pending - begin, 0), stop - begin), is_end)
-        yield Intervals(stop - pending, [step for step, ends in zip(steps, is_end, strict=True) if ends], log_r)
+        log_r, _ = propagator.follow(path, slice(max(pending - begin, 0), stop - begin), is_end.tolist())
+        yield Intervals(stop - pending, steps[is_end], log_r)
         begin = stop
     _finish(propagator, inputs, last_aligned, now)
 
@@ -175,7 +175,7 @@ def _of_their_own_length(propagator: Propagator, inputs: Tensor, warmup: int, no
     propagator.steps_at_once = min(propagator.steps_at_once, steps_of_a_moment(propagator, now.state, now.tangents))
     before = 0
     for last, length, log_r in _adaptive_intervals(propagator, inputs[..., pending:, :], warmup):
-        yield Intervals(last, [*range(before + length, last, length), last], log_r)
+        yield Intervals(last, np.array([*range(before + length, last, length), last]), log_r)
         before = last
     now.state = now.aligned_state = propagator.state
     now.pending_inputs = inputs[:, :0]

@@ -59,7 +59,8 @@ def henon(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any])
     """See `maps.Henon`."""
     a, b, x = parameters[0], parameters[1], state[0]
     state[0], state[1] = 1 - a * x * x + state[1], b * x
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         vector[0], vector[1] = -2 * a * x * vector[0] + vector[1], b * vector[0]
 
 
@@ -67,7 +68,8 @@ def logistic(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[An
     """See `maps.LogisticMap`."""
     r, x = parameters[0], state[0]
     state[0] = r * x * (1 - x)
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         vector[0] *= r * (1 - 2 * x)
 
 
@@ -78,7 +80,8 @@ def ikeda(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any])
     angle = 0.4 - 6 * nearness
     cosine, sine = u * math.cos(angle), u * math.sin(angle)
     state[0], state[1] = 1 + cosine * x - sine * y, sine * x + cosine * y
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         turned = 12 * nearness * nearness * (x * vector[0] + y * vector[1])
         first, second = vector[0] - y * turned, vector[1] + x * turned
         vector[0], vector[1] = cosine * first - sine * second, sine * first + cosine * second
@@ -89,7 +92,8 @@ def standard_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArra
     k, angle = parameters[0], state[0]
     kicked = state[1] + k * math.sin(angle)
     state[0], state[1] = (angle + kicked) % (2 * math.pi), kicked % (2 * math.pi)
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         vector[1] += k * math.cos(angle) * vector[0]
         vector[0] += vector[1]
 
@@ -98,7 +102,8 @@ def cat_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[Any
     """See `maps.CatMap`."""
     x, y = state[0], state[1]
     state[0], state[1] = (2 * x + y) % 1.0, (x + y) % 1.0
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         vector[1] += vector[0]
         vector[0] += vector[1]
 
@@ -111,7 +116,8 @@ def towel_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[A
     state[0] = 3.8 * x * (1 - x) - 0.05 * shifted
     state[1] = 0.1 * (shifted - 1) * fold
     state[2] = 3.78 * z * (1 - z) + 0.2 * y
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         by_shift = by_y * vector[1] + by_z * vector[2]
         third = 0.2 * vector[1] + 3.78 * by_y * vector[2]
         vector[1] = -0.19 * (shifted - 1) * vector[0] + 0.1 * fold * by_shift
@@ -124,7 +130,8 @@ def linear_map(state: NDArray[Any], parameters: NDArray[Any], tangents: NDArray[
     n = len(state)
     before = np.empty(n, state.dtype)
     _apply_matrix(parameters, state, before)
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         _apply_matrix(parameters, vector, before)
 
 
@@ -163,7 +170,8 @@ def runge_kutta(
         _shift(state, velocities, stage, step_size, points[stage])
         field(points[stage], of_field, velocities[stage])
     _add_up(state, velocities, step_size)
-    for vector in tangents:
+    for c in range(len(tangents)):
+        vector = tangents[c]
         for stage in range(4):
             _shift(vector, velocities, stage, step_size, point)
             derivative(points[stage], of_field, point, velocities[stage])
