@@ -42,8 +42,8 @@ if "row_rnn" in STUDIES:
         resources:
             **job_resources("participation"),
         params:
-            design=dict(GROUPS["row_rnn"]["rnn"].settings),
-            n_variants=GROUPS["row_rnn"]["rnn"].n_variants,
+            design={label: dict(group.settings) for label, group in GROUPS["row_rnn"].items()},
+            n_variants={label: group.n_variants for label, group in GROUPS["row_rnn"].items()},
             training=STUDIES["row_rnn"]["training"],
             settings=STUDIES["row_rnn"]["participation"],
             seed=config["seed"],

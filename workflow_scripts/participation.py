@@ -10,7 +10,10 @@ with logging_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     participation = participation_experiment(
-        design_variants("row_rnn", "rnn", params.design, range(params.n_variants), params.seed),
+        {
+            group: design_variants("row_rnn", group, settings, range(params.n_variants[group]), params.seed)
+            for group, settings in params.design.items()
+        },
         open_store(snakemake.input.dataset),
         TrainingSettings(**params.training),
         ParticipationSettings(**params.settings),

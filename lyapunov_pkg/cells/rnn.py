@@ -24,7 +24,8 @@ class RNN(Cell):
     with s = tanh or ReLU. U is `input_weight`, V `recurrent_weight`. The slope of ReLU at 0 is 1, as in eq. 2.4.
 
     Its weights can start in other ways than those of other cells, for sequences of hundreds of steps. `initialisation`:
-    "uniform" on [-p, p]; "xavier_normal", p times normal draws of variance 2 / (rows + columns) (Glorot & Bengio 2010;
+    "uniform" on [-p, p]; "normal", of mean 0 and standard deviation p (0.001 or 0.005 in the dissertation's programs of
+    chapter 4); "xavier_normal", p times normal draws of variance 2 / (rows + columns) (Glorot & Bengio 2010;
     the dissertation's in chapter 4, with p = 1); "orthogonal", V p times a random orthogonal matrix (Saxe et al. 2014)
     and U as for "xavier_normal".
     """
@@ -37,7 +38,7 @@ class RNN(Cell):
         "uniform",
         "How weights are drawn.",
         "dissertation, appendix A of chapter 3",
-        choices=("uniform", "xavier_normal", "orthogonal"),
+        choices=("uniform", "normal", "xavier_normal", "orthogonal"),
     )
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
@@ -51,7 +52,8 @@ class RNN(Cell):
             if self.initialisation == "orthogonal" and name == "recurrent_weight":
                 torch.nn.init.orthogonal_(weight, init_param, generator)
             else:
-                weight.normal_(std=init_param * math.sqrt(2 / sum(weight.shape)), generator=generator)
+                xavier = math.sqrt(2 / sum(weight.shape)) if self.initialisation != "normal" else 1.0
+                weight.normal_(std=init_param * xavier, generator=generator)
         return params
 
     def pre_activation_weights(self, prepared: Params) -> tuple[Tensor | None, ...]:

@@ -413,7 +413,7 @@ def alignment_cost(costs: Costs) -> Cost:
     settings, networks = costs.studies["row_rnn"]["alignment"], costs.networks("row_rnn")
     n_matrices = costs.n_networks("row_rnn") * len(settings["epochs"]) * settings["n_initial_states"]
     n_matrices *= networks.data.n_steps
-    seconds = n_matrices * 40 * networks.hidden_size**3 * DOUBLE_FLOP
+    seconds = n_matrices * 30 * networks.hidden_size**3 * DOUBLE_FLOP
     matrices = settings["n_initial_states"] * networks.data.n_steps * networks.hidden_size**2 * 2 * FLOAT
     return Cost(costs.speed.training * seconds, BASE_MEMORY + 10 * matrices, 5)
 
@@ -428,12 +428,20 @@ def participation_cost(costs: Costs) -> Cost:
     return Cost(costs.speed.training * seconds, networks.training_memory(n_networks, 1), 1)
 
 
+N_RANKED_FLIPS = 42
+"""Flips of an image at a number of pixels that are not random: by seven rankings, of all steps, of later steps, and of
+four other images."""
+N_R_VALUES = 4
+"""Passes over an image for its R values: two conventions, with and without warm-up."""
+
+
 def flips_cost(costs: Costs) -> Cost:
     """Finite-time exponents of some images, and losses with pixels flipped."""
     settings, networks = costs.studies["pixel_rnn"]["flips"], costs.networks("pixel_rnn")
     n_steps, size = networks.data.n_steps, networks.hidden_size
-    n_draws = settings["n_draws"] * len(settings["n_flips"]) * (len(settings["n_averaged"]) + 2)
-    flops = settings["n_images"] * n_steps * (tangent_flops(size) + n_draws * 2 * size**2)
+    n_flipped = (2 * settings["n_draws"] + N_RANKED_FLIPS) * len(settings["n_flips"])
+    flops = settings["n_images"] * n_steps * (N_R_VALUES * tangent_flops(size) + n_flipped * 2 * size**2)
+    flops *= costs.n_networks("pixel_rnn")
     matrices = settings["n_images"] * size**2 * 2 * FLOAT
     return Cost(costs.speed.training * flops * BATCHED_FLOP, BASE_MEMORY + 10 * matrices, 2)
 

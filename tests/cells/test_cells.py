@@ -80,6 +80,14 @@ def test_draws_go_on_along_the_generator():
         assert all(not torch.equal(first[name], second[name]) for name in first)
 
 
+def test_rnn_can_start_from_normal_weights_of_a_standard_deviation():
+    cell = make_cell("rnn", 100, 300, initialisation="normal")
+    weights = cell.draw_params(0.005, torch.Generator().manual_seed(5))
+    for name in ("input_weight", "recurrent_weight"):
+        assert weights[name].std().item() == pytest.approx(0.005, rel=0.02)
+        assert abs(weights[name].mean().item()) < 1e-4
+
+
 def test_rnn_can_start_from_xavier_normal_and_orthogonal_weights():
     size = 300
     draws = {

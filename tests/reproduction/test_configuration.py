@@ -71,10 +71,15 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ),
         (
             "studies.row_rnn.design",
-            {"rnn": {}, "gru": {}},
-            "row_rnn.design is ['rnn', 'gru']; expected the one entry rnn",
+            {"rnn": {"init_param": 1}, "gru": {"init_param": 1}},
+            "row_rnn.design.gru.architecture is 'gru'; expected one of rnn",
         ),
-        ("studies.row_rnn.design.rnn.architecture", "gru", "rnn.architecture is 'gru'; expected one of rnn"),
+        (
+            "studies.row_rnn.design.small.hidden_size",
+            64,
+            "row_rnn.design is {'small': 64, 'uniform': 32}; expected one hidden_size for all entries",
+        ),
+        ("studies.pixel_rnn.design", {"mine": {"architecture": "rnn"}}, "is ['mine']; expected the one entry rnn"),
         (
             "studies.pixel_rnn.hyperparameters.hidden_size",
             {"grid": [8]},
@@ -273,7 +278,7 @@ def test_numbers_that_yaml_reads_as_text_are_explained(
         ("cornn", "gamma", math.nan, "a finite number"),
         ("cornn", "epsilon", True, "a finite number"),
         ("rnn", "nonlinearity", "tahn", "one of tanh, relu"),
-        ("rnn", "initialisation", "../../x", "one of uniform, xavier_normal, orthogonal"),
+        ("rnn", "initialisation", "../../x", "one of uniform, normal, xavier_normal, orthogonal"),
         ("asrnn", "initialisation", "orthogonal", "one of uniform, normal"),
         ("asrnn", "eps", 0, "a finite number above 0"),
         ("lem", "dt", math.inf, "a finite number above 0"),
@@ -336,7 +341,7 @@ def test_names_of_letters_digits_and_dashes_are_allowed(configuration: dict[str,
 @pytest.mark.parametrize("value", ["../../x", "a/b", "..", ""])
 @pytest.mark.parametrize("study", ["smnist", "asrnn", "row_rnn"])
 def test_values_of_grids_stay_in_their_folder(configuration: dict[str, Any], study: str, value: str) -> None:
-    entry = "asrnn" if study == "asrnn" else "rnn"
+    entry = {"asrnn": "asrnn", "smnist": "rnn", "row_rnn": "uniform"}[study]
     configuration["studies"][study]["design"][entry]["initialisation"] = {"grid": ["uniform", value]}
     (problem,) = problems(configuration)
     assert "expected each value to be one of uniform, " in problem
@@ -373,8 +378,11 @@ def test_entries_that_write_the_same_files_are_refused(
     [("nonlinearity", {"grid": ["tanh", "relu"]}), ("n_layers", {"uniform": [1, 2]}), ("hidden_size", {"grid": [32]})],
 )
 def test_chapter_4_is_of_one_group(configuration: dict[str, Any], study: str, setting: str, level: Any) -> None:
-    configuration["studies"][study]["design"]["rnn"][setting] = level
-    assert any(f"{study}.design.rnn.{setting} is {level!r}; expected one " in line for line in problems(configuration))
+    entry = next(iter(configuration["studies"][study]["design"]))
+    configuration["studies"][study]["design"][entry][setting] = level
+    assert any(
+        f"{study}.design.{entry}.{setting} is {level!r}; expected one " in line for line in problems(configuration)
+    )
 
 
 @pytest.mark.parametrize(

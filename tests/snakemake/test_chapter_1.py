@@ -15,7 +15,7 @@ def test_chapter_1_is_made_by_itself(tmp_path: Path, run_snakemake: RunSnakemake
     made = {path.name for path in (tmp_path / "results/figures").iterdir()}
     assert made == {f"fig_1_{number}.{kind}" for number in (1, 2) for kind in ("pdf", "png", "md", "html", "zarr.zip")}
     lorenz = open_store(tmp_path / "results/systems/lorenz.zarr.zip")
-    assert lorenz.sizes == {"rho": 4, "time": 31, "axis": 3, "exponent": 3}
+    assert lorenz.sizes == {"rho": 4, "time": 31, "axis": 3, "exponent": 3, "run": 2}
     np.testing.assert_allclose(lorenz["long_run_exponent"].sum("exponent"), -41 / 3, atol=0.01)
     drawn = open_store(tmp_path / "results/figures/fig_1_2.zarr.zip")
     np.testing.assert_array_equal(drawn["long_run_exponent"], lorenz["long_run_exponent"])

@@ -40,5 +40,5 @@ def test_motions_become_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> 
     result = run_snakemake(tmp_path, "results/datasets/mocap.zarr.zip")
     assert result.returncode == 0, result.stderr
     dataset = open_store(tmp_path / "results/datasets/mocap.zarr.zip")
-    assert dataset["train_input"].shape == (184, 100, 20)
+    assert dataset["train_input"].shape == (160, 100, 20)  # at 30 of 120 frames per second
     assert dataset["standard_deviation"].attrs["units"] == "degree"

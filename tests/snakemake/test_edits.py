@@ -129,8 +129,8 @@ def test_flip_setting_redoes_the_flips_and_what_follows(repository: Path, plan: 
     configuration = copy.deepcopy(SMALL)
     configuration["studies"]["pixel_rnn"]["flips"]["n_draws"] = 5
     rules, files = plan(repository, configuration)
-    assert rules == {"flips": 1, "draw_figure": 4, "write_table": 1, "all": 1}
-    names = ("fig_4_3", "fig_4_4", "fig_4_5", "fig_4_d", "table_4_1", "flips")
+    assert rules == {"flips": 1, "draw_figure": 5, "write_table": 1, "all": 1}
+    names = ("fig_4_3", "fig_4_4", "fig_4_5", "fig_4_d", "fig_extra_flip_comparisons", "table_4_1", "flips")
     assert all(Path(name).name.startswith(names) for name in files)
 
 

@@ -78,7 +78,7 @@ def make_motions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, place in enumerate(("ann/walk.amc", "ann/run.AMC", "bob/walk.amc", "bob/walk.amc~", "bob/hop.amc")):
         path = folder / "my_motions" / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_motion(path, number)
+        write_motion(path, number, n_frames=1000)
 
 
 MAKERS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
@@ -91,7 +91,7 @@ DATA_VARIABLES = {
     "Sequences": {"output_mean": 2, "validation_index": 40},
     "Images": {"class": 7, "test_index": 28},
     "Text": {"alphabet": 427},
-    "Motion": {"validation_trial": 3},
+    "Motion": {"validation_trial": 12},
 }
 
 

@@ -17,6 +17,9 @@ class AlignmentSettings(Section):
     """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
     initial_state_std: NonNegative
     """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
+    warmup: Natural
+    """First steps over which Q of Jᵀ Q settles, for the vectors of the released programs. Unit: steps.
+    Dissertation: not stated; 10 in the released programs."""
     n_modes: Count
     """Singular vectors from either end of the spectrum. Unit: vectors. Dissertation: 5."""
     n_vectors: Count
@@ -42,10 +45,18 @@ class FlipSettings(Section):
 
     n_images: Annotated[int, Ge(2)]
     """Test images. Unit: images. Dissertation: 15."""
+    n_images_text: Annotated[int, Ge(2)]
+    """Of these, the first ones, for the test of the text, with the best network alone. Unit: images. Dissertation:
+    15."""
     n_draws: Count
     """Random choices of pixels for each image. Unit: choices. Dissertation: 50."""
     n_flips: Annotated[Many[Count], Len(1)]
     """Numbers of pixels that are flipped. Unit: pixels. Dissertation: 1, 5, 10, 20, 30, 50, 75, 100, 200 of 784."""
+    n_early: Natural
+    """First steps that are left out where pixels of later steps are chosen. Unit: steps."""
+    warmup: Natural
+    """Steps over the first inputs before settled R values are taken. Unit: steps. Dissertation: not stated; 10 in the
+    released programs."""
     n_averaged: Annotated[Many[Count], Len(1, 4)]
     """Numbers of R values whose logarithms are averaged; flips are ranked by the largest. Unit: R values.
     Dissertation: 1, 10, 100."""

@@ -224,19 +224,26 @@ def late_spectra_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
 
 
 def one_group_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
-    """Return why a study is not of vanilla networks of one size, which the figures of chapter 4 expect."""
+    """Return why a study is not of vanilla networks of one size, which the figures of chapter 4 expect.
+
+    Entries of row_rnn are kinds of initial weights; pixel_rnn has a single one.
+    """
     key: Key = ("studies", name, "design")
-    if list(study["design"]) != ["rnn"]:
+    if name == "pixel_rnn" and list(study["design"]) != ["rnn"]:
         return [Problem(key, unsuitable(key, list(study["design"]), "the one entry rnn"))]
-    settings = entry_settings(study, "rnn")
-    place = f"studies.{name}.design.rnn"
     problems = []
-    if settings["architecture"] != "rnn":
-        problems.append(Problem(key, unsuitable([place, "architecture"], settings["architecture"], "one of rnn")))
-    for hyperparameter, level in settings.items():
-        if isinstance(level, Mapping) and hyperparameter not in STACKABLE:
-            kind = "one integer" if hyperparameter in ("hidden_size", "n_layers") else "one value"
-            problems.append(Problem(key, unsuitable([place, hyperparameter], level, kind)))
+    entries = {entry: entry_settings(study, entry) for entry in study["design"]}
+    for entry, settings in entries.items():
+        place = f"studies.{name}.design.{entry}"
+        if settings["architecture"] != "rnn":
+            problems.append(Problem(key, unsuitable([place, "architecture"], settings["architecture"], "one of rnn")))
+        for hyperparameter, level in settings.items():
+            if isinstance(level, Mapping) and hyperparameter not in STACKABLE:
+                kind = "one integer" if hyperparameter in ("hidden_size", "n_layers") else "one value"
+                problems.append(Problem(key, unsuitable([place, hyperparameter], level, kind)))
+    sizes = {entry: settings["hidden_size"] for entry, settings in entries.items()}
+    if not problems and len(set(sizes.values())) > 1:
+        problems.append(Problem(key, unsuitable([f"studies.{name}.design"], sizes, "one hidden_size for all entries")))
     return problems
 
 
@@ -314,7 +321,7 @@ def pretrained_problems(configuration: Mapping[str, Any]) -> list[Problem]:
 
 def row_rnn_problems(study: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the settings of alignment: more epochs, vectors or modes than there are."""
-    alignment, size = study["alignment"], entry_settings(study, "rnn")["hidden_size"]
+    alignment, size = study["alignment"], entry_settings(study, next(iter(study["design"])))["hidden_size"]
     epochs = study["training"]["epochs"]
     return _above_limits(
         ("row_rnn.alignment.epochs", max(alignment["epochs"]), epochs, "studies.row_rnn.training.epochs"),

@@ -48,9 +48,21 @@ OPTIMIZER_LABELS = {"adam": "Adam", "adagrad": "Adagrad", "rmsprop": "RMSprop", 
 # By which figures and tables of chapter 2 name the networks that are highlighted.
 SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
 
+# Lyapunov vectors that are aligned with gradients (chapter 4).
+ALIGNED_LABELS = {
+    "dissertation": "Q of Jᵀ Q (eq. 4.11)",
+    "released": "Q of Jᵀ Q, warm-up",
+    "tangent": "Q of J Q",
+    "settled": "Q of J Q, settled",
+    "covariant": "covariant vectors",
+}
+
 # By what pixels are chosen (chapter 4).
 RANKING_LABELS = {
     "expansion": "largest R value",
+    "expansion_settled": "largest R, warm-up",
+    "transposed": "largest R of Jᵀ Q",
+    "transposed_settled": "largest R of Jᵀ Q, warm-up",
     "mean_expansion": "largest mean log R",
     "gradient": "largest gradient",
     "intensity": "brightest",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.gradients import AlignmentSettings
 from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors, settled_vectors
-from lyapunov_pkg.reproduction.gradients.recurrent_gradient import random_starts, recurrent_gradients
+from lyapunov_pkg.reproduction.gradients.recurrent_gradient import WEIGHTS, random_starts, recurrent_gradients
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.populations.stored import stored_network
 
@@ -25,8 +26,13 @@ N_BINS = 100
 
 DESCRIPTIONS = {
     "variant": VARIANT,
+    "weights": WEIGHTS,
     "epoch": EPOCH,
-    "vectors": Label("1", "Lyapunov vectors: Q of J Q, Q of Jᵀ Q, Q of J Q after a pass of warm-up, covariant vectors"),
+    "vectors": Label(
+        "1",
+        "Lyapunov vectors: Q of J Q, Q of Jᵀ Q, Q of Jᵀ Q as in the dissertation's programs, Q of J Q after a pass of "
+        "warm-up, covariant vectors",
+    ),
     "side": Label("1", "left or right singular vectors of the gradient"),
     "modes": Label("1", "first or last singular vectors"),
     "group": Label("1", "first, last or randomly chosen Lyapunov vectors"),
@@ -34,6 +40,9 @@ DESCRIPTIONS = {
     "time": TIME,
     "exponent": EXPONENT.of("and of its Lyapunov vector"),
     "alignment_std": Label("1", "standard deviation of the alignment about zero"),
+    "alignment_std_averaged": Label(
+        "1", "standard deviation of the alignment about zero at each step and for each singular vector, their mean"
+    ),
     "alignment_std_resolved": Label("1", "the same without singular vectors whose singular value is zero to rounding"),
     "alignment_std_by_index": Label("1", "standard deviation of the alignment about zero at each step"),
     "alignment_density": Label("1", "density of the alignment, counted with both signs"),
@@ -45,51 +54,65 @@ DESCRIPTIONS = {
 
 
 def alignment_experiment(
-    training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSettings, seed: int
+    trainings: Mapping[str, xr.Dataset], dataset: xr.Dataset, settings: AlignmentSettings, seed: int
 ) -> xr.Dataset:
     """Alignments A_t = Q_tᵀ E_t of Lyapunov vectors with singular vectors of ΔV_t (eq. 4.15), over states and steps.
 
-    `vectors` says which Lyapunov vectors: Q_t as they turn from the identity during the sequence, in both conventions
-    ("tangent", "dissertation"; `q_vectors`), and, in a second pass over the same image, Q_t of the tangent dynamics
-    after one pass of warm-up ("settled") beside the covariant vectors ("covariant"; `settled_vectors`). The gradients
-    are those of the same pass. All is computed in float64.
+    `vectors` says which Lyapunov vectors:
 
-    The sign of a singular vector is arbitrary, so standard deviations are taken about zero, and histograms count every
-    alignment with both signs. ΔV_t has at most t singular values that are not zero: what belongs to the others is some
+    - "tangent", "dissertation": Q_t as they turn from the identity during the sequence, in both conventions
+      (`q_vectors`), along the trajectory of the gradient.
+    - "released": as the dissertation's programs have them, Q_t of Jᵀ Q from other initial states than the gradient's,
+      after `warmup` steps over the first inputs.
+    - "settled", "covariant": in a second pass over the same image, Q_t of the tangent dynamics after one pass of
+      warm-up, and the covariant vectors (`settled_vectors`). The gradients are those of the same pass.
+
+    All is computed in float64. The sign of a singular vector is arbitrary, so standard deviations are taken about zero,
+    and histograms count every alignment with both signs. `alignment_std` is that of all alignments together.
+    `alignment_std_averaged` is taken as in the dissertation's programs: for each step and singular vector over images
+    and Lyapunov vectors, then averaged.
+
+    ΔV_t has at most t singular values that are not zero: what belongs to the others is some
     basis of a null space, as LAPACK happens to pick it. `alignment_std_resolved` leaves these out.
 
     Args:
-        training: a training store of tanh RNNs with a readout.
+        trainings: training stores of tanh RNNs of one size with a readout, by the name of their initial weights.
         dataset: the task's data; its first test images are taken.
         settings: what is aligned with what.
         seed: of initial states and of the random set of vectors.
 
     Returns:
-        Dataset over variant (those that did not diverge), epoch, `vectors`, `side` (left or right singular vectors),
-        `modes` (first or last ones) and `group` (first, last or random Lyapunov vectors): `alignment_std`,
-        `alignment_std_resolved`, `alignment_density(..., alignment)`; without group `alignment_std_by_index(..., time,
+        Dataset over variant (those that did not diverge, with the coordinate `weights`), epoch, `vectors`, `side` (left
+        or right singular vectors), `modes` (first or last ones) and `group` (first, last or random Lyapunov vectors):
+        `alignment_std`, `alignment_std_averaged`, `alignment_std_resolved`, `alignment_density(..., alignment)`;
+        without group `alignment_std_by_index(..., time,
         exponent)`, without side and modes `gradient_rank(..., time)`; `random_index(vector)`. Attribute `null_std`:
         1/sqrt(H), the standard deviation for frames without any relation.
 
     Raises:
         ValueError: more states, modes, vectors or epochs are asked for than there are, or every variant diverged.
     """
-    _check(training, dataset, settings)
+    for training in trainings.values():
+        _check(training, dataset, settings)
     generator = torch.Generator().manual_seed(seed)
-    hidden_size = int(training["hidden_size"].values[0])
+    hidden_size = int(next(iter(trainings.values()))["hidden_size"].values[0])
     start, inputs, labels = random_starts(
         dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
     )
     groups = _vector_groups(hidden_size, settings.n_vectors, generator)
-    counts = networks_that_count(training)
-    variants = np.flatnonzero(counts).tolist()
-    results = []
-    for variant in progress(variants, "alignment with the gradient, variant"):
-        networks = [stored_network(training, variant, epoch).to(dtype=torch.float64) for epoch in settings.epochs]
-        of_epochs = [_summary(network, inputs, labels, start, settings.n_modes, groups) for network in networks]
-        results.append(xr.concat(of_epochs, "epoch"))
+    other_start = settings.initial_state_std * torch.randn(start.shape, generator=generator, dtype=start.dtype)
+    task = _Task(inputs, labels, start, other_start, min(settings.warmup, inputs.shape[1]))
+    results, columns = [], []
+    for weights, training in trainings.items():
+        variants = np.flatnonzero(networks_that_count(training)).tolist()
+        for variant in progress(variants, f"alignment with the gradient, {weights} weights, variant"):
+            networks = [stored_network(training, variant, epoch).to(dtype=torch.float64) for epoch in settings.epochs]
+            of_epochs = [_summary(network, task, settings.n_modes, groups) for network in networks]
+            results.append(xr.concat(of_epochs, "epoch"))
+            columns.append((training["variant"].values[variant], weights))
+    indices, kinds = zip(*columns, strict=True)
     result = xr.concat(results, "variant").assign_coords(
-        variant=training["variant"].values[variants], epoch=list(settings.epochs)
+        variant=list(indices), weights=("variant", list(kinds)), epoch=list(settings.epochs)
     )
     result["random_index"] = ("vector", groups["random"] + 1)
     result.attrs = {
@@ -98,7 +121,7 @@ def alignment_experiment(
         "n_initial_states": settings.n_initial_states,
         "n_modes": settings.n_modes,
         "n_vectors": settings.n_vectors,
-        "n_diverged": int(np.count_nonzero(~counts)),
+        "n_diverged": sum(int(np.count_nonzero(~networks_that_count(each))) for each in trainings.values()),
     }
     return describe(result, DESCRIPTIONS)
 
@@ -128,41 +151,61 @@ def _check(training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSetting
         raise ValueError(f"all {training.sizes['variant']} variants diverged; expected one that did not")
 
 
-def _summary(
-    network: Network,
-    inputs: Tensor,
-    labels: Tensor,
-    start: Tensor,
-    n_modes: int,
-    groups: Mapping[str, NDArray[np.int_]],
-) -> xr.Dataset:
+class _Task(NamedTuple):
+    """What all networks are given.
+
+    Attributes:
+        inputs: (B, T, F).
+        labels: (B,).
+        start: initial states (B, H).
+        other_start: those of the Lyapunov vectors "released".
+        warmup: first steps over which these settle.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    start: Tensor
+    other_start: Tensor
+    warmup: int
+
+
+def _summary(network: Network, task: _Task, n_modes: int, groups: Mapping[str, NDArray[np.int_]]) -> xr.Dataset:
     """Statistics of the alignments of one variant at one epoch; see `alignment_experiment`."""
     parts = []
-    for name, frames, pass_start in _lyapunov_vectors(network, inputs, start):
-        left, values, right = torch.linalg.svd(recurrent_gradients(network, inputs, labels, pass_start)[0])
-        resolved = above_rounding(values, left.shape[-1])
-        modes = {"first": slice(None, n_modes), "last": slice(-n_modes, None)}
-        aligned = [
-            torch.stack([frames.mT @ singular[..., where] for where in modes.values()]) for singular in (left, right.mT)
-        ]
-        alignment = xr.DataArray(
-            torch.stack(aligned).numpy(),
-            dims=("side", "modes", "sequence", "time", "exponent", "mode"),
-            coords={
-                "side": ["left", "right"],
-                "modes": list(modes),
-                "time": np.arange(1, frames.shape[1] + 1),
-                "exponent": np.arange(1, frames.shape[-1] + 1),
-            },
-        )
-        shown = xr.DataArray(
-            torch.stack([resolved[..., where] for where in modes.values()]).numpy(),
-            dims=("modes", "sequence", "time", "mode"),
-        )
-        part = _statistics(alignment, shown, groups).assign_coords(vectors=name)
-        part["gradient_rank"] = ("time", resolved.sum(-1).double().mean(0).numpy())
-        parts.append(part)
+    for start, vectors in _lyapunov_vectors(network, task):
+        left, values, right = torch.linalg.svd(recurrent_gradients(network, task.inputs, task.labels, start)[0])
+        for name, frames in vectors:
+            part = _aligned(frames, left, values, right, n_modes, groups)
+            parts.append(part.assign_coords(vectors=name))
     return xr.concat(parts, "vectors")
+
+
+def _aligned(
+    frames: Tensor, left: Tensor, values: Tensor, right: Tensor, n_modes: int, groups: Mapping[str, NDArray[np.int_]]
+) -> xr.Dataset:
+    """Statistics of the alignments of Lyapunov vectors (B, T, H, H) with singular vectors of gradients."""
+    resolved = above_rounding(values, left.shape[-1])
+    modes = {"first": slice(None, n_modes), "last": slice(-n_modes, None)}
+    aligned = [
+        torch.stack([frames.mT @ singular[..., where] for where in modes.values()]) for singular in (left, right.mT)
+    ]
+    alignment = xr.DataArray(
+        torch.stack(aligned).numpy(),
+        dims=("side", "modes", "sequence", "time", "exponent", "mode"),
+        coords={
+            "side": ["left", "right"],
+            "modes": list(modes),
+            "time": np.arange(1, frames.shape[1] + 1),
+            "exponent": np.arange(1, frames.shape[-1] + 1),
+        },
+    )
+    shown = xr.DataArray(
+        torch.stack([resolved[..., where] for where in modes.values()]).numpy(),
+        dims=("modes", "sequence", "time", "mode"),
+    )
+    part = _statistics(alignment, shown, groups)
+    part["gradient_rank"] = ("time", resolved.sum(-1).double().mean(0).numpy())
+    return part
 
 
 def above_rounding(singular_values: Tensor, size: int) -> Tensor:
@@ -173,14 +216,23 @@ def above_rounding(singular_values: Tensor, size: int) -> Tensor:
     return singular_values > torch.finfo(singular_values.dtype).eps * size * singular_values[..., :1]
 
 
-def _lyapunov_vectors(network: Network, inputs: Tensor, start: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield each kind of vectors (B, T, H, H) of one network, with the state that the sequence starts from (B, H)."""
-    for convention in ("tangent", "dissertation"):
-        q = q_vectors(network, inputs, start[None], convention)["q"]
-        yield convention, torch.from_numpy(q.values[0]), start
-    second_start, settled, covariant = settled_vectors(network, inputs, start)
-    yield "settled", settled, second_start
-    yield "covariant", covariant, second_start
+def _lyapunov_vectors(network: Network, task: _Task) -> Iterator[tuple[Tensor, list[tuple[str, Tensor]]]]:
+    """Yield states that the gradient starts from (B, H), with the vectors of one network (B, T, H, H) by kind."""
+
+    def q(inputs: Tensor, start: Tensor, convention: str, warmup: int = 0) -> Tensor:
+        return torch.from_numpy(q_vectors(network, inputs, start[None], convention, warmup)["q"].values[0])
+
+    again = torch.cat([task.inputs[:, : task.warmup], task.inputs], dim=1)
+    yield (
+        task.start,
+        [
+            ("tangent", q(task.inputs, task.start, "tangent")),
+            ("dissertation", q(task.inputs, task.start, "dissertation")),
+            ("released", q(again, task.other_start, "dissertation", task.warmup)),
+        ],
+    )
+    second_start, settled, covariant = settled_vectors(network, task.inputs, task.start)
+    yield second_start, [("settled", settled), ("covariant", covariant)]
 
 
 def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: Mapping[str, NDArray[np.int_]]) -> xr.Dataset:
@@ -191,10 +243,11 @@ def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: Mapping
 
     over = ["sequence", "time", "exponent", "mode"]
     edges = np.linspace(-1, 1, N_BINS + 1)
-    stds, stds_resolved, densities = [], [], []
+    stds, stds_averaged, stds_resolved, densities = [], [], [], []
     for indices in groups.values():
         of_group = alignment.isel(exponent=indices)
         stds.append(std(of_group, over))
+        stds_averaged.append(std(of_group, ["sequence", "exponent"]).mean(["time", "mode"]))
         stds_resolved.append(std(of_group.where(resolved), over))
         densities.append(
             xr.apply_ufunc(
@@ -209,6 +262,7 @@ def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: Mapping
     return xr.Dataset(
         {
             "alignment_std": xr.concat(stds, group),
+            "alignment_std_averaged": xr.concat(stds_averaged, group),
             "alignment_std_resolved": xr.concat(stds_resolved, group),
             "alignment_density": xr.concat(densities, group).assign_coords(alignment=(edges[1:] + edges[:-1]) / 2),
             "alignment_std_by_index": std(alignment, ["sequence", "mode"]),

@@ -10,61 +10,81 @@ from scipy.stats import ttest_1samp, ttest_ind
 from lyapunov_pkg.labels import Label
 
 DESCRIPTIONS = {
-    "mean_excess": Label("nat", "mean loss with ranked pixels flipped minus that with random ones"),
+    "mean_excess": Label(
+        "nat", "mean loss with ranked pixels flipped minus that with random ones, first images and best network"
+    ),
     "standard_error": Label("nat", "standard error of that difference, all flipped images taken as independent"),
     "p_pooled": Label(
         "1", "one-sided t-test of two samples of equal variance, all flipped images taken as independent"
     ),
-    "p_paired": Label(
-        "1", "one-sided t-test over images of the ranked loss minus the mean random loss of the same image"
+    "comparison": Label(
+        "1", "random pixels, pixels ranked in other images, or random pixels with both choices among later steps"
     ),
+    "excess": Label("nat", "mean loss with ranked pixels flipped minus that with those that they are compared with"),
+    "excess_error": Label("nat", "standard error of excess over images"),
+    "excess_std": Label("nat", "standard deviation of excess over networks"),
+    "p_paired": Label("1", "one-sided t-test over images of that difference, mean over networks"),
     "p_holm": Label("1", "p_paired corrected for the numbers of flips that are tested (Holm)"),
-    "effect_size": Label("1", "mean over standard deviation of the paired differences (Cohen's d)"),
+    "effect_size": Label("1", "mean over standard deviation of the differences that p_paired tests (Cohen's d)"),
 }
 
 
-def flip_statistics(ranked: xr.DataArray, random: xr.DataArray) -> xr.Dataset:
-    """Test whether ranked flips raise the loss more than random ones, for every ranking and number of flips.
+def pooled_statistics(ranked: xr.DataArray, random: xr.DataArray) -> xr.Dataset:
+    """Test as the dissertation does whether ranked flips raise the loss more than random ones.
 
-    The dissertation takes all flipped images as independent: `p_pooled`, Student's t-test of 15 against 750 numbers.
-    But the random ones come in groups of one image, and the same images were flipped by rank: `p_paired` is a t-test of
-    the differences image by image, to the mean over the image's random choices. `p_holm` corrects it, for each ranking,
-    for the number of tests (Holm 1979).
+    All flipped images are taken as independent: Student's t-test of, e.g., 15 against 750 numbers. But the random ones
+    come in groups of one image, and the same images were flipped by rank (`paired_statistics`).
 
     Args:
         ranked: rise of the loss by flips, (n_flips, ranking, image).
         random: the same for random flips, (n_flips, image, draw).
 
     Returns:
-        Dataset over (n_flips, ranking); all tests are one-sided. NaN where the differences do not vary.
+        Dataset of `mean_excess`, `standard_error` and `p_pooled` over (n_flips, ranking); the test is one-sided.
     """
-    paired = ranked - random.mean("draw")
-    everything = random.stack(each=("image", "draw"))
-    pooled = xr.apply_ufunc(
+    found = xr.apply_ufunc(
         lambda ours, theirs: np.array(_pooled(ours, theirs)),
         ranked,
-        everything,
+        random.stack(each=("image", "draw")),
         input_core_dims=[["image"], ["each"]],
         output_core_dims=[["value"]],
         exclude_dims={"image", "each"},
         vectorize=True,
     )
+    excess = ranked.mean("image") - random.mean(["image", "draw"])
+    return xr.Dataset({"mean_excess": excess, "standard_error": found[..., 0], "p_pooled": found[..., 1]})
+
+
+def paired_statistics(differences: xr.DataArray) -> xr.Dataset:
+    """Test whether ranked flips raise the loss more than others of the same images.
+
+    Networks are averaged first, since they see the same images. `p_holm` corrects `p_paired`, for each ranking and
+    comparison, for the number of tests (Holm 1979).
+
+    Args:
+        differences: loss by ranked flips minus mean loss by others, (variant, n_flips, ..., image).
+
+    Returns:
+        Dataset over (n_flips, ...); all tests are one-sided. NaN where the differences do not vary, or are missing.
+    """
+    by_network = differences.mean("image")
+    of_images = differences.mean("variant")
     p_paired = xr.apply_ufunc(
         lambda each: ttest_1samp(each, 0, alternative="greater").pvalue,
-        paired,
+        of_images,
         input_core_dims=[["image"]],
         vectorize=True,
     )
     return xr.Dataset(
         {
-            "mean_excess": paired.mean("image"),
-            "standard_error": pooled[..., 0],
-            "p_pooled": pooled[..., 1],
+            "excess": of_images.mean("image"),
+            "excess_error": of_images.std("image", ddof=1) / np.sqrt(of_images.sizes["image"]),
+            "excess_std": by_network.std("variant", ddof=1 if differences.sizes["variant"] > 1 else 0),
             "p_paired": p_paired,
             "p_holm": xr.apply_ufunc(
                 holm, p_paired, input_core_dims=[["n_flips"]], output_core_dims=[["n_flips"]], vectorize=True
             ),
-            "effect_size": paired.mean("image") / paired.std("image", ddof=1),
+            "effect_size": of_images.mean("image") / of_images.std("image", ddof=1),
         }
     )
 
@@ -78,9 +98,10 @@ def _pooled(ours: NDArray, theirs: NDArray) -> tuple[float, float]:
 
 
 def holm(p_values: NDArray) -> NDArray:
-    """P values (n,) corrected for n tests (Holm 1979): valid whatever their dependence."""
-    order = np.argsort(p_values)
-    stepwise = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    corrected = np.empty_like(p_values)
+    """P values (n,) corrected for n tests (Holm 1979): valid whatever their dependence. NaN is no test, and stays."""
+    corrected = np.full_like(p_values, np.nan)
+    (tested,) = np.nonzero(~np.isnan(p_values))
+    order = tested[np.argsort(p_values[tested])]
+    stepwise = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
     corrected[order] = np.minimum(stepwise, 1)
     return corrected

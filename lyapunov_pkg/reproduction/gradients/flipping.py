@@ -32,6 +32,19 @@ def descending(scores: Tensor, generator: torch.Generator) -> Tensor:
     return shuffled.gather(-1, order)
 
 
+def among_later(order: Tensor, n_early: int) -> Tensor:
+    """Return orders (..., T) without the first `n_early` steps, (..., T - n_early)."""
+    return order[order >= n_early].view(*order.shape[:-1], -1)
+
+
+def of_other_images(order: Tensor, n_others: int) -> Tensor:
+    """Return the orders (n_others, B, T) that other images have, each of the next few, from those of all (B, T).
+
+    Such places come as early in the sequence as an image's own, but have nothing else to do with it.
+    """
+    return torch.stack([order.roll(-shift, 0) for shift in range(1, n_others + 1)])
+
+
 def share_among_first(order: Tensor, count: int) -> float:
     """Return which share of the first `count` places of orders (B, T) are among the first `count` steps."""
     return (order[:, :count] < count).double().mean().item()
@@ -46,7 +59,11 @@ def input_gradients(network: Network, inputs: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sequence_losses(network: Network, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy (n, B) in nats after the last step of sequences (n, B, T, F) with labels (B,)."""
-    sequences = inputs.flatten(0, 1).split(SEQUENCES_TOGETHER)
-    logits = torch.cat([network.forward(part, last_only=True)[0] for part in sequences])
+    """Cross entropy (n, B) in nats after the last step of sequences (n, B, T, F) with labels (B,).
+
+    The network runs in float32, in which it was trained and which is several times as fast.
+    """
+    network = network.to(dtype=torch.float32)
+    sequences = inputs.float().flatten(0, 1).split(SEQUENCES_TOGETHER)
+    logits = torch.cat([network.forward(part, last_only=True)[0] for part in sequences]).double()
     return cross_entropy(logits, labels.repeat(len(inputs)), reduction="none").view(inputs.shape[:2])

@@ -9,25 +9,43 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lyapunov_pkg.labels import RUNNING_EXPONENT, TIME, Label, describe
+from lyapunov_pkg.labels import RUNNING_EXPONENT, TIME, VARIANT, Label, describe
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.gradients import FlipSettings
 from lyapunov_pkg.reproduction.gradients.flip_statistics import DESCRIPTIONS as STATISTICS_DESCRIPTIONS
-from lyapunov_pkg.reproduction.gradients.flip_statistics import flip_statistics
+from lyapunov_pkg.reproduction.gradients.flip_statistics import paired_statistics, pooled_statistics
 from lyapunov_pkg.reproduction.gradients.flipping import (
+    among_later,
     descending,
     flip,
     input_gradients,
+    of_other_images,
     sequence_losses,
     share_among_first,
 )
+from lyapunov_pkg.reproduction.gradients.lyapunov_vectors import q_vectors
 from lyapunov_pkg.reproduction.populations.selection import best_position, networks_that_count
 from lyapunov_pkg.reproduction.populations.stored import stored_network
-from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
+from lyapunov_pkg.spectra.finite_time import running_exponents
 
-RANKINGS = ("expansion", "mean_expansion", "gradient", "intensity")
+RANKINGS = (
+    "expansion",
+    "expansion_settled",
+    "transposed",
+    "transposed_settled",
+    "mean_expansion",
+    "gradient",
+    "intensity",
+)
+COMPARISONS = ("random", "same_steps", "later")
+N_OTHERS = 4
+"""Other images whose pixels are flipped for comparison at the same steps; fewer, if there are no more."""
 DESCRIPTIONS = {
+    "variant": VARIANT,
+    "best_epoch": Label("epoch", "epochs of training of the network whose inputs are flipped"),
+    "best_accuracy": Label("1", "its share of the validation targets classified correctly"),
+    "early_share": Label("1", "share of the n_flips_shown pixels of highest rank among as many first steps"),
     "n_flips": Label("pixel", "number of flipped pixels"),
     "ranking": Label("1", "by what pixels are chosen"),
     "choice": Label("1", "what is flipped of the image"),
@@ -36,6 +54,9 @@ DESCRIPTIONS = {
     "loss": Label("nat", "cross entropy of the image as it is"),
     "loss_ranked": Label("nat", "cross entropy with the pixels of highest rank flipped"),
     "loss_random": Label("nat", "cross entropy with random pixels flipped"),
+    "loss_same_steps": Label("nat", "cross entropy with pixels flipped that rank highest in other images, their mean"),
+    "loss_ranked_later": Label("nat", "cross entropy with the pixels of highest rank among later steps flipped"),
+    "loss_random_later": Label("nat", "cross entropy with random pixels of later steps flipped, mean over choices"),
     "up_share": Label("1", "share of the flips that are from 0 to 1"),
     "up_share_random": Label("1", "share of the random flips that are from 0 to 1"),
     "log_expansion": Label("nat/step", "logarithm of the first R value"),
@@ -50,14 +71,21 @@ DESCRIPTIONS = {
 
 
 def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSettings, seed: int) -> xr.Dataset:
-    """Flip pixels of test images, chosen by rankings and at random, and compare the losses.
+    """Flip pixels of test images, chosen by rankings and otherwise, and compare the losses.
 
-    The network is the one with the lowest validation loss, of all variants and epochs. Pixels are ranked by
-    "expansion", the first R value r_t^1 of the step that takes the pixel in (dissertation, algorithm 3), by
-    "mean_expansion", the mean logarithm of its first max(n_averaged) R values ("aggregate effects" in the text's
-    discussion), by "gradient", the magnitude of the derivative of the loss by the pixel, and by "intensity", its
-    brightness with ties in random order. Random choices are made for each image anew, from the same images and with as
-    many flips. All is computed in float64.
+    The networks are those that did not diverge, each after its epoch of lowest validation loss. Pixels are ranked by
+
+    - "expansion": the first R value of J Q, r_t^1 of the step that takes the pixel in (dissertation, algorithm 3);
+    - "transposed": that of Jᵀ Q, as in eq. 4.11 and the dissertation's programs;
+    - "expansion_settled", "transposed_settled": the same after `warmup` steps over the first inputs;
+    - "mean_expansion": the mean logarithm of the first max(n_averaged) R values of J Q ("aggregate effects" in the
+      text's discussion);
+    - "gradient": the magnitude of the derivative of the loss by the pixel;
+    - "intensity": its brightness, with ties in random order.
+
+    Each ranking is compared, in the same images and with as many flips, with random pixels ("random"), with the pixels
+    that rank highest in other images ("same_steps"), which come as early, and, both chosen from all steps but the first
+    `n_early`, with random ones ("later"). Losses are computed in float32, all else in float64.
 
     Args:
         training: a training store of networks that classify after the last step.
@@ -66,69 +94,116 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
         seed: of the random choices.
 
     Returns:
-        Losses in nats: `loss(image)`, `loss_ranked(ranking, n_flips, image)`, `loss_random(n_flips, image, draw)`; what
-        `flip_statistics` makes of them; `up_share(n_flips, ranking)` and `up_share_random(n_flips)`, the share of flips
-        from 0 to 1; `log_expansion(image, time)`, log r_t^1; of the first image `mean_log_r(n_averaged, time)` and
-        `running_exponent(time)`; for `n_flips_shown` flips `shown_input(image, time)`, and the outputs
-        `logits(image, choice, class)` for no flips, the pixels of largest expansion and random ones. Attribute
-        `early_share`: of these `n_flips_shown` pixels of largest expansion, the share that is among as many first
-        steps, since r_t^1 also tells how far the state has come from zero.
+        Losses in nats: `loss(variant, image)`, `loss_ranked(variant, n_flips, ranking, image)`, `loss_random(variant,
+        n_flips, image, draw)`, `loss_same_steps` and `loss_ranked_later` as `loss_ranked`, `loss_random_later(variant,
+        n_flips, image)`; NaN where there are not as many later steps. What `paired_statistics` makes of the differences
+        for each `comparison`, and `pooled_statistics` of the first `n_images_text` images and the best network, as in
+        the text. `up_share(n_flips, ranking)` and `up_share_random(n_flips)`, the share of flips from 0 to 1;
+        `early_share(ranking)`: of the first `n_flips_shown` pixels, the share that is among as many first steps.
+
+        Of the network of lowest validation loss (attributes `variant` and `epoch`, positions in the training store, and
+        `best_position` here): `log_expansion(image,
+        time)`, log r_t^1; of the first image `mean_log_r(n_averaged, time)` and `running_exponent(time)`; for
+        `n_flips_shown` flips `shown_input(image, time)`, and the outputs `logits(image, choice, class)` for no flips,
+        the pixels of largest expansion and random ones.
 
     Raises:
         ValueError: more images, flips or exponents are asked for than there are, or every variant diverged.
     """
-    variant, epoch = best_position(training)
-    network = stored_network(training, variant, epoch).to(dtype=torch.float64)
-    _check(network, dataset, settings)
+    best, best_epoch = best_position(training)
+    _check(stored_network(training, best, best_epoch), dataset, settings)
     inputs = torch.from_numpy(dataset["test_input"].values[: settings.n_images]).double()
     labels = torch.from_numpy(dataset["test_label"].values[: settings.n_images])
     generator = torch.Generator().manual_seed(seed)
-    tangents = torch.eye(network.state_size, max(settings.n_averaged), dtype=torch.float64)
-    local = finite_time_exponents(network, inputs, initial_tangents=tangents).isel(variant=0)
-    orders = _orders(network, inputs, labels, torch.from_numpy(local["finite_time_exponent"].values), generator)
     draws = torch.rand(settings.n_draws, *inputs.shape[:2], generator=generator).argsort(-1)
-    result = xr.merge(
-        [
-            _losses_by_flips(network, inputs, labels, orders, draws, settings.n_flips),
-            _expansion(local, settings.n_averaged),
-            _shown(network, inputs, orders["expansion"], draws, settings),
-        ]
-    )
-    result["loss"] = ("image", sequence_losses(network, inputs[None], labels)[0])
+    variants = np.flatnonzero(networks_that_count(training)).tolist()
+    parts = []
+    for variant in progress(variants, "flips, variant"):
+        epoch = best_position(training.isel(variant=[variant]))[1]
+        network = stored_network(training, variant, epoch).to(dtype=torch.float64)
+        local = q_vectors(network, inputs, None, "tangent", n_exponents=max(settings.n_averaged)).isel(variant=0)
+        orders = _orders(network, inputs, labels, local, settings.warmup, generator)
+        part = _losses_by_flips(network, inputs, labels, orders, draws, settings)
+        part["loss"] = ("image", sequence_losses(network, inputs[None], labels)[0])
+        shares = [share_among_first(order, settings.n_flips_shown) for order in orders.values()]
+        part["early_share"] = ("ranking", shares)
+        part["best_epoch"] = training["epoch"].values[epoch]
+        part["best_accuracy"] = training["validation_accuracy"].values[variant, epoch]
+        parts.append(part.assign_coords(variant=training["variant"].values[variant]))
+        if variant == best:
+            shown = [_expansion(local, settings.n_averaged)]
+            shown.append(_shown(network, inputs, orders["expansion"], draws, settings))
+    result = xr.merge([xr.concat(parts, "variant"), *shown])
+    for name in ("up_share", "up_share_random", "early_share"):
+        result[name] = result[name].mean("variant")
     result["input"] = (("image", "time"), inputs[..., 0])
     result["label"] = ("image", labels)
     result["pixel"] = ("time", dataset["pixel"].values)
-    result = result.merge(
-        flip_statistics(result["loss_ranked"] - result["loss"], result["loss_random"] - result["loss"])
-    )
+    result = result.merge(statistics(result, variants.index(best), settings.n_images_text))
     result.attrs = {
-        "variant": variant,
-        "epoch": epoch,
-        "validation_accuracy": float(training["validation_accuracy"].values[variant, epoch]),
+        "variant": best,
+        "best_position": variants.index(best),
+        "epoch": best_epoch,
+        "validation_accuracy": float(training["validation_accuracy"].values[best, best_epoch]),
         "n_flips_shown": settings.n_flips_shown,
-        "early_share": share_among_first(orders["expansion"], settings.n_flips_shown),
+        "n_images_text": settings.n_images_text,
+        "n_early": settings.n_early,
+        "warmup": settings.warmup,
         "image_shape": list(dataset.attrs["image_shape"]),
         "n_diverged": int(np.count_nonzero(~networks_that_count(training))),
     }
     return describe(result, DESCRIPTIONS | STATISTICS_DESCRIPTIONS)
 
 
+def statistics(losses: xr.Dataset, best: int, n_images_text: int) -> xr.Dataset:
+    """Return the tests of flips: paired for every comparison, and the text's of one network and its first images."""
+    differences = [
+        losses["loss_ranked"] - losses["loss_random"].mean("draw"),
+        losses["loss_ranked"] - losses["loss_same_steps"],
+        losses["loss_ranked_later"] - losses["loss_random_later"],
+    ]
+    of_text = losses.isel(variant=best, image=slice(n_images_text))
+    return paired_statistics(xr.concat(differences, xr.Variable("comparison", list(COMPARISONS)))).merge(
+        pooled_statistics(of_text["loss_ranked"] - of_text["loss"], of_text["loss_random"] - of_text["loss"]),
+        compat="override",
+    )
+
+
 def _orders(
-    network: Network, inputs: Tensor, labels: Tensor, log_r: Tensor, generator: torch.Generator
+    network: Network,
+    inputs: Tensor,
+    labels: Tensor,
+    local: xr.Dataset,
+    warmup: int,
+    generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Return the pixels (B, T) by every ranking, from the logarithms (B, T, k) of the first R values."""
+    """Return the pixels (B, T) by every ranking; `local` has the first R values of J Q without warm-up."""
+    again = torch.cat([inputs[:, :warmup], inputs], dim=1)
+
+    def first_r(convention: str, steps: Tensor, n_warmup: int = 0) -> Tensor:
+        return _log_r(q_vectors(network, steps, None, convention, n_warmup, n_exponents=1).isel(variant=0))[..., 0]
+
+    log_r = _log_r(local)
     scores = {
         "expansion": log_r[..., 0],
+        "expansion_settled": first_r("tangent", again, warmup),
+        "transposed": first_r("dissertation", inputs),
+        "transposed_settled": first_r("dissertation", again, warmup),
         "mean_expansion": log_r.mean(-1),
         "gradient": input_gradients(network, inputs, labels).abs(),
         "intensity": inputs[..., 0],
     }
-    return {name: descending(score, generator) for name, score in scores.items()}
+    return {name: descending(scores[name], generator) for name in RANKINGS}
+
+
+def _log_r(local: xr.Dataset) -> Tensor:
+    """Return the logarithms (B, T, k) of the R values of one network."""
+    return torch.from_numpy(local["finite_time_exponent"].values)
 
 
 def _expansion(local: xr.Dataset, n_averaged: Sequence[int]) -> xr.Dataset:
     """Return how far states expand at every step, from finite-time exponents (sequence, time, exponent)."""
-    log_r = torch.from_numpy(local["finite_time_exponent"].values)
+    log_r = _log_r(local)
     mean_log_r = torch.stack([log_r[0, :, :n].mean(-1) for n in n_averaged])
     return xr.Dataset(
         {
@@ -146,30 +221,49 @@ def _losses_by_flips(
     labels: Tensor,
     orders: Mapping[str, Tensor],
     draws: Tensor,
-    n_flips: Sequence[int],
+    settings: FlipSettings,
 ) -> xr.Dataset:
-    """Return the losses with more and more pixels flipped, by rank and at random, and the shares of flips from 0 to 1.
+    """Return the losses of one network with more and more pixels flipped, and the shares of flips from 0 to 1.
 
     `orders` are the pixels of each ranking (B, T), `draws` random orders (draw, B, T).
     """
-    ranked, random, up = [], [], []
-    for count in progress(n_flips, "flips, number of pixels"):
-        choices = {name: order[None, :, :count] for name, order in orders.items()} | {"random": draws[..., :count]}
-        flipped = {name: flip(inputs, places) for name, places in choices.items()}
-        losses = {name: sequence_losses(network, values, labels) for name, values in flipped.items()}
-        ranked.append(torch.cat([losses[name] for name in RANKINGS]))
-        random.append(losses["random"].mT)
-        up.append([(values > inputs).sum().item() / (len(values) * len(inputs) * count) for values in flipped.values()])
-    shares = np.array(up)
+    n_others = min(N_OTHERS, len(inputs) - 1)
+    n_later = inputs.shape[1] - settings.n_early
+    ranked = torch.stack([orders[name] for name in RANKINGS])
+    others = torch.stack([of_other_images(order, n_others) for order in ranked])
+    later, random_later = (among_later(order, settings.n_early) for order in (ranked, draws))
+
+    def losses(places: Tensor, count: int) -> Tensor:
+        return sequence_losses(network, flip(inputs, places[..., :count]), labels)
+
+    of_counts: dict[str, list[Tensor]] = {}
+    for count in settings.n_flips:
+        nothing = torch.full(labels.shape, torch.nan, dtype=torch.float64)
+        fits = count <= n_later
+        found = {
+            "loss_ranked": losses(ranked, count),
+            "loss_random": losses(draws, count).mT,
+            "loss_same_steps": losses(others.flatten(0, 1), count).unflatten(0, (-1, n_others)).mean(1),
+            "loss_ranked_later": losses(later, count) if fits else nothing.expand(len(RANKINGS), -1),
+            "loss_random_later": losses(random_later, count).mean(0) if fits else nothing,
+            "up_share": _up_share(inputs, ranked[..., :count]),
+            "up_share_random": _up_share(inputs, draws[..., :count]).mean(),
+        }
+        for name, values in found.items():
+            of_counts.setdefault(name, []).append(values)
+    by_ranking = ("n_flips", "ranking", "image")
+    dims = {"loss_random": ("n_flips", "image", "draw"), "loss_random_later": ("n_flips", "image")}
+    dims |= {"up_share": ("n_flips", "ranking"), "up_share_random": ("n_flips",)}
     return xr.Dataset(
-        {
-            "loss_ranked": (("n_flips", "ranking", "image"), torch.stack(ranked)),
-            "loss_random": (("n_flips", "image", "draw"), torch.stack(random)),
-            "up_share": (("n_flips", "ranking"), shares[:, :-1]),
-            "up_share_random": ("n_flips", shares[:, -1]),
-        },
-        coords={"n_flips": list(n_flips), "ranking": list(RANKINGS)},
+        {name: (dims.get(name, by_ranking), torch.stack(values)) for name, values in of_counts.items()},
+        coords={"n_flips": list(settings.n_flips), "ranking": list(RANKINGS)},
     )
+
+
+def _up_share(inputs: Tensor, places: Tensor) -> Tensor:
+    """Return the share (n,) of flips from 0 to 1 at places (n, B, k)."""
+    values = inputs[..., 0].expand(len(places), -1, -1).gather(-1, places)
+    return (values == 0).double().mean((-2, -1))
 
 
 def _shown(network: Network, inputs: Tensor, order: Tensor, draws: Tensor, settings: FlipSettings) -> xr.Dataset:
@@ -195,6 +289,7 @@ def _check(network: Network, dataset: xr.Dataset, settings: FlipSettings) -> Non
         ("n_images", settings.n_images, dataset.sizes["test_sample"], "test images"),
         ("n_flips", max(settings.n_flips), dataset.sizes["time"], "pixels"),
         ("n_flips_shown", settings.n_flips_shown, dataset.sizes["time"], "pixels"),
+        ("n_early", settings.n_early, dataset.sizes["time"] - 1, "pixels but one"),
         ("n_averaged", max(settings.n_averaged), network.state_size, "exponents"),
     ):
         if value > available:

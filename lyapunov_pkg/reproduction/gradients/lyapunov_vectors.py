@@ -12,15 +12,24 @@ from lyapunov_pkg.spectra.finite_time import finite_time_exponents
 from lyapunov_pkg.systems import TransposedJacobian
 
 
-def q_vectors(network: Network, inputs: Tensor, initial_state: Tensor, convention: str) -> xr.Dataset:
+def q_vectors(
+    network: Network,
+    inputs: Tensor,
+    initial_state: Tensor | None,
+    convention: str,
+    warmup: int = 0,
+    n_exponents: int | None = None,
+) -> xr.Dataset:
     """Orthonormal vectors Q_t and log R_t after every step, from Q_0 = I.
 
     Args:
         network: V variants.
         inputs: (B, T, F).
-        initial_state: (V, B, S).
+        initial_state: (V, B, S); None: zero.
         convention: "tangent": Q_t R_t = J_t Q_{t-1} (algorithm 1, eq. 4.2); "dissertation": Q_t R_t = J_tᵀ Q_{t-1} (eq.
             4.11).
+        warmup: first steps that are not returned.
+        n_exponents: columns of Q_0, the first of the identity; default: all.
 
     Returns:
         What `lyapunov_pkg.finite_time_exponents` returns with `return_q`.
@@ -32,7 +41,15 @@ def q_vectors(network: Network, inputs: Tensor, initial_state: Tensor, conventio
         "tangent": network,
         "dissertation": TransposedJacobian(network),
     }
-    return finite_time_exponents(systems[convention], inputs, initial_state=initial_state, return_q=True)
+    columns = network.state_size if n_exponents is None else n_exponents
+    return finite_time_exponents(
+        systems[convention],
+        inputs,
+        initial_state=initial_state,
+        initial_tangents=torch.eye(network.state_size, columns, dtype=inputs.dtype),
+        warmup=warmup,
+        return_q=True,
+    )
 
 
 def settled_vectors(network: Network, inputs: Tensor, initial_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:

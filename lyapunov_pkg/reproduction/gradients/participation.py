@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.configuration.gradients import ParticipationSettings
 from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
+    WEIGHTS,
     participation_ratio,
     random_starts,
     recurrent_gradients,
@@ -21,8 +22,10 @@ from lyapunov_pkg.reproduction.gradients.recurrent_gradient import (
 from lyapunov_pkg.reproduction.tasks.supervised import Task
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, begin_training, own_samples, train_batches
 from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
+from lyapunov_pkg.workflow.store import with_all_coordinates
 
 DESCRIPTIONS = {
+    "weights": WEIGHTS,
     "update": Label("update", "updates of the weights"),
     "batch": Label("update", "index of the batch"),
     "time": TIME,
@@ -34,7 +37,7 @@ DESCRIPTIONS = {
 
 
 def participation_experiment(
-    variants: Sequence[Variant],
+    groups: Mapping[str, Sequence[Variant]],
     dataset: xr.Dataset,
     training: TrainingSettings,
     settings: ParticipationSettings,
@@ -46,14 +49,15 @@ def participation_experiment(
     epoch that its store does not have.
 
     Args:
-        variants: who is trained; tanh RNNs that can be stacked.
+        groups: who is trained, by the name of the initial weights; tanh RNNs that can be stacked within a group.
         dataset: the task's data, with one label for a sequence; its first test images are taken.
         training: as in the study.
         settings: when and where the gradient is looked at.
         seed: of the initial states.
 
     Returns:
-        Dataset with `participation_ratio(variant, update, sequence, time)`, `update` being the number of updates of the
+        Dataset, whose variants have the coordinate `weights`, with `participation_ratio(variant, update, sequence,
+        time)`, `update` being the number of updates of the
         weights, and `batch_loss(variant, batch)` in nats; attribute `updates_per_epoch`. NaN: the network diverged.
 
     Raises:
@@ -64,6 +68,24 @@ def participation_experiment(
             f"n_initial_states of the participation ratio is {settings.n_initial_states}; "
             f"expected at most {dataset.sizes['test_sample']}, the number of test images"
         )
+    parts = [
+        _of_group(variants, dataset, training, settings, seed).assign_coords(
+            weights=("variant", [weights] * len(variants))
+        )
+        for weights, variants in groups.items()
+    ]
+    result = xr.concat(with_all_coordinates(parts), "variant", combine_attrs="override")
+    return describe(result, DESCRIPTIONS)
+
+
+def _of_group(
+    variants: Sequence[Variant],
+    dataset: xr.Dataset,
+    training: TrainingSettings,
+    settings: ParticipationSettings,
+    seed: int,
+) -> xr.Dataset:
+    """Train and look at variants that can be stacked; see `participation_experiment`."""
     task = Task.from_dataset(dataset, training.loss_on, torch.device("cpu"))
     network, optimizer = begin_training(variants, task, training)
     samples = own_samples(variants, "train", len(task.train.inputs), training.subsample)
@@ -91,7 +113,7 @@ def participation_experiment(
         torch.stack(losses, dim=1) if losses else np.empty((len(variants), 0)),
     )
     result.attrs = {"updates_per_epoch": updates_per_epoch}
-    return describe(result, DESCRIPTIONS)
+    return result
 
 
 def _ratios(network: Network, inputs: Tensor, labels: Tensor, start: Tensor) -> Tensor:

@@ -7,8 +7,11 @@ import xarray as xr
 from torch import Tensor
 
 from lyapunov_pkg.cells.rnn import RNN
+from lyapunov_pkg.labels import Label
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.reproduction.tasks.supervised import validation_part
+
+WEIGHTS = Label("1", "initial weights: the entry of the study's design")
 
 
 def random_starts(

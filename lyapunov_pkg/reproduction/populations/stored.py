@@ -39,9 +39,13 @@ def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
 
 
 def stored_hyperparameters(training: xr.Dataset, variant: int) -> dict[str, Any]:
-    """Return the hyperparameters of the cell of one variant, by position, where they are not its defaults."""
+    """Return the hyperparameters of the cell of one variant, by position, where they are not its defaults.
+
+    Joined stores have "" or NaN where a variant has the default (`lyapunov_pkg.workflow.store.open_shards`).
+    """
     names = hyperparameters(str(training["architecture"].values[variant]))
-    return {name: training[name].values[variant].item() for name in names if name in training.coords}
+    values = {name: training[name].values[variant].item() for name in names if name in training.coords}
+    return {name: value for name, value in values.items() if value != "" and value == value}
 
 
 def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Dataset:

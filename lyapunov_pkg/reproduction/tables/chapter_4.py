@@ -1,4 +1,4 @@
-"""The table of chapter 4: what flips of ranked pixels do to the loss."""
+"""Tables of chapter 4: alignment of Lyapunov vectors with gradients, and what flips of ranked pixels do to the loss."""
 
 from __future__ import annotations
 
@@ -6,27 +6,80 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.reproduction.figures.presentation import RANKING_LABELS, in_display_order
+from lyapunov_pkg.reproduction.figures.presentation import ALIGNED_LABELS, RANKING_LABELS, in_display_order
 from lyapunov_pkg.reproduction.records import Store, table
-from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_4_1, DISSERTATION_PIXELS
+from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_4_1, DISSERTATION_FIGURE_4_1, DISSERTATION_PIXELS
 
 ESTIMATES = ("mean_excess", "standard_error", "p_pooled")
-TESTS = ("p_paired", "p_holm", "effect_size", "up_share")
+TESTS = ("p_paired", "p_holm", "effect_size")
+
+
+@table(
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", ("alignment_std", "alignment_std_averaged"))},
+    chapter=4,
+    caption=(
+        "Standard deviation of the alignment of Lyapunov vectors with the first singular vectors of the recurrent "
+        "gradient, before and after training, by kind of initial weights and by what the text can mean."
+    ),
+)
+def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
+    """Return the standard deviations of figure 4.1 in all its readings, with the dissertation's beside its own.
+
+    Each is given twice: of all alignments together, and as the dissertation's programs average it, over steps and
+    singular vectors.
+    """
+    first = alignment.sel(modes="first")
+    before, after = first["epoch"].values[[0, -1]]
+    rows = []
+    for weights in sorted(set(first["weights"].values.tolist())):
+        of_weights = first.isel(variant=first["weights"].values == weights)
+        for vectors in in_display_order(first["vectors"].values, ALIGNED_LABELS):
+            for side in ("right", "left"):
+                for group in first["group"].values:
+                    found = of_weights.sel(vectors=vectors, side=side, group=group)
+                    row = {"weights": weights, "vectors": ALIGNED_LABELS[vectors], "side": side, "group": group}
+                    for name, stds in (("", found["alignment_std"]), ("averaged_", found["alignment_std_averaged"])):
+                        for moment, epoch in (("before", before), ("after", after)):
+                            values = stds.sel(epoch=epoch).values
+                            row[f"{name}{moment}_mean"] = values.mean()
+                            row[f"{name}{moment}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
+                    is_printed = (vectors, side) == ("dissertation", "right")
+                    printed = DISSERTATION_FIGURE_4_1[group] if is_printed else (np.nan, np.nan)
+                    rows.append(row | dict(zip(("before_dissertation", "after_dissertation"), printed, strict=True)))
+    frame = pd.DataFrame(rows)
+    kinds = first["weights"].values.tolist()
+    counts = [f"{kinds.count(kind)} from {kind}" for kind in sorted(set(kinds))]
+    frame.attrs["note"] = (
+        f"First {alignment.attrs['n_modes']} singular vectors, {alignment.attrs['n_vectors']} Lyapunov vectors of "
+        f"{alignment.attrs['hidden_size']}; epochs {before} and {after}. Mean ± standard deviation over networks "
+        f"({', '.join(counts)} weights). Frames without any relation have {alignment.attrs['null_std']:.3f}. Averaged: "
+        "for each step and singular vector, then their mean, as in the dissertation's programs. The dissertation's "
+        "numbers are of 128 units."
+    )
+    frame.attrs["decimals"] = 3
+    return frame
 
 
 @table(
     stores={
         "flips": Store(
-            "results/gradients/flips.zarr.zip", (*ESTIMATES, *TESTS, "up_share_random", "loss_random", "mean_log_r")
+            "results/gradients/flips.zarr.zip",
+            (
+                *ESTIMATES,
+                *TESTS,
+                *("excess", "excess_std", "up_share", "up_share_random", "early_share", "best_accuracy"),
+                *("loss_random", "mean_log_r"),
+            ),
         )
     },
     caption=(
-        "Rise of the loss by flips of ranked pixels over that by random flips, with one-sided tests: all flipped "
-        "images taken as independent, as in the dissertation, and paired by image."
+        "Rise of the loss by flips of ranked pixels over that by other flips, with one-sided tests: the "
+        "dissertation's, of one network and all flipped images taken as independent, and paired by image, of all "
+        "images and networks."
     ),
 )
 def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
-    """Rise of the loss by flips of ranked pixels over that by random flips, with one-sided tests, by ranking and k.
+    """Rise of the loss by flips of ranked pixels over that by other flips, with one-sided tests, by ranking and k.
 
     The dissertation's numbers stand beside those of sequences as long as its own.
     """
@@ -39,18 +92,32 @@ def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
             row = {"ranking": RANKING_LABELS[ranking], "n_flips": count}
             for name, number in zip(ESTIMATES, printed or (np.nan,) * len(ESTIMATES), strict=True):
                 row |= {name: found[name].item(), f"{name}_dissertation": number}
-            rows.append(row | {name: found[name].item() for name in TESTS})
+            for comparison in found["comparison"].values:
+                of = found.sel(comparison=comparison)
+                suffix = "" if comparison == "random" else f"_{comparison}"
+                row |= {f"excess{suffix}_mean": of["excess"].item(), f"excess{suffix}_std": of["excess_std"].item()}
+                names = TESTS if comparison == "random" else ("p_paired",)
+                row |= {f"{name}{suffix}": of[name].item() for name in names}
+            rows.append(row | {"up_share": found["up_share"].item()})
     frame = pd.DataFrame(rows).round(4)
-    shown = flips.attrs["n_flips_shown"]
-    early = 100 * flips.attrs["early_share"]
-    sizes, random_share = flips.sizes, flips["up_share_random"].mean().item()
+    attrs, sizes = flips.attrs, flips.sizes
+    shares = [
+        f"{100 * share:.0f}% ({RANKING_LABELS[name]})"
+        for name, share in zip(flips["ranking"].values, flips["early_share"].values, strict=True)
+        if name in ("expansion", "expansion_settled", "transposed", "transposed_settled")
+    ]
+    accuracies = ", ".join(f"{accuracy:.3f}" for accuracy in np.sort(flips["best_accuracy"].values)[::-1])
     frame.attrs["note"] = (
-        f"{sizes['image']} images of {sizes['time']} pixels, {sizes['draw']} random choices of pixels for each; the "
-        f"network's validation accuracy is {flips.attrs['validation_accuracy']:.3f}. Tests are one-sided; Holm's "
-        f"correction is for the {sizes['n_flips']} numbers of flips. Mean log R: of the first "
-        f"{flips['n_averaged'].values.max()} R values. Up flips: share of flips from 0 to 1, of random "
-        f"ones {random_share:.2f}. Of the {shown} pixels of largest R value {early:.0f}% are "
-        f"among the first {shown} steps. The dissertation, of {DISSERTATION_PIXELS} pixels, calls its standard errors "
-        "variances (docs/differences.md)."
+        f"{sizes['image']} images of {sizes['time']} pixels, {sizes['draw']} random choices of pixels for each; "
+        f"{sizes['variant']} networks with validation accuracies {accuracies}. The first three numbers are the "
+        f"dissertation's test, of the first {min(attrs['n_images_text'], sizes['image'])} images and the network of "
+        "lowest validation loss. The others are of all images, averaged over networks; ± is the standard deviation "
+        "over networks. Same steps: compared with the pixels that rank highest in other images. Later: both chosen "
+        f"from the steps after the first {attrs['n_early']}. Tests are one-sided; Holm's correction is for the "
+        f"{sizes['n_flips']} numbers of flips. Warm-up: {attrs['warmup']} steps. Mean log R: of the first "
+        f"{flips['n_averaged'].values.max()} R values. Up flips: share of flips from 0 to 1, of random ones "
+        f"{flips['up_share_random'].mean().item():.2f}. Of the first {attrs['n_flips_shown']} pixels of a ranking, "
+        f"{', '.join(shares)} are among the first {attrs['n_flips_shown']} steps. The dissertation, of "
+        f"{DISSERTATION_PIXELS} pixels, calls its standard errors variances (docs/differences.md)."
     )
     return frame

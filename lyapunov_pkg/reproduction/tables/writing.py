@@ -27,9 +27,22 @@ COLUMN_LABELS = {
     "relative_loss": "loss / repeating the last frame",
     "maximum_exponent": "LE max [nats/step]",
     "mean_exponent": "LE mean [nats/step]",
+    "weights": "initial weights",
+    "vectors": "Lyapunov vectors",
+    "side": "singular vectors",
+    "group": "which",
+    "before": "σ before training",
+    "after": "σ after",
+    "averaged_before": "averaged σ before",
+    "averaged_after": "averaged σ after",
     "ranking": "flipped",
     "n_flips": "k",
     "mean_excess": "μ - μ rand [nats]",
+    "excess": "excess over random [nats]",
+    "excess_same_steps": "excess over same steps [nats]",
+    "excess_later": "excess, later [nats]",
+    "p_paired_same_steps": "p, same steps",
+    "p_paired_later": "p, later",
     "standard_error": "standard error [nats]",
     "p_pooled": "p, images independent",
     "p_paired": "p, paired by image",
@@ -83,12 +96,13 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` as text, missing numbers as a dash.
 
     `x_mean` and `x_std` become one column "mean ± standard deviation"; `x`, `x_low` and `x_high` one "x [low, high]".
+    The attribute `decimals` says how many the means have, if not as many as suit their size.
     """
     columns = {}
     for name in frame.columns:
         if name.endswith("_mean"):
             stem = name.removesuffix("_mean")
-            columns[_heading(stem)] = _mean_and_std(frame[name], frame[f"{stem}_std"])
+            columns[_heading(stem)] = _mean_and_std(frame[name], frame[f"{stem}_std"], frame.attrs.get("decimals"))
         elif f"{name}_low" in frame:
             columns[_heading(name)] = _with_interval(frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
         elif not name.endswith("_std") and not _is_end_of_interval(name, frame):
@@ -123,9 +137,10 @@ def _as_printed(column: pd.Series) -> list[str]:
     return ["–" if pd.isna(value) else f"{value:.{decimals}f}" for value in column]
 
 
-def _mean_and_std(means: pd.Series, stds: pd.Series) -> list[str]:
+def _mean_and_std(means: pd.Series, stds: pd.Series, decimals: int | None) -> list[str]:
     largest = means.abs().max()
-    decimals = 3 if largest < SMALL else 2 if largest < 10 else 1  # small errors, fractions, percentages
+    if decimals is None:
+        decimals = 3 if largest < SMALL else 2 if largest < 10 else 1  # small errors, fractions, percentages
     texts = []
     for mean, std in zip(means, stds, strict=True):
         spread = "" if pd.isna(std) else f" ± {std:.{decimals}f}"

@@ -25,10 +25,12 @@ def test_is_complete_and_drawn_from_what_is_kept_beside_it(name):
 @pytest.mark.parametrize(
     ("name", "store"),
     [
-        ("fig_4_1", make_alignment(n_variants=1, hidden_size=128, n_steps=28)),
-        ("fig_4_2", make_alignment(n_variants=1, hidden_size=128, n_steps=28)),
+        ("fig_4_1", make_alignment(n_networks=1, hidden_size=128, n_steps=28)),
+        ("fig_4_2", make_alignment(n_networks=1, hidden_size=128, n_steps=28)),
         ("fig_4_1", make_alignment(epochs=(0,))),
         ("fig_4_4", make_flips(n_flips=(1, 5, 10, 20, 30, 50, 75, 100, 200), shape=(28, 28))),
+        ("fig_extra_flip_comparisons", make_flips(n_flips=(1, 5, 10, 20, 30, 50, 75, 100, 200), shape=(28, 28))),
+        ("fig_4_4", make_flips(n_networks=1)),
         ("fig_4_5", make_flips(all_right=True, shape=(28, 28))),
         ("fig_4_d", make_flips(n_images=3)),
         ("fig_4_b1", make_participation(moments=(0, 20))),

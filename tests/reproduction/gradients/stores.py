@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from lyapunov_pkg.reproduction.gradients.flip_statistics import flip_statistics
-from lyapunov_pkg.reproduction.gradients.input_flips import RANKINGS
+from lyapunov_pkg.reproduction.gradients.input_flips import RANKINGS, statistics
 
 
-def make_alignment(n_variants: int = 2, hidden_size: int = 12, n_steps: int = 5, epochs=(0, 5)) -> xr.Dataset:
-    """In the schema of `alignment_experiment`: wider for the first vectors after training."""
+def make_alignment(n_networks: int = 2, hidden_size: int = 12, n_steps: int = 5, epochs=(0, 5)) -> xr.Dataset:
+    """In the schema of `alignment_experiment`: wider for the first vectors after training.
+
+    As many networks start from small weights as from uniform ones.
+    """
+    n_variants = 2 * n_networks
     coords = {
         "variant": np.arange(n_variants),
         "epoch": list(epochs),
-        "vectors": ["tangent", "dissertation", "settled", "covariant"],
+        "vectors": ["tangent", "dissertation", "released", "settled", "covariant"],
         "side": ["left", "right"],
         "modes": ["first", "last"],
         "group": ["first", "last", "random"],
@@ -23,7 +26,7 @@ def make_alignment(n_variants: int = 2, hidden_size: int = 12, n_steps: int = 5,
     null = hidden_size**-0.5
     widths = np.full(shape, null)
     widths[:, -1, ..., 0] *= 1.5
-    widths += 0.01 * np.arange(n_variants).reshape(-1, *[1] * 5)
+    widths += 0.01 * (np.arange(n_variants) % n_networks).reshape(-1, *[1] * 5)
     bins = np.linspace(-0.98, 0.98, 50)
     density = np.exp(-((bins / widths[..., None]) ** 2) / 2) / widths[..., None] / (2 * np.pi) ** 0.5
     by_index = np.broadcast_to(null, (*shape[:-1], n_steps, hidden_size)) + 0.01 * np.arange(n_steps)[:, None]
@@ -31,24 +34,31 @@ def make_alignment(n_variants: int = 2, hidden_size: int = 12, n_steps: int = 5,
     return xr.Dataset(
         {
             "alignment_std": (dims, widths),
+            "alignment_std_averaged": (dims, 0.9 * widths),
             "alignment_std_resolved": (dims, widths),
             "alignment_density": ((*dims, "alignment"), density),
             "alignment_std_by_index": ((*dims[:-1], "time", "exponent"), by_index),
             "gradient_rank": ((*dims[:3], "time"), np.broadcast_to(np.arange(1.0, n_steps + 1), (*shape[:3], n_steps))),
         },
         coords=coords
+        | {"weights": ("variant", np.repeat(["small", "uniform"], n_networks))}
         | {"alignment": bins, "time": np.arange(1, n_steps + 1), "exponent": np.arange(1, hidden_size + 1)},
         attrs={"null_std": null, "hidden_size": hidden_size, "n_modes": 2, "n_vectors": 4, "n_initial_states": 3},
     )
 
 
-def make_flips(n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: bool = False) -> xr.Dataset:
+def make_flips(
+    n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: bool = False, n_networks: int = 2
+) -> xr.Dataset:
     """In the schema of `flip_experiment`; the digits are 0, 1, ..., of which every third is taken for another."""
     rng = np.random.default_rng(4)
     n_pixels, n_draws = shape[0] * shape[1], 6
     images = np.where(rng.random((n_images, n_pixels)) < 0.5, 0, rng.random((n_images, n_pixels)))
-    loss = rng.random(n_images)
+    loss = rng.random((n_networks, n_images))
     rise = np.array(n_flips)[:, None, None] / 4
+    by_ranking = ("variant", "n_flips", "ranking", "image")
+    ranked = loss[:, None, None] + rise + rng.random((n_networks, len(n_flips), len(RANKINGS), n_images))
+    random = loss[:, None, :, None] + rise * rng.random((n_networks, len(n_flips), n_images, n_draws))
     choices = ["none", "expansion", "random 1", "random 2"]
     logits = rng.standard_normal((n_images, len(choices), 10))
     labels = np.arange(n_images) % 10
@@ -56,12 +66,15 @@ def make_flips(n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: b
     logits[np.arange(n_images), 0, taken_for] = 5
     result = xr.Dataset(
         {
-            "loss": ("image", loss),
-            "loss_ranked": (
-                ("n_flips", "ranking", "image"),
-                loss + rise + rng.random((len(n_flips), len(RANKINGS), n_images)),
-            ),
-            "loss_random": (("n_flips", "image", "draw"), loss[:, None] + rise * rng.random((n_images, n_draws))),
+            "loss": (("variant", "image"), loss),
+            "loss_ranked": (by_ranking, ranked),
+            "loss_random": (("variant", "n_flips", "image", "draw"), random),
+            "loss_same_steps": (by_ranking, ranked - 0.5 * rng.random(ranked.shape)),
+            "loss_ranked_later": (by_ranking, ranked),
+            "loss_random_later": (("variant", "n_flips", "image"), random[..., 0]),
+            "best_epoch": ("variant", np.full(n_networks, 3)),
+            "best_accuracy": ("variant", np.linspace(0.9, 0.8, n_networks)),
+            "early_share": ("ranking", np.full(len(RANKINGS), 0.75)),
             "up_share": (("n_flips", "ranking"), np.full((len(n_flips), len(RANKINGS)), 0.25)),
             "up_share_random": ("n_flips", np.full(len(n_flips), 0.5)),
             "mean_log_r": (("n_averaged", "time"), rng.standard_normal((2, n_pixels))),
@@ -73,18 +86,20 @@ def make_flips(n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: b
             "pixel": ("time", rng.permutation(n_pixels)),
         },
         coords={
+            "variant": np.arange(n_networks),
             "n_flips": list(n_flips),
             "ranking": list(RANKINGS),
             "choice": choices,
             "n_averaged": [1, 3],
             "time": np.arange(1, n_pixels + 1),
         },
-        attrs={"validation_accuracy": 0.9, "n_flips_shown": 4, "early_share": 0.75, "image_shape": list(shape)},
+        attrs={"validation_accuracy": 0.9, "n_flips_shown": 4, "n_images_text": 5, "n_early": 3, "warmup": 2}
+        | {"best_position": 0, "image_shape": list(shape)},
     )
-    return result.merge(flip_statistics(result["loss_ranked"] - result["loss"], result["loss_random"] - result["loss"]))
+    return result.merge(statistics(result, 0, 5))
 
 
-def make_participation(n_updates: int = 20, moments=(0, 2, 5, 10, 20), n_variants: int = 2) -> xr.Dataset:
+def make_participation(n_updates: int = 20, moments=(0, 2, 5, 10, 20), n_variants: int = 4) -> xr.Dataset:
     """In the schema of `participation_experiment`: ratios that fall with the step and with training."""
     steps, updates = np.arange(1, 7), np.array(moments)
     ratio = 1 / (1 + 0.1 * updates[:, None] * (steps - 1) / steps)
@@ -97,6 +112,7 @@ def make_participation(n_updates: int = 20, moments=(0, 2, 5, 10, 20), n_variant
             ),
             "batch_loss": (("variant", "batch"), np.broadcast_to(2.3 / batches, (n_variants, n_updates))),
         },
-        coords={"update": updates, "time": steps, "batch": batches},
+        coords={"update": updates, "time": steps, "batch": batches}
+        | {"weights": ("variant", np.repeat(["small", "uniform"], n_variants // 2))},
         attrs={"updates_per_epoch": 10},
     )

@@ -11,7 +11,7 @@ from lyapunov_pkg.reproduction.gradients.recurrent_gradient import recurrent_gra
 from lyapunov_pkg.workflow.store import save_store
 from tests.reproduction.gradients.networks import tanh_network, task, training_store
 
-SETTINGS = AlignmentSettings(n_initial_states=4, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+SETTINGS = AlignmentSettings(n_initial_states=4, initial_state_std=0.5, n_modes=2, n_vectors=3, warmup=2, epochs=(0, 1))
 
 
 def images(network, n_steps=5, n_images=6) -> xr.Dataset:
@@ -30,7 +30,7 @@ def experiment():
     training = training_store(networks)
     training["diverged"][1] = True
     dataset = images(networks[0])
-    return networks, dataset, alignment_experiment(training, dataset, SETTINGS, seed=7)
+    return networks, dataset, alignment_experiment({"small": training}, dataset, SETTINGS, seed=7)
 
 
 def test_standard_deviations_are_those_of_cosines_counted_one_by_one(experiment):
@@ -65,7 +65,7 @@ def test_store_is_complete_and_leaves_diverged_variants_out(experiment, tmp_path
     assert result["variant"].values.tolist() == [0, 2]
     assert result.attrs["n_diverged"] == 1
     assert result.attrs["null_std"] == pytest.approx(10**-0.5)
-    assert result["vectors"].values.tolist() == ["tangent", "dissertation", "settled", "covariant"]
+    assert result["vectors"].values.tolist() == ["tangent", "dissertation", "released", "settled", "covariant"]
     assert not np.isnan(result["alignment_std"]).any()
     width = 2 / result.sizes["alignment"]
     np.testing.assert_allclose(result["alignment_density"].sum("alignment") * width, 1)
@@ -109,7 +109,7 @@ def test_settings_that_ask_for_more_than_there_is_are_named(setting, value):
     network = tanh_network(1, hidden_size=10)
     settings = SETTINGS.replaced(**{setting: value})
     with pytest.raises(ValueError, match=rf"{setting} of the alignment is \d+; expected at most"):
-        alignment_experiment(training_store([network] * 2), images(network), settings, 0)
+        alignment_experiment({"small": training_store([network] * 2)}, images(network), settings, 0)
 
 
 def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
@@ -119,9 +119,11 @@ def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
         assert above_rounding(unit * values, 3).tolist() == expected
     network = tanh_network(1, hidden_size=10)
     tiny = network.with_params(network.params | {"readout.weight": 1e-18 * network.params["readout.weight"]})
-    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+    settings = AlignmentSettings(
+        n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, warmup=2, epochs=(0, 1)
+    )
     ranks = [
-        alignment_experiment(training_store([each] * 2), images(network), settings, seed=7)["gradient_rank"]
+        alignment_experiment({"small": training_store([each] * 2)}, images(network), settings, seed=7)["gradient_rank"]
         for each in (network, tiny)
     ]
     np.testing.assert_array_equal(*ranks)
@@ -142,15 +144,60 @@ def test_every_variant_diverged_is_refused():
     training = training_store([network] * 2)
     training["diverged"][:] = True
     with pytest.raises(ValueError, match="all 1 variants diverged; expected one that did not"):
-        alignment_experiment(training, images(network), SETTINGS, 0)
+        alignment_experiment({"small": training}, images(network), SETTINGS, 0)
 
 
 def test_all_random_numbers_come_from_the_seed():
     network = tanh_network(1, hidden_size=10)
-    settings = AlignmentSettings(n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, epochs=(0, 1))
+    settings = AlignmentSettings(
+        n_initial_states=2, initial_state_std=0.5, n_modes=2, n_vectors=3, warmup=2, epochs=(0, 1)
+    )
     found = []
     for global_seed, seed in ((1, 2), (9, 2), (9, 3)):
         torch.manual_seed(global_seed)
-        found.append(alignment_experiment(training_store([network] * 2), images(network), settings, seed))
+        found.append(alignment_experiment({"small": training_store([network] * 2)}, images(network), settings, seed))
     xr.testing.assert_identical(found[0], found[1])
     assert (found[0]["alignment_std"] != found[2]["alignment_std"]).any()
+
+
+def test_vectors_of_the_released_programs_have_a_trajectory_and_a_warmup_of_their_own(experiment):
+    networks, dataset, result = experiment
+    generator = torch.Generator().manual_seed(7)
+    draw = lambda: 0.5 * torch.randn(4, 10, generator=generator, dtype=torch.float64)  # noqa: E731
+    start, _ = draw(), torch.randperm(4, generator=generator)
+    other = draw()
+    inputs = torch.from_numpy(dataset["test_input"].values[:4]).double()
+    labels = torch.from_numpy(dataset["test_label"].values[:4])
+    network = networks[1].select([0])
+    gradients = recurrent_gradients(network, inputs, labels, start)[0].numpy()
+    squares = []
+    for sequence in range(4):
+        state, q = other[sequence, None], torch.eye(10, dtype=torch.float64)
+        for step, x in enumerate([*inputs[sequence, :2], *inputs[sequence]], start=-2):
+            q = torch.linalg.qr(network.jacobian(state[None], x[None])[0, 0].mT @ q)[0]
+            state = network.step(state[None], x[None])[0]
+            if step == 4:
+                first = np.linalg.svd(gradients[sequence, step])[2][:2]
+                squares.append(np.square(first @ q[:, 8].numpy()))
+    found = result["alignment_std_by_index"].sel(variant=0, epoch=1, vectors="released", side="right", modes="first")
+    assert found.sel(time=5, exponent=9) == pytest.approx(np.mean(squares) ** 0.5)
+
+
+def test_standard_deviations_are_averaged_over_steps_and_singular_vectors(experiment):
+    """Of one step and one singular vector there is nothing to average; else the mean is the smaller one."""
+    _, _, result = experiment
+    assert (result["alignment_std_averaged"] <= result["alignment_std"] + 1e-12).all()
+    networks, dataset, _ = experiment
+    settings = SETTINGS.replaced(n_modes=1)
+    single = alignment_experiment({"small": training_store(networks)}, dataset.isel(time=[0]), settings, seed=7)
+    np.testing.assert_allclose(single["alignment_std_averaged"], single["alignment_std"])
+
+
+def test_kinds_of_initial_weights_stand_beside_one_another(experiment):
+    networks, dataset, result = experiment
+    training = training_store(networks)
+    both = alignment_experiment({"small": training, "uniform": training}, dataset, SETTINGS, seed=7)
+    assert both["weights"].values.tolist() == ["small"] * 3 + ["uniform"] * 3
+    for kind in ("small", "uniform"):
+        of_kind = both.isel(variant=both["weights"].values == kind).sel(variant=[0, 2])
+        np.testing.assert_array_equal(of_kind["alignment_std"], result["alignment_std"])

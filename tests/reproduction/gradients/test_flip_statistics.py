@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.stats import norm, ttest_ind, ttest_rel
+from scipy.stats import norm, ttest_1samp, ttest_ind, ttest_rel
 
-from lyapunov_pkg.reproduction.gradients.flip_statistics import flip_statistics, holm
+from lyapunov_pkg.reproduction.gradients.flip_statistics import holm, paired_statistics, pooled_statistics
 
 
 def example(excess: float, between: float, n_images: int = 15, n_draws: int = 50) -> tuple[xr.DataArray, xr.DataArray]:
@@ -20,9 +20,13 @@ def example(excess: float, between: float, n_images: int = 15, n_draws: int = 50
     )
 
 
+def paired(ranked: xr.DataArray, random: xr.DataArray) -> xr.Dataset:
+    return paired_statistics((ranked - random.mean("draw")).expand_dims("variant"))
+
+
 def test_statistics_are_those_of_scipy_and_of_the_definitions():
     ranked, random = example(0.5, 3.0, n_images=4, n_draws=3)  # few, so that the degrees of freedom matter
-    found = flip_statistics(ranked, random)
+    found = paired(ranked, random).merge(pooled_statistics(ranked, random))
     for flips in range(2):
         for ranking in range(3):
             ours, theirs = ranked.values[flips, ranking], random.values[flips]
@@ -30,16 +34,26 @@ def test_statistics_are_those_of_scipy_and_of_the_definitions():
             assert of["p_paired"] == pytest.approx(ttest_rel(ours, theirs.mean(1), alternative="greater").pvalue)
             difference = ours - theirs.mean(1)
             assert of["mean_excess"] == pytest.approx(ours.mean() - theirs.mean())
+            assert of["excess"] == pytest.approx(of["mean_excess"].item())
             assert of["effect_size"] == pytest.approx(difference.mean() / difference.std(ddof=1))
+            assert of["excess_error"] == pytest.approx(difference.std(ddof=1) / 2)
             pooled = ttest_ind(ours, theirs.ravel(), alternative="greater")
             assert of["p_pooled"] == pytest.approx(pooled.pvalue)
             assert of["standard_error"] == pytest.approx(of["mean_excess"].item() / pooled.statistic)
 
 
 def test_paired_test_sees_what_differences_between_images_hide():
-    found = flip_statistics(*example(1.0, 6.0))
-    assert (found["p_paired"] < 0.05).all()
-    assert (found["p_pooled"] > 0.1).all()
+    ranked, random = example(1.0, 6.0)
+    assert (paired(ranked, random)["p_paired"] < 0.05).all()
+    assert (pooled_statistics(ranked, random)["p_pooled"] > 0.1).all()
+
+
+def test_networks_are_averaged_image_by_image_and_their_spread_is_given():
+    differences = xr.DataArray([[[1.0, 2.0, 4.0]], [[3.0, 2.0, 1.0]]], dims=("variant", "n_flips", "image"))
+    found = paired_statistics(differences).isel(n_flips=0)
+    assert found["excess"] == pytest.approx(13 / 6)
+    assert found["excess_std"] == pytest.approx(np.std([7 / 3, 2], ddof=1))
+    assert found["p_paired"] == pytest.approx(ttest_1samp([2, 2, 2.5], 0, alternative="greater").pvalue)
 
 
 def test_printed_p_values_are_those_of_a_pooled_test_with_the_printed_variance_as_standard_error():
@@ -57,3 +71,4 @@ def test_printed_p_values_are_those_of_a_pooled_test_with_the_printed_variance_a
 def test_holm_corrects_for_the_number_of_tests():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm(np.array([0.9, 0.6])), [1.0, 1.0])
+    np.testing.assert_allclose(holm(np.array([0.3, np.nan, 0.2])), [0.4, np.nan, 0.4])

@@ -29,20 +29,35 @@ def experiment():
         attrs={"image_shape": [3, 4]},
     )
     settings = FlipSettings(
-        n_images=6, n_draws=5, n_flips=(1, 4, 12), n_averaged=(1, 3), n_flips_shown=4, n_draws_shown=2
+        n_images=6,
+        n_images_text=4,
+        n_draws=5,
+        n_flips=(1, 4, 12),
+        n_early=2,
+        warmup=3,
+        n_averaged=(1, 3),
+        n_flips_shown=4,
+        n_draws_shown=2,
     )
     return networks[0].select([1]), dataset, settings, flip_experiment(training, dataset, settings, seed=2)
 
 
+def of_network(result: xr.Dataset) -> xr.Dataset:
+    """What is found of the only network that did not diverge."""
+    assert result["variant"].values.tolist() == [1] and result.attrs["best_position"] == 0
+    return result.isel(variant=0)
+
+
 def test_losses_are_those_of_images_flipped_one_by_one(experiment):
     network, dataset, _, result = experiment
+    result = of_network(result)
     inputs = dataset["test_input"].values[:6].astype(float)
     r = finite_time_exponents(network, inputs, initial_tangents=np.eye(network.state_size, 1))[
         "finite_time_exponent"
     ].values[0, :, :, 0]
     np.testing.assert_allclose(result["log_expansion"], r)
     early = [np.isin(np.argsort(-r[image])[:4], range(4)).mean() for image in range(6)]
-    assert result.attrs["early_share"] == pytest.approx(np.mean(early))
+    assert result["early_share"].sel(ranking="expansion") == pytest.approx(np.mean(early))
     for image in range(6):
         flipped = inputs[image].copy()
         for step in np.argsort(-r[image])[:4]:
@@ -54,11 +69,12 @@ def test_losses_are_those_of_images_flipped_one_by_one(experiment):
             (flipped, result["loss_ranked"].sel(n_flips=4, ranking="expansion")[image]),
         ):
             expected = loss_at(network, torch.from_numpy(values)[None], label, network.initial_state(1), 12)
-            assert found.item() == pytest.approx(expected.item(), abs=1e-12)
+            assert found.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_mean_expansion_ranks_by_as_many_r_values_as_are_averaged_at_most(experiment):
     network, dataset, _, result = experiment
+    result = of_network(result)
     inputs = torch.from_numpy(dataset["test_input"].values[:6]).double()
     r = (
         finite_time_exponents(network, inputs, initial_tangents=np.eye(network.state_size, 3))["finite_time_exponent"]
@@ -71,15 +87,14 @@ def test_mean_expansion_ranks_by_as_many_r_values_as_are_averaged_at_most(experi
     expected = torch.nn.functional.cross_entropy(
         outputs, torch.from_numpy(dataset["test_label"].values[:6]), reduction="none"
     )
-    np.testing.assert_allclose(result["loss_ranked"].sel(n_flips=4, ranking="mean_expansion"), expected)
+    np.testing.assert_allclose(result["loss_ranked"].sel(n_flips=4, ranking="mean_expansion"), expected, atol=1e-5)
 
 
 def test_when_all_pixels_flip_the_ranking_does_not_matter(experiment):
-    result = experiment[-1]
-    everything = result.sel(n_flips=12)
+    everything = of_network(experiment[-1]).sel(n_flips=12)
     once = everything["loss_random"].isel(draw=0)
-    for name in ("loss_random", "loss_ranked"):
-        np.testing.assert_allclose(*xr.broadcast(everything[name], once))
+    for name in ("loss_random", "loss_ranked", "loss_same_steps"):
+        np.testing.assert_allclose(*xr.broadcast(everything[name], once), atol=1e-5)
 
 
 def test_best_network_is_chosen_among_those_that_did_not_diverge(experiment):
@@ -118,3 +133,59 @@ def test_all_random_numbers_come_from_the_seed(experiment):
         found.append(flip_experiment(training, dataset, settings.replaced(n_flips=(4,)), seed))
     xr.testing.assert_identical(found[0], found[1])
     assert (found[0]["loss_random"] != found[2]["loss_random"]).any()
+
+
+def losses_at(experiment, places: np.ndarray) -> torch.Tensor:
+    """Losses of the images with the pixels at places (B, k) flipped."""
+    network, dataset, _, _ = experiment
+    inputs = torch.from_numpy(dataset["test_input"].values[:6]).double()
+    outputs = network.forward(flip(inputs, torch.from_numpy(places)[None])[0], last_only=True)[0]
+    labels = torch.from_numpy(dataset["test_label"].values[:6])
+    return torch.nn.functional.cross_entropy(outputs, labels, reduction="none")
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_transposed_r_values_are_those_of_a_vector_that_is_multiplied_by_transposed_jacobians(experiment, warmup):
+    network, dataset, _, result = experiment
+    ranking = "transposed_settled" if warmup else "transposed"
+    places = []
+    for image in torch.from_numpy(dataset["test_input"].values[:6]).double():
+        state, vector, log_r = network.initial_state(1), torch.eye(8, 1, dtype=torch.float64), []
+        for x in [*image[:warmup], *image]:
+            vector = network.jacobian(state, x[None])[0, 0].mT @ vector
+            state = network.step(state, x[None])
+            log_r.append(vector.norm().log().item())
+            vector = vector / vector.norm()
+        places.append(np.argsort(-np.array(log_r[warmup:]))[:4])
+    expected = losses_at(experiment, np.array(places))
+    found = of_network(result)["loss_ranked"].sel(n_flips=4, ranking=ranking)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_comparisons_are_with_other_images_places_and_with_later_steps(experiment):
+    result = experiment[-1]
+    found = of_network(result)
+    order = np.argsort(-found["log_expansion"].values)
+    others = [losses_at(experiment, np.roll(order, -shift, 0)[:, :4]) for shift in range(1, 5)]
+    np.testing.assert_allclose(
+        found["loss_same_steps"].sel(n_flips=4, ranking="expansion"), torch.stack(others).mean(0), atol=1e-5
+    )
+    later = np.array([[step for step in own if step >= 2][:4] for own in order])
+    np.testing.assert_allclose(
+        found["loss_ranked_later"].sel(n_flips=4, ranking="expansion"), losses_at(experiment, later), atol=1e-5
+    )
+    assert np.isnan(found["loss_ranked_later"].sel(n_flips=12)).all()  # only ten steps are later
+    assert np.isfinite(result["p_paired"].sel(comparison="later", n_flips=[1, 4])).all()
+
+
+def test_every_network_that_did_not_diverge_is_flipped_after_its_best_epoch(experiment):
+    networks = [tanh_network(2, hidden_size=8, input_size=1, init_param=p) for p in (0.9, 0.5)]
+    training = training_store(networks, validation_loss=np.array([[2.0, 0.5], [1.0, 3.0]]))
+    _, dataset, settings, alone = experiment
+    result = flip_experiment(training, dataset, settings, seed=2)
+    assert result["best_epoch"].values.tolist() == [1, 0] and result.attrs["variant"] == 0
+    np.testing.assert_allclose(
+        result["loss_ranked"].sel(variant=1, ranking="expansion"),
+        alone["loss_ranked"].sel(variant=1, ranking="expansion"),
+        atol=1e-5,
+    )

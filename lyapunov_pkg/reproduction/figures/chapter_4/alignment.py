@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import lgamma, pi
 
 import numpy as np
@@ -12,19 +12,17 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from lyapunov_pkg.reproduction.figures.panels import legend_below, letter_panels
+from lyapunov_pkg.reproduction.figures.presentation import ALIGNED_LABELS
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
+from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_FIGURE_4_1
 
 DENSITIES = ("alignment_density", "alignment_std")
-Q_VECTORS = ("tangent", "dissertation")
-VECTOR_LABELS = {
-    "tangent": "Q of J Q",
-    "dissertation": "Q of Jᵀ Q (eq. 4.11)",
-    "settled": "Q of J Q, settled",
-    "covariant": "covariant vectors",
-}
-# Standard deviations printed in figure 4.1 of the dissertation, before and after training, by group of Q vectors.
-DISSERTATION_4_1 = {"first": (0.089, 0.200), "last": (0.089, 0.051), "random": (0.088, 0.067)}
+BY_INDEX = ("alignment_std_by_index",)
+# Lyapunov vectors and singular vectors: those of the dissertation's programs, and those of algorithm 1.
+READINGS = (("dissertation", "right"), ("tangent", "left"))
+LATER_READINGS = (("settled", "left"), ("settled", "right"), ("covariant", "left"), ("covariant", "right"))
+Readings = Sequence[tuple[str, str]]
 EPOCH_COLORS = ("#E69F00", "#0072B2")
 STEP_COLORS = ListedColormap(colormaps["plasma"](np.linspace(0, 0.92, 256)))
 NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
@@ -34,17 +32,18 @@ NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
     caption=(
         "Alignment of the first singular vectors of the recurrent gradient, at all steps, with the first, last and "
-        "random Q vectors, before and after training; standard deviations (over networks: mean and standard "
-        "deviation) beside that of random frames."
+        "random Q vectors, before and after training, for each kind of initial weights; standard deviations (over "
+        "networks: mean and standard deviation) beside that of random frames. Q of Jᵀ Q and right singular vectors are "
+        "those of the dissertation's programs, Q of J Q that of algorithm 1."
     ),
 )
 def fig_4_1(alignment: xr.Dataset) -> Figure:
     """Distribution of the alignment of the first singular vectors with first, last and random Q vectors.
 
-    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are the conventions of Q, and left and right
-    singular vectors.
+    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are two readings of the text, with kinds
+    of initial weights in each; `table_extra_alignment` has the numbers of all readings.
     """
-    return _distributions(alignment, Q_VECTORS, "first", DISSERTATION_4_1)
+    return _distributions(alignment, READINGS, "first", DISSERTATION_FIGURE_4_1)
 
 
 @figure(
@@ -56,7 +55,7 @@ def fig_4_1(alignment: xr.Dataset) -> Figure:
 )
 def fig_4_c2(alignment: xr.Dataset) -> Figure:
     """As `fig_4_1` for the last singular vectors."""
-    return _distributions(alignment, Q_VECTORS, "last", {})
+    return _distributions(alignment, READINGS, "last", {})
 
 
 @figure(
@@ -69,24 +68,37 @@ def fig_4_c2(alignment: xr.Dataset) -> Figure:
 )
 def fig_extra_clv_alignment(alignment: xr.Dataset) -> Figure:
     """As `fig_4_1` for covariant vectors, beside Q vectors in the same pass over the sequence."""
-    return _distributions(alignment, ("settled", "covariant"), "first", {})
+    return _distributions(alignment, LATER_READINGS, "first", {})
+
+
+def _rows(alignment: xr.Dataset, readings: Readings) -> list[tuple[xr.Dataset, str]]:
+    """Return what each row of panels shows, with its label: readings, and kinds of initial weights in each."""
+    weights = alignment["weights"].values
+    return [
+        (
+            alignment.sel(vectors=vectors, side=side).isel(variant=weights == kind),
+            f"{kind} weights\n{ALIGNED_LABELS[vectors]}\n{side} singular vectors",
+        )
+        for vectors, side in readings
+        for kind in sorted(set(weights.tolist()))
+    ]
 
 
 def _distributions(
-    alignment: xr.Dataset, vectors: Sequence[str], modes: str, printed: dict[str, tuple[float, float]]
+    alignment: xr.Dataset, readings: Readings, modes: str, printed: Mapping[str, tuple[float, float]]
 ) -> Figure:
-    """Densities of alignment: a row for each kind of vectors and side, a column for each group of vectors."""
+    """Densities of alignment: a row for each reading and kind of weights, a column for each group of vectors."""
     null = alignment.attrs["null_std"]
-    rows = [(name, side) for name in vectors for side in alignment["side"].values]
+    rows = _rows(alignment, readings)
     groups = alignment["group"].values
-    fig = Figure(figsize=(DOUBLE_WIDTH, 1.5 * len(rows) + 0.7), layout="constrained")
-    axes = fig.subplots(len(rows), len(groups), sharex=True, sharey="row")
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.4 * len(rows) + 1), layout="constrained")
+    axes = fig.subplots(len(rows), len(groups), sharex=True, sharey="row", squeeze=False)
     centres = alignment["alignment"].values
     edges = np.linspace(-1, 1, len(centres) + 1)
-    for row, (name, side) in enumerate(rows):
+    for row, (of_row, label) in enumerate(rows):
         for column, group in enumerate(groups):
             ax = axes[row, column]
-            shown = alignment.sel(vectors=name, side=side, modes=modes, group=group)
+            shown = of_row.sel(modes=modes, group=group)
             for color, epoch in zip(EPOCH_COLORS, alignment["epoch"].values, strict=False):
                 density = shown["alignment_density"].sel(epoch=epoch).mean("variant")
                 ax.stairs(density, edges, color=color, label=f"epoch {epoch}", linewidth=1)
@@ -97,7 +109,7 @@ def _distributions(
                 note = "\ndissertation (128 units): {:.3f}, {:.3f}".format(*printed[group]) if group in printed else ""
                 ax.set_title(f"{group} {alignment.attrs['n_vectors']} vectors{note}", fontsize=7)
         axes[row, 0].set_ylim(0, 1.4 * max(ax.get_ylim()[1] for ax in axes[row]))  # room for the numbers
-        axes[row, 0].set_ylabel(f"{VECTOR_LABELS[name]}\n{side} singular vectors\ndensity", fontsize=7)
+        axes[row, 0].set_ylabel(f"{label}\ndensity", fontsize=7)
     reach = min(1, 8 * null)
     axes[0, 0].set_xlim(-reach, reach)
     for ax in axes[-1]:
@@ -123,34 +135,36 @@ def _null_density(x: np.ndarray, size: int) -> np.ndarray:
 
 
 @figure(
-    stores={"alignment": Store("results/gradients/alignment.zarr.zip", ("alignment_std_by_index",))},
+    stores={"alignment": Store("results/gradients/alignment.zarr.zip", BY_INDEX)},
     caption=(
         "Standard deviation of the alignment of Q vectors with the first and the last singular vectors of the "
-        "recurrent gradient, by index of the Q vector and step, before and after training."
+        "recurrent gradient, by index of the Q vector and step, before and after training, for each kind of initial "
+        "weights."
     ),
 )
 def fig_4_2(alignment: xr.Dataset) -> Figure:
     """Standard deviation of alignment by index of the Q vector and step, for first and last singular vectors.
 
-    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged.
+    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged. Rows are
+    those of `fig_4_1`.
     """
-    stds = xr.apply_ufunc(np.sqrt, (alignment["alignment_std_by_index"] ** 2).mean("variant"))
-    rows = [(name, side) for name in Q_VECTORS for side in alignment["side"].values]
+    rows = _rows(alignment, READINGS)
     columns = [(modes, epoch) for modes in alignment["modes"].values for epoch in alignment["epoch"].values]
-    fig = Figure(figsize=(DOUBLE_WIDTH, 1.4 * len(rows) + 0.6), layout="constrained")
-    axes = fig.subplots(len(rows), len(columns), sharex=True, sharey=True)
+    fig = Figure(figsize=(DOUBLE_WIDTH, 1.4 * len(rows) + 1), layout="constrained")
+    axes = fig.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     steps = alignment["time"].values
     scale = Normalize(steps[0], steps[-1])
-    for row, (name, side) in enumerate(rows):
+    for row, (of_row, label) in enumerate(rows):
+        stds = xr.apply_ufunc(np.sqrt, (of_row["alignment_std_by_index"] ** 2).mean("variant"))
         for column, (modes, epoch) in enumerate(columns):
             ax = axes[row, column]
-            values = stds.sel(vectors=name, side=side, modes=modes, epoch=epoch).transpose("time", "exponent")
+            values = stds.sel(modes=modes, epoch=epoch).transpose("time", "exponent")
             index, step = np.meshgrid(values["exponent"], values["time"])
             ax.scatter(index, values, s=2, c=STEP_COLORS(scale(step.ravel())), linewidths=0)
             ax.axhline(alignment.attrs["null_std"], color="#009E73", linewidth=1, label="random frames, 1/√H")
             if row == 0:
                 ax.set_title(f"{modes} {alignment.attrs['n_modes']} singular\nvectors, epoch {epoch}")
-        axes[row, 0].set_ylabel(f"{VECTOR_LABELS[name]}\n{side} singular vectors\nσ of alignment", fontsize=7)
+        axes[row, 0].set_ylabel(f"{label}\nσ of alignment", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("index of Q vector")
     axes[0, 0].set_ylim(0, 1.12 * axes[0, 0].get_ylim()[1])  # room for the letters

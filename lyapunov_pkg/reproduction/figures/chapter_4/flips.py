@@ -16,10 +16,18 @@ from lyapunov_pkg.reproduction.records import Store, figure
 OUTPUTS = ("input", "shown_input", "logits", "label", "pixel")
 RANKING_LOOKS = {
     "expansion": ("#0072B2", "o"),
-    "mean_expansion": ("#56B4E9", "v"),
+    "expansion_settled": ("#56B4E9", "o"),
+    "transposed": ("#D55E00", "v"),
+    "transposed_settled": ("#F0A080", "v"),
+    "mean_expansion": ("#999999", "P"),
     "gradient": ("#009E73", "s"),
     "intensity": ("#CC79A7", "^"),
     "random": ("#E69F00", "D"),
+}
+COMPARISON_TITLES = {
+    "random": "random pixels",
+    "same_steps": "pixels ranked in other images",
+    "later": "later steps: random pixels",
 }
 CHOICE_LABELS = {"none": "as it is", "expansion": "flipped at the largest R values"}
 RANDOM_COLORS = ("#B2182B", "#D6604D", "#F4A582", "#FDDB9D")  # red to yellow, as in the text's figure 4.5
@@ -59,8 +67,8 @@ def fig_4_3(flips: xr.Dataset) -> Figure:
 @figure(
     stores={"flips": Store("results/gradients/flips.zarr.zip", ("loss", "loss_ranked", "loss_random"))},
     caption=(
-        "Rise of the loss when pixels are flipped: those of the largest first R value, those of the largest gradient,"
-        " the brightest, and random ones."
+        "Rise of the loss when pixels are flipped. (a) Those of the largest first R value and random ones, in the "
+        "images of the text's test and the best network. (b) All rankings, all images and networks."
     ),
 )
 def fig_4_4(flips: xr.Dataset) -> Figure:
@@ -72,9 +80,10 @@ def fig_4_4(flips: xr.Dataset) -> Figure:
     each, means = fig.subplots(1, 2)
     places = np.arange(flips.sizes["n_flips"])
     ranked = flips["loss_ranked"] - flips["loss"]
-    random = (flips["loss_random"] - flips["loss"]).transpose("n_flips", "image", "draw")
-    rises = {"expansion": ranked.sel(ranking="expansion").transpose("n_flips", "image").values}
-    rises["random"] = random.values.reshape(len(places), -1)
+    random = (flips["loss_random"] - flips["loss"]).transpose("n_flips", "image", "draw", "variant")
+    of_text = {"variant": _best(flips), "image": slice(flips.attrs["n_images_text"])}
+    rises = {"expansion": ranked.sel(ranking="expansion").isel(of_text).transpose("n_flips", "image").values}
+    rises["random"] = random.isel(of_text).values.reshape(len(places), -1)
     for shift, (name, values) in zip((-0.15, 0.15), rises.items(), strict=True):
         color, marker = RANKING_LOOKS[name]
         spread = np.linspace(-0.1, 0.1, values.shape[1])
@@ -82,19 +91,58 @@ def fig_4_4(flips: xr.Dataset) -> Figure:
         x = np.broadcast_to(places[:, None] + shift + spread, values.shape)
         each.plot(x.ravel(), values.ravel(), marker, color=color, markersize=2, alpha=alpha, markeredgewidth=0)
         each.plot(places, values.mean(1), color=color, label=RANKING_LABELS[name])
-    each.set(title="(a) every flipped image", ylabel="rise of the loss [nats]")
+    each.set(title="(a) every image of the text's test", ylabel="rise of the loss [nats]")
     for name in (*flips["ranking"].values, "random"):
         color, marker = RANKING_LOOKS[name]
-        over_images = random.mean("draw") if name == "random" else ranked.sel(ranking=name)
+        over_images = (random.mean("draw") if name == "random" else ranked.sel(ranking=name)).mean("variant")
         error = over_images.std("image", ddof=1) / np.sqrt(flips.sizes["image"])
         look = {"color": color, "marker": marker, "markersize": 3, "elinewidth": 0.7, "capsize": 1.5}
         means.errorbar(places, over_images.mean("image"), error, label=RANKING_LABELS[name], **look)
-    means.set(title="(b) mean over images, with its standard error", ylabel="rise of the loss [nats]")
+    means.set(title="(b) means, with their standard error over images", ylabel="rise of the loss [nats]")
     for ax in (each, means):
         ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
         ax.set_xlabel("number of flipped pixels")
         ax.set_xticks(places, [str(count) for count in flips["n_flips"].values])
-    legend_below(fig, [each, means], columns=5)
+    legend_below(fig, [each, means], columns=4)
+    return fig
+
+
+def _best(flips: xr.Dataset) -> int:
+    """Return the position of the network of lowest validation loss, among those in the store."""
+    return int(flips.attrs["best_position"])
+
+
+@figure(
+    stores={"flips": Store("results/gradients/flips.zarr.zip", ("excess", "excess_error"))},
+    chapter=4,
+    caption=(
+        "Excess of the loss by flips of ranked pixels over that by as many others, mean over images and networks with "
+        "95% intervals over images: over random pixels; over the pixels that rank highest in other images, which come "
+        "as early in the sequence; and over random ones, if both are chosen from all steps but the first."
+    ),
+)
+def fig_extra_flip_comparisons(flips: xr.Dataset) -> Figure:
+    """Excess of the loss by flips over each comparison, by number of flips and ranking.
+
+    `flips` is the Dataset of `lyapunov_pkg.reproduction.gradients.input_flips`.
+    """
+    fig = Figure(figsize=(DOUBLE_WIDTH, 3.2), layout="constrained")
+    comparisons = flips["comparison"].values
+    axes = fig.subplots(1, len(comparisons), sharey=True)
+    places = np.arange(flips.sizes["n_flips"])
+    rankings = [name for name in RANKING_LOOKS if name in flips["ranking"].values]
+    for ax, letter, comparison in zip(axes, "abc", comparisons, strict=True):
+        for index, name in enumerate(rankings):
+            color, marker = RANKING_LOOKS[name]
+            shown = flips.sel(comparison=comparison, ranking=name)
+            look = {"color": color, "marker": marker, "markersize": 3, "elinewidth": 0.7, "capsize": 1.5}
+            x = places + 0.08 * (index - (len(rankings) - 1) / 2)
+            ax.errorbar(x, shown["excess"], 1.96 * shown["excess_error"], label=RANKING_LABELS[name], **look)
+        ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
+        ax.set(title=f"({letter}) {COMPARISON_TITLES[comparison]}", xlabel="number of flipped pixels")
+        ax.set_xticks(places, [str(count) for count in flips["n_flips"].values], fontsize=6)
+    axes[0].set_ylabel("excess of the loss [nats]")
+    legend_below(fig, [axes[0]], columns=4)
     return fig
 
 
