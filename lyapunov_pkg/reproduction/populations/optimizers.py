@@ -31,9 +31,7 @@ DESCRIPTIONS = {
     "optimizer": Label("1", "optimiser"),
     "architecture": Label("1", "group of networks, by the name of its architecture"),
     "statistic": Label("1", "name of the statistic"),
-    "spectrum_statistic": Label(
-        "1", "statistic of the spectrum after the last epoch, in nats, steps and counts; NaN: diverged"
-    ),
+    "spectrum_statistic": Label("1", "statistic of the last spectrum, in nats, steps and counts; NaN: diverged"),
     "final_loss": Label("nat", "validation loss after the last epoch; NaN: diverged"),
     "init_param": Label("1", "initialisation parameter p"),
     "learning_rate": Label("1", "learning rate"),
