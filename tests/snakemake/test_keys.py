@@ -64,7 +64,7 @@ def test_twins_are_not_taken_for_one_another(tmp_path: Path, run_snakemake: RunS
     np.testing.assert_array_equal(np.roll(first, len(first) // 2), second)
 
 
-def write_motion(path: Path, seed: int, n_frames: int = 250) -> None:
+def write_motion(path: Path, seed: int, n_frames: int = 500) -> None:
     """Write an AMC file of slow random motion."""
     frames = np.random.default_rng(seed).normal(size=(n_frames, sum(CMU_JOINTS.values()))).cumsum(axis=0)
     lines = [":FULLY-SPECIFIED", ":DEGREES"]
