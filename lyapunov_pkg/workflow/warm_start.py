@@ -16,7 +16,9 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,9 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
     os.environ[preloaded.MODULES] = " ".join(sorted(modules))
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in THREADED})
     start_cold = script_class.execute_script
+    # Snakemake starts jobs from several threads, and `start` and `join` look after all jobs: two that read the status of
+    # one job at a time would leave one of them without.
+    one_at_a_time = threading.Lock()
 
     def execute_script(self: Any, fname: str, edit: bool = False) -> None:
         asked = (self.conda_env, self.container_img, self.env_modules, self.shadow_dir, self.bench_record)
@@ -72,13 +77,16 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
         command = f"{sys.executable} {fname}"
         job = server.Process(target=run_script, args=(fname, self.resources.get("tmpdir")))
         try:
-            job.start()
+            with one_at_a_time:
+                job.start()
         except (ConnectionError, EOFError):  # Ctrl-C ended the server while it imported
             raise subprocess.CalledProcessError(INTERRUPTED, command) from None
         except OSError:  # such as a socket whose path is too long
             start_cold(self, fname, edit)
             return
-        job.join()
+        wait([job.sentinel])
+        with one_at_a_time:
+            job.join()
         if job.exitcode:
             raise subprocess.CalledProcessError(job.exitcode, command)
 

@@ -33,6 +33,13 @@ rule threaded:
     threads: 2
     script: "script.py"
 
+rule many:
+    input: expand("many/{number}.json", number=range(100))
+
+rule one_of_many:
+    output: "many/{number}.json"
+    script: "script.py"
+
 rule fails:
     output: "failed"
     script: "fails.py"
@@ -92,6 +99,12 @@ def test_scripts_see_what_snakemake_gives_them(folder: Path) -> None:
 
 def test_jobs_with_threads_start_as_ever(folder: Path) -> None:
     assert not said(folder, "threaded")["preloaded"]
+
+
+def test_jobs_that_end_at_one_time_all_end_well(folder: Path) -> None:
+    result = snakemake(folder, "--cores", "16", "many")
+    assert result.returncode == 0, result.stderr
+    assert len(list((folder / "many").iterdir())) == 100
 
 
 @pytest.mark.parametrize(("target", "why"), [("failed", "what is wrong"), ("broken", "ZeroDivisionError")])
