@@ -65,8 +65,8 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
     os.environ[preloaded.MODULES] = " ".join(sorted(modules))
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in THREADED})
     start_cold = script_class.execute_script
-    # Snakemake starts jobs from several threads, and `start` and `join` look after all jobs: two that read the status of
-    # one job at a time would leave one of them without.
+    # Snakemake starts jobs from several threads, and `start` and `join` look after all jobs: of two threads that read
+    # the status of one job, one would find none.
     one_at_a_time = threading.Lock()
 
     def execute_script(self: Any, fname: str, edit: bool = False) -> None:
