@@ -10,6 +10,7 @@ rule spectra:
     log:
         "results/logs/spectra/{study}/{group}/{shard}.log",
     cache: "omit-software"
+    priority: 1  # much waits for it
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -32,6 +33,7 @@ rule eigenvalues:
     log:
         "results/logs/eigenvalues/{study}.log",
     cache: "omit-software"
+    priority: 1  # much waits for it
     conda:
         "../envs/workflow.yaml"
     threads: 1

@@ -12,6 +12,7 @@ if "target_learning" in STUDIES:
         log:
             "results/logs/training/target_learning/{group}/{shard}.log",
         cache: "omit-software"
+        priority: 1  # much waits for it
         conda:
             "../envs/workflow.yaml"
         threads: 1
@@ -35,6 +36,7 @@ if "target_learning" in STUDIES:
         log:
             "results/logs/spectra/target_learning/{group}/{shard}.log",
         cache: "omit-software"
+        priority: 1  # much waits for it
         conda:
             "../envs/workflow.yaml"
         threads: 1

@@ -9,6 +9,7 @@ rule train:
     log:
         "results/logs/training/{study}/{group}/{shard}.log",
     cache: "omit-software"
+    priority: 1  # much waits for it
     conda:
         "../envs/workflow.yaml"
     threads: 1
