@@ -127,6 +127,28 @@ def test_only_what_ctrl_c_ends_has_no_traceback(error: str, shown: bool, place: 
     assert ("Traceback" in result.stderr and "sigma" in result.stderr) if shown else result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "class A:\n    def __del__(self):\n        {}\nA()",
+        "import ctypes\n@ctypes.CFUNCTYPE(None)\ndef f():\n    {}\nf()",
+    ],
+    ids=["destructor", "callback from C"],
+)
+def test_an_interrupt_that_python_ignores_still_ends_the_process(place: str) -> None:
+    """Numba's loader asks for compiled code through callbacks from C; once in 100, Ctrl-C was lost in one of them."""
+    interrupt = "import signal, time; signal.raise_signal(signal.SIGINT)"
+    result = subprocess.run(
+        [sys.executable, "-c", place.format(interrupt) + "\nimport time; time.sleep(50)"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "envs/startup")},
+        check=False,
+        timeout=40,
+    )
+    assert result.returncode != 0 and result.stderr == ""
+
+
 def test_ctrl_c_ends_a_run_without_a_traceback(tmp_path: Path) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["lorenz"]["long_run"]["duration"] = 1e6
