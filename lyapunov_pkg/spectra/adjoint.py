@@ -14,6 +14,7 @@ from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.progress import steps_bar
 from lyapunov_pkg.spectra.driven import Analysable, DrivenSystem, check_schedule
 from lyapunov_pkg.spectra.resuming import in_time, prepare, time_unit
+from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 
 @torch.no_grad()
@@ -133,7 +134,7 @@ def adjoint_vectors(
             advanced(1)
         begins = range(warmup, n_taken, orthonormalize_every)
         vectors, exponents, times = [], [], []
-        current = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
+        current = of_each_trajectory(driven.initial_tangents, state)
         for begin in reversed(begins):
             end = min(begin + orthonormalize_every, n_taken)
             for step in reversed(range(begin, end)):

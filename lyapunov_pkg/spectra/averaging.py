@@ -15,6 +15,7 @@ from torch import Tensor
 from lyapunov_pkg.linalg import SMALLEST_SINE
 from lyapunov_pkg.spectra.driven import DrivenSystem, TangentMap, check_schedule
 from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
+from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 AUTO_TOLERANCE = 1e-4
 """What `orthonormalize_every="auto"` keeps the error of exponents below, nats per step."""
@@ -87,7 +88,7 @@ def average_exponents(
     """
     n_steps = inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every, or_auto=True)
-    tangents = initial_tangents.expand(*initial_state.shape[:-1], *initial_tangents.shape[-2:])
+    tangents = of_each_trajectory(initial_tangents, initial_state)
     propagator = make_propagator(system, initial_state, tangents)
     intervals = (
         _adaptive_intervals(propagator, inputs, warmup)

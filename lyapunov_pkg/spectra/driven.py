@@ -20,6 +20,7 @@ from lyapunov_pkg.labels import describe
 from lyapunov_pkg.linalg import orthonormalize
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.tangents import initial_tangents as start_tangents
+from lyapunov_pkg.spectra.tangents import of_each_trajectory
 from lyapunov_pkg.systems.base import Placement, Reader, TangentMap
 from lyapunov_pkg.systems.numbers import Values, converted, shown, whole_number
 from lyapunov_pkg.systems.reading import reader_of
@@ -180,7 +181,7 @@ def orthonormalizations(
     n_steps = driven.inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every)
     state = driven.initial_state
-    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
+    tangents = of_each_trajectory(driven.initial_tangents, state)
     last = 0
     for time, x in enumerate(driven.inputs.unbind(-2), 1):
         state, tangents = driven.system.push_forward(state, x, tangents)

@@ -18,6 +18,7 @@ from lyapunov_pkg.spectra.averaging import _adaptive_intervals
 from lyapunov_pkg.spectra.batches import Batches
 from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
 from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
+from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 WORK_AT_ONCE = 1_500_000_000
 """Multiplications that are done between two looks at the keyboard, about a quarter of a second of one core."""
@@ -121,7 +122,7 @@ def _start(driven: DrivenSystem, earlier: Checkpoint | None, warmup: int) -> Che
     if earlier is not None:
         return earlier
     state = driven.initial_state
-    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
+    tangents = of_each_trajectory(driven.initial_tangents, state)
     return Checkpoint(0, warmup, state, tangents, state, driven.inputs[:, :0])
 
 

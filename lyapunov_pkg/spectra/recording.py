@@ -12,6 +12,7 @@ from lyapunov_pkg.progress import steps_bar
 from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
 from lyapunov_pkg.spectra.estimation import padded, steps_of_a_moment
 from lyapunov_pkg.spectra.propagators import make_recording_propagator
+from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def record(
     n_steps = driven.inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every)
     state = driven.initial_state
-    tangents = driven.initial_tangents.expand(*state.shape[:-1], *driven.initial_tangents.shape[-2:])
+    tangents = of_each_trajectory(driven.initial_tangents, state)
     propagator = make_recording_propagator(driven.system, state, tangents)
     at_once = steps_of_a_moment(propagator, state, tangents)
     times: list[int] = []

@@ -44,6 +44,11 @@ def initial_tangents(complete: Tensor, n_exponents: int | None, given: Values | 
     return drawn_tangents(rows, count).to(complete)
 
 
+def of_each_trajectory(tangents: Tensor, state: Tensor) -> Tensor:
+    """Return tangent vectors (rows, k) or (..., rows, k) as one set a trajectory, (..., rows, k); state (..., S)."""
+    return tangents.expand(*state.shape[:-1], *tangents.shape[-2:])
+
+
 def drawn_tangents(rows: int, n_exponents: int) -> Tensor:
     """Return orthonormal vectors (rows, n_exponents), float64, always the same; the first of many are those of fewer.
 
