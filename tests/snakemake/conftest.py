@@ -162,13 +162,13 @@ def finished(run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A copy of the workflow, to edit."""
+    """A copy of the workflow, to edit; with its compiled kernels, whose cache goes by the contents of the code."""
     copy = tmp_path / "repository"
     copy.mkdir()
     for name in WORKFLOW:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("*.pyc"))
         elif source.exists():
             shutil.copy2(source, copy / name)
     return copy

@@ -55,7 +55,7 @@ def end_leftover_jobs(directory: Path) -> None:
             process.wait(60)
 
 
-@pytest.mark.parametrize("n_kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_ends_with_the_same_bits(
     tmp_path: Path, run_snakemake: RunSnakemake, n_kills: int
 ) -> None:

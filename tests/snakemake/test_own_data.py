@@ -22,6 +22,7 @@ MADE = {
     "figures": ("training", "spectra", "statistics", "aelle_plane"),
     "tables": ("correlations", "classifiers"),
 }
+SPECTRA = "results/spectra/my_study/lstm/0.zarr.zip"
 AELLE = "results/aelle/my_study_final.zarr.zip"
 SMALL = {
     "studies": {
@@ -95,24 +96,42 @@ DATA_VARIABLES = {
 }
 
 
-@pytest.mark.parametrize("section", MAKERS)
+def run_on(
+    section: str, folder: Path, target: str, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
+) -> None:
+    """Make the data of a section, and run its overlay up to a target."""
+    MAKERS[section](folder, monkeypatch)
+    configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
+    result = run_snakemake(folder, target, configuration=configuration)
+    assert result.returncode == 0, result.stderr
+    task = configuration["studies"]["my_study"]["task"]
+    dataset = open_store(folder / f"results/datasets/{task}.zarr.zip")
+    for name, size in DATA_VARIABLES[section].items():
+        assert dataset[name].size == size
+    log = (folder / f"results/logs/datasets/{task}.log").read_text()
+    assert ("left out the byte-order mark" in log and "replaced 39 CR LF" in log) == (section == "Text")
+    losses = open_store(folder / "results/training/my_study/lstm/0.zarr.zip")["validation_loss"]
+    assert (losses.isel(epoch=-1) < losses.isel(epoch=0)).mean() > 0.5
+
+
+@pytest.mark.parametrize("section", [name for name in MAKERS if name != "Sequences"])
+def test_networks_are_trained_on_data_of_ones_own(
+    section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
+) -> None:
+    run_on(section, tmp_path, SPECTRA, monkeypatch, run_snakemake)
+    assert np.isfinite(open_store(tmp_path / SPECTRA)["lyapunov_exponent"]).all()
+
+
+# What follows the spectra is the same for all tasks.
+@pytest.mark.parametrize(
+    "section", [pytest.param(name, marks=[pytest.mark.slow] * (name != "Sequences")) for name in MAKERS]
+)
 def test_data_of_ones_own_go_from_file_to_aelle(
     section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
 ) -> None:
-    MAKERS[section](tmp_path, monkeypatch)
-    configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
-    result = run_snakemake(tmp_path, TARGET, configuration=configuration)
-    assert result.returncode == 0, result.stderr
+    run_on(section, tmp_path, TARGET, monkeypatch, run_snakemake)
     for kind, names in MADE.items():
         for name in names:
             assert (tmp_path / f"results/{kind}/study_my_study/{name}.html").stat().st_size > 500
     aelle = open_store(tmp_path / AELLE)
     assert aelle.sizes["network"] == 20 and np.isfinite(aelle["predicted_loss"]).all()
-    task = configuration["studies"]["my_study"]["task"]
-    dataset = open_store(tmp_path / f"results/datasets/{task}.zarr.zip")
-    for name, size in DATA_VARIABLES[section].items():
-        assert dataset[name].size == size
-    log = (tmp_path / f"results/logs/datasets/{task}.log").read_text()
-    assert ("left out the byte-order mark" in log and "replaced 39 CR LF" in log) == (section == "Text")
-    losses = open_store(tmp_path / "results/training/my_study/lstm/0.zarr.zip")["validation_loss"]
-    assert (losses.isel(epoch=-1) < losses.isel(epoch=0)).mean() > 0.5
