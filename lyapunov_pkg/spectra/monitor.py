@@ -17,7 +17,7 @@ from lyapunov_pkg.plots import over_training
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 from lyapunov_pkg.systems.checks import random_numbers_kept
 from lyapunov_pkg.systems.evaluation import reference_weight
-from lyapunov_pkg.systems.numbers import Values, read_numbers, whole_number
+from lyapunov_pkg.systems.numbers import Values, whole_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,7 +169,8 @@ class SpectrumMonitor:
         if not self._weights_are_finite():
             return not_finite
         inputs = self._current_inputs()
-        if not bool(torch.isfinite(read_numbers("inputs", inputs)).all()):
+        numbers = inputs if isinstance(inputs, Tensor) else torch.as_tensor(np.asarray(inputs))
+        if not bool(torch.isfinite(numbers).all()):
             return not_finite
         return lyapunov_spectrum(self.module, inputs, **self._options)["lyapunov_exponent"].values
 
