@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lyapunov_pkg.aelle.estimator import AeLLE
+    from lyapunov_pkg.aelle.estimator import AeLLE as AeLLE
     from lyapunov_pkg.networks import Network, from_torch
     from lyapunov_pkg.spectra.adjoint import adjoint_vectors
     from lyapunov_pkg.spectra.angles import subspace_angles, vector_angles
@@ -82,9 +82,8 @@ __all__ = [
     "submodule_inputs",
     "subspace_angles",
     "vector_angles",
+    *(["AeLLE"] if find_spec("sklearn") else []),  # without it, `from lyapunov_pkg import *` and help() work, too
 ]
-if find_spec("sklearn") is not None:  # without it, `from lyapunov_pkg import *` and help() work, too
-    __all__ += ["AeLLE"]
 
 
 def __getattr__(name: str) -> object:
