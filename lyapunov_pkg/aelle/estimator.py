@@ -74,6 +74,11 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         history_: the `TrainingHistory`, losses by epoch and the epoch that was kept.
         n_features_in_: the number of exponents.
 
+    Few exponents:
+        The default layers suit spectra of hundreds of exponents. For a few dozen take wider layers and a smaller latent
+        layer, such as `layer_divisors=(2, 4)` and `latent_size=4`. Otherwise the latent points lie in two of 32
+        dimensions, `shift` moves them out of these, and decoded spectra hardly change.
+
     Losses:
         Predictions start near zero, and a step of Adam moves a weight by at most about the learning rate. Bring losses
         to the order of 1 if they are far from it, with `sklearn.compose.TransformedTargetRegressor` or before `fit`.
