@@ -11,6 +11,7 @@ sequences has a gap where one of them has.
 from __future__ import annotations
 
 from itertools import cycle
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E")
 
 N_BINS = 45  # of histograms of angles, two degrees each
 MOST_PAIRS = 10  # of vectors, of which the angles can be told apart in one panel
+LABEL_WIDTH = 40  # characters
 OUTER_SHARE = 0.05  # of the finite-time exponents lies below the band, and as much above
 
 
@@ -54,16 +56,17 @@ def spectrum(result: xr.Dataset | xr.DataArray, ax: Axes | None = None, **line: 
     if len(others) > 1:
         raise ValueError(f"result: got the dimensions {exponents.dims}, expected at most one other")
     ax = _axes(ax)
-    for entry, color in zip(range(exponents.sizes[others[0]]) if others else [None], cycle(COLORS), strict=False):
-        of_entry = exponents if entry is None else exponents.isel({others[0]: entry})
-        look = {} if entry is None else {"color": color, "label": _entry_label(of_entry, others[0], entry)}
-        _line_with_spread(ax, of_entry, "exponent", **(look | line))
+    for entry in range(exponents.sizes[others[0]]) if others else ():
+        of_entry = exponents.isel({others[0]: entry})
+        _line_with_spread(ax, of_entry, "exponent", **({"label": _entry_label(of_entry, others[0], entry)} | line))
+    if not others:
+        _line_with_spread(ax, exponents, "exponent", **line)
     _label_index(ax, exponents)
     return ax
 
 
 def running_exponents(running: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Draw how the estimate of each exponent converges with time.
+    r"""Draw how the estimate of each exponent converges with time.
 
     Args:
         running: of `lyapunov_pkg.running_exponents`, of one system: (time, exponent), and perhaps `sequence`.
@@ -78,7 +81,7 @@ def running_exponents(running: xr.DataArray, ax: Axes | None = None) -> Axes:
         >>> from lyapunov_pkg.systems import Henon
         >>> ax = plots.running_exponents(running_exponents(finite_time_exponents(Henon(), n_steps=200)))
         >>> ax.get_xlabel()
-        'steps of the inputs taken at the end of the interval [step]'
+        'steps of the inputs taken at the end of\nthe interval [step]'
     """
     return _exponents_along("time", running, "running", ax)
 
@@ -182,20 +185,22 @@ def zero_line(ax: Axes) -> None:
 
 
 def _axes(ax: Axes | None) -> Axes:
-    """Return the axes, or those of a new figure.
+    """Return the axes, or those of a new figure. Lines in axes that are empty so far take the colours of this module.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "matplotlib":
-            raise
-        raise ImportError('lyapunov_pkg.plots needs matplotlib: pip install "lyapunov-pkg[plot]"') from error
-    return plt.subplots(layout="constrained")[1]
+    if ax is None:
+        try:
+            import matplotlib.pyplot as plt
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] != "matplotlib":
+                raise
+            raise ImportError('lyapunov_pkg.plots needs matplotlib: pip install "lyapunov-pkg[plot]"') from error
+        ax = plt.subplots(layout="constrained")[1]
+    if not ax.has_data():
+        ax.set_prop_cycle(color=COLORS)
+    return ax
 
 
 def _variable(result: xr.Dataset | xr.DataArray, name: str) -> xr.DataArray:
@@ -264,13 +269,13 @@ def _positions(values: xr.DataArray, dim: str) -> NDArray:
 def _label(values: xr.DataArray, name: str | None = None) -> str:
     """Return the label of values, or of their coordinate `name`: long name and unit, where they are known.
 
-    An explanation in brackets is left out, because the unit is there.
+    An explanation in brackets is left out, because the unit is there. Long labels have two lines.
     """
     described = values if name is None or name not in values.coords else values[name]
     fallback = str(values.name or "") if name is None else name
     long_name = str(described.attrs.get("long_name", fallback)).partition(" (")[0]
     units = described.attrs.get("units", "1")
-    return long_name if units == "1" else f"{long_name} [{units}]"
+    return fill(long_name if units == "1" else f"{long_name} [{units}]", LABEL_WIDTH)
 
 
 def _entry_label(of_entry: xr.DataArray, dim: str, entry: int) -> str:

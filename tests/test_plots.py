@@ -85,7 +85,7 @@ def test_running_estimates_end_at_the_spectrum(ax: Axes, gru: xr.Dataset) -> Non
         np.testing.assert_array_equal(line.get_xdata(), gru["time"])
         mean = gru["finite_time_exponent"].isel(exponent=number).mean().item()
         np.testing.assert_allclose(line.get_ydata()[-1], mean, rtol=1e-5)
-    assert len(ax.lines) == 6 and ax.get_ylabel() == "Lyapunov exponent as estimated up to this time [nat/step]"
+    assert len(ax.lines) == 6 and ax.get_ylabel() == "Lyapunov exponent as estimated up to\nthis time [nat/step]"
     assert len({line.get_color() for line in ax.lines[:5]}) == 5
     (colorbar,) = [other for other in ax.figure.axes if other is not ax]
     assert colorbar.get_ylabel() == "index of the exponent"
@@ -102,7 +102,7 @@ def test_exponents_over_training_stand_at_their_update_or_epoch(ax: Axes) -> Non
     by_epoch = by_update.isel(sequence=0, exponent=[0]).rename(update="epoch")
     by_epoch["epoch"].attrs.update(units="epoch", long_name="passes over the training samples; 0 is before training")
     other = plots.over_training(by_epoch, Figure().subplots())
-    assert other.get_xlabel() == "passes over the training samples; 0 is before training [epoch]"
+    assert other.get_xlabel() == "passes over the training samples; 0 is\nbefore training [epoch]"
     np.testing.assert_array_equal(other.lines[0].get_ydata(), values[:, 0, 0])
 
 
