@@ -16,14 +16,14 @@ from lyapunov_pkg.labels import EPOCH, Label, describe
 from lyapunov_pkg.plots import over_training
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 from lyapunov_pkg.systems.checks import random_numbers_kept
-from lyapunov_pkg.systems.evaluation import reference_weight
+from lyapunov_pkg.systems.evaluation import reference_weight, refuse_bad_weights
 from lyapunov_pkg.systems.numbers import Values, whole_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DESCRIPTIONS = {
-    "update": Label("1", "updates of the weights; 0 is before training"),
+    "update": Label("1", "updates of the weights since the monitor was made"),
     "loss": Label("1", "loss of the update, as given to the monitor"),
     "diverged": Label("1", "whether weights, inputs or a trajectory were not finite"),
 }
@@ -54,7 +54,8 @@ class SpectrumMonitor:
         module: the recurrent module that is trained, anything that `lyapunov_spectrum` takes as a module.
         inputs: of `lyapunov_spectrum`, the same at every update, so that only the weights change the spectrum. If
             earlier layers make the inputs and are trained, too, give a function of no arguments that returns them, such
-            as `lambda: submodule_inputs(model, "lstm", tokens)`.
+            as `lambda: submodule_inputs(model, "lstm", tokens)`. None: the module is autonomous, and `n_steps` is among
+            the options.
         every: updates from one spectrum to the next.
         writer: a `torch.utils.tensorboard.SummaryWriter`, to which the largest exponent, their mean and their
             distribution are written under `lyapunov/`; means over sequences.
@@ -89,7 +90,7 @@ class SpectrumMonitor:
     def __init__(
         self,
         module: torch.nn.Module,
-        inputs: Values | Callable[[], Values],
+        inputs: Values | Callable[[], Values] | None = None,
         *,
         every: int,
         writer: Writer | None = None,
@@ -132,8 +133,8 @@ class SpectrumMonitor:
         Returns:
             Dataset with `lyapunov_exponent(update, sequence, exponent)`, in nats per step, `loss(update)`, and
             `diverged(update)`: whether weights, inputs or a trajectory were not finite. Their exponents are NaN. The
-            first loss is NaN, because there is no update before it. `epoch(update)` is a coordinate if it was given;
-            that of the first spectrum is 0.
+            first loss is NaN, because there is no update before it. `epoch(update)` is a coordinate if it was given,
+            with NaN where it was not, as for the first spectrum. Updates count from when the monitor was made.
         """
         updates, exponents, losses, epochs = zip(*self._records, strict=True)
         spectra = np.stack(exponents)
@@ -147,16 +148,15 @@ class SpectrumMonitor:
         attributes = {name: self._attributes[name] for name in ("jacobian", "lyapunov_pkg_version")}
         result = xr.Dataset(variables, coordinates, attributes | {"every": self.every})
         result = describe(result, DESCRIPTIONS)
-        if np.isnan(epochs[1:]).all():
+        if np.isnan(epochs).all():
             return result
-        result = result.assign_coords(epoch=("update", np.array([0.0, *epochs[1:]])))
-        return describe(result, {"epoch": EPOCH})
+        return describe(result.assign_coords(epoch=("update", np.array(epochs))), {"epoch": EPOCH})
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the exponents, means over sequences, against the update; see `lyapunov_pkg.plots.over_training`."""
         return over_training(self.dataset(), ax)
 
-    def _current_inputs(self) -> Values:
+    def _current_inputs(self) -> Values | None:
         if not callable(self._inputs):
             return self._inputs
         weight = reference_weight(self.module)
@@ -166,17 +166,16 @@ class SpectrumMonitor:
     def _spectrum(self) -> NDArray[Any]:
         """Return the exponents of now; NaN where weights or inputs are not finite."""
         not_finite = np.full_like(self._first.values, np.nan)
-        if not self._weights_are_finite():
+        try:
+            refuse_bad_weights(self.module)
+        except ValueError:
             return not_finite
         inputs = self._current_inputs()
-        numbers = inputs if isinstance(inputs, Tensor) else torch.as_tensor(np.asarray(inputs))
-        if not bool(torch.isfinite(numbers).all()):
-            return not_finite
+        if callable(self._inputs):  # others were checked with the first spectrum
+            numbers = inputs if isinstance(inputs, Tensor) else torch.as_tensor(np.asarray(inputs))
+            if not bool(torch.isfinite(numbers).all()):
+                return not_finite
         return lyapunov_spectrum(self.module, inputs, **self._options)["lyapunov_exponent"].values
-
-    def _weights_are_finite(self) -> bool:
-        weights = (*self.module.parameters(), *self.module.buffers())
-        return all(bool(torch.isfinite(weight).all()) for weight in weights if weight.is_floating_point())
 
     def _record(self, exponents: NDArray[Any], loss: float, epoch: float) -> None:
         self._records.append((self._n_updates, exponents, loss, epoch))

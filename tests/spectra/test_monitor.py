@@ -86,7 +86,7 @@ def test_spectra_are_those_of_lyapunov_spectrum_at_that_update() -> None:
     model, (losses, *_), monitor = trained("LSTM", of_embedded)
     result = monitor.dataset()
     assert result["update"].values.tolist() == [0, 2, 4, 6]
-    np.testing.assert_allclose(result["epoch"], [0, 1 / 3, 1, 5 / 3])
+    np.testing.assert_allclose(result["epoch"], [np.nan, 1 / 3, 1, 5 / 3])
     np.testing.assert_array_equal(result["loss"], [np.nan, *(losses[update].item() for update in (1, 3, 5))])
     assert not result["diverged"].any()
     inputs = submodule_inputs(model, "rnn", torch.arange(40).reshape(2, 20) % 7)
@@ -116,6 +116,41 @@ def test_weights_that_are_not_finite_give_nan_and_a_flag(value: float) -> None:
     result = monitor.dataset()
     assert result["diverged"].values.tolist() == [False, False, True]
     assert np.isnan(result["lyapunov_exponent"][-1]).all() and np.isfinite(result["lyapunov_exponent"][:-1]).all()
+
+
+class Own(torch.nn.Module):
+    """A step (x, state) -> state that grows without bounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        return torch.relu(state @ self.weight + x)
+
+
+class Autonomous(Own):
+    """The same without inputs."""
+
+    def forward(self, state: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return torch.tanh(state @ self.weight)
+
+
+@pytest.mark.parametrize("size", [1e10, 1e38])
+def test_huge_weights_of_a_module_of_ones_own_are_no_crash(size: float) -> None:
+    module = Own()
+    monitor = SpectrumMonitor(module, torch.randn(2, 30, 3), every=1, initial_state=torch.ones(2, 3))
+    torch.nn.init.constant_(module.weight, size)
+    monitor(1.0)
+    assert monitor.dataset()["diverged"].values.tolist() == [False, True]
+
+
+def test_an_autonomous_module_has_no_inputs() -> None:
+    module = Autonomous()
+    monitor = SpectrumMonitor(module, every=1, n_steps=50, initial_state=torch.ones(1, 3))
+    monitor()
+    exponents = monitor.dataset()["lyapunov_exponent"]
+    np.testing.assert_array_equal(exponents[0], exponents[1])
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
