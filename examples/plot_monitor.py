@@ -47,8 +47,8 @@ print(result)
 # %%
 # The exponents beside the loss
 # -----------------------------
-# The largest exponents rise towards zero, for the most part before the loss falls below that of a constant guess (the
-# grey line). Bands are a standard deviation over sequences to each side.
+# The largest exponents rise towards zero, for the most part before the loss falls far below that of a constant guess
+# (the grey line). Bands are a standard deviation over sequences to each side.
 
 fig, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 5), layout="constrained")
 above.plot(result["update"], result["loss"], color="black")

@@ -104,7 +104,7 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
 
     References:
         Vogt, R., Zheng, Y., Shlizerman, E.: Lyapunov-guided representation of recurrent neural network performance.
-        Neural Computing and Applications 36, 21211-21226 (2024).
+        Neural Computing and Applications (2024). arXiv:2204.04876.
     """
 
     autoencoder_: SpectrumAutoencoder
