@@ -4,22 +4,27 @@ Exponents: `lyapunov_spectrum`, `finite_time_exponents`, `running_exponents`. Ve
 `adjoint_vectors`, with `vector_angles` and `subspace_angles`. Statistics of spectra: `kaplan_yorke_dimension`,
 `maximum_exponent`, `mean_exponent`, `exponent_variance`, `number_above_zero`, `number_near_zero`, `initial_slope`,
 `final_slope`. Networks: `Network`, `from_torch`; `submodule_inputs` returns the inputs of a recurrent part of a whole
-model. Maps and flows are in `lyapunov_pkg.systems`.
+model. `SpectrumMonitor` takes spectra during training. `AeLLE` embeds the spectra of many networks and predicts their
+loss; it needs scikit-learn, which the extra `aelle` installs. Maps and flows are in `lyapunov_pkg.systems`, plots of
+results in `lyapunov_pkg.plots`, which needs the extra `plot`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lyapunov_pkg.aelle.estimator import AeLLE as AeLLE
     from lyapunov_pkg.networks import Network, from_torch
     from lyapunov_pkg.spectra.adjoint import adjoint_vectors
     from lyapunov_pkg.spectra.angles import subspace_angles, vector_angles
     from lyapunov_pkg.spectra.covariant import covariant_vectors
     from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
     from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
+    from lyapunov_pkg.spectra.monitor import SpectrumMonitor
     from lyapunov_pkg.spectra.statistics import (
         exponent_variance,
         final_slope,
@@ -35,7 +40,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _EXPORTS = {
+    "AeLLE": "lyapunov_pkg.aelle.estimator",
     "Network": "lyapunov_pkg.networks",
+    "SpectrumMonitor": "lyapunov_pkg.spectra.monitor",
     "adjoint_vectors": "lyapunov_pkg.spectra.adjoint",
     "covariant_vectors": "lyapunov_pkg.spectra.covariant",
     "exponent_variance": "lyapunov_pkg.spectra.statistics",
@@ -57,6 +64,7 @@ _EXPORTS = {
 
 __all__ = [
     "Network",
+    "SpectrumMonitor",
     "adjoint_vectors",
     "covariant_vectors",
     "exponent_variance",
@@ -74,6 +82,7 @@ __all__ = [
     "submodule_inputs",
     "subspace_angles",
     "vector_angles",
+    *(["AeLLE"] if find_spec("sklearn") else []),  # without it, `from lyapunov_pkg import *` and help() work, too
 ]
 
 

@@ -39,6 +39,19 @@ def one_torch_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS, OpenMP and PyTorch to one thread each. Needs threadpoolctl, which scikit-learn brings.
+
+    How a sum is shared among threads changes its last bits, and the number of threads is that of the machine. The
+    matrices of the experiments are small, so that more threads would only wait for one another.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1), one_torch_thread():
+        yield
+
+
+@contextlib.contextmanager
 def without_autocast() -> Iterator[None]:
     """Compute in the dtypes of the tensors, also where the caller has turned automatic mixed precision on."""
     with contextlib.ExitStack() as stack:

@@ -41,21 +41,3 @@ def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[
 def networks_in(partition: Partition, part: str) -> NDArray[np.int_]:
     """Return the networks of a part by position, (seed, n), from which part each is in, (seed, network)."""
     return np.stack([np.flatnonzero(of_seed == part) for of_seed in partition])
-
-
-def two_parts(
-    n_networks: int, validation_share: float, seeds: Sequence[int]
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Return each seed's training and validation networks, by position, (seed, n) each.
-
-    Raises:
-        ValueError: one of the parts has no network.
-    """
-    n_validation = round(validation_share * n_networks)
-    if not 1 <= n_validation < n_networks:
-        raise ValueError(
-            f"validation_share {validation_share} of {n_networks} networks is {n_validation}; expected at least 1, and "
-            "at least 1 left for training"
-        )
-    order = np.stack([np.random.default_rng(seed).permutation(n_networks) for seed in seeds])
-    return order[:, n_validation:], order[:, :n_validation]

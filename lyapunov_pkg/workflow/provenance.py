@@ -131,7 +131,7 @@ class ModuleCode:
             for local_name, place in package_imports(node):
                 self.imports.setdefault(local_name, []).append(place)
         for node in tree.body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
+            if isinstance(node, ast.Import | ast.ImportFrom) or is_for_types_alone(node):
                 continue
             names = defined_names(node)
             statement = Statement(node)
@@ -218,6 +218,11 @@ def defined_names(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         return [statement.target.id]
     return []
+
+
+def is_for_types_alone(statement: ast.stmt) -> bool:
+    """Tell whether a statement is `if TYPE_CHECKING:`, which never runs: a new public name changes no result."""
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING" and not statement.orelse
 
 
 def remove_docstrings(tree: ast.Module) -> None:

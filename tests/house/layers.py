@@ -8,6 +8,7 @@ LIBRARY = (
     "labels",
     "progress",
     "devices",
+    "plots",
     "linalg",
     "cells",
     "drawing",
@@ -38,6 +39,9 @@ REPRODUCTION_LIBRARIES = (
     "threadpoolctl",
 )
 # Inside a function of the library, for those who call that function; never at import.
-LIBRARY_LIBRARIES_IN_FUNCTIONS = ("scipy", "scikit-learn")
+LIBRARY_LIBRARIES_IN_FUNCTIONS = ("matplotlib", "scipy", "scikit-learn", "threadpoolctl")
+# Modules of the library that need an extra when they are imported, and what they may import then. The package imports
+# them when their public name is first used.
+MODULES_OF_EXTRAS = {"aelle/estimator.py": ("scikit-learn",)}
 
 NOBODY = ("snakemake",)

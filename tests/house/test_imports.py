@@ -18,6 +18,7 @@ from tests.house.layers import (
     ABOVE,
     LIBRARY,
     LIBRARY_LIBRARIES_IN_FUNCTIONS,
+    MODULES_OF_EXTRAS,
     NOBODY,
     REPRODUCTION_LIBRARIES,
     WORKFLOW_LIBRARIES,
@@ -39,11 +40,11 @@ def allowed_parts(part: str) -> set[str]:
     return set(ABOVE[part]) if part in ABOVE else set(LIBRARY[: LIBRARY.index(part)])
 
 
-def allowed_names(part: str, in_function: bool) -> set[str]:
+def allowed_names(part: str, in_function: bool, of_extra: tuple[str, ...] = ()) -> set[str]:
     """The top-level names of other distributions that a part may import."""
     base = {normalised(re.split(r"[<>=!~ ]", text)[0]) for text in base_requirements()}
     more = {"workflow": WORKFLOW_LIBRARIES, "reproduction": REPRODUCTION_LIBRARIES}
-    distributions = base | set(more.get(part, LIBRARY_LIBRARIES_IN_FUNCTIONS if in_function else ()))
+    distributions = base | set(of_extra) | set(more.get(part, LIBRARY_LIBRARIES_IN_FUNCTIONS if in_function else ()))
     return importable_names(distributions) - set(NOBODY)
 
 
@@ -76,15 +77,15 @@ def statements(node: ast.AST, in_function: bool) -> Iterator[tuple[ast.AST, bool
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
-    part = part_of(path)
-    wrong = []
+    part, wrong = part_of(path), []
+    of_extra = MODULES_OF_EXTRAS.get(str(path.relative_to(PACKAGE)), ())
     for name, in_function in imports(ast.parse(path.read_text())):
         top, _, rest = name.partition(".")
         if top == PACKAGE.name:
             imported = rest.partition(".")[0] or "__init__"
             if imported != part and imported not in allowed_parts(part):
                 wrong.append(name)
-        elif top not in sys.stdlib_module_names and top not in allowed_names(part, in_function):
+        elif top not in sys.stdlib_module_names and top not in allowed_names(part, in_function, of_extra):
             wrong.append(name)
     assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}, which tests/house/layers.py does not allow"
 
@@ -156,7 +157,7 @@ def test_the_library_needs_its_base_dependencies_alone(tmp_path: Path) -> None:
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in MODULES
-        if part_of(path) in (*LIBRARY, "__init__")
+        if part_of(path) in (*LIBRARY, "__init__") and str(path.relative_to(PACKAGE)) not in MODULES_OF_EXTRAS
     ]
     program = tmp_path / "program.py"
     program.write_text(LSTM.format(modules=modules, blocked=["zarr", "sklearn", "scipy", "snakemake", "matplotlib"]))

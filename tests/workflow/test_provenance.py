@@ -10,7 +10,8 @@ from lyapunov_pkg.workflow.provenance import code_digest
 
 FILES = {
     "__init__.py": "",
-    "cells/__init__.py": "def make(name):\n    return name\n",
+    "cells/__init__.py": "if TYPE_CHECKING:\n    from lyapunov_pkg.maths import slope\n\n"
+    "def make(name):\n    return name\n",
     "cells/lstm.py": "from lyapunov_pkg.maths import slope\n\ndef step(x):\n    return slope(x)\n",
     "cells/gru.py": "def step(x):\n    return 2 * x\n",
     "maths.py": '"""Docstring."""\nSCALE = 3\n\n'
@@ -57,6 +58,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         ("maths.py", "    return SCALE * x", "    # why\n    return (SCALE*x)"),
         ("maths.py", "def other(x):\n    return x", "def other(x):\n    return x + 1"),
         ("cells/gru.py", "2 * x", "3 * x"),
+        ("cells/__init__.py", "import slope", "import other, slope"),  # which a type checker reads, and nobody else
     ],
 )
 def test_what_cannot_change_the_result_does_not_change_the_digest(

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from lyapunov_pkg.plots import zero_line
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, in_display_order
 from lyapunov_pkg.reproduction.figures.style import (
     HIGH_ERROR_COLOR,
@@ -149,11 +150,6 @@ def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
     style = architecture_style(architecture)
     index = np.arange(1, len(exponents) + 1)
     ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label)
-
-
-def zero_line(ax: Axes) -> None:
-    """A thin grey line at zero."""
-    ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
 
 
 def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tuple[()] = ()) -> None:

@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from lyapunov_pkg.cells.entries import look_of
+from lyapunov_pkg.plots import COLORS
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, SERIES_NAMES
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class ArchitectureStyle:
 
 
 # For series without a look of their own: colours of cells (Okabe and Ito) by the names, and in the order, of the text.
-SERIES_COLORS = dict(zip(SERIES_NAMES, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E"), strict=True))
-COLORS = tuple(SERIES_COLORS.values())
+SERIES_COLORS = dict(zip(SERIES_NAMES, COLORS, strict=True))
 SERIES_MARKERS = ("o", "s", "D", "^", "v", "P")
 
 LOW_ERROR_COLOR = "#2B5C9E"

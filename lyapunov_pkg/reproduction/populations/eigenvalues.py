@@ -6,11 +6,11 @@ import numpy as np
 import torch
 import xarray as xr
 
+from lyapunov_pkg.devices import one_thread
 from lyapunov_pkg.labels import Label, describe
 from lyapunov_pkg.progress import progress
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.populations.stored import carried_along, stored_network
-from lyapunov_pkg.reproduction.threads import one_thread
 
 DESCRIPTIONS = {
     "eigenvalue": Label("1", "index of the eigenvalue, from 1"),

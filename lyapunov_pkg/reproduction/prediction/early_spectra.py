@@ -13,11 +13,12 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
 from lyapunov_pkg.aelle.dense import Progress
+from lyapunov_pkg.aelle.fitting import EXPONENT_FLOOR
+from lyapunov_pkg.devices import one_thread
 from lyapunov_pkg.labels import Label, describe, in_unit
-from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
+from lyapunov_pkg.reproduction.prediction.networks import select_networks
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings, train_prednet
 from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in, split_networks
-from lyapunov_pkg.reproduction.threads import one_thread
 
 ERRORS = ("mean_absolute_error", "rms_error", "r_squared")
 DESCRIPTIONS = {

@@ -10,11 +10,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lyapunov_pkg.aelle.dense import Progress
+from lyapunov_pkg.aelle.fitting import EXPONENT_FLOOR, two_parts
 from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.comparison import over_splits
-from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
+from lyapunov_pkg.reproduction.prediction.networks import select_networks
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetHistory, PredNetSettings, train_prednet
-from lyapunov_pkg.reproduction.splits import two_parts
 
 SUMMARIES: dict[str, Callable[[NDArray], NDArray]] = {
     "last": lambda errors: errors[..., -1],

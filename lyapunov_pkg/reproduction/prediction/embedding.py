@@ -10,9 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder, TrainingHistory, train_autoencoder
+from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings
 from lyapunov_pkg.aelle.dense import Progress
 from lyapunov_pkg.aelle.embedding import Embedding, fit_components
+from lyapunov_pkg.aelle.fitting import FittedMembers, fit_members
 from lyapunov_pkg.labels import Label
 from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in
 
@@ -36,39 +37,39 @@ DESCRIPTIONS = {
 }
 
 
-def train_on_split(
+def fit_on_splits(
     networks: xr.Dataset,
     partition: Partition,
     seeds: Sequence[int],
     settings: AutoencoderSettings,
+    n_components: int,
     progress: Progress | None,
-) -> tuple[SpectrumAutoencoder, Tensor, TrainingHistory]:
-    """Train one autoencoder per seed to predict final losses from the spectra of every epoch of the training networks.
+) -> tuple[FittedMembers, Tensor]:
+    """Fit AeLLE to the final losses and the spectra of every epoch of the training networks, once per seed.
 
     Args:
         networks: of `networks.select_networks`.
         partition: (seed, network), of `splits.split_networks`.
         seeds: of the autoencoders.
         settings: of the autoencoders.
+        n_components: principal components of the latent layer; PC1 rises as the final loss falls.
         progress: shows how far the training is, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
-        The autoencoders, the latent points (seed, network * epoch, latent) of all spectra, and the training's history.
+        What was fitted, and the latent points (seed, network * epoch, latent) of all spectra.
     """
-    exponents = networks["lyapunov_exponent"].values
-    final_loss = np.minimum(networks["final_loss"].values, settings.loss_ceiling)
-    n_epochs, n_exponents = exponents.shape[1:]
-    train, validation = (networks_in(partition, part) for part in PARTS[:2])
-    autoencoder, history = train_autoencoder(
-        exponents[train].reshape(len(seeds), -1, n_exponents),
-        np.repeat(final_loss[train], n_epochs, axis=1),
-        exponents[validation].reshape(len(seeds), -1, n_exponents),
-        np.repeat(final_loss[validation], n_epochs, axis=1),
-        seeds,
-        settings,
-        progress,
-    )
-    return autoencoder, autoencoder.encode(exponents.reshape(-1, n_exponents)), history
+    n_epochs = networks.sizes["epoch"]
+    samples = networks["lyapunov_exponent"].values.reshape(-1, networks.sizes["exponent"])
+    final_loss = np.repeat(networks["final_loss"].values, n_epochs)
+    train, validation = (_samples_of(networks_in(partition, part), n_epochs) for part in PARTS[:2])
+    fitted = fit_members(samples, final_loss, train, validation, seeds, settings, n_components, progress)
+    return fitted, fitted.autoencoder.encode(samples)
+
+
+def _samples_of(networks: NDArray[np.int_], n_epochs: int) -> NDArray[np.int_]:
+    """Return the samples, network * n_epochs + epoch, of networks (seed, n) by position, as (seed, n * n_epochs)."""
+    samples = networks[..., None] * n_epochs + np.arange(n_epochs)
+    return samples.reshape(len(networks), -1)
 
 
 def autoencoder_quality(

@@ -14,20 +14,21 @@ from numpy.typing import NDArray
 from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoencoder
 from lyapunov_pkg.aelle.dense import Progress
 from lyapunov_pkg.aelle.embedding import Embedding, loss_shift, zero_loss_set
+from lyapunov_pkg.aelle.fitting import EXPONENT_FLOOR
+from lyapunov_pkg.devices import one_thread
 from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.classifiers import median_threshold
 from lyapunov_pkg.reproduction.prediction.embedding import DESCRIPTIONS as EMBEDDING_DESCRIPTIONS
 from lyapunov_pkg.reproduction.prediction.embedding import (
     autoencoder_quality,
+    fit_on_splits,
     fit_on_training_part,
     stored_components,
-    train_on_split,
 )
 from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING_DESCRIPTIONS
 from lyapunov_pkg.reproduction.prediction.judging import Verdict, judge_classifiers, verdict_variables
-from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
+from lyapunov_pkg.reproduction.prediction.networks import select_networks
 from lyapunov_pkg.reproduction.splits import Partition, networks_in, split_networks
-from lyapunov_pkg.reproduction.threads import one_thread
 
 DESCRIPTIONS = (
     EMBEDDING_DESCRIPTIONS
@@ -87,18 +88,19 @@ def final_experiment(
     """
     networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=[-1])
     partition = split_networks(networks.sizes["network"], fractions, seeds)
-    autoencoder, latent, history = train_on_split(networks, partition, seeds, settings, progress)
     n_components = stored_components(networks, partition, settings)
+    fitted, latent = fit_on_splits(networks, partition, seeds, settings, n_components, progress)
+    autoencoder, embeddings = fitted.autoencoder, fitted.embeddings
     members = [
-        _one_seed(networks, *of_seed, n_components) for of_seed in zip(partition, latent.numpy(), seeds, strict=True)
+        _one_seed(networks, *of_seed, n_components)
+        for of_seed in zip(partition, latent.numpy(), embeddings, seeds, strict=True)
     ]
     aelle = np.stack([member.aelle for member in members])
-    embeddings = [member.embedding for member in members]
     per_network = ("seed", "network")
     predicted, reconstructed = autoencoder.predict(latent).numpy(), autoencoder.decode(latent).numpy()
     variables = {
         "partition": (per_network, partition),
-        "best_epoch": ("seed", history.best_epoch),
+        "best_epoch": ("seed", fitted.history.best_epoch),
         "latent": ((*per_network, "latent"), latent.numpy()),
         "aelle_component": ((*per_network, "component"), aelle),
         "spectrum_component": ((*per_network, "component"), np.stack([member.spectrum for member in members])),
@@ -128,20 +130,20 @@ def _labelled(
 
 
 class _Member(NamedTuple):
-    embedding: Embedding
     aelle: NDArray  # (network, component)
     spectrum: NDArray  # (network, component)
     verdicts: dict[str, Verdict]
 
 
-def _one_seed(networks: xr.Dataset, partition: Partition, latent: NDArray, seed: int, n_components: int) -> _Member:
+def _one_seed(
+    networks: xr.Dataset, partition: Partition, latent: NDArray, embedding: Embedding, seed: int, n_components: int
+) -> _Member:
     """Embed and classify by one seed's split; latent is (network, latent)."""
     exponents = networks["lyapunov_exponent"].values
-    embedding = fit_on_training_part(networks, partition, latent[:, None], n_components)
     aelle = embedding.transform(latent[:, None])
     spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)
     verdicts = judge_classifiers(networks, partition, aelle, spectrum, median_threshold, seed)
-    return _Member(embedding, aelle[:, 0], spectrum[:, 0], verdicts)
+    return _Member(aelle[:, 0], spectrum[:, 0], verdicts)
 
 
 def _example_networks(architecture: NDArray, final_loss: NDArray) -> tuple[NDArray, NDArray]:

@@ -10,11 +10,6 @@ from lyapunov_pkg.labels import EPOCH, EXPONENT, LYAPUNOV_EXPONENT, Label, descr
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count, spectrum_lengths
 from lyapunov_pkg.spectra.statistics import interpolate_spectrum
 
-# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its column's
-# own length, and one step of the networks studied shortens a column by some e^-4. Below -20 it says only "contracts
-# beyond resolution", and singular Jacobians give -inf, which no autoencoder takes.
-EXPONENT_FLOOR = -20.0
-
 DESCRIPTIONS = {
     "network": Label("1", "index of the network among those that did not diverge"),
     "exponent": EXPONENT,

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings
 from lyapunov_pkg.aelle.dense import Progress
+from lyapunov_pkg.aelle.embedding import Embedding
+from lyapunov_pkg.aelle.fitting import EXPONENT_FLOOR
+from lyapunov_pkg.devices import one_thread
 from lyapunov_pkg.labels import Label, describe, in_unit
 from lyapunov_pkg.reproduction.prediction.classifiers import OrthantClassifier, Scores, Threshold, best_f1_threshold
 from lyapunov_pkg.reproduction.prediction.embedding import DESCRIPTIONS as EMBEDDING_DESCRIPTIONS
 from lyapunov_pkg.reproduction.prediction.embedding import (
     autoencoder_quality,
+    fit_on_splits,
     fit_on_training_part,
     on_training_part,
     stored_components,
-    train_on_split,
 )
 from lyapunov_pkg.reproduction.prediction.judging import DESCRIPTIONS as JUDGING_DESCRIPTIONS
 from lyapunov_pkg.reproduction.prediction.judging import (
@@ -30,9 +33,8 @@ from lyapunov_pkg.reproduction.prediction.judging import (
     score_epochs,
     verdict_variables,
 )
-from lyapunov_pkg.reproduction.prediction.networks import EXPONENT_FLOOR, select_networks
+from lyapunov_pkg.reproduction.prediction.networks import select_networks
 from lyapunov_pkg.reproduction.splits import Partition, split_networks
-from lyapunov_pkg.reproduction.threads import one_thread
 
 DESCRIPTIONS = (
     EMBEDDING_DESCRIPTIONS
@@ -88,18 +90,20 @@ def pretrained_experiment(
         raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
     networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=slice(n_epochs))
     partition = split_networks(networks.sizes["network"], fractions, seeds)
-    autoencoder, points, history = train_on_split(networks, partition, seeds, settings, progress)
+    n_components = stored_components(networks, partition, settings)
+    n_fitted = max(n_components, *orthant_components)
+    fitted, points = fit_on_splits(networks, partition, seeds, settings, n_fitted, progress)
+    autoencoder = fitted.autoencoder
     per_sample = (len(seeds), networks.sizes["network"], n_epochs)
     latent = points.numpy().reshape(*per_sample, -1)
-    n_components = stored_components(networks, partition, settings)
     members = [
         _one_seed(networks, *of_seed, n_components, orthant_components, threshold_part)
-        for of_seed in zip(partition, latent, seeds, strict=True)
+        for of_seed in zip(partition, latent, fitted.embeddings, seeds, strict=True)
     ]
     predicted = autoencoder.predict(points).numpy().reshape(per_sample)
     variables = _variables(members, partition) | {
         "partition": (("seed", "network"), partition),
-        "best_epoch": ("seed", history.best_epoch),
+        "best_epoch": ("seed", fitted.history.best_epoch),
         "predicted_loss": (("seed", "network", "epoch"), predicted),
     }
     reconstructed = autoencoder.decode(points).numpy().reshape(*per_sample, -1)
@@ -136,13 +140,13 @@ def _one_seed(
     networks: xr.Dataset,
     partition: Partition,
     latent: NDArray,
+    embedding: Embedding,
     seed: int,
     n_components: int,
     orthant_components: Sequence[int],
     threshold_part: str,
 ) -> _Member:
     """Embed and classify by one seed's split; latent is (network, epoch, latent)."""
-    embedding = fit_on_training_part(networks, partition, latent, max(n_components, *orthant_components))
     aelle = embedding.transform(latent)
     exponents = networks["lyapunov_exponent"].values
     spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)

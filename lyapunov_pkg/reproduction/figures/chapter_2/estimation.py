@@ -10,7 +10,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures.panels import EXPONENT_LABEL, legend_below, robust_limits, zero_line
+from lyapunov_pkg.plots import zero_line
+from lyapunov_pkg.reproduction.figures.panels import EXPONENT_LABEL, legend_below, robust_limits
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
 

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lyapunov_pkg.reproduction.figures.panels import label_spectrum_axes, legend_below, zero_line
-from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES_MARKERS, Keywords
+from lyapunov_pkg.plots import COLORS, zero_line
+from lyapunov_pkg.reproduction.figures.panels import label_spectrum_axes, legend_below
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_MARKERS, Keywords
 from lyapunov_pkg.reproduction.records import Store, figure
 
 SHOWN_EPOCHS = (0, 4)  # beside the last

@@ -7,7 +7,8 @@ import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH
+from lyapunov_pkg.plots import COLORS
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
 
 

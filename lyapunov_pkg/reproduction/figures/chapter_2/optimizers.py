@@ -7,13 +7,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lyapunov_pkg.plots import zero_line
 from lyapunov_pkg.reproduction.figures.panels import (
     LOSS_LABEL,
     POINT_SIZE,
     legend_below,
     letter_panels,
     robust_limits,
-    zero_line,
 )
 from lyapunov_pkg.reproduction.figures.presentation import OPTIMIZER_LABELS, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, Keywords, architecture_style

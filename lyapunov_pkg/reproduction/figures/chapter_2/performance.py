@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lyapunov_pkg.plots import COLORS
 from lyapunov_pkg.reproduction.figures.panels import (
     LOSS_LABEL,
     POINT_SIZE,
@@ -22,7 +23,7 @@ from lyapunov_pkg.reproduction.figures.panels import (
     robust_limits,
 )
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
-from lyapunov_pkg.reproduction.figures.style import COLORS, DOUBLE_WIDTH, SERIES_MARKERS
+from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_MARKERS
 from lyapunov_pkg.reproduction.records import Store, figure
 
 OVER_TRAINING = ("spectrum_statistic", "validation_loss", "highlighted_network", "best_epoch")

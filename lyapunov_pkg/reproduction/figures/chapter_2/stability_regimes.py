@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lyapunov_pkg.reproduction.figures.panels import EXPONENT_LABEL, legend_below, zero_line
+from lyapunov_pkg.plots import zero_line
+from lyapunov_pkg.reproduction.figures.panels import EXPONENT_LABEL, legend_below
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 from lyapunov_pkg.reproduction.records import Store, figure
 
