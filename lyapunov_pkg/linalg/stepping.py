@@ -215,7 +215,7 @@ class SteppedFlow:
             states: (trajectory, S), on the CPU, float32 or float64.
             tangents: (trajectory, S, k).
         """
-        self._program = step if isinstance(step, Program) else None
+        self.program = step if isinstance(step, Program) else None
         self._n_inputs = 0
         self._run = compiled_run(program_step if isinstance(step, Program) else step)
         self.states = states.clone(memory_format=torch.contiguous_format)
@@ -241,7 +241,7 @@ class SteppedFlow:
         driving = np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype)
 
         def work(trajectories: range) -> None:
-            memory = make_memory(self._program, inputs.shape[-1], 0)
+            memory = make_memory(self.program, inputs.shape[-1], 0)
             states_along(states, driving, memory, trajectories.start, trajectories.stop, trajectories.step)
 
         on_threads(work, n)
@@ -286,7 +286,7 @@ class SteppedFlow:
     def _workspace(self) -> SteppedWorkspace:
         shape, width = self.layout.shape, lanes_of(self.dtype.itemsize)
         spare, factor = (aligned_zeros(n, self.dtype) for n in (self.layout.frame_size, factor_size(shape, width)))
-        program = self._program
+        program = self.program
         memory = None if program is None else make_memory(program, self._n_inputs, shape.n_columns)
         return SteppedWorkspace(make_workspace(self.layout, self.dtype), make_fallback(shape), spare, factor, memory)
 

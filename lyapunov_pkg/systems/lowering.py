@@ -26,6 +26,7 @@ class Lowering:
 
     def __init__(self, state_size: int, input_size: int, dtype: torch.dtype) -> None:
         self.dtype = dtype
+        self.was_refused = False
         self._rows = [*range(state_size), *[-1] * input_size]
         self._n_rows = state_size
         self._constants: list[tuple[int, NDArray[np.float64]]] = []

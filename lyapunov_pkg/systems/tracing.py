@@ -6,7 +6,10 @@ call of another library, is refused, and so is every operation that is not liste
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +19,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lyapunov_pkg.linalg.program import Program
+from lyapunov_pkg.systems.checks import random_numbers_kept
 from lyapunov_pkg.systems.lowering import Lowering, Refused
+from lyapunov_pkg.systems.surroundings import surroundings
 
 aten = torch.ops.aten
 
@@ -51,20 +56,62 @@ class Recorded(Tensor):
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and write it down."""
-        return _record(function, args, kwargs or {})
+        try:
+            return _record(function, args, kwargs or {})
+        except Exception:
+            # The step may catch it, and go on in another way.
+            next(leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, Recorded)).lowering.was_refused = True
+            raise
 
     def __repr__(self) -> str:  # type: ignore[override]
         """Refuse to show numbers."""
         raise Refused("a representation of numbers")
 
 
-def traced(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) -> Program:
-    """Return a step as a program.
+def program_of(step: Callable[[Tensor, Tensor], Tensor], function: object, state: Tensor, x: Tensor) -> Program | None:
+    """Return a step as a program; None: it cannot be one.
+
+    The step is traced at two points. It has to do the same at both with the same constants, change nothing that it
+    refers to, and print nothing.
 
     Args:
         step: from states (sequence, S) and inputs (sequence, F) to the next states.
-        state: (S,), where it is traced.
-        x: (F,).
+        function: what the user wrote, which `step` calls.
+        state: (sequence, S), of which the first is where it is traced.
+        x: (sequence, F).
+    """
+    other = torch.linspace(-1, 1.3, state.shape[-1]).to(state), torch.linspace(0.7, -0.9, x.shape[-1]).to(x)
+    printed = io.StringIO()
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(printed):
+            warnings.simplefilter("ignore")
+            _refuse_own_derivatives(step, state[:1], x[:1])
+            before = surroundings(function)
+            with random_numbers_kept(state.device):
+                first, second = _traced(step, state[0], x[0]), _traced(step, *other)
+            is_pure = surroundings(function) == before and not printed.getvalue()
+    except Exception:  # Whatever a step does that a program cannot.
+        return None
+    is_same = all(np.array_equal(one, two, equal_nan=True) for one, two in zip(first, second, strict=True))
+    return first if is_pure and is_same else None
+
+
+def _refuse_own_derivatives(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) -> None:
+    """Refuse a step with derivatives of the user's, which need not be those of what is computed."""
+    with torch.enable_grad():
+        pending, seen = [step(state.clone().requires_grad_(), x).grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            raise Refused("a torch.autograd.Function")
+        seen.add(node)
+        pending += [before for before, _ in node.next_functions]
+
+
+def _traced(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) -> Program:
+    """Return a step, at one state (S,) and input (F,), as a program.
 
     Raises:
         Refused: it cannot be written as one.
@@ -78,6 +125,8 @@ def traced(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) -
     after = step(given, driving)
     if not isinstance(after, Recorded) or after.shape != given.shape or after.dtype != given.dtype:
         raise Refused("what is returned is not computed from the state")
+    if lowering.was_refused:
+        raise Refused("a part of the step")
     return lowering.program(after.slots.flatten().clone())
 
 
