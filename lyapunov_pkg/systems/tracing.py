@@ -85,9 +85,9 @@ def program_of(step: Callable[[Tensor, Tensor], Tensor], function: object, state
     try:
         with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(printed):
             warnings.simplefilter("ignore")
-            _refuse_own_derivatives(step, state[:1], x[:1])
             before = surroundings(function)
             with random_numbers_kept(state.device):
+                _refuse_own_derivatives(step, state[:1], x[:1])
                 first, second = _traced(step, state[0], x[0]), _traced(step, *other)
             is_pure = surroundings(function) == before and not printed.getvalue()
     except Exception:  # Whatever a step does that a program cannot.
@@ -138,6 +138,8 @@ def _record(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         function = _out_of_place(function, name, args)
         name = name.removesuffix("_")
     value = function(*tree_map(_value, args), **tree_map(_value, kwargs))
+    if function in _SHAPED:
+        return value
     if function in _VIEWS:
         if any(isinstance(leaf, Recorded) for leaf in _leaves((args[1:], kwargs))) and function not in _JOINS:
             raise Refused(f"{name} with places that are computed")
@@ -251,8 +253,23 @@ def _clamp(lowering: Lowering, a: Any, lowest: float | None = None, highest: flo
     return slots
 
 
+def _hardtanh(lowering: Lowering, a: Any, lowest: float = -1, highest: float = 1) -> Tensor:
+    """Choose as `_clamp`, but for the derivative at a bound, which is 0."""
+    slots = a.slots
+    for bound, is_beyond in ((lowest, "le"), (highest, "ge")):
+        limit = lowering.constant(float(bound))
+        slots = lowering.where(lowering.function(is_beyond, a.slots, limit), limit, slots)
+    return slots
+
+
 def _logical_not(lowering: Lowering, a: Any) -> Tensor:
     return lowering.function("eq", a.slots, lowering.constant(0.0))
+
+
+def _bitwise_not(lowering: Lowering, a: Any) -> Tensor:
+    if a.dtype != torch.bool:
+        raise Refused("bits of numbers")
+    return _logical_not(lowering, a)
 
 
 def _logical(name: str) -> Callable[..., Tensor]:
@@ -384,13 +401,19 @@ _VIEWS: dict[Any, None] = dict.fromkeys(
     (
         *(aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.select.int, aten.slice.Tensor),
         *(aten.t.default, aten.transpose.int, aten.permute.default, aten.expand.default, aten.unsqueeze.default),
-        *(aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unbind.int, aten.split.Tensor),
+        *(aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unbind.int, aten.split.Tensor, aten.unsafe_split.Tensor),
         *(aten.split_with_sizes.default, aten.clone.default, aten.alias.default, aten.flip.default, aten.roll.default),
         *(aten.repeat.default, aten.index_select.default, aten.index.Tensor, aten.diagonal.default),
         *(aten.cat.default, aten.stack.default),
     )
 )
 """Operations that only take, move or repeat numbers: applied to slots they say which."""
+
+_SHAPED = (
+    *(aten.zeros_like.default, aten.ones_like.default, aten.full_like.default, aten.new_zeros.default),
+    *(aten.new_ones.default, aten.new_full.default),
+)
+"""Operations that make constants in the shape or the type of a tensor."""
 
 _JOINS = (aten.cat.default, aten.stack.default)
 """Those of them that may join constants."""
@@ -420,8 +443,9 @@ _RULES: dict[Any, Callable[..., Any]] = {
     aten.clamp.default: _clamp,
     aten.clamp_min.default: _clamp,
     aten.clamp_max.default: lambda lowering, a, highest: _clamp(lowering, a, None, highest),
-    aten.hardtanh.default: lambda lowering, a, lowest=-1, highest=1: _clamp(lowering, a, lowest, highest),
+    aten.hardtanh.default: _hardtanh,
     aten.logical_not.default: _logical_not,
+    aten.bitwise_not.default: _bitwise_not,
     aten.bitwise_and.Tensor: _logical("mul"),
     aten.bitwise_or.Tensor: _logical("maximum"),
     aten.logical_and.default: _logical("mul"),
