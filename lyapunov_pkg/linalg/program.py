@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.layout import ROWS, aligned_zeros, round_up
-from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, row_products, spread, store, view
+from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, row_products, spread, store, transpose_tile, view
 
 PRODUCT, SUM, WHERE = 0, 1, 2
 """Kinds of instructions beside the functions of one or two numbers."""
@@ -253,11 +253,19 @@ def _add_up(count, at, n_terms, index, values, tangents, n_vectors):
 def _multiply(count, at, weight_at, n_terms, program, values, tangents, n_vectors):
     index, weights = program.index, program.weights
     slot, row, vector_row, vector = index[at], index[at + 1], index[at + 2], at + 3
-    for i in range(count):
-        total, first = 0.0, weight_at + i * n_terms
+    for i in range(0, count, ROWS):
+        first = weight_at + i * n_terms
+        # Four sums side by side: one alone would wait for each of its additions.
+        a = b = c = d = values.dtype.type(0)
         for t in range(n_terms):
-            total += weights[first + t] * values[index[vector + t]]
-        values[slot + i] = total
+            number, at_term = values[index[vector + t]], first + t
+            a += weights[at_term] * number
+            b += weights[at_term + n_terms] * number
+            c += weights[at_term + 2 * n_terms] * number
+            d += weights[at_term + 3 * n_terms] * number
+        for place, total in enumerate((a, b, c, d)):
+            if i + place < count:
+                values[slot + i + place] = total
     if row < 0:
         return
     width = lanes(tangents)
@@ -293,6 +301,37 @@ def _interpret(memory):
             _apply_function(kind, count, at, index, values, tangents, n_vectors)
 
 
+@compiled
+def _transpose_in(tangents, size, rows, length):
+    """Copy tangent vectors (k, at least S), padded with zeros, to the first rows."""
+    width, stride = lanes(rows), tangents.shape[1]
+    whole = len(tangents) // width * width if stride % width == 0 else 0
+    for c in range(0, whole, width):
+        for i in range(0, size, width):
+            transpose_tile(view(tangents, c * stride + i, stride), view(rows, i * length + c, length))
+    for c in range(whole, len(tangents)):
+        for i in range(size):
+            rows[i * length + c] = tangents[c, i]
+
+
+@compiled
+def _transpose_out(rows, length, from_rows, tangents):
+    """Copy some rows, of which a negative one is zero, to the tangent vectors."""
+    width, stride, size = lanes(rows), tangents.shape[1], len(from_rows)
+    whole = len(tangents) // width * width
+    for first in range(0, size, width):
+        last, start = min(first + width, size), from_rows[first]
+        are_neighbours = start >= 0 and last == first + width
+        for i in range(first, last):
+            are_neighbours &= from_rows[i] == start + i - first
+        done = whole if are_neighbours else 0
+        for c in range(0, done, width):
+            transpose_tile(view(rows, start * length + c, length), view(tangents, c * stride + first, stride))
+        for c in range(done, len(tangents)):
+            for i in range(first, last):
+                tangents[c, i] = rows[from_rows[i] * length + c] if from_rows[i] >= 0 else 0
+
+
 def program_step(state, inputs, tangents, memory, at):
     """Take a trajectory and its tangent vectors one step on, in place.
 
@@ -309,16 +348,12 @@ def program_step(state, inputs, tangents, memory, at):
         values[i] = state[i]
     for i in range(n_inputs):
         values[size + i] = inputs[at * n_inputs + i]
-    for c in range(len(tangents)):
-        for i in range(size):
-            rows[i * length + c] = tangents[c, i]
+    _transpose_in(tangents, size, rows, length)
     _interpret(memory)
     slots, from_rows = memory.program.state_slots, memory.program.state_rows
     for i in range(size):
         state[i] = values[slots[i]]
-    for c in range(len(tangents)):
-        for i in range(size):
-            tangents[c, i] = rows[from_rows[i] * length + c] if from_rows[i] >= 0 else 0
+    _transpose_out(rows, length, from_rows, tangents)
 
 
 _program_step = register_jitable(program_step)

@@ -119,8 +119,15 @@ class Propagator(ABC):
         """Come back to where `snapshot` was taken, on the same path."""
 
 
-def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
-    """Return what is fastest for this system and these tangent vectors (..., rows, k)."""
+def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records: bool = False) -> Propagator:
+    """Return what is fastest for this system and these tangent vectors (..., rows, k).
+
+    Args:
+        system: the system.
+        state: (..., S).
+        tangents: (..., rows, k).
+        records: `Propagator.record` will be called, which asks for the states after all intervals.
+    """
     if (
         isinstance(system, Network)
         and tangents.device.type == "cpu"
@@ -130,29 +137,27 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Prop
     kernel = _kernel_of(system, state, tangents)
     if kernel is not None:
         return SystemPropagator(kernel, state, tangents)
-    if isinstance(system, DifferentiatedStep) and state.device.type == "cpu" and state.dtype == tangents.dtype:
+    forms_jacobians = isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1])
+    plain = FlowPropagator if forms_jacobians and not records else StepPropagator
+    if (isinstance(system, DifferentiatedStep) or type(system) is Flow) and _is_for_kernels(state, tangents):
         from lyapunov_pkg.spectra.recorded import RecordedPropagator
 
-        return RecordedPropagator(system, state, tangents)
-    if isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1]):
-        return FlowPropagator(system, state, tangents)
-    return StepPropagator(system, state, tangents)
-
-
-def make_recording_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
-    """Return as `make_propagator` does what records; flows are stepped one by one, as their states are asked for."""
-    propagator = make_propagator(system, state, tangents)
-    return StepPropagator(system, state, tangents) if isinstance(propagator, FlowPropagator) else propagator
+        return RecordedPropagator(system, plain, state, tangents)
+    return plain(system, state, tangents)
 
 
 def _kernel_of(system: TangentMap, state: Tensor, tangents: Tensor) -> SystemKernel | None:
     """Return a system as a kernel; None: it is none, or the tensors are not where kernels work."""
-    if state.device.type != "cpu" or state.dtype != tangents.dtype or type(system).__module__ not in SYSTEM_MODULES:
+    if not _is_for_kernels(state, tangents) or type(system).__module__ not in SYSTEM_MODULES:
         return None
     # Imported here: loading the compiled kernels takes a while, and many programs never need them.
     from lyapunov_pkg.systems.kernels import kernel_of
 
     return kernel_of(system, state)
+
+
+def _is_for_kernels(state: Tensor, tangents: Tensor) -> bool:
+    return state.device.type == "cpu" and state.dtype == tangents.dtype
 
 
 class StepPropagator(Propagator):

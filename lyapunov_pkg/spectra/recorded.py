@@ -17,6 +17,7 @@ from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.linalg.program import Program
 from lyapunov_pkg.linalg.stepping import SteppedFlow
 from lyapunov_pkg.spectra.propagators import Propagator, Record, StepPropagator, SteppedPropagator
+from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
 from lyapunov_pkg.systems.tracing import program_of
 
@@ -62,11 +63,21 @@ class ProgramPropagator(SteppedPropagator):
 
 
 class RecordedPropagator(Propagator):
-    """A step of one's own, by what is fastest and was found to agree with it."""
+    """A step or a flow of one's own, by what is fastest and was found to agree with it."""
 
-    def __init__(self, system: DifferentiatedStep, state: Tensor, tangents: Tensor) -> None:
-        self.system = system
-        self._now: Propagator = StepPropagator(system, state, tangents)
+    def __init__(
+        self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor
+    ) -> None:
+        """Start trajectories.
+
+        Args:
+            system: the system.
+            plain: what takes it along where it is no program.
+            state: (sequence, S).
+            tangents: (sequence, S, k).
+        """
+        self.system, self._plain = system, plain
+        self._now: Propagator = plain(system, state, tangents)
         self._is_traced = False
         self._unchecked = CHECKED_EVERY
         self.steps_at_once = ProgramPropagator.steps_at_once
@@ -85,17 +96,19 @@ class RecordedPropagator(Propagator):
         if not self._is_traced:
             self._trace(inputs)
         if isinstance(self._now, ProgramPropagator) and not self._agrees(self._now, inputs):
-            self._now = StepPropagator(self.system, self._now.state, self._now.current_tangents())
+            self._now = self._plain(self.system, self._now.state, self._now.current_tangents())
+        self.steps_at_once = self._now.steps_at_once
         return self._now.path(inputs)
 
     def _trace(self, inputs: Tensor) -> None:
         """Go on as a program if the step is one."""
         self._is_traced = True
         step, state = self.system.step, self._now.state
-        if not isinstance(step, OwnStep) or inputs.shape[0] != state.shape[0]:
+        if inputs.shape[:1] != state.shape[:-1]:
             return
+        written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
         with without_autocast():
-            program = program_of(step, step.function, state, inputs[:, 0])
+            program = program_of(step, written, state, inputs[:, 0])
         if program is not None:
             self._now = ProgramPropagator(program, state, self._now.current_tangents())
 

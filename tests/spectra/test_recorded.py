@@ -15,6 +15,7 @@ from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spec
 from lyapunov_pkg.spectra import recorded
 from lyapunov_pkg.spectra.propagators import StepPropagator
 from lyapunov_pkg.spectra.recorded import ProgramPropagator, RecordedPropagator
+from lyapunov_pkg.systems import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -202,7 +203,7 @@ def test_a_program_that_goes_wrong_later_is_left(what: str, monkeypatch: pytest.
 
     start = torch.tensor([[0.3, 0.4]], dtype=torch.float64)
     system, inputs = DifferentiatedStep(_own(step)), torch.zeros(1, 600, 1, dtype=torch.float64)
-    propagator = RecordedPropagator(system, start, torch.eye(2, dtype=torch.float64)[None])
+    propagator = RecordedPropagator(system, StepPropagator, start, torch.eye(2, dtype=torch.float64)[None])
     propagator.follow(propagator.path(inputs), slice(0, 600), [True] * 600)
     assert isinstance(propagator._now, ProgramPropagator)
     state, tangents = propagator.state, propagator.current_tangents()
@@ -225,6 +226,25 @@ def _own(step: Callable[[Tensor, Tensor], Tensor]) -> Any:
     from lyapunov_pkg.systems.steps import Order, OwnStep
 
     return OwnStep(step, Order.STATE_FIRST, StateLayout(torch.zeros(1, 2, dtype=torch.float64)))
+
+
+def _rossler_field(state: Tensor, a: Tensor, c: float) -> Tensor:
+    x, y, z = state.unbind(-1)
+    return torch.stack((-y - z, x + a * y, 0.2 + z * (x - c)), dim=-1)
+
+
+@pytest.mark.parametrize("method", ["rk4", "euler"])
+def test_flows_of_ones_own(method: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field is traced inside of the integrator; numbers for each trajectory are left to PyTorch."""
+    start = torch.tensor([[1.0, 1.0, 0.0], [2.0, -1.0, 0.1]], dtype=torch.float64)
+    for a, way in ((0.2, "ProgramPropagator"), (torch.tensor([0.2, 0.1], dtype=torch.float64), "FlowPropagator")):
+        flow = Flow(_rossler_field, 0.05, method, parameters={"a": a, "c": 5.7})
+        ways.clear()
+        found, expected = both(lambda: lyapunov_spectrum(flow, n_steps=200, initial_state=start), monkeypatch)
+        assert ways[0] == way and ways[-1] == "FlowPropagator"
+        np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-9)
+        found, expected = both(lambda: finite_time_exponents(flow, n_steps=50, initial_state=start), monkeypatch)
+        np.testing.assert_allclose(found["finite_time_exponent"], expected["finite_time_exponent"], atol=1e-8)
 
 
 def test_trajectories_that_diverge(monkeypatch: pytest.MonkeyPatch) -> None:
