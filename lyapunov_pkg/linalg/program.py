@@ -16,8 +16,18 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.compilation import compiled
-from lyapunov_pkg.linalg.layout import ROWS, aligned_zeros, round_up
-from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, row_products, spread, store, transpose_tile, view
+from lyapunov_pkg.linalg.layout import ROWS, aligned_zeros
+from lyapunov_pkg.linalg.vectors import (
+    lanes,
+    lanes_of,
+    load,
+    multiply_add,
+    row_products,
+    spread,
+    store,
+    transpose_tile,
+    view,
+)
 
 PRODUCT, SUM, WHERE = 0, 1, 2
 """Kinds of instructions beside the functions of one or two numbers."""
@@ -54,10 +64,10 @@ class Program(NamedTuple):
     code: NDArray
     """(instruction, 5): its kind, how many results it has, where its indices begin, where its weights begin, and how
     many terms each of its sums has."""
-    index: NDArray
-    """Of a function, for each result `ENTRIES` indices: slots of the result, of two operands and of a condition, rows of
-    the result and of the operands. Of a sum, for each result its slot and row, then slots and rows of the terms. Of a
-    product, the first slots and rows of the results and of the vector, and then the slots of the vector."""
+    indices: NDArray
+    """Of a function, for each result `ENTRIES` indices: slots of the result, of two operands and of a condition, rows
+    of the result and of the operands. Of a sum, for each result its slot and row, then slots and rows of the terms. Of
+    a product, the first slot and row of the results, the first row of the vector, and then the vector's slots."""
     weights: NDArray
     """Of products, (result, term), padded with zero rows to a multiple of `ROWS`."""
     values: NDArray
@@ -251,7 +261,7 @@ def _add_up(count, at, n_terms, index, values, tangents, n_vectors):
 
 @compiled
 def _multiply(count, at, weight_at, n_terms, program, values, tangents, n_vectors):
-    index, weights = program.index, program.weights
+    index, weights = program.indices, program.weights
     slot, row, vector_row, vector = index[at], index[at + 1], index[at + 2], at + 3
     for i in range(0, count, ROWS):
         first = weight_at + i * n_terms
@@ -290,7 +300,7 @@ def _multiply(count, at, weight_at, n_terms, program, values, tangents, n_vector
 def _interpret(memory):
     """Compute all slots and rows from the state, the input and the state's tangents."""
     program, values, tangents, n_vectors = memory.program, memory.values, memory.tangents, memory.n_vectors
-    code, index = program.code, program.index
+    code, index = program.code, program.indices
     for i in range(len(code)):
         kind, count, at, weight_at, n_terms = code[i, 0], code[i, 1], code[i, 2], code[i, 3], code[i, 4]
         if kind == PRODUCT:

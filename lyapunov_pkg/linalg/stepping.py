@@ -240,8 +240,12 @@ class SteppedFlow:
         states[:, 0] = self.states.numpy()
         driving = np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype)
 
+        program = self.program
+        if program is None:
+            raise TypeError("system: got a compiled step, expected a program")
+
         def work(trajectories: range) -> None:
-            memory = make_memory(self.program, inputs.shape[-1], 0)
+            memory = make_memory(program, inputs.shape[-1], 0)
             states_along(states, driving, memory, trajectories.start, trajectories.stop, trajectories.step)
 
         on_threads(work, n)

@@ -143,7 +143,7 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records
         from lyapunov_pkg.spectra.recorded import RecordedPropagator
 
         return RecordedPropagator(system, plain, state, tangents)
-    return plain(system, state, tangents)
+    return plain(system, state, tangents)  # type: ignore[arg-type] # Only a flow is a `FlowPropagator`'s.
 
 
 def _kernel_of(system: TangentMap, state: Tensor, tangents: Tensor) -> SystemKernel | None:

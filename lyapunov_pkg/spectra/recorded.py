@@ -16,7 +16,7 @@ from torch import Tensor
 from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.linalg.program import Program
 from lyapunov_pkg.linalg.stepping import SteppedFlow
-from lyapunov_pkg.spectra.propagators import Propagator, Record, StepPropagator, SteppedPropagator
+from lyapunov_pkg.spectra.propagators import Propagator, Record, SteppedPropagator, StepPropagator
 from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
 from lyapunov_pkg.systems.tracing import program_of
@@ -26,6 +26,9 @@ CHECKED_STATES = 16
 
 CHECKED_EVERY = 512
 """Steps from one such comparison to the next, at least."""
+
+LARGEST_MEMORY = 16_000_000
+"""Numbers that the tangents of a program may take in each thread. Beyond it PyTorch's products are no slower."""
 
 NUMBERS_AT_ONCE = 1_000_000
 """Numbers of the states that the user's function is given at once."""
@@ -37,11 +40,13 @@ class ProgramPropagator(SteppedPropagator):
     steps_at_once = 2048
 
     def __init__(self, program: Program, state: Tensor, tangents: Tensor) -> None:
-        super().__init__(SteppedFlow(program, torch.zeros(1, 0), state, tangents), state.shape[:-1])
+        flow = SteppedFlow(program, torch.zeros(1, 0), state.detach(), tangents.detach())
+        super().__init__(flow, state.shape[:-1])
+        self.program = program
 
     def path(self, inputs: Tensor) -> Tensor:
         """See `Propagator.path`: nothing is computed ahead."""
-        return inputs
+        return inputs.detach()
 
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Propagator.follow`."""
@@ -83,7 +88,7 @@ class RecordedPropagator(Propagator):
         self.steps_at_once = ProgramPropagator.steps_at_once
 
     @property
-    def state(self) -> Tensor:  # type: ignore[override]
+    def state(self) -> Tensor:
         """See `Propagator`."""
         return self._now.state
 
@@ -109,12 +114,12 @@ class RecordedPropagator(Propagator):
         written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
         with without_autocast():
             program = program_of(step, written, state, inputs[:, 0])
-        if program is not None:
+        if program is not None and program.n_rows * self._now.current_tangents().shape[-1] <= LARGEST_MEMORY:
             self._now = ProgramPropagator(program, state, self._now.current_tangents())
 
     def _agrees(self, program: ProgramPropagator, inputs: Tensor) -> bool:
         """Return whether the program does along a path what the user's function does."""
-        along = program.flow.states_along(inputs)
+        along = program.flow.states_along(inputs.detach())
         before, after = along[:, :-1].flatten(0, 1), along[:, 1:].flatten(0, 1)
         x = inputs.flatten(0, 1)
         rows = max(1, NUMBERS_AT_ONCE // before.shape[-1])
@@ -135,7 +140,7 @@ class RecordedPropagator(Propagator):
         states, x = states[some], x[some]
         generator = torch.Generator().manual_seed(0)
         tangents = torch.randn(*states.shape, 2, dtype=torch.float64, generator=generator).to(states)
-        moved = SteppedFlow(program.flow.program, torch.zeros(1, 0), states, tangents)
+        moved = SteppedFlow(program.program, torch.zeros(1, 0), states, tangents)
         moved.drive(x[:, None])
         moved.advance([False])
         expected = self.system.push_forward(states, x, tangents)[1]

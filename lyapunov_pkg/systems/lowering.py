@@ -21,6 +21,11 @@ class Refused(Exception):
     """A step that cannot be written as a program."""
 
 
+def _broadcast(*slots: Tensor) -> tuple[Tensor, ...]:
+    shape = np.broadcast_shapes(*(of.shape for of in slots))
+    return tuple(of.expand(shape) for of in slots)
+
+
 class Lowering:
     """A program that is being written. Slots are int64 tensors of any shape; each entry names a number."""
 
@@ -30,7 +35,7 @@ class Lowering:
         self._rows = [*range(state_size), *[-1] * input_size]
         self._n_rows = state_size
         self._constants: list[tuple[int, NDArray[np.float64]]] = []
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self._kept: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._code: list[tuple[int, int, int, int, int]] = []
         self._index: list[NDArray[np.int64]] = []
         self._n_indices = 0
@@ -43,15 +48,19 @@ class Lowering:
         tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
         if tensor.is_complex():
             raise Refused("complex numbers")
-        if id(tensor) not in self._kept:
+        key = id(tensor), tensor._version
+        if key not in self._kept:
             slots = self._new_slots(tensor.shape, np.full(tensor.numel(), -1))
-            self._constants.append((slots.min().item() if tensor.numel() else 0, tensor.detach().double().flatten().numpy()))
-            self._kept[id(tensor)] = tensor, slots
-        return self._kept[id(tensor)][1]
+            self._constants.append(
+                (int(slots.min()) if tensor.numel() else 0, tensor.detach().double().flatten().numpy().copy())
+            )
+            self._kept[key] = tensor, slots
+        return self._kept[key][1]
 
     def rows_of(self, slots: Tensor) -> NDArray[np.int64]:
         """Return the rows of tangents of some numbers; -1 where they do not depend on the state."""
-        return np.asarray(self._rows, np.int64)[slots.flatten().numpy()]
+        rows: NDArray[np.int64] = np.asarray(self._rows, np.int64)[slots.flatten().numpy()]
+        return rows
 
     def function(self, name: str, *operands: Tensor, moves: bool = True) -> Tensor:
         """Write a function of one or two numbers, element by element, and return the slots of its results.
@@ -61,7 +70,7 @@ class Lowering:
             operands: their slots.
             moves: whether the results have tangents where the operands have.
         """
-        a, b = torch.broadcast_tensors(operands[0], operands[-1])
+        a, b = _broadcast(operands[0], operands[-1])
         of_a, of_b = self.rows_of(a), self.rows_of(b) if len(operands) == 2 else np.full(a.numel(), -1)
         active = ((of_a >= 0) | (of_b >= 0)) & moves & (name not in WITHOUT_SLOPE)
         rows = self._new_rows(active)
@@ -73,7 +82,7 @@ class Lowering:
 
     def where(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Write a choice between two numbers, and return the slots of what is chosen."""
-        condition, a, b = torch.broadcast_tensors(condition, a, b)
+        condition, a, b = _broadcast(condition, a, b)
         of_a, of_b = self.rows_of(a), self.rows_of(b)
         rows = self._new_rows((of_a >= 0) | (of_b >= 0))
         return self._elementwise(WHERE, (a, b, condition), rows, (rows, of_a, of_b))
@@ -84,7 +93,7 @@ class Lowering:
             return self.constant(torch.zeros(terms.shape[:-1]))
         flat = terms.reshape(-1, terms.shape[-1])
         of_terms = self.rows_of(flat).reshape(flat.shape)
-        rows = self._new_rows((of_terms >= 0).any(axis=1) & moves)
+        rows = self._new_rows(np.asarray((of_terms >= 0).any(axis=1) & moves))
         slots = self._new_slots(terms.shape[:-1], rows)
         table = np.column_stack((slots.flatten().numpy(), rows, flat.numpy(), of_terms))
         self._emit(SUM, len(flat), table, n_terms=terms.shape[-1])
@@ -92,6 +101,8 @@ class Lowering:
 
     def product(self, matrix: Tensor, vector: Tensor) -> Tensor:
         """Write a constant matrix (M, P) times a vector of slots (P,), and return the slots (M,) of the results."""
+        if matrix.shape[1] == 0:
+            return self.constant(torch.zeros(matrix.shape[0]))
         of_vector = self.rows_of(vector)
         is_active = bool((of_vector >= 0).any())
         if is_active and not (np.diff(of_vector) == 1).all():
@@ -112,7 +123,7 @@ class Lowering:
 
     def _keep_weights(self, matrix: Tensor) -> int:
         """Return where a matrix stands among the weights; the same rows stand there once."""
-        key = (matrix.data_ptr(), *matrix.shape, *matrix.stride())
+        key = (matrix.data_ptr(), matrix._version, *matrix.shape, *matrix.stride())
         if key not in self._weights_at:
             padded = np.zeros((round_up(matrix.shape[0], ROWS), matrix.shape[1]))
             padded[: matrix.shape[0]] = matrix.detach().double().numpy()
@@ -138,7 +149,11 @@ class Lowering:
         )
 
     def _elementwise(
-        self, kind: int, slots: tuple[Tensor, Tensor, Tensor], rows: NDArray[np.int64], used: tuple[NDArray[np.int64], ...]
+        self,
+        kind: int,
+        slots: tuple[Tensor, Tensor, Tensor],
+        rows: NDArray[np.int64],
+        used: tuple[NDArray[np.int64], ...],
     ) -> Tensor:
         results = self._new_slots(slots[0].shape, rows)
         columns = [results.flatten().numpy(), *(of.flatten().numpy() for of in slots), *used]

@@ -67,10 +67,9 @@ def _parts_of(value: Any) -> Iterator[Any]:
 
 def _is_set(cell: types.CellType) -> bool:
     try:
-        cell.cell_contents
+        return cell.cell_contents is cell.cell_contents
     except ValueError:
         return False
-    return True
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -44,7 +44,7 @@ class Recorded(Tensor):
     @staticmethod
     def __new__(cls, value: Tensor, slots: Tensor, lowering: Lowering) -> Recorded:
         """Make a tensor without numbers of its own."""
-        made: Recorded = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Recorded = Tensor._make_wrapper_subclass(
             cls, value.shape, strides=value.stride(), dtype=value.dtype, device=value.device
         )
         made.value, made.slots, made.lowering = value, slots, lowering
@@ -54,7 +54,9 @@ class Recorded(Tensor):
         """See `__new__`."""
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override] # PyTorch declares it without the function.
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Run an operation, and write it down."""
         try:
             return _record(function, args, kwargs or {})
@@ -68,7 +70,9 @@ class Recorded(Tensor):
         raise Refused("a representation of numbers")
 
 
-def program_of(step: Callable[[Tensor, Tensor], Tensor], function: object, state: Tensor, x: Tensor) -> Program | None:
+def program_of(
+    step: Callable[[Tensor, Tensor], Tensor], function: Callable[..., Any], state: Tensor, x: Tensor
+) -> Program | None:
     """Return a step as a program; None: it cannot be one.
 
     The step is traced at two points. It has to do the same at both with the same constants, change nothing that it
@@ -92,7 +96,7 @@ def program_of(step: Callable[[Tensor, Tensor], Tensor], function: object, state
             is_pure = surroundings(function) == before and not printed.getvalue()
     except Exception:  # Whatever a step does that a program cannot.
         return None
-    is_same = all(np.array_equal(one, two, equal_nan=True) for one, two in zip(first, second, strict=True))
+    is_same = all(np.array_equal(np.asarray(one), np.asarray(two)) for one, two in zip(first, second, strict=True))
     return first if is_pure and is_same else None
 
 
@@ -236,7 +240,7 @@ def _power(lowering: Lowering, a: Any, exponent: Any) -> Tensor:
 
 
 def _where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Tensor:
-    return lowering.where(*(_operand(lowering, value) for value in (condition, a, b)))
+    return lowering.where(_operand(lowering, condition), _operand(lowering, a), _operand(lowering, b))
 
 
 def _masked_fill(lowering: Lowering, a: Any, mask: Any, value: Any) -> Tensor:
@@ -245,7 +249,7 @@ def _masked_fill(lowering: Lowering, a: Any, mask: Any, value: Any) -> Tensor:
 
 def _clamp(lowering: Lowering, a: Any, lowest: float | None = None, highest: float | None = None) -> Tensor:
     """Choose among the number and its bounds; at a bound the derivative is 1, as that of PyTorch is."""
-    slots = a.slots
+    slots: Tensor = a.slots
     for bound, is_beyond in ((lowest, "lt"), (highest, "gt")):
         if bound is not None:
             limit = lowering.constant(float(bound))
@@ -255,7 +259,7 @@ def _clamp(lowering: Lowering, a: Any, lowest: float | None = None, highest: flo
 
 def _hardtanh(lowering: Lowering, a: Any, lowest: float = -1, highest: float = 1) -> Tensor:
     """Choose as `_clamp`, but for the derivative at a bound, which is 0."""
-    slots = a.slots
+    slots: Tensor = a.slots
     for bound, is_beyond in ((lowest, "le"), (highest, "ge")):
         limit = lowering.constant(float(bound))
         slots = lowering.where(lowering.function(is_beyond, a.slots, limit), limit, slots)
@@ -287,7 +291,8 @@ def _to(lowering: Lowering, a: Any, **kwargs: Any) -> Tensor:
     """A change of dtype: of truth values to numbers, or none at all."""
     if kwargs.get("device") not in (None, torch.device("cpu")) or (kwargs.get("dtype") == torch.bool != a.dtype):
         raise Refused("a change of type")
-    return a.slots
+    slots: Tensor = a.slots
+    return slots
 
 
 def _sum(lowering: Lowering, a: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -361,7 +366,9 @@ def _matrix_product(lowering: Lowering, a: Any, b: Any) -> Tensor:
     rows = [
         lowering.product(matrix, row)
         for of_matrix, matrix in zip(
-            a.slots.reshape(-1, *a.slots.shape[-2:]), matrices.reshape(-1, *b.mT.shape[-2:]) if b.ndim > 2 else [b.mT], strict=True
+            a.slots.reshape(-1, *a.slots.shape[-2:]),
+            matrices.reshape(-1, *b.mT.shape[-2:]) if b.ndim > 2 else [b.mT],
+            strict=True,
         )
         for row in of_matrix
     ]
@@ -401,7 +408,14 @@ _VIEWS: dict[Any, None] = dict.fromkeys(
     (
         *(aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.select.int, aten.slice.Tensor),
         *(aten.t.default, aten.transpose.int, aten.permute.default, aten.expand.default, aten.unsqueeze.default),
-        *(aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unbind.int, aten.split.Tensor, aten.unsafe_split.Tensor),
+        *(
+            aten.squeeze.default,
+            aten.squeeze.dim,
+            aten.squeeze.dims,
+            aten.unbind.int,
+            aten.split.Tensor,
+            aten.unsafe_split.Tensor,
+        ),
         *(aten.split_with_sizes.default, aten.clone.default, aten.alias.default, aten.flip.default, aten.roll.default),
         *(aten.repeat.default, aten.index_select.default, aten.index.Tensor, aten.diagonal.default),
         *(aten.cat.default, aten.stack.default),

@@ -84,7 +84,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_spectra_agree(name: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64 to rounding."""
-    arguments = {"inputs": INPUTS, "initial_state": START} | SETTINGS[name]
+    arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START} | SETTINGS[name]
     found, expected = both(lambda: lyapunov_spectrum(lstm, **arguments), monkeypatch)
     assert "ProgramPropagator" in ways
     for variable in ("lyapunov_exponent", "final_state"):
@@ -95,7 +95,7 @@ def test_spectra_agree(name: str, ways: list[str], monkeypatch: pytest.MonkeyPat
 
 def test_float32(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways are as far from float64 as each other: rounding decides."""
-    arguments = {"inputs": INPUTS, "initial_state": START, "warmup": 5}
+    arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START, "warmup": 5}
     exact = lyapunov_spectrum(lstm, **arguments)["lyapunov_exponent"]
     found, expected = both(lambda: lyapunov_spectrum(lstm, dtype=torch.float32, **arguments), monkeypatch)
     assert "ProgramPropagator" in ways
@@ -234,17 +234,17 @@ def _rossler_field(state: Tensor, a: Tensor, c: float) -> Tensor:
 
 
 @pytest.mark.parametrize("method", ["rk4", "euler"])
-def test_flows_of_ones_own(method: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["ProgramPropagator", "FlowPropagator"])
+def test_flows_of_ones_own(method: str, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A field is traced inside of the integrator; numbers for each trajectory are left to PyTorch."""
     start = torch.tensor([[1.0, 1.0, 0.0], [2.0, -1.0, 0.1]], dtype=torch.float64)
-    for a, way in ((0.2, "ProgramPropagator"), (torch.tensor([0.2, 0.1], dtype=torch.float64), "FlowPropagator")):
-        flow = Flow(_rossler_field, 0.05, method, parameters={"a": a, "c": 5.7})
-        ways.clear()
-        found, expected = both(lambda: lyapunov_spectrum(flow, n_steps=200, initial_state=start), monkeypatch)
-        assert ways[0] == way and ways[-1] == "FlowPropagator"
-        np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-9)
-        found, expected = both(lambda: finite_time_exponents(flow, n_steps=50, initial_state=start), monkeypatch)
-        np.testing.assert_allclose(found["finite_time_exponent"], expected["finite_time_exponent"], atol=1e-8)
+    a = 0.2 if way == "ProgramPropagator" else torch.tensor([0.2, 0.1], dtype=torch.float64)
+    flow = Flow(_rossler_field, 0.05, method, parameters={"a": a, "c": 5.7})
+    found, expected = both(lambda: lyapunov_spectrum(flow, n_steps=200, initial_state=start), monkeypatch)
+    assert ways[0] == way and ways[-1] == "FlowPropagator"
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-9)
+    found, expected = both(lambda: finite_time_exponents(flow, n_steps=50, initial_state=start), monkeypatch)
+    np.testing.assert_allclose(found["finite_time_exponent"], expected["finite_time_exponent"], atol=1e-8)
 
 
 def test_trajectories_that_diverge(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -88,7 +89,9 @@ def test_element_wise_functions(name: str) -> None:
     assert_agrees(lambda s, x: ELEMENTWISE[name](s))
 
 
-@pytest.mark.parametrize("name", ["abs", "sign", "relu", "leaky_relu", "hardtanh", "clamp", "maximum", "where", "masks"])
+@pytest.mark.parametrize(
+    "name", ["abs", "sign", "relu", "leaky_relu", "hardtanh", "clamp", "maximum", "where", "masks"]
+)
 def test_derivatives_at_kinks_are_those_of_pytorch(name: str) -> None:
     """Zeros, bounds and ties."""
     kinks = torch.tensor([[0.0, 1.0, -1.0, 0.6], [-0.4, 0.5, -2.0, 0.0]], dtype=torch.float64)
@@ -165,12 +168,16 @@ def test_cells_of_torch_in_float32(cell: type) -> None:
     assert_agrees(lambda s, x: own(x, s), states, INPUTS[:3].float(), rounding=3e-6)
 
 
+def _multiplied(weights: Tensor, s: Tensor, x: Tensor) -> Tensor:
+    return s @ weights.T
+
+
 def test_wide_products() -> None:
     """Each width of tile of the kernel's product, and numbers of rows that are no multiple of four."""
     for n, n_tangents in itertools.product((5, 33), (1, 8, 17, 33, 65, 70)):
         weights = torch.randn(n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
         states = torch.randn(1, n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-        program = program_of(lambda s, x: s @ weights.T, None, states, states[:, :0])
+        program = program_of(partial(_multiplied, weights), torch.tanh, states, states[:, :0])
         assert program is not None
         tangents = torch.randn(1, n, n_tangents, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
         flow = SteppedFlow(program, torch.zeros(1, 0), states, tangents)
@@ -320,6 +327,23 @@ def test_float64_constants_in_a_float32_step() -> None:
     factor = torch.tensor(0.3, dtype=torch.float64)
     assert_agrees(lambda s, x: 0.1 * s * factor, states, inputs, rounding=1e-6)
     assert is_refused(lambda s, x: (s * ROW).float(), states, inputs)
+
+
+def test_constants_that_the_step_changes_meanwhile() -> None:
+    """Each use has the values of its time."""
+
+    def step(s: Tensor, x: Tensor) -> Tensor:
+        matrix = torch.eye(4, dtype=torch.float64)
+        first = s @ matrix + matrix[0]
+        matrix.mul_(3)
+        return torch.tanh(first) + s @ matrix + matrix[0]
+
+    assert_agrees(step)
+
+
+def test_inputs_without_features() -> None:
+    """Their products are zero."""
+    assert_agrees(lambda s, x: torch.tanh(s @ MATRIX + x @ WIDE[:0, :4]), STATES, INPUTS[:, :0])
 
 
 def test_too_large() -> None:
