@@ -35,12 +35,12 @@ class Lowering:
         self._rows = [*range(state_size), *[-1] * input_size]
         self._n_rows = state_size
         self._constants: list[tuple[int, NDArray[np.float64]]] = []
-        self._kept: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._slots_of: dict[tuple[tuple[int, ...], bytes], Tensor] = {}
         self._code: list[tuple[int, int, int, int, int]] = []
         self._index: list[NDArray[np.int64]] = []
         self._n_indices = 0
         self._weights: list[NDArray[np.float64]] = []
-        self._weights_at: dict[tuple[int, ...], tuple[int, Tensor]] = {}
+        self._weights_at: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._n_weights = 0
 
     def constant(self, value: Tensor | float) -> Tensor:
@@ -48,14 +48,14 @@ class Lowering:
         tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
         if tensor.is_complex():
             raise Refused("complex numbers")
-        key = id(tensor), tensor._version
-        if key not in self._kept:
+        numbers = tensor.detach().double().flatten().numpy().copy()
+        # By their content: the step may change a constant in place, and use it again.
+        key = tuple(tensor.shape), numbers.tobytes()
+        if key not in self._slots_of:
             slots = self._new_slots(tensor.shape, np.full(tensor.numel(), -1))
-            self._constants.append(
-                (int(slots.min()) if tensor.numel() else 0, tensor.detach().double().flatten().numpy().copy())
-            )
-            self._kept[key] = tensor, slots
-        return self._kept[key][1]
+            self._constants.append((int(slots.min()) if tensor.numel() else 0, numbers))
+            self._slots_of[key] = slots
+        return self._slots_of[key]
 
     def rows_of(self, slots: Tensor) -> NDArray[np.int64]:
         """Return the rows of tangents of some numbers; -1 where they do not depend on the state."""
@@ -101,8 +101,6 @@ class Lowering:
 
     def product(self, matrix: Tensor, vector: Tensor) -> Tensor:
         """Write a constant matrix (M, P) times a vector of slots (P,), and return the slots (M,) of the results."""
-        if matrix.shape[1] == 0:
-            return self.constant(torch.zeros(matrix.shape[0]))
         of_vector = self.rows_of(vector)
         is_active = bool((of_vector >= 0).any())
         if is_active and not (np.diff(of_vector) == 1).all():
@@ -123,14 +121,14 @@ class Lowering:
 
     def _keep_weights(self, matrix: Tensor) -> int:
         """Return where a matrix stands among the weights; the same rows stand there once."""
-        key = (matrix.data_ptr(), matrix._version, *matrix.shape, *matrix.stride())
+        padded = np.zeros((round_up(matrix.shape[0], ROWS), matrix.shape[1]))
+        padded[: matrix.shape[0]] = matrix.detach().double().numpy()
+        key = tuple(matrix.shape), padded.tobytes()
         if key not in self._weights_at:
-            padded = np.zeros((round_up(matrix.shape[0], ROWS), matrix.shape[1]))
-            padded[: matrix.shape[0]] = matrix.detach().double().numpy()
-            self._weights_at[key] = self._n_weights, matrix
+            self._weights_at[key] = self._n_weights
             self._weights.append(padded.ravel())
             self._n_weights += padded.size
-        return self._weights_at[key][0]
+        return self._weights_at[key]
 
     def program(self, state: Tensor) -> Program:
         """Return the program, of which the next state stands in slots (S,)."""

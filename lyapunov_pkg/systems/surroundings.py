@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,6 +17,9 @@ DEEPEST = 4
 MOST_ITEMS = 200
 """Items of a container, and numbers of an array, that are looked at."""
 
+MOST_IN_ALL = 20_000
+"""What is looked at in all, so that large data that a function refers to cost little."""
+
 
 def surroundings(function: Callable[..., Any]) -> list[Any]:
     """Return what a function refers to, in a form that compares: numbers, lengths, identities and versions.
@@ -23,7 +27,7 @@ def surroundings(function: Callable[..., Any]) -> list[Any]:
     Looked at are the variables of its closure, the globals and defaults that it names, the object that it is bound to,
     and what these refer to.
     """
-    return list(_looked_at(function, DEEPEST, set()))
+    return list(itertools.islice(_looked_at(function, DEEPEST, set()), MOST_IN_ALL))
 
 
 def _looked_at(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:

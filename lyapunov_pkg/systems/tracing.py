@@ -391,6 +391,8 @@ def _plus_product(lowering: Lowering, added: Any, a: Any, b: Any, *, beta: float
 def _product(lowering: Lowering, a: Any, b: Any) -> Tensor:
     if not isinstance(a, Recorded) and not isinstance(b, Recorded):
         return lowering.constant(a @ b)
+    if a.shape[-1] == 0:
+        return lowering.constant(torch.zeros(*a.shape[:-1], b.shape[-1]))
     return _matrix_product(lowering, a, b)
 
 
