@@ -116,6 +116,33 @@ def _in_place(s: Tensor, x: Tensor) -> Tensor:
     return moved
 
 
+COMBINED: list[Callable[[Tensor, Tensor], Tensor]] = [
+    *(torch.add, torch.sub, torch.mul, torch.maximum, torch.minimum),
+    lambda a, b: a / (1.5 + b * b),
+    lambda a, b: torch.where(a > b, a, b * 0.5),
+    lambda a, b: torch.atan2(a, 1 + b * b),
+    lambda a, b: torch.softmax(a, -1) * b,
+    lambda a, b: a @ MATRIX + b.roll(1, -1),
+    lambda a, b: torch.tanh(a) - b.mean(-1, keepdim=True),
+    lambda a, b: torch.cat((a[:, :2], b.abs()[:, 2:]), -1),
+]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_compositions(seed: int) -> None:
+    """Eight operations on whatever was computed before, in random order."""
+    rng = np.random.default_rng(seed)
+    chosen = [(rng.integers(len(COMBINED)), rng.integers(i), rng.integers(i)) for i in range(2, 10)]
+
+    def step(s: Tensor, x: Tensor) -> Tensor:
+        values = [s, s * x[:, :1]]
+        for operation, first, second in chosen:
+            values.append(COMBINED[operation](values[first], values[second]))
+        return torch.tanh(values[-1] + values[-2]) + 0.5 * s
+
+    assert_agrees(step, rounding=1e-9)
+
+
 STEPS: dict[str, Step] = {
     "linear": lambda s, x: s @ MATRIX,
     "column vectors": lambda s, x: (MATRIX @ s.T).T,
