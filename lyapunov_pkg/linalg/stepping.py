@@ -20,6 +20,7 @@ from torch import Tensor
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.fallback import Fallback, make_fallback, recompute_in_float64
 from lyapunov_pkg.linalg.layout import Shape, aligned_zeros, one_by_one
+from lyapunov_pkg.linalg.program import Program, make_memory, program_step, states_along
 from lyapunov_pkg.linalg.tangent_flow import Advance, Kept
 from lyapunov_pkg.linalg.threads import on_threads
 from lyapunov_pkg.linalg.vectors import lanes_of
@@ -46,6 +47,8 @@ class SteppedWorkspace(NamedTuple):
     spare: NDArray
     """The tangent vectors before they are orthonormalised."""
     factor: NDArray
+    memory: Any
+    """`program.Memory`, of a program; None of every other step."""
 
 
 class SteppedSystems(NamedTuple):
@@ -53,7 +56,7 @@ class SteppedSystems(NamedTuple):
 
     shape: Shape
     parameters: NDArray
-    """(trajectory, P), or (1, P) for all alike."""
+    """(trajectory, P), or (1, P) for all alike. Of a program the inputs, (trajectory, step * F)."""
     states: NDArray
     """(trajectory, S)"""
     frames: NDArray
@@ -141,8 +144,18 @@ def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, tra
 
 @cache
 def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
-    """Return the kernel that takes trajectories through steps; `step` is as `systems.kernels` says."""
+    """Return the kernel that takes trajectories through steps.
+
+    Args:
+        step: as `systems.kernels` says, or `program.program_step`.
+    """
     name, inlined = step.__name__, register_jitable(step)
+    if step is not program_step:
+        of_state = inlined
+
+        @register_jitable
+        def inlined(state, parameters, tangents, memory, at):
+            of_state(state, parameters, tangents)
 
     def run(workspace, systems, schedule, results, first, stop):
         shape, orthonormalizes, finite = systems.shape, schedule.orthonormalizes, results.finite
@@ -152,13 +165,14 @@ def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
         squares, ratios = workspace.orthonormalization.first.squares, workspace.orthonormalization.first.ratios
         limits = workspace.orthonormalization.limits
         smallest_ratio, smallest_square, tiny = limits.smallest_ratio, limits.smallest_square, limits.tiny
+        memory = workspace.memory
         is_plain = n_rows * n_columns <= SMALL and not schedule.to_rounding
         for trajectory in range(first, stop):
             state, tangents = systems.states[trajectory], systems.frames[trajectory, : shape.n_columns]
             parameters = systems.parameters[min(trajectory, len(systems.parameters) - 1)]
             frame, interval = systems.frames[trajectory].ravel(), 0
             for at in range(len(orthonormalizes)):
-                inlined(state, parameters, tangents)
+                inlined(state, parameters, tangents, memory, at)
                 if not orthonormalizes[at]:
                     continue
                 is_done = False
@@ -190,16 +204,20 @@ def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
 class SteppedFlow:
     """Trajectories of a compiled step with their tangent vectors, moved by `advance`."""
 
-    def __init__(self, step: Callable[..., None], parameters: Tensor, states: Tensor, tangents: Tensor) -> None:
+    def __init__(
+        self, step: Callable[..., None] | Program, parameters: Tensor, states: Tensor, tangents: Tensor
+    ) -> None:
         """Lay out tangent vectors for the kernels.
 
         Args:
-            step: see `systems.kernels`.
-            parameters: (trajectory, P), or (1, P) for all alike.
+            step: see `systems.kernels`; or a program.
+            parameters: (trajectory, P), or (1, P) for all alike. A program has none; see `drive`.
             states: (trajectory, S), on the CPU, float32 or float64.
             tangents: (trajectory, S, k).
         """
-        self._run = compiled_run(step)
+        self.program = step if isinstance(step, Program) else None
+        self._n_inputs = 0
+        self._run = compiled_run(program_step if isinstance(step, Program) else step)
         self.states = states.clone(memory_format=torch.contiguous_format)
         self.dtype = np.dtype(str(states.dtype).removeprefix("torch."))
         n, n_rows, n_columns = tangents.shape
@@ -209,6 +227,29 @@ class SteppedFlow:
         frames[:, :n_columns, :n_rows] = tangents.mT.numpy()
         in_dtype = np.ascontiguousarray(parameters.numpy(), self.dtype)
         self._systems = SteppedSystems(shape, in_dtype, self.states.numpy(), frames)
+
+    def drive(self, inputs: Tensor) -> None:
+        """Set the inputs (trajectory, step, F) of the steps that a program takes next, from the first one on."""
+        self._n_inputs = inputs.shape[-1]
+        self._systems = self._systems._replace(parameters=np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype))
+
+    def states_along(self, inputs: Tensor) -> Tensor:
+        """Return the states (trajectory, step + 1, S) that a program goes through from where it is, and stay there."""
+        n, n_steps = inputs.shape[:2]
+        states = np.empty((n, n_steps + 1, self.states.shape[-1]), self.dtype)
+        states[:, 0] = self.states.numpy()
+        driving = np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype)
+
+        program = self.program
+        if program is None:
+            raise TypeError("system: got a compiled step, expected a program")
+
+        def work(trajectories: range) -> None:
+            memory = make_memory(program, inputs.shape[-1], 0)
+            states_along(states, driving, memory, trajectories.start, trajectories.stop, trajectories.step)
+
+        on_threads(work, n)
+        return torch.from_numpy(states)
 
     def advance(
         self,
@@ -249,7 +290,9 @@ class SteppedFlow:
     def _workspace(self) -> SteppedWorkspace:
         shape, width = self.layout.shape, lanes_of(self.dtype.itemsize)
         spare, factor = (aligned_zeros(n, self.dtype) for n in (self.layout.frame_size, factor_size(shape, width)))
-        return SteppedWorkspace(make_workspace(self.layout, self.dtype), make_fallback(shape), spare, factor)
+        program = self.program
+        memory = None if program is None else make_memory(program, self._n_inputs, shape.n_columns)
+        return SteppedWorkspace(make_workspace(self.layout, self.dtype), make_fallback(shape), spare, factor, memory)
 
     def tangents(self) -> Tensor:
         """Return the tangent vectors, (trajectory, S, k)."""

@@ -20,9 +20,11 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
 from lyapunov_pkg.systems.flows import MATRICES_UP_TO, Flow
 from lyapunov_pkg.systems.maps import AutonomousMap
+from lyapunov_pkg.systems.steps import DifferentiatedStep
 
 if TYPE_CHECKING:
     from lyapunov_pkg.linalg.plan import Block
+    from lyapunov_pkg.linalg.stepping import SteppedFlow
     from lyapunov_pkg.systems.kernels import SystemKernel
 
 SLOPES_AT_ONCE = 16_000_000
@@ -117,8 +119,15 @@ class Propagator(ABC):
         """Come back to where `snapshot` was taken, on the same path."""
 
 
-def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
-    """Return what is fastest for this system and these tangent vectors (..., rows, k)."""
+def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records: bool = False) -> Propagator:
+    """Return what is fastest for this system and these tangent vectors (..., rows, k).
+
+    Args:
+        system: the system.
+        state: (..., S).
+        tangents: (..., rows, k).
+        records: `Propagator.record` will be called, which asks for the states after all intervals.
+    """
     if (
         isinstance(system, Network)
         and tangents.device.type == "cpu"
@@ -128,25 +137,27 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Prop
     kernel = _kernel_of(system, state, tangents)
     if kernel is not None:
         return SystemPropagator(kernel, state, tangents)
-    if isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1]):
-        return FlowPropagator(system, state, tangents)
-    return StepPropagator(system, state, tangents)
+    forms_jacobians = isinstance(system, Flow) and state.shape[-1] <= max(MATRICES_UP_TO, 2 * tangents.shape[-1])
+    plain = FlowPropagator if forms_jacobians and not records else StepPropagator
+    if (isinstance(system, DifferentiatedStep) or type(system) is Flow) and _is_for_kernels(state, tangents):
+        from lyapunov_pkg.spectra.recorded import RecordedPropagator
 
-
-def make_recording_propagator(system: TangentMap, state: Tensor, tangents: Tensor) -> Propagator:
-    """Return as `make_propagator` does what records; flows are stepped one by one, as their states are asked for."""
-    propagator = make_propagator(system, state, tangents)
-    return StepPropagator(system, state, tangents) if isinstance(propagator, FlowPropagator) else propagator
+        return RecordedPropagator(system, plain, state, tangents)
+    return plain(system, state, tangents)  # type: ignore[arg-type] # Only a flow is a `FlowPropagator`'s.
 
 
 def _kernel_of(system: TangentMap, state: Tensor, tangents: Tensor) -> SystemKernel | None:
     """Return a system as a kernel; None: it is none, or the tensors are not where kernels work."""
-    if state.device.type != "cpu" or state.dtype != tangents.dtype or type(system).__module__ not in SYSTEM_MODULES:
+    if not _is_for_kernels(state, tangents) or type(system).__module__ not in SYSTEM_MODULES:
         return None
     # Imported here: loading the compiled kernels takes a while, and many programs never need them.
     from lyapunov_pkg.systems.kernels import kernel_of
 
     return kernel_of(system, state)
+
+
+def _is_for_kernels(state: Tensor, tangents: Tensor) -> bool:
+    return state.device.type == "cpu" and state.dtype == tangents.dtype
 
 
 class StepPropagator(Propagator):
@@ -266,17 +277,14 @@ class FlowPropagator(StepPropagator):
         self.tangents = snapshot
 
 
-class SystemPropagator(Propagator):
-    """A system that is a kernel: its steps and tangent vectors by `linalg.stepping`."""
+class SteppedPropagator(Propagator):
+    """A step that is compiled or interpreted by `linalg.stepping`."""
 
     steps_at_once = 100_000
 
-    def __init__(self, kernel: SystemKernel, state: Tensor, tangents: Tensor) -> None:
-        from lyapunov_pkg.linalg.stepping import SteppedFlow
-
-        self._leading = state.shape[:-1]
-        vectors = tangents.reshape(-1, *tangents.shape[-2:])
-        self.flow = SteppedFlow(kernel.step, kernel.parameters, state.reshape(-1, state.shape[-1]), vectors)
+    def __init__(self, flow: SteppedFlow, leading: torch.Size) -> None:
+        """Take the trajectories of a flow, whose axis has the shape `leading` outside."""
+        self.flow, self._leading = flow, leading
 
     @property
     def state(self) -> Tensor:
@@ -287,17 +295,13 @@ class SystemPropagator(Propagator):
     def state(self, state: Tensor) -> None:
         self.flow.states.copy_(state.reshape(self.flow.states.shape))
 
-    def path(self, inputs: Tensor) -> int:
-        """See `Propagator.path`: the number of steps."""
-        return inputs.shape[-2]
-
-    def follow(self, path: int, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+    def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Propagator.follow`."""
         advance, _ = self.flow.advance(orthonormalizes)
         return self._by_trajectory(advance.log_r, 1), self._by_trajectory(advance.sines, 1)
 
     def record(
-        self, path: int, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
+        self, path: Any, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
     ) -> Record:
         """See `Propagator.record`."""
         advance, finite = self.flow.advance(orthonormalizes, to_rounding=True, keeps_q=keeps_q, keeps_r=keeps_r)
@@ -321,6 +325,20 @@ class SystemPropagator(Propagator):
     def restore(self, snapshot: Any) -> None:
         """See `Propagator.restore`."""
         self.flow.restore(snapshot)
+
+
+class SystemPropagator(SteppedPropagator):
+    """A system that is a kernel."""
+
+    def __init__(self, kernel: SystemKernel, state: Tensor, tangents: Tensor) -> None:
+        from lyapunov_pkg.linalg.stepping import SteppedFlow
+
+        vectors, states = tangents.reshape(-1, *tangents.shape[-2:]), state.reshape(-1, state.shape[-1])
+        super().__init__(SteppedFlow(kernel.step, kernel.parameters, states, vectors), state.shape[:-1])
+
+    def path(self, inputs: Tensor) -> int:
+        """See `Propagator.path`: the number of steps."""
+        return inputs.shape[-2]
 
 
 class KernelPropagator(Propagator):

@@ -11,7 +11,7 @@ from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.progress import steps_bar
 from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
 from lyapunov_pkg.spectra.estimation import padded, steps_of_a_moment
-from lyapunov_pkg.spectra.propagators import make_recording_propagator
+from lyapunov_pkg.spectra.propagators import make_propagator
 from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 
@@ -69,7 +69,7 @@ def record(
     check_schedule(n_steps, warmup, orthonormalize_every)
     state = driven.initial_state
     tangents = of_each_trajectory(driven.initial_tangents, state)
-    propagator = make_recording_propagator(driven.system, state, tangents)
+    propagator = make_propagator(driven.system, state, tangents, records=True)
     at_once = steps_of_a_moment(propagator, state, tangents)
     times: list[int] = []
     log_rs, qs, rs = [], [], []

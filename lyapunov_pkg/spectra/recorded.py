@@ -1,0 +1,183 @@
+"""Propagation of steps of one's own: as a program of `linalg.program` where they are one, through PyTorch elsewhere.
+
+No number comes from a program alone. All states of a path are compared with those that the user's own function makes of
+the states before, and tangent vectors at some of them. Where anything differs, the run goes on through PyTorch from the
+beginning of that path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lyapunov_pkg.devices import without_autocast
+from lyapunov_pkg.linalg.program import Program
+from lyapunov_pkg.linalg.stepping import SteppedFlow
+from lyapunov_pkg.spectra.propagators import Propagator, Record, SteppedPropagator, StepPropagator
+from lyapunov_pkg.systems.flows import Flow
+from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
+from lyapunov_pkg.systems.tracing import program_of
+
+CHECKED_STATES = 16
+"""States of a path at which tangent vectors are compared."""
+
+CHECKED_EVERY = 512
+"""Steps from one such comparison to the next, at least."""
+
+LARGEST_MEMORY = 16_000_000
+"""Numbers that the tangents of a program may take in each thread. Beyond it PyTorch's products are no slower."""
+
+NUMBERS_AT_ONCE = 1_000_000
+"""Numbers of the states that the user's function is given at once."""
+
+
+class ProgramPropagator(SteppedPropagator):
+    """A program, driven by inputs."""
+
+    steps_at_once = 2048
+
+    def __init__(self, program: Program, state: Tensor, tangents: Tensor) -> None:
+        flow = SteppedFlow(program, torch.zeros(1, 0), state.detach(), tangents.detach())
+        super().__init__(flow, state.shape[:-1])
+        self.program = program
+
+    def path(self, inputs: Tensor) -> Tensor:
+        """See `Propagator.path`: nothing is computed ahead."""
+        return inputs.detach()
+
+    def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Propagator.follow`."""
+        self.flow.drive(path[:, steps])
+        return super().follow(path, steps, orthonormalizes)
+
+    def record(
+        self,
+        path: Tensor,
+        steps: slice,
+        orthonormalizes: Sequence[bool],
+        *,
+        keeps_q: bool = False,
+        keeps_r: bool = False,
+    ) -> Record:
+        """See `Propagator.record`."""
+        self.flow.drive(path[:, steps])
+        return super().record(path, steps, orthonormalizes, keeps_q=keeps_q, keeps_r=keeps_r)
+
+
+class RecordedPropagator(Propagator):
+    """A step or a flow of one's own, by what is fastest and was found to agree with it."""
+
+    def __init__(
+        self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor
+    ) -> None:
+        """Start trajectories.
+
+        Args:
+            system: the system.
+            plain: what takes it along where it is no program.
+            state: (sequence, S).
+            tangents: (sequence, S, k).
+        """
+        self.system, self._plain = system, plain
+        self._now: Propagator = plain(system, state, tangents)
+        self._is_traced = False
+        self._unchecked = CHECKED_EVERY
+        self.steps_at_once = ProgramPropagator.steps_at_once
+
+    @property
+    def state(self) -> Tensor:
+        """See `Propagator`."""
+        return self._now.state
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._now.state = state
+
+    def path(self, inputs: Tensor) -> Any:
+        """See `Propagator.path`."""
+        if not self._is_traced:
+            self._trace(inputs)
+        if isinstance(self._now, ProgramPropagator) and not self._agrees(self._now, inputs):
+            self._now = self._plain(self.system, self._now.state, self._now.current_tangents())
+        self.steps_at_once = self._now.steps_at_once
+        return self._now.path(inputs)
+
+    def _trace(self, inputs: Tensor) -> None:
+        """Go on as a program if the step is one."""
+        self._is_traced = True
+        step, state = self.system.step, self._now.state
+        if inputs.shape[:1] != state.shape[:-1]:
+            return
+        written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
+        with without_autocast():
+            program = program_of(step, written, state, inputs[:, 0])
+        if program is not None and program.n_rows * self._now.current_tangents().shape[-1] <= LARGEST_MEMORY:
+            self._now = ProgramPropagator(program, state, self._now.current_tangents())
+
+    def _agrees(self, program: ProgramPropagator, inputs: Tensor) -> bool:
+        """Return whether the program does along a path what the user's function does."""
+        along = program.flow.states_along(inputs.detach())
+        before, after = along[:, :-1].flatten(0, 1), along[:, 1:].flatten(0, 1)
+        x = inputs.flatten(0, 1)
+        rows = max(1, NUMBERS_AT_ONCE // before.shape[-1])
+        try:
+            with without_autocast():
+                for at in range(0, len(before), rows):
+                    part = slice(at, at + rows)
+                    if not _close(after[part], self.system.step(before[part], x[part]), _largest(before[part])):
+                        return False
+                self._unchecked += inputs.shape[1]
+                return self._unchecked <= CHECKED_EVERY or self._tangents_agree(program, before, x)
+        except Exception:  # The function does not take as many states, say.
+            return False
+
+    def _tangents_agree(self, program: ProgramPropagator, states: Tensor, x: Tensor) -> bool:
+        self._unchecked = 0
+        some = torch.linspace(0, len(states) - 1, min(CHECKED_STATES, len(states))).long()
+        states, x = states[some], x[some]
+        generator = torch.Generator().manual_seed(0)
+        tangents = torch.randn(*states.shape, 2, dtype=torch.float64, generator=generator).to(states)
+        moved = SteppedFlow(program.program, torch.zeros(1, 0), states, tangents)
+        moved.drive(x[:, None])
+        moved.advance([False])
+        expected = self.system.push_forward(states, x, tangents)[1]
+        # Slopes of units that saturate are rounding: below it, beside those of other states, nothing is compared.
+        return _close(moved.tangents().mT, expected.mT, 1e-3 * expected.abs().max())
+
+    def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        """See `Propagator.follow`."""
+        return self._now.follow(path, steps, orthonormalizes)
+
+    def record(
+        self, path: Any, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
+    ) -> Record:
+        """See `Propagator.record`."""
+        return self._now.record(path, steps, orthonormalizes, keeps_q=keeps_q, keeps_r=keeps_r)
+
+    def current_tangents(self) -> Tensor:
+        """See `Propagator.current_tangents`."""
+        return self._now.current_tangents()
+
+    def snapshot(self) -> Any:
+        """See `Propagator.snapshot`."""
+        return self._now.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """See `Propagator.restore`."""
+        self._now.restore(snapshot)
+
+
+def _largest(vectors: Tensor) -> Tensor:
+    return vectors.abs().amax(dim=-1, keepdim=True)
+
+
+def _close(found: Tensor, expected: Tensor, scale: Tensor) -> bool:
+    """Return whether vectors (..., S) agree but for rounding, beside the largest entry of each, or beside a scale."""
+    if not torch.equal(found.isfinite(), expected.isfinite()):
+        return False
+    found, expected = (value.nan_to_num(0, 0, 0) for value in (found, expected))
+    tolerance = 1e3 * torch.finfo(found.dtype).eps * torch.maximum(_largest(expected), scale.nan_to_num(0, 0, 0))
+    return bool(((found - expected).abs() <= tolerance).all())

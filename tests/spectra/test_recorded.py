@@ -1,0 +1,281 @@
+"""Steps of one's own as programs, from end to end: the same numbers as through PyTorch, or PyTorch itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
+from lyapunov_pkg.spectra import recorded
+from lyapunov_pkg.spectra.propagators import StepPropagator
+from lyapunov_pkg.spectra.recorded import ProgramPropagator, RecordedPropagator
+from lyapunov_pkg.systems import Flow
+from lyapunov_pkg.systems.steps import DifferentiatedStep
+
+GENERATOR = torch.Generator().manual_seed(1)
+INPUT_WEIGHTS = torch.randn(3, 24, dtype=torch.float64, generator=GENERATOR)
+WEIGHTS = torch.randn(6, 24, dtype=torch.float64, generator=GENERATOR)
+INPUTS = torch.randn(3, 40, 3, dtype=torch.float64, generator=GENERATOR)
+START = (torch.zeros(3, 6, dtype=torch.float64), torch.zeros(3, 6, dtype=torch.float64))
+
+
+def lstm(state: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """A step of an LSTM, in the dtype of its state."""
+    h, c = state
+    gates = x @ INPUT_WEIGHTS.to(x.dtype) + h @ WEIGHTS.to(h.dtype)
+    i, f, g, o = gates.chunk(4, dim=-1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def rossler(state: Tensor) -> Tensor:
+    """A step of Rössler's flow, by the classical Runge-Kutta method."""
+
+    def field(state: Tensor) -> Tensor:
+        x, y, z = state.unbind(-1)
+        return torch.stack((-y - z, x + 0.2 * y, 0.2 + z * (x - 5.7)), dim=-1)
+
+    h = 0.05
+    k1 = field(state)
+    k2 = field(state + h / 2 * k1)
+    k3 = field(state + h / 2 * k2)
+    k4 = field(state + h * k3)
+    return state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The name of what followed each path."""
+    taken: list[str] = []
+    plain = RecordedPropagator.path
+
+    def path(self: RecordedPropagator, inputs: Tensor) -> Any:
+        found = plain(self, inputs)
+        taken.append(type(self._now).__name__)
+        return found
+
+    monkeypatch.setattr(RecordedPropagator, "path", path)
+    return taken
+
+
+def both(compute: Callable[[], xr.Dataset], monkeypatch: pytest.MonkeyPatch) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return a result as it comes, and as PyTorch computes it."""
+    found = compute()
+    with monkeypatch.context() as patched:
+        patched.setattr(recorded, "program_of", lambda *arguments: None)
+        return found, compute()
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "some": {"n_exponents": 4, "warmup": 7},
+    "intervals": {"orthonormalize_every": 3, "warmup": 5, "n_exponents": 6},
+    "of their own length": {"orthonormalize_every": "auto"},
+    "one trajectory": {"inputs": INPUTS[:1], "initial_state": tuple(part[:1] for part in START)},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_spectra_agree(name: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64 to rounding."""
+    arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START} | SETTINGS[name]
+    found, expected = both(lambda: lyapunov_spectrum(lstm, **arguments), monkeypatch)
+    assert "ProgramPropagator" in ways
+    for variable in ("lyapunov_exponent", "final_state"):
+        np.testing.assert_allclose(found[variable], expected[variable], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(abs(found["final_tangents"]), abs(expected["final_tangents"]), rtol=1e-6, atol=1e-6)
+    assert (found["n_lost"] == expected["n_lost"]).all()
+
+
+def test_float32(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways are as far from float64 as each other: rounding decides."""
+    arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START, "warmup": 5}
+    exact = lyapunov_spectrum(lstm, **arguments)["lyapunov_exponent"]
+    found, expected = both(lambda: lyapunov_spectrum(lstm, dtype=torch.float32, **arguments), monkeypatch)
+    assert "ProgramPropagator" in ways
+    assert found["lyapunov_exponent"].dtype == np.float32
+    error, usual = (float(abs(result["lyapunov_exponent"] - exact).max()) for result in (found, expected))
+    assert error < 2 * usual + 1e-5
+
+
+def test_an_autonomous_flow(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chaos doubles rounding errors: short enough that it does not show."""
+    start = torch.tensor([[1.0, 1.0, 0.0], [2.0, -1.0, 0.1]], dtype=torch.float64)
+    found, expected = both(lambda: lyapunov_spectrum(rossler, n_steps=300, initial_state=start), monkeypatch)
+    assert set(ways) == {"ProgramPropagator", "StepPropagator"}
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-10)
+
+
+def test_finite_time_exponents_and_covariant_vectors(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What records agrees as well."""
+    arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START}
+    found, expected = both(lambda: finite_time_exponents(lstm, return_q=True, **arguments), monkeypatch)
+    for name in ("finite_time_exponent", "q", "final_state"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-9)
+    found, expected = both(lambda: covariant_vectors(lstm, n_exponents=3, **arguments), monkeypatch)
+    for name in ("covariant_vector", "covariant_exponent"):
+        if name in found:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-8, atol=1e-8)
+    assert "ProgramPropagator" in ways
+
+
+def test_resumed_runs_have_the_bits_of_one_long_run(ways: list[str]) -> None:
+    """As those of every other system."""
+    first = lyapunov_spectrum(lstm, INPUTS[:, :23], initial_state=START)
+    both_parts = lyapunov_spectrum(lstm, INPUTS[:, 23:], initial_state=START, resume=first)
+    once = lyapunov_spectrum(lstm, INPUTS, initial_state=START)
+    assert set(ways) == {"ProgramPropagator"}
+    assert (both_parts["lyapunov_exponent"] == once["lyapunov_exponent"]).all()
+
+
+def test_results_do_not_depend_on_threads_or_company() -> None:
+    """A trajectory has the same bits alone."""
+    together = lyapunov_spectrum(lstm, INPUTS, initial_state=START)["lyapunov_exponent"]
+    alone = lyapunov_spectrum(lstm, INPUTS[:1], initial_state=tuple(part[:1] for part in START))["lyapunov_exponent"]
+    assert (together[0] == alone[0]).all()
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        again = lyapunov_spectrum(lstm, INPUTS, initial_state=START)["lyapunov_exponent"]
+    finally:
+        torch.set_num_threads(n_threads)
+    assert (again == together).all()
+
+
+def test_modules_of_ones_own(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module is a step, too, in evaluation mode and with its weights at the call."""
+
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.norm, self.dropout = torch.nn.GRUCell(3, 5), torch.nn.LayerNorm(5), torch.nn.Dropout(0.5)
+
+        def forward(self, x: Tensor, state: Tensor) -> Tensor:
+            return self.norm(self.dropout(self.cell(x, state)))
+
+    torch.manual_seed(0)
+    module = Own().double()
+    arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": torch.zeros(3, 5, dtype=torch.float64)}
+    found, expected = both(lambda: lyapunov_spectrum(module, n_exponents=4, **arguments), monkeypatch)
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], rtol=1e-10, atol=1e-10)
+    assert ways == ["ProgramPropagator", "StepPropagator"]
+    with torch.no_grad():
+        module.cell.weight_hh.mul_(2)
+    changed = lyapunov_spectrum(module, n_exponents=4, **arguments)["lyapunov_exponent"]
+    assert abs(changed - found["lyapunov_exponent"]).max() > 1e-3
+
+
+def test_closures_that_change_between_calls() -> None:
+    """Nothing is kept from one call to the next."""
+    factor = torch.tensor(0.5, dtype=torch.float64)
+    start = torch.ones(1, 2, dtype=torch.float64)
+    for value in (0.5, 0.25):
+        factor.fill_(value)
+        found = lyapunov_spectrum(lambda state: factor * state, n_steps=9, initial_state=start)
+        np.testing.assert_allclose(found["lyapunov_exponent"], np.log(value), rtol=1e-12)
+
+
+def test_a_branch_on_the_state_is_followed(ways: list[str]) -> None:
+    """A map of two pieces: a program of the first would never reach the second."""
+
+    def step(state: Tensor) -> Tensor:
+        return state * 0.5 if state.sum() > 0.1 else state * 0.9
+
+    found = lyapunov_spectrum(step, n_steps=40, initial_state=torch.ones(1, 1, dtype=torch.float64))
+    assert set(ways) == {"StepPropagator"}
+    expected = (4 * np.log(0.5) + 36 * np.log(0.9)) / 40
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["values", "tangents"])
+def test_a_program_that_goes_wrong_later_is_left(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that turns into another one after some states: the second path goes through PyTorch."""
+    late = {"is": False}
+
+    def step(state: Tensor, x: Tensor) -> Tensor:
+        return torch.tanh(state * (2.0 if late["is"] else 1.5))
+
+    start = torch.tensor([[0.3, 0.4]], dtype=torch.float64)
+    system, inputs = DifferentiatedStep(_own(step)), torch.zeros(1, 600, 1, dtype=torch.float64)
+    propagator = RecordedPropagator(system, StepPropagator, start, torch.eye(2, dtype=torch.float64)[None])
+    propagator.follow(propagator.path(inputs), slice(0, 600), [True] * 600)
+    assert isinstance(propagator._now, ProgramPropagator)
+    state, tangents = propagator.state, propagator.current_tangents()
+    if what == "values":
+        late["is"] = True
+    else:
+        monkeypatch.setattr(recorded, "CHECKED_EVERY", 500)
+        monkeypatch.setattr(system, "push_forward", lambda s, x, t: (system.step(s, x), 2 * t))
+    path = propagator.path(inputs)
+    assert isinstance(propagator._now, StepPropagator)
+    plain = StepPropagator(system, state, tangents)
+    for found, expected in zip(
+        propagator.follow(path, slice(0, 5), [True] * 5), plain.follow(inputs, slice(0, 5), [True] * 5), strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
+def _own(step: Callable[[Tensor, Tensor], Tensor]) -> Any:
+    from lyapunov_pkg.systems.states import StateLayout
+    from lyapunov_pkg.systems.steps import Order, OwnStep
+
+    return OwnStep(step, Order.STATE_FIRST, StateLayout(torch.zeros(1, 2, dtype=torch.float64)))
+
+
+def _rossler_field(state: Tensor, a: Tensor, c: float) -> Tensor:
+    x, y, z = state.unbind(-1)
+    return torch.stack((-y - z, x + a * y, 0.2 + z * (x - c)), dim=-1)
+
+
+@pytest.mark.parametrize("method", ["rk4", "euler"])
+@pytest.mark.parametrize("way", ["ProgramPropagator", "FlowPropagator"])
+def test_flows_of_ones_own(method: str, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field is traced inside of the integrator; numbers for each trajectory are left to PyTorch."""
+    start = torch.tensor([[1.0, 1.0, 0.0], [2.0, -1.0, 0.1]], dtype=torch.float64)
+    a = 0.2 if way == "ProgramPropagator" else torch.tensor([0.2, 0.1], dtype=torch.float64)
+    flow = Flow(_rossler_field, 0.05, method, parameters={"a": a, "c": 5.7})
+    found, expected = both(lambda: lyapunov_spectrum(flow, n_steps=200, initial_state=start), monkeypatch)
+    assert ways[0] == way and ways[-1] == "FlowPropagator"
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-9)
+    found, expected = both(lambda: finite_time_exponents(flow, n_steps=50, initial_state=start), monkeypatch)
+    np.testing.assert_allclose(found["finite_time_exponent"], expected["finite_time_exponent"], atol=1e-8)
+
+
+def test_trajectories_that_diverge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Infinite states are those of PyTorch, and their exponents are NaN."""
+
+    def step(state: Tensor) -> Tensor:
+        return state * state + state
+
+    start = torch.tensor([[2.0, 0.1], [-0.5, -0.1]], dtype=torch.float64)
+    found, expected = both(lambda: lyapunov_spectrum(step, n_steps=30, initial_state=start), monkeypatch)
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], rtol=1e-9)
+    assert np.isnan(found["lyapunov_exponent"][0]).all()
+
+
+def test_lost_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinate that forgets is -inf in both."""
+
+    def step(state: Tensor) -> Tensor:
+        return torch.stack((torch.sin(state[:, 0]), 0 * state[:, 1] + state[:, 0]), dim=-1)
+
+    start = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    found, expected = both(lambda: lyapunov_spectrum(step, n_steps=30, initial_state=start), monkeypatch)
+    np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], rtol=1e-9)
+    assert np.isneginf(found["lyapunov_exponent"][0, 1])
+
+
+def test_differentiable_exponents_are_in_the_graph() -> None:
+    """They are PyTorch's."""
+    weight = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    start = torch.ones(1, 1, dtype=torch.float64)
+    found = lyapunov_spectrum(lambda state: weight * state, n_steps=4, initial_state=start, differentiable=True)
+    found.sum().backward()
+    assert weight.grad is not None
+    np.testing.assert_allclose(weight.grad, 2.0)
