@@ -10,6 +10,7 @@ import pandas as pd
 SMALL = 0.2  # numbers below it are given in thousandths
 
 COLUMN_LABELS = {
+    "asked_epoch": "epoch asked for",
     "quantity": "quantity",
     "performance": "correlated with",
     "pearson": "Pearson's r",

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tables.chapter_2 import table_2_a1, table_2_a2, table_extra_correlations
+from lyapunov_pkg.reproduction.tables.chapter_2 import (
+    table_2_a1,
+    table_2_a2,
+    table_extra_correlations,
+    table_extra_early_correlations,
+)
 from lyapunov_pkg.reproduction.tables.writing import write_table
 from tests.reproduction.tables.stores import correlations, row
 
@@ -41,3 +46,21 @@ def test_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
     assert "{} [{}, {}]".format(*numbers) in text
     assert "| correlated with " in text and "pearson_low" not in text
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), frame)
+
+
+def test_table_of_early_correlations_names_the_epochs_that_it_is_of(tmp_path):
+    char_rnn, mocap = correlations(), correlations(classification=False)
+    frame = table_extra_early_correlations(char_rnn, mocap)
+    assert frame[["task", "epoch", "asked_epoch"]].drop_duplicates().values.tolist() == [
+        ["CharRNN", 0, 0],
+        ["CharRNN", 6, 15],
+        ["Mocap", 0, 0],
+        ["Mocap", 6, 15],
+    ]
+    late = row(frame, task="CharRNN", asked_epoch=15, quantity="LE mean")
+    of_store = char_rnn.sel(asked_epoch=15, statistic="mean_exponent")
+    assert late["pearson"] == of_store["early_pearson"].item()
+    assert late["median"] == of_store["early_median"].item()
+    assert "log learning rate and p" in frame.attrs["note"]
+    write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    assert "| epoch asked for " in (tmp_path / "table.md").read_text()
