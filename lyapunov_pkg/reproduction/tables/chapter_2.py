@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lyapunov_pkg.reproduction.costs import tangent_flops
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
@@ -15,6 +17,75 @@ from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS, EARLY_COEFF
 
 HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
 HYPERPARAMETER_NAMES = {"learning_rate": "log learning rate", "init_param": "p"}
+
+
+@table(
+    stores={
+        "estimator": Store(
+            "results/networks/estimator.zarr.zip", ("running_exponent", "interval_exponent", "largest_change")
+        )
+    },
+    chapter=2,
+    caption=(
+        "What an interval T_ON between QR decompositions saves and costs: decompositions of a sequence, operations of"
+        " the tangent vectors, and how far exponents in float32 move from those of the shortest interval (figure 2.5)."
+    ),
+)
+def table_extra_orthonormalization(estimator: xr.Dataset) -> pd.DataFrame:
+    """Operations that each T_ON saves, and how far it moves the exponents of either half of the spectrum."""
+    intervals = estimator["interval"].values
+    operations = np.array([tangent_flops(estimator.sizes["exponent"], int(interval)) for interval in intervals])
+    first, second = (estimator["largest_change"].sel(half=half).values for half in ("first", "second"))
+    frame = pd.DataFrame(
+        {
+            "orthonormalize_every": intervals,
+            "n_decompositions": estimator.sizes["time"] // intervals,
+            "relative_operations": operations / tangent_flops(estimator.sizes["exponent"]),
+            "change_first_half": first,
+            "change_second_half": second,
+        }
+    )
+    frame.attrs["note"] = (
+        "Operations are counted: a product with the Jacobian in each step, and as many operations for each "
+        "decomposition. They do not depend on the machine. benchmarks/orthonormalization.py measures the speed."
+    )
+    return frame
+
+
+@table(
+    stores={
+        "evolution": Store(
+            "results/evolution/char_rnn_initialisation.zarr.zip",
+            ("mean_squared_change", "mean_difference", "decay_power", "init_param"),
+        )
+    },
+    chapter=2,
+    caption=(
+        "How fast spectra settle, by initialisation parameter (figure 2.6): mean squared change of the exponents in the"
+        " first and in the last epoch, the power of the epoch that it follows, and the mean exponent beside its value"
+        " at the end."
+    ),
+)
+def table_extra_evolution(evolution: xr.Dataset) -> pd.DataFrame:
+    """First and last change of each network's spectrum, the power of its decay, and the course of its mean."""
+    networks = evolution.sortby("init_param")
+    change, difference = (networks[name] for name in ("mean_squared_change", "mean_difference"))
+    frame = pd.DataFrame(
+        {
+            "init_param": networks["init_param"].values,
+            "first_change": change.isel(epoch=1).values,
+            "last_change": change.isel(epoch=-1).values,
+            "decay_power": networks["decay_power"].values,
+            "start_difference": difference.isel(epoch=0).values,
+            "lowest_difference": difference.min("epoch").values,
+            "late_difference": difference.isel(epoch=-2).values,
+        }
+    )
+    frame.attrs["note"] = (
+        "Differences are those of the mean exponent from its value after the last epoch. A power of -1 is the text's "
+        "1/t."
+    )
+    return frame
 
 
 @table(
