@@ -2,65 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, STUDY_LABELS, in_display_order
+from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, in_display_order
 from lyapunov_pkg.reproduction.populations.coefficients import spearman_coefficient
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.records import Shards, table
 
-GROUPED_BY = {"target_learning": "init_param", "char_rnn_sizes": "hidden_size", "smnist": "architecture"}
-"""By which hyperparameter the networks of each study are grouped."""
-GROUP_LABELS = {"init_param": "g", "hidden_size": "hidden size", "architecture": "architecture"}
+QUARTILES = ("lowest_loss", "lower_quartile", "median_loss", "upper_quartile")
+VARIABLES = ("validation_loss", "diverged")
+NOTE = (
+    "Low error, as for the classifiers of chapter 3, is a final loss below the median of all networks that did not "
+    "diverge. Losses are final losses, in the unit of the task."
+)
 
 
 @table(
-    stores={study: Shards("training", study, ("validation_loss", "diverged")) for study in GROUPED_BY},
+    stores={"training": Shards("training", "smnist", VARIABLES)},
     chapter=3,
-    caption=(
-        "How well the networks of each task do, by what their study varies: share of low error, that is a final loss "
-        "below the median of the task's networks, and quartiles of the final loss."
-    ),
+    caption="SMNIST: how well the networks of each architecture do.",
 )
-def table_extra_groups(**trainings: xr.Dataset) -> pd.DataFrame:
-    """Shares of low error and quartiles of the final loss: by g, by hidden size and by architecture."""
-    frame = pd.DataFrame([row for study, training in trainings.items() for row in _groups(study, training)])
-    frame.attrs["note"] = (
-        "Low error is as for the classifiers of chapter 3. Losses are of the networks that did not diverge, in the "
-        "units of the task."
-    )
-    return frame
+def table_extra_architectures(training: xr.Dataset) -> pd.DataFrame:
+    """Share of low error and quartiles of the final loss of the networks of each architecture."""
+    return _groups(training, "architecture", in_display_order(training["architecture"].values, ARCHITECTURE_LABELS))
 
 
-def _groups(study: str, training: xr.Dataset) -> Iterator[dict[str, Any]]:
-    """Yield a row for each group of a study, in the order in which figures show them."""
-    hyperparameter = GROUPED_BY[study]
+@table(
+    stores={"training": Shards("training", "char_rnn_sizes", VARIABLES)},
+    chapter=3,
+    caption="CharRNN: how well the networks of each size do.",
+)
+def table_extra_sizes(training: xr.Dataset) -> pd.DataFrame:
+    """Share of low error and quartiles of the final loss of the networks of each hidden size."""
+    return _groups(training, "hidden_size", np.unique(training["hidden_size"]))
+
+
+@table(
+    stores={"training": Shards("training", "target_learning", VARIABLES)},
+    chapter=3,
+    caption="Target learning: how well the networks of each gain g do.",
+)
+def table_extra_gains(training: xr.Dataset) -> pd.DataFrame:
+    """Share of low error and quartiles of the final error of the networks of each g."""
+    return _groups(training, "init_param", np.unique(training["init_param"])).rename(columns={"init_param": "g"})
+
+
+def _groups(training: xr.Dataset, hyperparameter: str, levels: Iterable[Any]) -> pd.DataFrame:
+    """Return a row for the networks of each level of a hyperparameter."""
     counts = networks_that_count(training)
     loss = training["validation_loss"].transpose("variant", "epoch").values[:, -1]
     low_error = loss < np.median(loss[counts])
-    values = training[hyperparameter].values
-    levels = in_display_order(values, ARCHITECTURE_LABELS) if hyperparameter == "architecture" else np.unique(values)
+    rows = []
     for level in levels:
-        of_group = values == level
+        of_group = training[hyperparameter].values == level
         own = of_group & counts
-        quartiles = np.quantile(loss[own], [0.25, 0.5, 0.75]) if own.any() else np.full(3, np.nan)
-        yield {
-            "task": STUDY_LABELS[study],
-            "grouped_by": GROUP_LABELS[hyperparameter],
-            "value": ARCHITECTURE_LABELS.get(level, f"{level}") if hyperparameter == "architecture" else f"{level:g}",
-            "networks": int(own.sum()),
-            "n_diverged": int((of_group & ~counts).sum()),
-            "low_error_share": 100 * low_error[own].mean() if own.any() else np.nan,
-            "lowest_loss": loss[own].min() if own.any() else np.nan,
-            "lower_quartile": quartiles[0],
-            "median_loss": quartiles[1],
-            "upper_quartile": quartiles[2],
-        }
+        row = {hyperparameter: ARCHITECTURE_LABELS.get(level, level), "networks": int(own.sum())}
+        row["n_diverged"] = int((of_group & ~counts).sum())
+        if own.any():
+            row["low_error_share"] = 100 * low_error[own].mean()
+            row |= dict(zip(QUARTILES, np.quantile(loss[own], [0, 0.25, 0.5, 0.75]), strict=True))
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = NOTE
+    return frame
 
 
 @table(

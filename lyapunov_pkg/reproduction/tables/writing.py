@@ -69,7 +69,6 @@ COLUMN_LABELS = {
     "init_param_high": "init. parameter to",
     "networks": "networks",
     "loss": "loss",
-    "grouped_by": "by",
     "low_error_share": "low error [%]",
     "lowest_loss": "lowest loss",
     "lower_quartile": "first quartile",

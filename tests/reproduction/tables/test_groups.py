@@ -5,7 +5,12 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from lyapunov_pkg.reproduction.tables.groups import table_extra_asrnn, table_extra_groups
+from lyapunov_pkg.reproduction.tables.groups import (
+    table_extra_architectures,
+    table_extra_asrnn,
+    table_extra_gains,
+    table_extra_sizes,
+)
 from tests.reproduction.tables.stores import row
 
 
@@ -22,9 +27,9 @@ def training(losses: list[float], diverged: list[bool], **coordinates) -> xr.Dat
 
 def test_low_error_is_below_the_median_of_the_networks_that_count():
     signals = training([0.1, 0.2, 0.3, 0.4, np.nan], [False] * 4 + [True], init_param=[1.1, 1.5, 1.1, 1.5, 1.5])
-    frame = table_extra_groups(target_learning=signals)
-    low, high = row(frame, value="1.1"), row(frame, value="1.5")
-    assert (low["grouped_by"], low["networks"], low["n_diverged"]) == ("g", 2, 0)
+    frame = table_extra_gains(signals)
+    low, high = row(frame, g=1.1), row(frame, g=1.5)
+    assert (low["networks"], low["n_diverged"]) == (2, 0)
     assert (high["networks"], high["n_diverged"]) == (2, 1)
     assert (low["low_error_share"], high["low_error_share"]) == (50, 50)
     assert (low["lowest_loss"], low["median_loss"]) == (0.1, pytest.approx(0.2))
@@ -33,14 +38,15 @@ def test_low_error_is_below_the_median_of_the_networks_that_count():
 
 def test_groups_stand_in_the_order_of_the_figures_and_one_that_diverged_has_no_losses():
     images = training([0.1, 0.3, np.nan], [False, False, True], architecture=["lem", "rnn", "gru"])
-    sizes = training([2.0, 1.0], [False, False], hidden_size=[64, 16])
-    frame = table_extra_groups(char_rnn_sizes=sizes, smnist=images)
-    assert frame["value"].tolist() == ["16", "64", "RNN", "GRU", "LEM"]
-    assert frame["task"].tolist() == ["CharRNN"] * 2 + ["SMNIST"] * 3
-    assert row(frame, value="LEM")["low_error_share"] == 100
-    gone = row(frame, value="GRU")
+    frame = table_extra_architectures(images)
+    assert frame["architecture"].tolist() == ["RNN", "GRU", "LEM"]
+    assert row(frame, architecture="LEM")["low_error_share"] == 100
+    gone = row(frame, architecture="GRU")
     assert (gone["networks"], gone["n_diverged"]) == (0, 1)
     assert gone[["low_error_share", "lowest_loss", "median_loss"]].isna().all()
+    sizes = table_extra_sizes(training([2.0, 1.0], [False, False], hidden_size=[64, 16]))
+    assert sizes["hidden_size"].tolist() == [16, 64]
+    assert sizes["low_error_share"].tolist() == [100, 0]
 
 
 def test_exponents_of_the_asrnn_are_correlated_with_loss_at_each_eps_and_gamma():
