@@ -22,7 +22,7 @@ rule evolution:
         "../workflow_scripts/evolution.py"
 
 
-CORRELATION_SETTINGS = ("n_highlighted", "near_zero", "exponent_floor", "n_resamples")
+CORRELATION_SETTINGS = ("n_highlighted", "near_zero", "exponent_floor", "early_epochs", "n_resamples")
 
 
 rule correlations:

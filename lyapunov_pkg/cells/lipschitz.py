@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,7 @@ from lyapunov_pkg.cells.functions import tanh, tanh_slope
 from lyapunov_pkg.cells.hyperparameters import hyperparameter
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SOURCE = "Erichson et al. 2021, for sequential MNIST"
@@ -24,6 +26,10 @@ class LipschitzRNN(Cell):
         J = I + dt (alpha A + diag(sech²(W h_{t-1} + U x_t + b)) W)
 
     U is `input_weight`; `recurrent_weight` (2H, H) is M_A above M_W.
+
+    `initialisation`: "uniform", all weights on [-p, p], as for other cells; "normal", M_A and M_W from N(0, (p/H)²) and
+    U uniform on [-1/sqrt(F), 1/sqrt(F)], with F input features. The latter is that of the authors' program, where
+    `init_std` is p. With "uniform" and 64 units a step multiplies the state by 1.7 at p = 5, and by 5.6 at p = 20.
     """
 
     name: ClassVar[str] = "lipschitz"
@@ -39,6 +45,18 @@ class LipschitzRNN(Cell):
     gamma_A: float = hyperparameter(0.001, "Damping of A.", SOURCE, minimum=0)
     gamma_W: float = hyperparameter(0.001, "Damping of W.", SOURCE, minimum=0)
     alpha: float = hyperparameter(1.0, "Weight of the linear term.", "dissertation, appendix C of chapter 3", minimum=0)
+    initialisation: str = hyperparameter(
+        "uniform", "How weights are drawn.", "dissertation, appendix A of chapter 3", choices=("uniform", "normal")
+    )
+
+    def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
+        """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        params = super().draw_params(init_param, generator)
+        if self.initialisation == "normal":
+            bound = 1 / math.sqrt(self.input_size)
+            params["input_weight"].uniform_(-bound, bound, generator=generator)
+            params["recurrent_weight"].normal_(std=init_param / self.hidden_size, generator=generator)
+        return params
 
     def parameter_shapes(self) -> dict[str, tuple[int, int]]:
         """See `Cell.parameter_shapes`."""

@@ -190,10 +190,11 @@ class Networks:
         """Seconds of training some of them."""
         training, data = self.study["training"], self.data
         share = training.get("subsample") or 1.0
+        n_validation = data.n_validation * (2 if training.get("validate_on") == "held_out" else 1)
         elements = TRAINED_ELEMENT * (self.n_rows + self.scored)
         step = 6 * self.n_parameters * TRAINED_FLOP + elements
         evaluated = 2 * self.n_parameters * TRAINED_FLOP + elements
-        steps = share * data.n_steps * (data.n_train * step + data.n_validation * evaluated)
+        steps = share * data.n_steps * (data.n_train * step + n_validation * evaluated)
         updates = math.ceil(share * data.n_train / training["batch_size"]) * math.ceil(n_networks / STACKED)
         return epochs * (n_networks * steps + updates * UPDATE)
 

@@ -54,6 +54,31 @@ def test_normal_weights_of_asrnn_are_those_of_the_text():
         make_cell("asrnn", 30, 100, initialisation="Normal")
 
 
+@pytest.mark.parametrize("architecture", ["lipschitz", "noisy"])
+def test_normal_weights_of_lipschitz_rnns_are_those_of_their_program(architecture):
+    cell = make_cell(architecture, 25, 100, initialisation="normal")
+    params = cell.draw_params(8.0, torch.Generator().manual_seed(3))
+    assert params["input_weight"].abs().max() <= 1 / 5
+    assert params["input_weight"].std().item() == pytest.approx(1 / 5 / math.sqrt(3), rel=0.05)
+    assert params["recurrent_weight"].std().item() == pytest.approx(8 / 100, rel=0.05)
+    assert params["recurrent_weight"].abs().max() > 3 * 8 / 100  # as no uniform weight is
+
+
+def test_lipschitz_rnns_explode_from_uniform_weights_and_not_from_normal_ones():
+    """Over the rows of an image, at the largest p of the dissertation; normal weights with a time step of 0.1, too."""
+    rows = torch.rand(28, 1, 28, generator=torch.Generator().manual_seed(2))
+    largest = {}
+    for name, dt in (("uniform", 0.03), ("normal", 0.1)):
+        cell = make_cell("lipschitz", 28, 64, initialisation=name, dt=dt)
+        params = cell.draw_params(20.0, torch.Generator().manual_seed(1))
+        state = torch.zeros(1, 64)
+        for row in rows:
+            state = cell.step(params, state, row)
+        largest[name] = state.abs().max().item()
+    assert largest["uniform"] > 1e15
+    assert largest["normal"] < 10
+
+
 @pytest.mark.parametrize("setting", DRAWN)
 def test_weights_come_from_the_generator_alone(setting):
     """Not from the global stream, for every way to draw the weights of every cell."""

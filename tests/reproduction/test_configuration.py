@@ -372,6 +372,16 @@ def test_entries_that_write_the_same_files_are_refused(
     )
 
 
+def test_only_text_has_a_test_part_to_be_validated_on(configuration: dict[str, Any]) -> None:
+    configuration["studies"]["char_rnn_regularisation"]["training"]["validate_on"] = "held_out"
+    validate_configuration(configuration)
+    configuration["studies"]["smnist"]["training"]["validate_on"] = "held_out"
+    (problem,) = problems(configuration)
+    assert problem == (
+        "studies.smnist.training.validate_on is 'held_out'; expected validation, since the task is smnist"
+    )
+
+
 @pytest.mark.parametrize("study", ["row_rnn", "pixel_rnn"])
 @pytest.mark.parametrize(
     ("setting", "level"),

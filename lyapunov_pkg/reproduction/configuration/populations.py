@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from lyapunov_pkg.workflow.settings import NonNegative, Section
+from lyapunov_pkg.workflow.settings import Many, Natural, NonNegative, Section
 
 Statistic = Literal[
     "maximum_exponent",
@@ -40,5 +40,8 @@ class Correlations(Section):
     """Exponents nearer to zero than this are counted as near it. Unit: nats/step."""
     exponent_floor: Annotated[float, Le(0)]
     """Exponents below count as this one; singular Jacobians give -inf. Unit: nats/step."""
+    early_epochs: Many[Natural]
+    """Epochs of the spectra that are correlated with the lowest validation loss; the nearest ones that have spectra.
+    Unit: epochs. Dissertation: 0, 4 and 15 (figure 2.6)."""
     n_resamples: Annotated[int, Ge(100)]
     """Resamples of the bootstrap for confidence intervals. Unit: resamples."""

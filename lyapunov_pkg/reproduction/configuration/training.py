@@ -32,6 +32,10 @@ class TrainingSettings(Section):
     (mocap), 32 (char_rnn_sizes)."""
     loss_on: Literal["all", "last"]
     """Steps whose outputs are scored. Dissertation: last in the text of chapter 3, all in its released program."""
+    validate_on: Literal["validation", "held_out"] = "validation"
+    """Sequences on which networks are validated. `held_out` is the validation and the test part together, of the task
+    char_rnn alone. Dissertation: 10% of the text in chapter 2, and 20%, all that is not trained on, in chapter 3
+    (char_rnn_sizes)."""
     optimizer: OptimizerName
     """Optimizer. Dissertation: adam; adagrad for asrnn. Released programs: sgd for row_rnn, rmsprop for pixel_rnn."""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0

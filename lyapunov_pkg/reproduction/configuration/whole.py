@@ -182,6 +182,7 @@ def _study_checks(configuration: Mapping[str, Any], name: str, study: Mapping[st
     )
     if name in ("row_rnn", "pixel_rnn"):
         yield _Check(design, lambda: one_group_problems(name, study))
+    yield _Check(((*key, "task"), (*key, "training")), lambda: held_out_problems(name, study))
     yield _Check(((*key, "training"), (*key, "spectra")), lambda: late_spectra_problems(name, study))
     yield _replacing(Aelle, ("aelle",), (*key, "aelle"), configuration)
 
@@ -221,6 +222,15 @@ def late_spectra_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
         Problem(key, f"{written(key)} has {epoch}; expected at most studies.{name}.training.epochs = {epochs}")
         for epoch in later[:1]
     ]
+
+
+def held_out_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
+    """Return whether a study is validated on a test part that its task does not have."""
+    validate_on = study["training"].get("validate_on", "validation")
+    if validate_on == "validation" or study["task"] == "char_rnn":
+        return []
+    key: Key = ("studies", name, "training", "validate_on")
+    return [Problem(key, unsuitable(key, validate_on, f"validation, since the task is {study['task']}"))]
 
 
 def one_group_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,9 @@ from lyapunov_pkg.spectra.statistics import (
 )
 
 PERFORMANCES = ("validation_loss", "validation_accuracy")
+EARLY = "early_"
+"""What the names of coefficients of spectra at given epochs begin with."""
+COEFFICIENTS = (*Correlation._fields, *PartialCorrelation._fields)
 DESCRIPTIONS = {
     "spectrum_statistic": Label("1", "statistic of the spectrum, in nats, steps and counts as its name says"),
     "statistic": Label("1", "name of the statistic"),
@@ -50,6 +53,14 @@ DESCRIPTIONS = {
     "n_used": Label("1", "networks of which both quantities are finite"),
     "quantity": Label("1", "what is correlated"),
     "performance": Label("1", "with what it is correlated"),
+}
+EARLY_DESCRIPTIONS = {
+    "asked_epoch": Label("epoch", "epoch of which spectra were asked for"),
+    "early_epoch": Label("epoch", "the nearest epoch that has spectra"),
+    "early_median": Label("1", "median over networks of the statistic at that epoch"),
+} | {
+    f"{EARLY}{name}": Label("1", f"{DESCRIPTIONS[name].long_name}; statistic at that epoch with the lowest loss")
+    for name in COEFFICIENTS
 }
 
 
@@ -86,9 +97,12 @@ def performance_correlations(
     exponent_floor: float,
     n_resamples: int,
     seed: int,
+    early_epochs: Sequence[int] = (),
     any_epochs: bool = False,
 ) -> xr.Dataset:
     """Correlate every statistic of the spectrum with performance, both at the epoch of lowest validation loss.
+
+    Statistics at given epochs are correlated with that lowest loss, too: whether early spectra foretell it.
 
     Networks are highlighted at evenly spaced ranks of one statistic, from its smallest to its largest value, so that
     they span the range of shapes; the dissertation chose its six by eye.
@@ -102,6 +116,8 @@ def performance_correlations(
         exponent_floor: exponents below it count as it in the statistics; a singular Jacobian's -inf has no mean.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
+        early_epochs: epochs of the spectra that are correlated with the lowest loss. Where an epoch has no spectra, the
+            nearest one that has is taken, once.
         any_epochs: the epoch of lowest validation loss is that among the epochs with spectra, which need not be all.
 
     Returns:
@@ -109,7 +125,9 @@ def performance_correlations(
         beside loss and accuracy of every epoch, `best_epoch` and, at that, `lyapunov_exponent(network, exponent)`;
         positions `highlighted_network(highlight)`; and the fields of `Correlation` along `pair`, of one `quantity` with
         one `performance`, with those of `PartialCorrelation` given the logarithm of the learning rate and p, where they
-        differ between networks; the attribute `given` names them.
+        differ between networks; the attribute `given` names them. The same fields with "early_" in front, over
+        (asked_epoch, statistic), are of the statistic at `early_epoch(asked_epoch)` with the lowest loss;
+        `early_median` is the statistic's median over the networks there.
 
     Raises:
         ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
@@ -136,8 +154,11 @@ def performance_correlations(
     result["lyapunov_exponent"] = networks["lyapunov_exponent"].sel(epoch=networks["best_epoch"]).drop_vars("epoch")
     chosen = spanning(at_best["spectrum_statistic"].sel(statistic=highlighted_by), n_highlighted)
     result["highlighted_network"] = ("highlight", chosen)
-    found = _correlations(at_best, performances, n_resamples, seed)
-    result = result.merge(found).assign_attrs(found.attrs)
+    controls = _controls(at_best)
+    correlate = partial(_coefficients, given=list(controls.values()), n_resamples=n_resamples, seed=seed)
+    result = result.merge(_at_best_epoch(at_best, performances, correlate))
+    result = result.merge(_at_early_epochs(result, at_best["validation_loss"], early_epochs, correlate))
+    result.attrs["given"] = list(controls)
     result.attrs |= {"highlighted_by": highlighted_by, "near_zero": near_zero, "exponent_floor": exponent_floor}
     return describe(result, DESCRIPTIONS)
 
@@ -155,30 +176,63 @@ def statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floo
     return statistics
 
 
-def _correlations(at_best: xr.Dataset, performances: list[str], n_resamples: int, seed: int) -> xr.Dataset:
-    """Return the fields of `Correlation` along `pair`, of every statistic with every performance, at one epoch each."""
+def _coefficients(
+    pairs: Iterable[tuple[ArrayLike, ArrayLike]], given: Sequence[ArrayLike], n_resamples: int, seed: int
+) -> dict[str, NDArray]:
+    """Return the fields of `Correlation` and `PartialCorrelation` by name, (pair,), of pairs of values (network,)."""
+    found = [
+        [*correlation(*pair, n_resamples, seed), *partial_correlation(*pair, given, n_resamples, seed)]
+        for pair in pairs
+    ]
+    return dict(zip(COEFFICIENTS, map(np.array, zip(*found, strict=True)), strict=True))
+
+
+def _at_best_epoch(
+    at_best: xr.Dataset, performances: list[str], correlate: Callable[..., dict[str, NDArray]]
+) -> xr.Dataset:
+    """Return coefficients along `pair`, of every statistic with every performance, at one epoch of each network."""
     names = at_best["statistic"].values.tolist()
     quantities = {name: at_best["spectrum_statistic"].sel(statistic=name) for name in names}
     pairs = [(name, performance) for performance in performances for name in names]
     if len(performances) == 2:  # how well one stands for the other
         quantities["validation_accuracy"] = at_best["validation_accuracy"]
         pairs.append(("validation_accuracy", "validation_loss"))
-    controls = _controls(at_best)
-    given = list(controls.values())
-    found = []
-    for name, performance in pairs:
-        both = quantities[name], at_best[performance]
-        plain = correlation(*both, n_resamples, seed)
-        found.append([*plain, *partial_correlation(*both, given, n_resamples, seed)])
-    columns = zip((*Correlation._fields, *PartialCorrelation._fields), zip(*found, strict=True), strict=True)
+    found = correlate([(quantities[name], at_best[performance]) for name, performance in pairs])
     return xr.Dataset(
-        {field: ("pair", np.array(values)) for field, values in columns},
+        {field: ("pair", values) for field, values in found.items()},
         coords={
             "quantity": ("pair", [name for name, _ in pairs]),
             "performance": ("pair", [name for _, name in pairs]),
         },
-        attrs={"given": list(controls)},
     )
+
+
+def _at_early_epochs(
+    networks: xr.Dataset,
+    lowest_loss: xr.DataArray,
+    asked: Sequence[int],
+    correlate: Callable[..., dict[str, NDArray]],
+) -> xr.Dataset:
+    """Return coefficients over (asked_epoch, statistic), of statistics at the epochs nearest to `asked`."""
+    available = networks["epoch"].values
+    nearest: dict[int, int] = {}
+    for epoch in asked:
+        found = int(available[abs(available - epoch).argmin()])
+        if found not in nearest.values():
+            nearest[epoch] = found
+    if not nearest:
+        return xr.Dataset()
+    at_epochs = networks["spectrum_statistic"].sel(epoch=list(nearest.values()))
+    statistics = at_epochs.transpose("epoch", "statistic", "network").values
+    loss = lowest_loss.values
+    coefficients = correlate([(values, loss) for values in statistics.reshape(-1, statistics.shape[-1])])
+    dims = ("asked_epoch", "statistic")
+    early = xr.Dataset(
+        {f"{EARLY}{name}": (dims, values.reshape(statistics.shape[:2])) for name, values in coefficients.items()}
+        | {"early_median": (dims, np.median(statistics, axis=-1))},
+        coords={"asked_epoch": list(nearest), "early_epoch": ("asked_epoch", list(nearest.values()))},
+    )
+    return describe(early, EARLY_DESCRIPTIONS)
 
 
 def _controls(networks: xr.Dataset) -> dict[str, NDArray]:

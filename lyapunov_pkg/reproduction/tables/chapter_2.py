@@ -5,16 +5,87 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lyapunov_pkg.reproduction.costs import tangent_flops
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2
-from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS
+from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS, EARLY_COEFFICIENTS
 
 HIGHLIGHTED = ("highlighted_network", "best_epoch", "validation_loss", "spectrum_statistic")
 HYPERPARAMETER_NAMES = {"learning_rate": "log learning rate", "init_param": "p"}
+
+
+@table(
+    stores={
+        "estimator": Store(
+            "results/networks/estimator.zarr.zip", ("running_exponent", "interval_exponent", "largest_change")
+        )
+    },
+    chapter=2,
+    caption=(
+        "What an interval T_ON between QR decompositions saves and costs: decompositions of a sequence, operations of"
+        " the tangent vectors, and how far exponents in float32 move from those of the shortest interval (figure 2.5)."
+    ),
+)
+def table_extra_orthonormalization(estimator: xr.Dataset) -> pd.DataFrame:
+    """Operations that each T_ON saves, and how far it moves the exponents of either half of the spectrum."""
+    intervals = estimator["interval"].values
+    operations = np.array([tangent_flops(estimator.sizes["exponent"], int(interval)) for interval in intervals])
+    first, second = (estimator["largest_change"].sel(half=half).values for half in ("first", "second"))
+    frame = pd.DataFrame(
+        {
+            "orthonormalize_every": intervals,
+            "n_decompositions": estimator.sizes["time"] // intervals,
+            "relative_operations": operations / tangent_flops(estimator.sizes["exponent"]),
+            "change_first_half": first,
+            "change_second_half": second,
+        }
+    )
+    frame.attrs["note"] = (
+        "Operations are counted: a product with the Jacobian in each step, and as many operations for each "
+        "decomposition. They do not depend on the machine. benchmarks/orthonormalization.py measures the speed."
+    )
+    return frame
+
+
+@table(
+    stores={
+        "evolution": Store(
+            "results/evolution/char_rnn_initialisation.zarr.zip",
+            ("mean_squared_change", "mean_difference", "decay_power", "init_param"),
+        )
+    },
+    chapter=2,
+    caption=(
+        "How fast spectra settle, by initialisation parameter (figure 2.6): mean squared change of the exponents in the"
+        " first and in the last epoch, the power of the epoch that it follows, and the mean exponent beside its value"
+        " at the end."
+    ),
+)
+def table_extra_evolution(evolution: xr.Dataset) -> pd.DataFrame:
+    """First and last change of each network's spectrum, the power of its decay, and the course of its mean."""
+    networks = evolution.sortby("init_param")
+    change, difference = (networks[name] for name in ("mean_squared_change", "mean_difference"))
+    frame = pd.DataFrame(
+        {
+            "init_param": networks["init_param"].values,
+            "first_change": change.isel(epoch=1).values,
+            "last_change": change.isel(epoch=-1).values,
+            "decay_power": networks["decay_power"].values,
+            "start_difference": difference.isel(epoch=0).values,
+            "lowest_difference": difference.min("epoch").values,
+            "late_difference": difference.isel(epoch=-2).values,
+        }
+    )
+    frame.attrs["note"] = (
+        "Differences are those of the mean exponent from its value after the last epoch. A power of -1 is the text's "
+        "1/t."
+    )
+    return frame
 
 
 @table(
@@ -91,6 +162,38 @@ def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.Data
     return frame
 
 
+@table(
+    stores={
+        "char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", EARLY_COEFFICIENTS),
+        "mocap": Store("results/populations/mocap.zarr.zip", EARLY_COEFFICIENTS),
+    },
+    chapter=2,
+    caption=(
+        "Correlation of statistics of the Lyapunov spectrum at early and late epochs with the lowest validation loss of"
+        " each network, with 95% confidence intervals, and the median of each statistic over networks."
+    ),
+)
+def table_extra_early_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
+    """Correlation of every statistic at the epochs of the settings with the lowest loss, for each task."""
+    rows = []
+    notes = []
+    for task, found in (("CharRNN", char_rnn), ("Mocap", mocap)):
+        for asked in found["asked_epoch"].values:
+            for statistic in found["statistic"].values:
+                of_statistic = found.sel(asked_epoch=asked, statistic=statistic)
+                row = {"task": task, "epoch": of_statistic["early_epoch"].item(), "asked_epoch": int(asked)}
+                row |= {"quantity": STATISTIC_LABELS[statistic][0], "median": of_statistic["early_median"].item()}
+                row |= {name: of_statistic[f"early_{name}"].item() for name in COEFFICIENTS}
+                rows.append(row)
+        notes.append(f"{task}: partial coefficients are given {_given(found)}.")
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = (
+        f"{' '.join(notes)} Spectra are those of the column epoch, the nearest to the epoch asked for that has any. "
+        "A dash: a quantity that is the same for all networks."
+    )
+    return frame
+
+
 def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
     """Yield a row for each quantity and performance: the coefficients, and of how many networks."""
     names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}
@@ -105,11 +208,16 @@ def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
 
 def note_on_correlations(correlations: xr.Dataset, among: str = "") -> str:
     """Return what stands below a table of correlations: when, `among` which epochs, how, and what is left out."""
-    given = " and ".join(HYPERPARAMETER_NAMES[name] for name in correlations.attrs["given"]) or "nothing"
     return (
-        f"Partial coefficients are given {given}. At the epoch of lowest validation loss of each network{among}, with "
+        f"Partial coefficients are given {_given(correlations)}. "
+        f"At the epoch of lowest validation loss of each network{among}, with "
         "95% confidence intervals: Pearson's by Fisher's transformation, Spearman's by the bootstrap. A dash: a "
         "quantity that is the same for all networks, or fewer than four networks. Near zero: within "
         f"{correlations.attrs['near_zero']:g} nats/step of it. Exponents below "
         f"{correlations.attrs['exponent_floor']:g} nats/step count as it."
     )
+
+
+def _given(correlations: xr.Dataset) -> str:
+    """Name what partial coefficients are given."""
+    return " and ".join(HYPERPARAMETER_NAMES[name] for name in correlations.attrs["given"]) or "nothing"

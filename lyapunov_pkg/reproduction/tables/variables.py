@@ -17,3 +17,4 @@ COEFFICIENTS = (
     "partial_spearman_high",
     "n_used",
 )
+EARLY_COEFFICIENTS = ("early_epoch", "early_median", *(f"early_{name}" for name in COEFFICIENTS))

@@ -47,16 +47,19 @@ class Task:
     last_only: bool
 
     @classmethod
-    def from_dataset(cls, dataset: xr.Dataset, loss_on: str, device: torch.device) -> Task:
+    def from_dataset(
+        cls, dataset: xr.Dataset, loss_on: str, device: torch.device, validate_on: str = "validation"
+    ) -> Task:
         """Read the arrays of a data store.
 
         Args:
             dataset: of a module of `lyapunov_pkg.reproduction.tasks`.
             loss_on: "all" steps or the "last" one.
             device: where the task is to be.
+            validate_on: "validation", or "held_out" for the validation and the test part together.
 
         Raises:
-            ValueError: `loss_on` is neither, or "all" where a sequence has one target.
+            ValueError: `loss_on` is neither, or "all" where a sequence has one target; "held_out" of data without both.
         """
         if loss_on not in ("all", "last"):
             raise ValueError(f"loss_on is {loss_on!r}; expected 'all' or 'last'")
@@ -64,9 +67,11 @@ class Task:
         if loss_on == "all" and not by_step:
             raise ValueError("loss_on is 'all', but there is one target for a sequence; expected 'last'")
         parts = []
-        for part in ("train", validation_part(dataset)):
-            inputs = as_tensor(dataset[f"{part}_input"].values)
-            targets = as_tensor(dataset[f"{part}_{'target' if by_step else 'label'}"].values)
+        for names in (["train"], validation_parts(dataset, validate_on)):
+            inputs, targets = (
+                as_tensor(np.concatenate([dataset[f"{name}_{kind}"].values for name in names]))
+                for kind in ("input", "target" if by_step else "label")
+            )
             if by_step and loss_on == "last":
                 targets = targets[:, -1]
             parts.append(Part(inputs.to(device), targets.to(device)))
@@ -145,6 +150,20 @@ def driving_sequences(dataset: xr.Dataset, n_sequences: int, n_steps: int | None
 def validation_part(dataset: xr.Dataset) -> str:
     """Return the name of the part of a data store on which networks are validated."""
     return "validation" if "validation_sample" in dataset.sizes else "test"
+
+
+def validation_parts(dataset: xr.Dataset, validate_on: str) -> list[str]:
+    """Return the names of the parts of a data store on which networks are validated; arguments as of `from_dataset`."""
+    if validate_on == "validation":
+        return [validation_part(dataset)]
+    held_out = ["validation", "test"]
+    missing = [name for name in held_out if f"{name}_sample" not in dataset.sizes]
+    if validate_on != "held_out" or missing:
+        raise ValueError(
+            f"validate_on is {validate_on!r}; expected 'validation'"
+            + (f", since the data have no {missing[0]} part" if missing else " or 'held_out'")
+        )
+    return held_out
 
 
 def n_features(dataset: xr.Dataset) -> int:

@@ -282,7 +282,7 @@ def train_variants(
             "hyperparameters of the cell"
         )
     width = VARIANTS_TOGETHER[device.type]
-    task = Task.from_dataset(dataset, settings.loss_on, device)
+    task = Task.from_dataset(dataset, settings.loss_on, device, settings.validate_on)
     trained = []
     for stack in checkpoints.stacks(variants, width) if checkpoints else consecutive(variants, width):
         with checkpoints.of(stack) if checkpoints else nullcontext() as own:

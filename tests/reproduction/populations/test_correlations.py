@@ -179,3 +179,31 @@ def test_a_difference_of_rank_correlations_is_paired() -> None:
     assert first < found < last < 0
     assert difference_of_spearman((x, low), (x, low), 100, seed=0) == (0, 0, 0)
     assert np.isnan(difference_of_spearman((x[:3], low[:3]), (x[:3], low[:3]), 100, seed=0)).all()
+
+
+def early(spectra: xr.Dataset, epochs: list[int], **options) -> xr.Dataset:
+    settings = {"near_zero": 0.2, "exponent_floor": -20.0, "n_resamples": 200, "seed": 1} | options
+    return performance_correlations(spectra, "maximum_exponent", 6, early_epochs=epochs, **settings)
+
+
+def test_early_spectra_are_correlated_with_the_lowest_loss():
+    spectra = make_study(30, n_diverged=2)
+    found = early(spectra, [0, 4]).sel(asked_epoch=4, statistic="maximum_exponent")
+    kept = spectra.isel(variant=slice(28))
+    largest = kept["lyapunov_exponent"].sel(epoch=4).isel(exponent=0)
+    lowest = kept["validation_loss"].sel(epoch=kept["best_epoch"])
+    assert found["early_pearson"].item() == pytest.approx(stats.pearsonr(largest, lowest).statistic)
+    assert found["early_spearman"].item() == pytest.approx(stats.spearmanr(largest, lowest).statistic)
+    assert found["early_pearson_low"] < found["early_pearson"] < found["early_pearson_high"]
+    assert found["early_median"].item() == pytest.approx(np.median(largest))
+    given = [np.log(kept["learning_rate"]), kept["init_param"]]
+    expected = partial_correlation(largest, lowest, given, 200, seed=1).partial_pearson
+    assert found["early_partial_pearson"].item() == pytest.approx(expected)
+    assert found["early_n_used"] == 28
+
+
+def test_an_epoch_without_spectra_gives_way_to_the_nearest_one_once():
+    found = early(make_study(n_epochs=6), [0, 4, 15, 20])
+    assert found["asked_epoch"].values.tolist() == [0, 4, 15]
+    assert found["early_epoch"].values.tolist() == [0, 4, 6]
+    assert "early_pearson" not in early(make_study(), [])

@@ -59,7 +59,7 @@ def final() -> xr.Dataset:
 def correlations(n_diverged=1, **options) -> xr.Dataset:
     study = make_study(13, n_diverged=n_diverged, **options)
     return performance_correlations(
-        study, "mean_exponent", 6, near_zero=0.1, exponent_floor=-20.0, n_resamples=100, seed=0
+        study, "mean_exponent", 6, near_zero=0.1, exponent_floor=-20.0, n_resamples=100, seed=0, early_epochs=[0, 15]
     )
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.reproduction.tables.chapter_2 import table_2_a1, table_2_a2, table_extra_correlations
+from lyapunov_pkg.reproduction.tables.chapter_2 import (
+    table_2_a1,
+    table_2_a2,
+    table_extra_correlations,
+    table_extra_early_correlations,
+    table_extra_evolution,
+    table_extra_orthonormalization,
+)
 from lyapunov_pkg.reproduction.tables.writing import write_table
 from tests.reproduction.tables.stores import correlations, row
 
@@ -41,3 +48,49 @@ def test_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
     assert "{} [{}, {}]".format(*numbers) in text
     assert "| correlated with " in text and "pearson_low" not in text
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), frame)
+
+
+def test_table_of_early_correlations_names_the_epochs_that_it_is_of(tmp_path):
+    char_rnn, mocap = correlations(), correlations(classification=False)
+    frame = table_extra_early_correlations(char_rnn, mocap)
+    assert frame[["task", "epoch", "asked_epoch"]].drop_duplicates().values.tolist() == [
+        ["CharRNN", 0, 0],
+        ["CharRNN", 6, 15],
+        ["Mocap", 0, 0],
+        ["Mocap", 6, 15],
+    ]
+    late = row(frame, task="CharRNN", asked_epoch=15, quantity="LE mean")
+    of_store = char_rnn.sel(asked_epoch=15, statistic="mean_exponent")
+    assert late["pearson"] == of_store["early_pearson"].item()
+    assert late["median"] == of_store["early_median"].item()
+    assert "log learning rate and p" in frame.attrs["note"]
+    write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    assert "| epoch asked for " in (tmp_path / "table.md").read_text()
+
+
+def test_table_of_intervals_counts_decompositions_and_operations():
+    estimator = xr.Dataset(
+        {
+            "running_exponent": (("time", "exponent"), np.zeros((40, 8))),
+            "largest_change": (("interval", "half"), [[0.0, 0.0], [1e-6, 1e-3], [0.1, 2.0]]),
+        },
+        coords={"interval": [1, 2, 10], "half": ["first", "second"]},
+    )
+    frame = table_extra_orthonormalization(estimator)
+    assert frame["n_decompositions"].tolist() == [40, 20, 4]
+    assert frame["relative_operations"].tolist() == [1, 0.75, 0.55]
+    assert frame["change_first_half"].tolist() == [0, 1e-6, 0.1]
+    assert frame["change_second_half"].tolist() == [0, 1e-3, 2]
+
+
+def test_table_of_evolution_has_the_course_of_each_network():
+    evolution = xr.Dataset(
+        {
+            "mean_squared_change": (("network", "epoch"), [[np.nan, 0.4, 0.2], [np.nan, 0.5, 0.1]]),
+            "mean_difference": (("network", "epoch"), [[0.3, 0.1, 0.0], [0.2, -0.1, 0.0]]),
+            "decay_power": ("network", [-1.0, -2.0]),
+        },
+        coords={"epoch": [0, 1, 2], "init_param": ("network", [0.5, 0.04])},
+    )
+    frame = table_extra_evolution(evolution)
+    assert frame.values.tolist() == [[0.04, 0.5, 0.1, -2, 0.2, -0.1, -0.1], [0.5, 0.4, 0.2, -1, 0.3, 0, 0.1]]

@@ -70,6 +70,24 @@ def test_cross_entropy_of_all_steps_and_of_the_last() -> None:
         np.testing.assert_allclose(found, -each.mean((1, 2, 3)), rtol=1e-12)
 
 
+def test_held_out_sequences_are_the_validation_and_the_test_part() -> None:
+    whole = text()
+    split = whole.isel(validation_sample=slice(0, 2))
+    for kind in ("input", "target"):
+        last = whole[f"validation_{kind}"].isel(validation_sample=slice(2, None))
+        split[f"test_{kind}"] = last.rename(validation_sample="test_sample")
+    found = Task.from_dataset(split, "all", CPU, "held_out")
+    expected = Task.from_dataset(whole, "all", CPU)
+    for part in ("train", "validation"):
+        assert torch.equal(getattr(found, part).inputs, getattr(expected, part).inputs)
+        assert torch.equal(getattr(found, part).targets, getattr(expected, part).targets)
+    assert len(Task.from_dataset(split, "all", CPU).validation.inputs) == 2
+    with pytest.raises(ValueError, match="expected 'validation', since the data have no test part"):
+        Task.from_dataset(whole, "all", CPU, "held_out")
+    with pytest.raises(ValueError, match="validate_on is 'test'; expected 'validation' or 'held_out'"):
+        Task.from_dataset(split, "all", CPU, "test")
+
+
 def test_a_network_that_knows_nothing_has_the_loss_of_chance() -> None:
     task = Task.from_dataset(text(), "all", CPU)
     targets = task.take(task.train, torch.arange(6))[1]
