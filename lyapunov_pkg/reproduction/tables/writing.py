@@ -10,6 +10,8 @@ import pandas as pd
 SMALL = 0.2  # numbers below it are given in thousandths
 
 COLUMN_LABELS = {
+    "interval": "T_ON [steps]",
+    "warmup": "warm-up [steps]",
     "quantity": "quantity",
     "performance": "correlated with",
     "pearson": "Pearson's r",

@@ -1,0 +1,57 @@
+"""Tables of chapter 2: what the warm-up and T_ON do to estimates of exponents."""
+
+from __future__ import annotations
+
+import pandas as pd
+import xarray as xr
+
+from lyapunov_pkg.reproduction.records import Store, table
+
+ESTIMATOR = "results/networks/estimator.zarr.zip"
+
+
+@table(
+    stores={"estimator": Store(ESTIMATOR, ("early_change", "early_bias", "lyapunov_exponent_std"))},
+    chapter=2,
+    caption="What the warm-up does to estimates of the exponents of a trained network, in nats per step.",
+)
+def table_extra_warmup(estimator: xr.Dataset) -> pd.DataFrame:
+    """Return a row for each warm-up: change and bias of early estimates, and the spread over sequences by half."""
+    half = estimator.sizes["exponent"] // 2
+    rows = []
+    for warmup in estimator["warmup"].values:
+        found = estimator.sel(warmup=warmup)
+        spread = found["lyapunov_exponent_std"].values
+        row = {"warmup": int(warmup), "early_change": found["early_change"].item()}
+        row |= {"early_bias": found["early_bias"].item()}
+        rows.append(row | {"spread_in_first_half": spread[:half].mean(), "spread_in_second_half": spread[half:].mean()})
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = (
+        f"Of the network of p = {estimator.attrs['init_param']:g} with {estimator.attrs['hidden_size']} units after "
+        f"epoch {estimator.attrs['epoch']}. Change: mean absolute difference of the estimates in the first "
+        f"{estimator.attrs['early_steps']} steps from the last ones. Bias: from those of the longest warm-up at the "
+        f"same steps. Spread: standard deviation over {estimator.attrs['n_sequences']} sequences, mean over exponents."
+    )
+    return frame
+
+
+@table(
+    stores={"estimator": Store(ESTIMATOR, ("largest_change",))},
+    chapter=2,
+    caption=(
+        "Largest change of an exponent of a trained network by T_ON, against the shortest one, in nats per step and "
+        "in float32."
+    ),
+)
+def table_extra_intervals(estimator: xr.Dataset) -> pd.DataFrame:
+    """Return a row for each T_ON: the largest change in the first and in the second half of the spectrum."""
+    changes = estimator["largest_change"]
+    return pd.DataFrame(
+        {
+            "interval": [str(interval) for interval in changes["interval"].values],
+            **{
+                f"{half}_half": [f"{change:.1g}" for change in changes.sel(half=half).values]
+                for half in ("first", "second")
+            },
+        }
+    )
