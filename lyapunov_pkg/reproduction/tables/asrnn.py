@@ -14,6 +14,7 @@ from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.records import Shards, Store, table
 
 N_RESAMPLES = 2000  # of the bootstrap
+DIFFERENCE_OF_ERRORS = ("difference", "difference_low", "difference_high")
 FEATURES = {"spectrum": "spectra", "eigenvalues": "eigenvalues"}
 
 
@@ -21,7 +22,7 @@ FEATURES = {"spectrum": "spectra", "eigenvalues": "eigenvalues"}
     stores={
         "prednets": Store(
             "results/aelle/asrnn_eigenvalue_prednets.zarr.zip",
-            ("validation_error", "baseline_error", "difference", "difference_low", "difference_high"),
+            ("validation_error", "baseline_error", *DIFFERENCE_OF_ERRORS),
         )
     },
     chapter=3,
@@ -38,9 +39,7 @@ def table_extra_eigenvalues(prednets: xr.Dataset) -> pd.DataFrame:
         for feature, label in FEATURES.items():
             of_feature = found.sel(feature=feature).values
             row |= {f"from_{label}_mean": of_feature.mean(), f"from_{label}_std": of_feature.std(ddof=1)}
-        row |= {
-            name: float(prednets[name].sel(summary=summary)) for name in prednets if str(name).startswith("difference")
-        }
+        row |= {name: float(prednets[name].sel(summary=summary)) for name in DIFFERENCE_OF_ERRORS}
         rows.append(row)
     frame = pd.DataFrame(rows)
     baseline = prednets["baseline_error"].values
@@ -74,8 +73,8 @@ def table_extra_first_exponent(spectra: xr.Dataset) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows())
     frame.attrs["note"] = (
-        'The dissertation\'s "smaller first exponents for better networks" is a positive coefficient. Intervals of '
-        "95% are those of Fisher's transformation, for ranks."
+        "A positive coefficient: better networks have smaller first exponents, as the dissertation says. Brackets are "
+        "95% confidence intervals of the bootstrap over networks."
     )
     return frame
 
