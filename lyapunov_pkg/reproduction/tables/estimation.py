@@ -1,6 +1,8 @@
-"""Tables of chapter 2: what the warm-up and T_ON do to estimates of exponents."""
+"""Tables of chapter 2: untrained networks, and what the warm-up and T_ON do to estimates of exponents."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -8,6 +10,30 @@ import xarray as xr
 from lyapunov_pkg.reproduction.records import Store, table
 
 ESTIMATOR = "results/networks/estimator.zarr.zip"
+
+
+@table(
+    stores={"regimes": Store("results/networks/stability_regimes.zarr.zip", ("lyapunov_exponent", "gain"))},
+    chapter=2,
+    caption="Largest and mean exponent, in nats per step, of the tanh RNN with orthogonal weights times a gain.",
+)
+def table_extra_regimes(regimes: xr.Dataset) -> pd.DataFrame:
+    """Return a row for each gain; ± is the standard deviation over inputs and initial states."""
+    exponents = regimes["lyapunov_exponent"]
+    rows = []
+    for regime in regimes["regime"].values:
+        row: dict[str, Any] = {"regime": str(regime), "gain": f"{regimes['gain'].sel(regime=regime).item():g}"}
+        of_regime = exponents.sel(regime=regime)
+        for name, found in (("largest", of_regime.isel(exponent=0)), ("mean", of_regime.mean("exponent"))):
+            row |= {f"{name}_exponent_mean": found.values.mean(), f"{name}_exponent_std": found.values.std(ddof=1)}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame.attrs["note"] = (
+        f"{regimes.sizes['exponent']} units, {regimes.sizes['input']} inputs with {regimes.sizes['initial_state']} "
+        "initial states each. ± is the standard deviation over these."
+    )
+    frame.attrs["decimals"] = 3
+    return frame
 
 
 @table(
@@ -22,7 +48,7 @@ def table_extra_warmup(estimator: xr.Dataset) -> pd.DataFrame:
     for warmup in estimator["warmup"].values:
         found = estimator.sel(warmup=warmup)
         spread = found["lyapunov_exponent_std"].values
-        row = {"warmup": int(warmup), "early_change": found["early_change"].item()}
+        row: dict[str, Any] = {"warmup": int(warmup), "early_change": found["early_change"].item()}
         row |= {"early_bias": found["early_bias"].item()}
         rows.append(row | {"spread_in_first_half": spread[:half].mean(), "spread_in_second_half": spread[half:].mean()})
     frame = pd.DataFrame(rows)

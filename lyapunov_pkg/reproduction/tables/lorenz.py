@@ -43,7 +43,8 @@ def table_extra_lorenz(lorenz: xr.Dataset) -> pd.DataFrame:
                 row |= {f"exponent_{number}_std": exponents.std(ddof=1) if len(runs) > 1 else np.nan}
             sums = runs.sum(axis=1)
             row |= {"smallest_sum": sums.min(), "largest_sum": sums.max()}
-            rows.append(row | {"runs_with_a_positive_exponent": f"{(runs[:, 0] > 0).sum()} of {len(runs)}"})
+            positive = f"{(runs[:, 0] > 0).sum()} of {len(runs)}" if len(runs) > 1 else "–"
+            rows.append(row | {"runs_with_a_positive_exponent": positive})
     frame = pd.DataFrame(rows)
     errors = lorenz["long_run_standard_error"].max().item()
     frame.attrs["note"] = (

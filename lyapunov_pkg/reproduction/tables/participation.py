@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import xarray as xr
 
@@ -23,7 +25,10 @@ def table_extra_participation(participation: xr.Dataset) -> pd.DataFrame:
     rows = []
     for weights, of_weights in ratios.groupby("weights"):
         for update in ratios["update"].values:
-            row = {"weights": weights, "epoch": f"{update / participation.attrs['updates_per_epoch']:.3g}"}
+            row: dict[str, Any] = {
+                "weights": weights,
+                "epoch": f"{update / participation.attrs['updates_per_epoch']:.3g}",
+            }
             for time in dict.fromkeys(shown):
                 of_step = of_weights.sel(update=update, time=time)
                 row |= {f"step_{time}_mean": of_step.mean().item(), f"step_{time}_std": of_step.std(ddof=1).item()}
