@@ -25,7 +25,8 @@ def table_extra_regimes(regimes: xr.Dataset) -> pd.DataFrame:
         row: dict[str, Any] = {"regime": str(regime), "gain": f"{regimes['gain'].sel(regime=regime).item():g}"}
         of_regime = exponents.sel(regime=regime)
         for name, found in (("largest", of_regime.isel(exponent=0)), ("mean", of_regime.mean("exponent"))):
-            row |= {f"{name}_exponent_mean": found.values.mean(), f"{name}_exponent_std": found.values.std(ddof=1)}
+            of_runs = pd.Series(found.values.ravel())
+            row |= {f"{name}_exponent_mean": of_runs.mean(), f"{name}_exponent_std": of_runs.std()}
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame.attrs["note"] = (

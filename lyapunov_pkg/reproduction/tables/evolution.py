@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -20,13 +22,13 @@ def table_extra_settling(evolution: xr.Dataset) -> pd.DataFrame:
     """Return a row for each network: changes of the spectrum, their decay, and where the mean exponent comes from."""
     networks = evolution.sortby("init_param")
     change, difference = networks["mean_squared_change"], networks["mean_difference"]
-    last = networks["epoch"].values[-1]
-    middle = networks["epoch"].values[len(networks["epoch"]) // 2]
+    epochs = networks["epoch"].values
+    last = epochs[-1]
     frame = pd.DataFrame({"init_param": networks["init_param"].values})
-    for epoch in (1, 4, last):
+    for epoch in (*nearest(epochs[1:], (1, 4)), last):
         frame[f"change_in_epoch_{epoch}"] = change.sel(epoch=epoch).values
     frame["decay_power"] = networks["decay_power"].values
-    for epoch in (0, 4, middle):
+    for epoch in nearest(epochs[:-1], (0, 4, last // 2)):
         frame[f"mean_difference_at_{epoch}"] = difference.sel(epoch=epoch).values
     frame.attrs["note"] = (
         "Change: mean squared difference of the exponents from the epoch before, nats²/step². Decay power: b of the "
@@ -34,6 +36,13 @@ def table_extra_settling(evolution: xr.Dataset) -> pd.DataFrame:
         f"difference: mean exponent less that of epoch {last}, nats/step; below zero: it converges from below."
     )
     return frame
+
+
+def nearest(epochs: np.ndarray, wanted: Iterable[int]) -> list[int]:
+    """Return the epochs nearest to those wanted, each once; none of none."""
+    if not len(epochs):
+        return []
+    return list(dict.fromkeys(int(epochs[abs(epochs - epoch).argmin()]) for epoch in wanted))
 
 
 @table(

@@ -30,8 +30,8 @@ def table_extra_participation(participation: xr.Dataset) -> pd.DataFrame:
                 "epoch": f"{update / participation.attrs['updates_per_epoch']:.3g}",
             }
             for time in dict.fromkeys(shown):
-                of_step = of_weights.sel(update=update, time=time)
-                row |= {f"step_{time}_mean": of_step.mean().item(), f"step_{time}_std": of_step.std(ddof=1).item()}
+                of_networks = pd.Series(of_weights.sel(update=update, time=time).values)
+                row |= {f"step_{time}_mean": of_networks.mean(), f"step_{time}_std": of_networks.std()}
             rows.append(row)
     frame = pd.DataFrame(rows)
     kinds = participation["weights"].values.tolist()
