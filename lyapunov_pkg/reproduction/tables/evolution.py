@@ -14,7 +14,7 @@ CHANGES = ("mean_squared_change", "mean_difference", "decay_power")
 
 
 @table(
-    stores={"evolution": Store("results/populations/char_rnn_initialisation.zarr.zip", CHANGES)},
+    stores={"evolution": Store("results/evolution/char_rnn_initialisation.zarr.zip", CHANGES)},
     chapter=2,
     caption="How fast Lyapunov spectra settle in training, by initialisation parameter p: the numbers of figure 2.6.",
 )

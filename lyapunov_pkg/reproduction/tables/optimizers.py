@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -33,6 +34,8 @@ def table_extra_optimizers(comparison: xr.Dataset) -> pd.DataFrame:
                 row: dict[str, Any] = {"architecture": ARCHITECTURE_LABELS[str(architecture)]}
                 row |= {"statistic": STATISTIC_LABELS[str(statistic)][0], "optimizer": OPTIMIZER_LABELS[str(optimizer)]}
                 row |= {name: float(found[name]) for name in COMPARED}
+                if optimizer == comparison.attrs["reference"]:
+                    row |= {name: np.nan for name in COMPARED if name.startswith("difference")}
                 row |= {"n_used": int(found["n_used"]), "median_loss": float(found["final_loss"].median())}
                 rows.append(row)
     frame = pd.DataFrame(rows)
