@@ -12,9 +12,10 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 .DEFAULT_GOAL := help
 
 # Ctrl-C ends them without a traceback (envs/startup/sitecustomize.py).
-run report: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
+run report doc-tables: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report list cache benchmarks schema clean lock
+.PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report doc-tables list cache \
+    benchmarks schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -60,6 +61,12 @@ check: .venv/installed  ## style and types, as CI checks them
 report: .venv/installed  ## results as one HTML page, once `make run` has made them
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
+
+doc-tables: .venv/installed  ## the tables of docs/reproduction, from results of this commit; ARGS="--configfile FILE" for an overlay's
+	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
+	tables=$$($(BIN)/python -m lyapunov_pkg.reproduction.included_tables targets $(ARGS)) && \
+	    $(BIN)/snakemake --cores $(CORES) $$tables $(ARGS)
+	$(BIN)/python -m lyapunov_pkg.reproduction.included_tables write $(ARGS)
 
 list: .venv/installed  ## every target that `make run ARGS=NAME` makes, with its caption; ARGS="--configfile FILE" for yours
 	@$(BIN)/python -m lyapunov_pkg.reproduction.targets $(ARGS)

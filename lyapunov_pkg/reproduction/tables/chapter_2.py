@@ -53,42 +53,6 @@ def table_extra_orthonormalization(estimator: xr.Dataset) -> pd.DataFrame:
 
 
 @table(
-    stores={
-        "evolution": Store(
-            "results/evolution/char_rnn_initialisation.zarr.zip",
-            ("mean_squared_change", "mean_difference", "decay_power", "init_param"),
-        )
-    },
-    chapter=2,
-    caption=(
-        "How fast spectra settle, by initialisation parameter (figure 2.6): mean squared change of the exponents in the"
-        " first and in the last epoch, the power of the epoch that it follows, and the mean exponent beside its value"
-        " at the end."
-    ),
-)
-def table_extra_evolution(evolution: xr.Dataset) -> pd.DataFrame:
-    """First and last change of each network's spectrum, the power of its decay, and the course of its mean."""
-    networks = evolution.sortby("init_param")
-    change, difference = (networks[name] for name in ("mean_squared_change", "mean_difference"))
-    frame = pd.DataFrame(
-        {
-            "init_param": networks["init_param"].values,
-            "first_change": change.isel(epoch=1).values,
-            "last_change": change.isel(epoch=-1).values,
-            "decay_power": networks["decay_power"].values,
-            "start_difference": difference.isel(epoch=0).values,
-            "lowest_difference": difference.min("epoch").values,
-            "late_difference": difference.isel(epoch=-2).values,
-        }
-    )
-    frame.attrs["note"] = (
-        "Differences are those of the mean exponent from its value after the last epoch. A power of -1 is the text's "
-        "1/t."
-    )
-    return frame
-
-
-@table(
     stores={"char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", HIGHLIGHTED)},
     caption="Hyperparameters of the CharRNN networks coloured in figures 2.7 and 2.8, beside the dissertation's.",
 )

@@ -263,6 +263,7 @@ def table_extra_autoencoder(**experiments: xr.Dataset) -> pd.DataFrame:
             row["works"] = f"{int(experiment['autoencoder_works'].sum())} of {experiment.sizes['seed']} seeds"
             rows.append(row)
     frame = pd.DataFrame(rows)
+    frame.attrs["decimals"] = 4  # spectra of target learning hardly differ
     frame.attrs["note"] = (
         "Mean ± standard deviation over seeds of split and autoencoder. An autoencoder works if its error on the test "
         "part is at most half of that of the median spectrum, and R² there is above zero."

@@ -10,7 +10,6 @@ import pandas as pd
 import xarray as xr
 
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, in_display_order
-from lyapunov_pkg.reproduction.populations.coefficients import spearman_coefficient
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.records import Shards, table
 
@@ -69,36 +68,4 @@ def _groups(training: xr.Dataset, hyperparameter: str, levels: Iterable[Any]) ->
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame.attrs["note"] = NOTE
-    return frame
-
-
-@table(
-    stores={"spectra": Shards("spectra", "asrnn", ("lyapunov_exponent", "validation_loss", "diverged"))},
-    chapter=3,
-    caption="Rank correlation of the ASRNN's first Lyapunov exponent with its loss, by step size and diffusion.",
-)
-def table_extra_asrnn(spectra: xr.Dataset) -> pd.DataFrame:
-    """Rank correlation of the first exponent with the loss over the networks of each eps and gamma (figure 3.3)."""
-    networks = spectra.isel(variant=np.flatnonzero(networks_that_count(spectra)), epoch=-1)
-    eps, gamma = networks["eps"].values, networks["gamma"].values
-    first = networks["lyapunov_exponent"].max("exponent").values
-    loss = networks["validation_loss"].values
-    rows = []
-    for pair in sorted(set(zip(eps.tolist(), gamma.tolist(), strict=True))):
-        own = (eps == pair[0]) & (gamma == pair[1])
-        rows.append(
-            {
-                "eps": pair[0],
-                "gamma": pair[1],
-                "networks": int(own.sum()),
-                "spearman": float(spearman_coefficient(first[own], loss[own])),
-                "median_exponent": float(np.median(first[own])),
-                "median_loss": float(np.median(loss[own])),
-            }
-        )
-    frame = pd.DataFrame(rows)
-    frame.attrs["note"] = (
-        "Above zero: networks of smaller first exponents are better, as the dissertation says. "
-        f"{spectra.sizes['variant'] - networks.sizes['variant']} networks that diverged are left out."
-    )
     return frame

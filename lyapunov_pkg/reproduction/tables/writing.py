@@ -11,6 +11,8 @@ SMALL = 0.2  # numbers below it are given in thousandths
 
 COLUMN_LABELS = {
     "asked_epoch": "epoch asked for",
+    "interval": "T_ON [steps]",
+    "warmup": "warm-up [steps]",
     "quantity": "quantity",
     "performance": "correlated with",
     "pearson": "Pearson's r",

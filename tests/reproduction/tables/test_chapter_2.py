@@ -9,7 +9,6 @@ from lyapunov_pkg.reproduction.tables.chapter_2 import (
     table_2_a2,
     table_extra_correlations,
     table_extra_early_correlations,
-    table_extra_evolution,
     table_extra_orthonormalization,
 )
 from lyapunov_pkg.reproduction.tables.writing import write_table
@@ -81,16 +80,3 @@ def test_table_of_intervals_counts_decompositions_and_operations():
     assert frame["relative_operations"].tolist() == [1, 0.75, 0.55]
     assert frame["change_first_half"].tolist() == [0, 1e-6, 0.1]
     assert frame["change_second_half"].tolist() == [0, 1e-3, 2]
-
-
-def test_table_of_evolution_has_the_course_of_each_network():
-    evolution = xr.Dataset(
-        {
-            "mean_squared_change": (("network", "epoch"), [[np.nan, 0.4, 0.2], [np.nan, 0.5, 0.1]]),
-            "mean_difference": (("network", "epoch"), [[0.3, 0.1, 0.0], [0.2, -0.1, 0.0]]),
-            "decay_power": ("network", [-1.0, -2.0]),
-        },
-        coords={"epoch": [0, 1, 2], "init_param": ("network", [0.5, 0.04])},
-    )
-    frame = table_extra_evolution(evolution)
-    assert frame.values.tolist() == [[0.04, 0.5, 0.1, -2, 0.2, -0.1, -0.1], [0.5, 0.4, 0.2, -1, 0.3, 0, 0.1]]

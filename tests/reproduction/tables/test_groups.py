@@ -3,11 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from scipy import stats
 
 from lyapunov_pkg.reproduction.tables.groups import (
     table_extra_architectures,
-    table_extra_asrnn,
     table_extra_gains,
     table_extra_sizes,
 )
@@ -47,17 +45,3 @@ def test_groups_stand_in_the_order_of_the_figures_and_one_that_diverged_has_no_l
     sizes = table_extra_sizes(training([2.0, 1.0], [False, False], hidden_size=[64, 16]))
     assert sizes["hidden_size"].tolist() == [16, 64]
     assert sizes["low_error_share"].tolist() == [100, 0]
-
-
-def test_exponents_of_the_asrnn_are_correlated_with_loss_at_each_eps_and_gamma():
-    rng = np.random.default_rng(0)
-    largest, loss = rng.standard_normal((2, 12))
-    loss[:6] = largest[:6]
-    spectra = training(loss.tolist(), [False] * 11 + [True], eps=[0.1] * 6 + [1.0] * 6, gamma=[0.01] * 12)
-    exponents = largest[:, None, None] - np.arange(3.0)
-    spectra["lyapunov_exponent"] = (("variant", "epoch", "exponent"), exponents.repeat(2, axis=1))
-    frame = table_extra_asrnn(spectra)
-    assert frame[["eps", "gamma", "networks"]].values.tolist() == [[0.1, 0.01, 6], [1.0, 0.01, 5]]
-    assert frame["spearman"].tolist() == pytest.approx([1, stats.spearmanr(largest[6:11], loss[6:11]).statistic])
-    assert frame["median_exponent"][0] == pytest.approx(np.median(largest[:6]))
-    assert "1 networks" in frame.attrs["note"]

@@ -1,0 +1,97 @@
+"""Tables in the pages of docs/reproduction, and the links between pages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lyapunov_pkg.reproduction.catalogue import tables
+from lyapunov_pkg.reproduction.included_tables import BLOCK, BlockError, blocks, origin_of, table_content, with_tables
+from tests.house.base_dependencies import ROOT
+
+PAGES = sorted((ROOT / "docs" / "reproduction").glob("*.md"))
+ORIGIN = re.compile(r"^\*Configuration `(\S+)`, commit [0-9a-f]{7,}, \d{4}-\d\d-\d\d\.\*$", flags=re.M)
+PAGE = "# Title\n\n<!-- table: table_3_2, config.yaml -->\nold\n<!-- end of table -->\n\nText.\n"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_block_of_a_page_holds_a_table_and_its_origin(path: Path) -> None:
+    page = path.read_text()
+    for name, configuration in blocks(page):
+        assert (ROOT / configuration).is_file(), name
+    for block in BLOCK.finditer(page):
+        assert [configuration for configuration in ORIGIN.findall(block[3])] == [block[2]], block[1]
+        assert tables()[block[1]].text() in block[3], f"{block[1]}: its caption has changed; run `make doc-tables`"
+        assert re.search(r"^\|[ :|-]+\|$", block[3], flags=re.M), block[1]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([\w./-]*)(#[\w-]+)?\)", path.read_text()):
+        page = path.parent / target if target else path
+        assert page.is_file(), target
+        assert not anchor or anchor in headings(page), f"{target}{anchor}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.M)
+    return {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_a_chapter_has_a_page_that_the_verdicts_link() -> None:
+    assert {path.name for path in PAGES} == {"index.md", *(f"chapter_{number}.md" for number in (1, 2, 3, 4))}
+    verdicts = (ROOT / "docs" / "reproduction" / "index.md").read_text()
+    assert all(path.name in verdicts for path in PAGES if path.name != "index.md")
+
+
+def test_only_blocks_of_the_configuration_are_replaced() -> None:
+    page = PAGE + PAGE.replace("config.yaml", "config/laptop.yaml")
+    written = with_tables(page, "config.yaml", lambda name: f"new {name}")
+    assert written.count("old") == 1 and written.count("new table_3_2") == 1
+    assert list(blocks(written)) == list(blocks(page))
+    assert with_tables(written, "config.yaml", lambda name: f"new {name}") == written
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        (PAGE.replace("<!-- end of table -->", ""), "can be read"),
+        (PAGE.replace(", config.yaml", ""), "can be read"),
+        (PAGE.replace("table_3_2", "table_3_9"), "there is no table table_3_9; did you mean"),
+        (PAGE.replace("old", "<!-- table: table_3_1, config.yaml -->"), "can be read"),
+    ],
+)
+def test_a_block_that_cannot_be_read_is_named(page: str, message: str) -> None:
+    with pytest.raises(BlockError, match=message):
+        with_tables(page, "config.yaml", str)
+
+
+def test_content_is_what_the_workflow_wrote(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    with pytest.raises(BlockError, match="make doc-tables"):
+        table_content("table_3_2", tmp_path, "Origin.")
+    (tmp_path / "tables" / "table_3_2.md").write_text("| a |\n|:--|\n| 1 |\n\nOne note.\nAnother.\n")
+    content = table_content("table_3_2", tmp_path, "Origin.")
+    assert content == f"{tables()['table_3_2'].text()}\n\n| a |\n|:--|\n| 1 |\n\nOne note.\n\nAnother.\n\n*Origin.*"
+
+
+def test_origin_is_refused_while_changes_have_no_commit(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("Text.\n")
+    git("add", ".")
+    git("commit", "--message", "First")
+    (tmp_path / "docs" / "page.md").write_text("Other text.\n")
+    assert ORIGIN.fullmatch(f"*{origin_of('config.yaml', tmp_path)}*")
+    (tmp_path / "config.yaml").write_text("seed: 2\n")
+    with pytest.raises(BlockError, match="commit these changes first"):
+        origin_of("config.yaml", tmp_path)
