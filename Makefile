@@ -78,14 +78,15 @@ check-docs: .venv/installed .docs-tools/installed  ## spelling, the citation, an
 	PYTHONPATH=.docs-tools $(BIN)/python -m codespell_lib
 	PYTHONPATH=.docs-tools $(BIN)/python -c "from cffconvert.cli.cli import cli; cli()" --validate
 	rm -rf build dist
-	PYTHONPATH=.docs-tools $(BIN)/python -m build --no-isolation
+	PYTHONPATH=.docs-tools $(BIN)/python -m build --quiet --no-isolation
 	PYTHONPATH=.docs-tools $(BIN)/python -m twine check --strict dist/*
 
 schema: .venv/installed  ## the schema and docs/configuration.md from the definitions of the settings
 	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write
 
-clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
+clean:  ## everything that the workflow made, and the built documentation and package (downloads and cache stay: see `make cache`)
 	find results -mindepth 1 ! -name .gitkeep -delete
+	rm -rf build dist docs/_build docs/api docs/gallery *.egg-info
 
 lock:  ## rewrites the lock files from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \

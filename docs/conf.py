@@ -40,7 +40,7 @@ html_copy_source = False
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
-suppress_warnings = ["config.cache", "toc.empty_glob"]
+suppress_warnings = ["config.cache"]
 
 # Types stand in the descriptions of arguments, as words.
 autodoc_typehints = "none"
@@ -62,6 +62,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "parallel": 2,
     "show_signature": False,
     "write_computation_times": False,
     "plot_gallery": "True",

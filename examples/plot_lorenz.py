@@ -2,44 +2,38 @@
 Lorenz and its Kaplan-Yorke dimension
 =====================================
 
-A flow of your own is a function that returns its velocity. Here it is the system of Lorenz, for many values of its
-parameter ρ at once: each trajectory has its own.
+The spectrum of a flow, here that of Lorenz for many values of its parameter ρ at once. From the
+spectrum follows the Kaplan-Yorke dimension of the attractor: the dimension in which volumes neither
+grow nor shrink.
 
-From the spectrum follows the Kaplan-Yorke dimension of the attractor. It is the number of dimensions in which volumes
-neither grow nor shrink. The exponents at ρ = 28 are 0.9056, 0 and -14.5723, and the dimension is 2.062 (Sprott 2003).
+At ρ = 28 the exponents are 0.906, 0 and -14.572 nats per time unit, and the dimension is 2.062
+(Sprott 2003).
 """
 
 import matplotlib.pyplot as plt
 import torch
 
 from lyapunov_pkg import kaplan_yorke_dimension, lyapunov_spectrum
-from lyapunov_pkg.systems import Flow
+from lyapunov_pkg.systems import Lorenz
 
-
-def field(state, sigma, rho, beta):
-    """Return the velocity (trajectory, 3) at states (trajectory, 3)."""
-    x, y, z = state.unbind(-1)
-    return torch.stack((sigma * (y - x), x * (rho - z) - y, x * y - beta * z), dim=-1)
-
+# %%
+# Each ρ is a variant of the system. The first 50 time units are a warm-up of 5000 steps, in which
+# the trajectories reach their attractors.
 
 rho = torch.arange(4.0, 81.0, 1.0, dtype=torch.float64)
-flow = Flow(field, step_size=0.01, parameters={"sigma": 10.0, "rho": rho, "beta": 8 / 3})
-start = torch.tensor([1.0, 2.0, 20.0], dtype=torch.float64).expand(len(rho), 3)
-
-# %%
-# The first 20 time units are a warm-up of 2000 steps, in which trajectories reach the attractor.
-
-result = lyapunov_spectrum(flow, duration=120.0, warmup=2000, initial_state=start)
-exponents = result["lyapunov_exponent"]
+start = torch.tensor([1.0, 2.0, 20.0], dtype=torch.float64).expand(len(rho), 1, 3)
+result = lyapunov_spectrum(Lorenz(rho), n_steps=25_000, warmup=5_000, initial_state=start)
+exponents = result["lyapunov_exponent"].isel(sequence=0)
 dimension = kaplan_yorke_dimension(exponents)
 
-chaotic = int((rho == 28).nonzero())
-print("exponents at rho = 28:", exponents[chaotic].values.round(2), "nats per time unit")
-print("Kaplan-Yorke dimension:", round(float(dimension[chaotic]), 2))
+at_28 = rho.tolist().index(28)
+print("exponents at ρ = 28:", exponents[at_28].values.round(1), "nats per time unit")
+print("Kaplan-Yorke dimension:", dimension[at_28].values.round(2))
 
 # %%
-# Below ρ = 24.06 the trajectories settle at a fixed point, so all exponents are negative and the dimension is 0. Between
-# 13.9 and 24.7 this can take longer than the warm-up.
+# For small ρ the trajectories settle at a fixed point. All exponents are negative, and the
+# dimension is 0. Beside the chaotic attractor of larger ρ one exponent is 0, that of a shift along
+# the trajectory.
 
 figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), sharex=True)
 upper.plot(rho, exponents[:, :2], ".-", label=["first", "second"])
@@ -49,3 +43,6 @@ upper.legend(frameon=False)
 lower.plot(rho, dimension, ".-", color="tab:green")
 lower.set(xlabel="ρ", ylabel="Kaplan-Yorke dimension")
 plt.show()
+
+# %%
+# For an equation of your own, see ``lyapunov_pkg.systems.Flow``.

@@ -2,8 +2,8 @@
 The spectrum of a trained LSTM
 ==============================
 
-An LSTM of ``torch.nn`` learns to predict the next value of a noisy sine. Its Lyapunov spectrum is taken before and after,
-under the same validation sequences.
+An LSTM of ``torch.nn`` learns to predict the next value of a noisy sine. Its Lyapunov spectrum is
+taken before and after, under the same validation sequences.
 """
 
 import matplotlib.pyplot as plt
@@ -35,8 +35,8 @@ class Model(torch.nn.Module):
 
 
 # %%
-# The spectrum needs the recurrent module and what its own ``forward`` takes. The first 100 steps of each sequence are a
-# warm-up, in which the state forgets where it started.
+# The spectrum needs the recurrent module and what its own ``forward`` takes. The first 100 steps of
+# each sequence are a warm-up, in which the state forgets where it started.
 
 model = Model()
 validation = sequences(16, 400)

@@ -31,7 +31,9 @@ def test_the_examples_of_a_page_run_one_after_the_other(
 
 def test_blocks_keep_their_line_numbers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# Title\n\n```sh\nls\n```\n\n```python\nx = 1\n```\ntext\n```python\ny = x / 0\n```\n\n```text\n2\n```\n")
+    page.write_text(
+        "# Title\n\n```sh\nls\n```\n\n```python\nx = 1\n```\ntext\n```python\ny = x / 0\n```\n\n```text\n2\n```\n"
+    )
     assert [(code.strip(), printed) for code, printed in examples(page)] == [("x = 1", None), ("y = x / 0", "2\n")]
     blocks = python_blocks(page)
     assert blocks[1].count("\n", 0, blocks[1].index("y")) == 11  # line 12
