@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 
-# The gallery's scripts run in this process, each on its own figures.
-os.environ["MPLBACKEND"] = "agg"
-
-import matplotlib
 from sphinx.application import Sphinx
 
 from lyapunov_pkg.version import package_version
@@ -98,6 +93,5 @@ def keep_formulas(app: Sphinx, what: str, name: str, obj: object, options: objec
 
 def setup(app: Sphinx) -> None:
     """Connect what this file adds to Sphinx."""
-    matplotlib.rcParams["figure.constrained_layout.use"] = True
     app.connect("source-read", link_inside)
     app.connect("autodoc-process-docstring", keep_formulas, priority=400)  # before Napoleon, which adds markup

@@ -18,7 +18,7 @@ inputs = torch.randn(4, 150, 3, generator=torch.Generator().manual_seed(0))
 # %%
 # Each variant draws its weights from its own seed.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for architecture, label in labels.items():
     generators = [torch.Generator().manual_seed(seed) for seed in range(len(widths))]
     network = Network.initialise(architecture, 3, 24, 0, widths, generators)

@@ -27,7 +27,7 @@ states = trajectory(henon, start, n_steps)[result["time"].values.astype(int)]
 print("exponents:", result["covariant_exponent"].mean(("sequence", "time")).values.round(2), "nats/step")
 print("5% of all angles are below", angle.quantile(0.05).values.round(2), "rad")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), width_ratios=(2, 1))
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", width_ratios=(2, 1))
 points = left.scatter(*states.T, c=angle, s=2, cmap="viridis")
 figure.colorbar(points, ax=left, label="angle [rad]")
 shown = np.arange(0, len(states), 400)

@@ -58,7 +58,7 @@ for _ in range(100):
     exponents.square().mean().backward()
     optimizer.step()
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
 for label, rnn, color in (("plain", plain, "tab:gray"), ("flossed", flossed, "tab:blue")):
     exponents = lyapunov_spectrum(rnn, 2 * random_bits(16, 100) - 1, warmup=20)["lyapunov_exponent"].mean("sequence")
     accuracy = train(rnn).unfold(0, 20, 20).mean(-1)

@@ -32,7 +32,7 @@ errors = [float(run["standard_error"].mean()) for run in runs]
 for length, error in zip(lengths, errors, strict=True):
     print(f"{length} steps: error of one sequence {error:.4f}, of the mean of 64 {error / 64**0.5:.4f} nats/step")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
 left.plot(time, estimate.T, color="tab:blue", linewidth=0.4, alpha=0.5)
 left.plot(time, estimate.mean("sequence"), color="black", label="mean of 64")
 left.set(xlabel="measured steps", ylabel="largest exponent [nats/step]", xscale="log")

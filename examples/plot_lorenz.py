@@ -35,7 +35,7 @@ print("Kaplan-Yorke dimension:", dimension[at_28].values.round(2))
 # dimension is 0. Beside the chaotic attractor of larger ρ one exponent is 0, that of a shift along
 # the trajectory.
 
-figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), sharex=True)
+figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), layout="constrained", sharex=True)
 upper.plot(rho, exponents[:, :2], ".-", label=["first", "second"])
 upper.axhline(0, color="black", linewidth=0.5)
 upper.set(ylabel="exponent [nats/time unit]")

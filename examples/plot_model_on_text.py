@@ -58,7 +58,7 @@ for _ in range(300):
 spectra["trained"] = spectrum()
 print(f"loss {loss.item():.1f} nats per character, {torch.tensor(len(alphabet)).log():.1f} by chance")
 
-figure, axes = plt.subplots(figsize=(7, 4))
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for label, exponents in spectra.items():
     axes.plot(exponents["exponent"], exponents, label=label)
 axes.axhline(0, color="black", linewidth=0.5)

@@ -33,7 +33,7 @@ exponents = xr.concat(spectra.values(), xr.DataArray(list(spectra), dims="update
 first, last = exponents.isel(exponent=0, update=[0, -1]).values
 print(f"loss {losses[0]:.2f} to {losses[-1]:.2f}, largest exponent {first:.2f} to {last:.2f} nats/step")
 
-figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=(2, 1))
+figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), layout="constrained", sharex=True, height_ratios=(2, 1))
 upper.plot(exponents["update"], exponents, color="tab:blue", linewidth=0.8)
 upper.axhline(0, color="black", linewidth=0.5)
 upper.set(ylabel="Lyapunov exponents [nats/step]")

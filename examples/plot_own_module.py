@@ -2,9 +2,9 @@
 A module of your own: a gated linear recurrent unit
 ===================================================
 
-Modern recurrent blocks are linear in their state, with gates that see the input alone: h ← f(x) h +
-(1 - f(x)) W x, unit by unit. Any module that maps (x, state) to the next state is a system, so its
-spectrum takes one call.
+Modern recurrent blocks are linear in their state, with gates that see the input alone. Unit by
+unit, the next state is ``f(x) h + (1 - f(x)) W x``. Any module that maps (x, state) to the next
+state is a system, so its spectrum takes one call.
 
 The Jacobian of this block is diagonal. The exponents are therefore the means of log f over time,
 which checks them.
@@ -45,7 +45,7 @@ with torch.no_grad():
     expected = torch.nn.functional.logsigmoid(unit.forget(inputs[:, 50:])).mean(1).sort(descending=True).values
 print(f"largest difference: {abs(exponents.values - expected.numpy()).max():.0e} nats/step")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
 left.plot(exponents["exponent"], exponents.mean("sequence"), "o", markerfacecolor="none", label="lyapunov_spectrum")
 left.plot(exponents["exponent"], expected.mean(0), "k-", linewidth=1, label="mean of log f")
 left.set(xlabel="index", ylabel="Lyapunov exponent [nats/step]")

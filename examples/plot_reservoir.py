@@ -53,7 +53,7 @@ learned = run["lyapunov_exponent"][0] / step_size
 true = lyapunov_spectrum(lorenz, n_steps=50_000, warmup=1000)["lyapunov_exponent"][0]
 print("reservoir:", learned[:3].values.round(1), " Lorenz:", true.values.round(1), "nats per time unit")
 
-figure, axes = plt.subplots(figsize=(7, 4))
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 axes.plot(true["exponent"], true, "k_", markersize=24, markeredgewidth=2, label="Lorenz")
 axes.plot(learned["exponent"], learned, "o", label="reservoir in closed loop")
 axes.axhline(0, color="black", linewidth=0.5)

@@ -57,7 +57,7 @@ print(f"largest exponent: {before.mean('sequence')[0]:.3f} before, {after.mean('
 # %%
 # The state of an LSTM has hidden units and cell states, so a layer of 32 units has 64 exponents.
 
-figure, axes = plt.subplots(figsize=(7, 4))
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for exponents, label in ((before, "untrained"), (after, "trained")):
     index, mean, spread = exponents["exponent"], exponents.mean("sequence"), exponents.std("sequence")
     axes.plot(index, mean, label=label)

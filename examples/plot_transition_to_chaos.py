@@ -46,7 +46,7 @@ for gain in gains.numpy():
 
 print(f"g = {gains[-1]:.1f}: measured {measured[-1]:.2f}, theory {theory[-1]:.2f} nats/step")
 
-figure, axes = plt.subplots(figsize=(7, 4))
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 axes.plot(gains, theory, "k-", label="mean-field theory")
 axes.errorbar(gains, measured, result["standard_error"][:, 0], fmt="o", label=f"one network of {n_units} units")
 axes.axhline(0, color="black", linewidth=0.5)
