@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 from lyapunov_pkg.version import package_version
 
@@ -17,7 +20,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
@@ -32,6 +34,7 @@ html_title = f"lyapunov_pkg {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_math_renderer = "mathml"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
@@ -91,7 +94,16 @@ def keep_formulas(app: Sphinx, what: str, name: str, obj: object, options: objec
             lines[number] = bullet + "".join(text + code for text, code in zip(escaped, inside, strict=True))
 
 
+def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula as MathML, which browsers draw themselves: the site needs nothing from elsewhere."""
+    formula = node.astext().replace(r"\dots", r"\ldots")
+    mathml = tex2mathml(formula, as_block=isinstance(node, nodes.math_block))
+    translator.body.append(f'<span class="formula">{mathml}</span>')
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Connect what this file adds to Sphinx."""
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", link_inside)
     app.connect("autodoc-process-docstring", keep_formulas, priority=400)  # before Napoleon, which adds markup
