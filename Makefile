@@ -70,9 +70,9 @@ cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (d
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
 
-# The examples of the gallery run, and a warning is an error.
+# A warning is an error. The gallery's examples run in two processes (docs/conf.py) of one thread each.
 docs: .venv/installed .docs-tools/installed  ## the documentation as a site, docs/_build/html/index.html
-	PYTHONPATH=.docs-tools $(BIN)/python -m sphinx -b html -W --keep-going -n -q docs docs/_build/html $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONPATH=.docs-tools $(BIN)/python -m sphinx -b html -W --keep-going -n -q docs docs/_build/html $(ARGS)
 
 check-docs: .venv/installed .docs-tools/installed  ## spelling, the citation, and what pip and PyPI would be given
 	PYTHONPATH=.docs-tools $(BIN)/python -m codespell_lib
