@@ -15,7 +15,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 run report doc-tables: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report doc-tables list cache \
-    benchmarks schema clean lock
+    benchmarks docs check-docs schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -77,11 +77,23 @@ cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (d
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
 
+# A warning is an error. The gallery's examples run in two processes (docs/conf.py) of one thread each.
+docs: .venv/installed .docs-tools/installed  ## the documentation as a site, docs/_build/html/index.html
+	OMP_NUM_THREADS=1 PYTHONPATH=.docs-tools $(BIN)/python -m sphinx -b html -W --keep-going -n -q docs docs/_build/html $(ARGS)
+
+check-docs: .venv/installed .docs-tools/installed  ## spelling, the citation, and what pip and PyPI would be given
+	PYTHONPATH=.docs-tools $(BIN)/python -m codespell_lib
+	PYTHONPATH=.docs-tools $(BIN)/python -c "from cffconvert.cli.cli import cli; cli()" --validate
+	rm -rf build dist
+	PYTHONPATH=.docs-tools $(BIN)/python -m build --quiet --no-isolation
+	PYTHONPATH=.docs-tools $(BIN)/python -m twine check --strict dist/*
+
 schema: .venv/installed  ## the schema and docs/configuration.md from the definitions of the settings
 	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write
 
-clean:  ## everything that the workflow made (the downloads and the cache stay: see `make cache`)
+clean:  ## everything that the workflow made, and the built documentation and package (downloads and cache stay: see `make cache`)
 	find results -mindepth 1 ! -name .gitkeep -delete
+	rm -rf build dist docs/_build docs/api docs/gallery *.egg-info
 
 lock:  ## rewrites the lock files from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra workflow --extra test --generate-hashes \
@@ -89,6 +101,9 @@ lock:  ## rewrites the lock files from pyproject.toml
 	    --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --extra benchmarks --generate-hashes --constraint requirements.lock \
 	    --custom-compile-command "make lock" --output-file requirements-benchmarks.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --extra docs --generate-hashes --constraint requirements.lock \
+	    --override .ci/lock-overrides.txt \
+	    --custom-compile-command "make lock" --output-file requirements-docs.lock pyproject.toml
 	$(PYTHON) .ci/lock.py
 
 .venv/installed: requirements.lock requirements-cuda.lock pyproject.toml
@@ -107,4 +122,10 @@ lock:  ## rewrites the lock files from pyproject.toml
 .benchmark-peers/installed: .venv/installed requirements-benchmarks.lock
 	rm -rf .benchmark-peers
 	$(BIN)/pip install --quiet --no-deps --require-hashes --target .benchmark-peers -r requirements-benchmarks.lock
+	touch $@
+
+# Apart from .venv, so that a new version of these tools changes neither the tests nor the results.
+.docs-tools/installed: .venv/installed requirements-docs.lock
+	rm -rf .docs-tools
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --require-hashes --target .docs-tools -r requirements-docs.lock
 	touch $@

@@ -2,7 +2,7 @@
 
 Moves the CUDA libraries that PyTorch's Linux build asks for into a lock of their own, installed only beside that build,
 and admits PyTorch's CPU build of the same version (`+cpu`), which a machine's own pip configuration may offer. The
-benchmarks' lock keeps what they need beyond those two.
+locks of the benchmarks and of the documentation keep what they need beyond those two.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ def admit_cpu_build(requirement: str) -> str:
 
 
 def main() -> None:
-    """Split requirements.lock, and strip requirements-benchmarks.lock, in place."""
+    """Split requirements.lock, and strip the locks of the benchmarks and of the documentation, in place."""
     lock = Path("requirements.lock")
     header, requirements = split_requirements(lock.read_text())
     cuda = [requirement for requirement in requirements if requirement.startswith(CUDA_LIBRARIES)]
@@ -43,10 +43,10 @@ def main() -> None:
     lock.write_text(header + "".join(rest))
     Path("requirements-cuda.lock").write_text(header + "".join(cuda))
 
-    peers = Path("requirements-benchmarks.lock")
-    header, wanted = split_requirements(peers.read_text())
     present = {requirement.split("==")[0] for requirement in requirements}
-    peers.write_text(header + "".join(block for block in wanted if block.split("==")[0] not in present))
+    for lock in (Path("requirements-benchmarks.lock"), Path("requirements-docs.lock")):
+        header, wanted = split_requirements(lock.read_text())
+        lock.write_text(header + "".join(block for block in wanted if block.split("==")[0] not in present))
 
 
 if __name__ == "__main__":

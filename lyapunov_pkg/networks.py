@@ -217,8 +217,8 @@ class Network:
             last_only: as for `forward`.
 
         Returns:
-            For each layer (V, T, B, H), or (V, B, H) for the last one where last_only: 0 where a unit is dropped, else
-            1 / (1 - rate). None where nothing is dropped.
+            For each layer (V, T, B, H), or (V, B, H) for the last one where last_only. An entry is 0 where a unit is
+            dropped, else 1 / (1 - rate). None where nothing is dropped.
         """
         if not any(rates):
             return None

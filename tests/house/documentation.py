@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
+
+FENCED = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<printed>.*?)^```$)?", flags=re.M | re.S)
+
+
+class Example(NamedTuple):
+    """A Python block of a page, and what the page says it prints: None where no text block follows."""
+
+    code: str
+    printed: str | None
+
+
+def examples(page: Path) -> list[Example]:
+    """The examples of a page, each with empty lines before its code, so that line numbers are those of the page."""
+    text = page.read_text()
+    return [
+        Example("\n" * text.count("\n", 0, match.start("code")) + match["code"], match["printed"])
+        for match in FENCED.finditer(text)
+    ]
 
 
 def python_blocks(page: Path) -> list[str]:
-    """The Python blocks of a page, each with empty lines before it, so that line numbers are those of the page."""
-    text = page.read_text()
-    found = re.finditer(r"^```python\n(.*?)^```$", text, flags=re.M | re.S)
-    return ["\n" * text.count("\n", 0, match.start(1)) + match.group(1) for match in found]
+    """The code of the examples of a page."""
+    return [example.code for example in examples(page)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.base_dependencies import ROOT
-from tests.house.documentation import python_blocks
+from tests.house.documentation import examples, python_blocks
 
 PAGES = [
     page
@@ -18,18 +18,22 @@ PAGES = [
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run_one_after_the_other(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in python_blocks(page):
-        exec(compile(block, str(page), "exec"), names)
+    for code, printed in examples(page):
+        capsys.readouterr()
+        exec(compile(code, str(page), "exec"), names)
+        assert printed in (None, capsys.readouterr().out)
 
 
 def test_blocks_keep_their_line_numbers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# Title\n\n```sh\nls\n```\n\n```python\nx = 1\n```\ntext\n```python\ny = x / 0\n```\n")
+    page.write_text(
+        "# Title\n\n```sh\nls\n```\n\n```python\nx = 1\n```\ntext\n```python\ny = x / 0\n```\n\n```text\n2\n```\n"
+    )
+    assert [(code.strip(), printed) for code, printed in examples(page)] == [("x = 1", None), ("y = x / 0", "2\n")]
     blocks = python_blocks(page)
-    assert [block.strip() for block in blocks] == ["x = 1", "y = x / 0"]
     assert blocks[1].count("\n", 0, blocks[1].index("y")) == 11  # line 12
