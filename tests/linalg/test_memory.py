@@ -53,12 +53,23 @@ def guards(monkeypatch: pytest.MonkeyPatch) -> Guards:
 @pytest.mark.parametrize("n_matrices", [1, 9])
 @pytest.mark.parametrize("to_rounding", [True, False])
 def test_orthonormalisation_of_matrices_of_all_small_sizes(guards, dtype, n_matrices, to_rounding):
+    """Rows that differ by many decades are recomputed in float64, one matrix at a time."""
     generator = torch.Generator().manual_seed(0)
     sizes = [(n, k) for n in (1, 2, 3, 5, 8, 13, 19) for k in range(1, n + 1)]
     for n, k in sizes:
-        matrices = torch.randn(n_matrices, n, k, generator=generator, dtype=dtype)
-        matrices[:, :, k // 2] *= torch.logspace(0, -40 if dtype == torch.float64 else -20, n, dtype=dtype)
-        orthonormalize_on_cpu(matrices, to_rounding)
+        rows = 10.0 ** (-30 * torch.rand(n_matrices, n, 1, generator=generator))
+        for scale in (torch.ones(1), rows):
+            matrices = scale * torch.randn(n_matrices, n, k, generator=generator)
+            orthonormalize_on_cpu(matrices.to(dtype), to_rounding)
+    guards.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_orthonormalisation_of_matrices_one_by_one(guards, dtype):
+    generator = torch.Generator().manual_seed(0)
+    for k in range(1, 18):
+        q, _ = orthonormalize_on_cpu(torch.randn(3, 200, k, generator=generator, dtype=dtype), to_rounding=True)
+        assert (q.mT @ q - torch.eye(k)).abs().max() < 1e-12
     guards.check()
 
 
