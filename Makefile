@@ -14,7 +14,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 # Ctrl-C ends them without a traceback (envs/startup/sitecustomize.py).
 run report: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report list cache benchmarks schema clean lock
+.PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report list cache benchmarks benchmark-tables schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (d
 
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
+
+benchmark-tables: .venv/installed  ## the tables of the documentation from benchmarks/results/*.json
+	$(BIN)/python benchmarks/tables.py
 
 schema: .venv/installed  ## the schema and docs/configuration.md from the definitions of the settings
 	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write

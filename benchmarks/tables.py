@@ -7,10 +7,10 @@ A block stands between the lines `<!-- benchmark: NAME -->` and `<!-- end of ben
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,11 @@ TITLES = {
     "covariant": "`covariant_vectors`",
     "intervals": '`orthonormalize_every="auto"`',
     "systems": "Maps and flows",
-    "training": "Training, eight networks stacked",
+    "training": "Training",
+    "gpu-training": "Training on a GPU",
+    "gpu-spectra": "Spectra on a GPU",
 }
+COMMANDS = {name: f"python benchmarks/{name}.py" for name in ("spectrum", "training", "gpu")}
 PAGES = ("README.md", "docs/engine.md")
 BLOCK = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(<!-- end of benchmark -->)", flags=re.S)
 
@@ -88,13 +91,14 @@ def speed(record: Mapping[str, Any], of_cases: Sequence[Mapping[str, Any]]) -> s
     facts = list(dict.fromkeys(name for case in of_cases for name in case["facts"] if name != "operations"))
     has_rate = all("operations" in case["facts"] for case in of_cases) and "product_rate" in record["facts"]
     has_aims = any(case["aims"] for case in of_cases)
-    header = ["case", "exponents", "dtype", HEADINGS[records.OURS], "largest difference"]
+    has_exponents = any("exponents" in case["shapes"] for case in of_cases)
+    header = ["case"] + ["exponents"] * has_exponents + ["dtype", HEADINGS[records.OURS], "largest difference"]
     header += ["of the product rate"] * has_rate + [HEADINGS[name] for name in others] + facts + ["aim"] * has_aims
     rows = []
     for case in of_cases:
         median = case["contestants"][records.OURS]["seconds"]["median"]
-        row = [case["label"], str(case["shapes"].get("exponents", "all")), case["dtype"], duration(median)]
-        row.append(difference(case, records.OURS))
+        row = [case["label"]] + [str(case["shapes"].get("exponents", ""))] * has_exponents
+        row += [case["dtype"], duration(median), difference(case, records.OURS)]
         if has_rate:
             row.append(f"{case['facts']['operations'] / median / record['facts']['product_rate']:.0%}")
         row += [ratio(case, name) if name in case["contestants"] else "" for name in others]
@@ -120,22 +124,21 @@ def agreement(of_cases: Sequence[Mapping[str, Any]]) -> str:
     return table(["case", *(HEADINGS[name] for name in names)], rows)
 
 
-def source(record: Mapping[str, Any], command: str) -> str:
-    """Return the sentence that says what measured the numbers, where, when, and of which commit."""
+def source(record: Mapping[str, Any]) -> str:
+    """Return the sentences that say what measured the numbers, where, when, and of which commit."""
     machine, found = record["machine"], record["versions"]
-    load = "" if machine["load_before"] is None else f", load average {machine['load_before']} before the run"
-    peers = "".join(f", {name} {found[name]}" for name in ("jax", "lyapax", "clvlib") if name in found)
+    n_cores, rounds = machine["cores"], sorted({case["rounds"] for case in record["cases"]})
+    where = f"{n_cores} core{'s' * (n_cores > 1)} of {machine['processor']} ({', '.join(machine['instruction_sets'])})"
+    if machine["load_before"] is not None:
+        where += f", load average {machine['load_before']} before the run"
+    if machine["gpu"] is not None and record["benchmark"] == "gpu":
+        where = f"{machine['gpu']}, {where}"
+    shown = ("torch", "numba", "jax", "lyapax", "clvlib")
+    software = ", ".join([f"Python {found['python']}", *(f"{name} {found[name]}" for name in shown if name in found)])
     dirty = " with uncommitted changes" if record["dirty"] else ""
-    rounds = sorted({case["rounds"] for case in record["cases"]})
-    return "\n".join(
-        [
-            f"`{command}`, commit {record['commit']}{dirty}, {record['date']}.",
-            f"{machine['cores']} cores of {machine['processor']} ({', '.join(machine['instruction_sets'])}){load}.",
-            f"Python {found['python']}, torch {found['torch']}, numba {found.get('numba')}{peers}.",
-            f"Medians of {rounds[0]}{f' to {rounds[-1]}' if len(rounds) > 1 else ''} interleaved rounds, "
-            "with the extremes in brackets.",
-        ]
-    )
+    n_rounds = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0])
+    what = f"`{COMMANDS[record['benchmark']]}`, commit {record['commit']}{dirty}, {record['date']}"
+    return f"{what}.\n{where}.\n{software}.\nMedians of {n_rounds} interleaved rounds, with the extremes in brackets."
 
 
 def cases_of(record: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -152,7 +155,9 @@ def cases_of(record: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 def report(record: Mapping[str, Any]) -> str:
     """Return all tables of a run."""
-    found = [source(record, f"python benchmarks/{record['benchmark']}.py")]
+    if record["benchmark"] == "gpu":
+        return gpu(record)
+    found = [source(record)]
     for name, title in TITLES.items():
         of_cases = [case for case in record["cases"] if case["table"] == name]
         if of_cases:
@@ -161,20 +166,16 @@ def report(record: Mapping[str, Any]) -> str:
     return "\n\n".join(found)
 
 
-def _speed_block(benchmark: str, name: str, command: str) -> Callable[[Mapping[str, Any]], str]:
-    def block(read: Mapping[str, Any]) -> str:
-        record = read[benchmark]
-        return f"{source(record, command)}\n\n{speed(record, cases_of(record, name))}"
-
-    return block
+def speed_block(record: Mapping[str, Any], name: str) -> str:
+    """Return the table of times of this name, and what measured it."""
+    return f"{source(record)}\n\n{speed(record, cases_of(record, name))}"
 
 
-def overview(read: Mapping[str, Any]) -> str:
+def overview(record: Mapping[str, Any]) -> str:
     """Return the short table of the first page: LSTMs, and how many times longer the peers take."""
-    record, rows = read["spectrum"], []
-    peers = ("analytic", "jax", "lyapax", "clvlib")
+    peers, rows = ("analytic", "jax", "lyapax", "clvlib"), []
     for case in cases_of(record, "networks"):
-        if not fnmatch.fnmatch(case["name"], "lstm-*") or "gain" in case["name"]:
+        if not case["name"].startswith("lstm-") or "gain" in case["name"]:
             continue
         row = [case["label"], str(case["shapes"]["exponents"])]
         row.append(duration(case["contestants"][records.OURS]["seconds"]["median"]))
@@ -183,13 +184,43 @@ def overview(read: Mapping[str, Any]) -> str:
             row.append(f"{statistics.median(found):.1f} ×" if found else "")
         rows.append(row)
     header = ["units × sequences × steps", "exponents", "lyapunov_pkg", *(HEADINGS[name] for name in peers)]
-    return f"{source(record, 'make benchmarks')}\n\n{table(header, rows)}"
+    return f"{source(record)}\n\n{table(header, rows)}"
 
 
-BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {"overview": overview} | {
-    name: _speed_block("spectrum", name, "make benchmarks") for name in TITLES if name != "training"
+def gpu(record: Mapping[str, Any]) -> str:
+    """Return the tables of training and spectra on a GPU, with each architecture's part of the study and the sum."""
+    has_gpu, found = record["machine"]["gpu"] is not None, [source(record)]
+    for name in ("gpu-training", "gpu-spectra"):
+        of_cases = cases_of(record, name)
+        counted = [fact for fact in of_cases[0]["facts"] if fact != "share"]
+        rows, total = [], 0.0
+        for case in of_cases:
+            median = case["contestants"][records.OURS]["seconds"]["median"]
+            whole = median / case["facts"]["share"]
+            total += whole
+            row = [case["label"], difference(case, records.OURS), duration(median)]
+            row += [str(case["facts"][fact]) for fact in counted]
+            rows.append(row + [f"{whole / 60:.1f} min"] * has_gpu)
+        header = [TITLES[name], "largest difference", "time", *counted] + ["part of the study"] * has_gpu
+        found += [table(header, rows)] + [f"All of these: {total / 60:.1f} min."] * has_gpu
+    return "\n\n".join(found)
+
+
+def not_measured(benchmark: str) -> str:
+    """Return what stands in place of a table that no committed record has."""
+    command = f"{COMMANDS[benchmark]} --output benchmarks/results/{benchmark}.json"
+    return f"Not measured yet: `{command}`, then `make benchmark-tables`."
+
+
+BLOCKS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "overview": ("spectrum", overview),
+    "gpu": ("gpu", gpu),
+    "training": ("training", partial(speed_block, name="training")),
+} | {
+    name: ("spectrum", partial(speed_block, name=name))
+    for name in ("networks", "single", "steps", "finite-time", "covariant", "intervals", "systems")
 }
-"""By name, what writes a block from the committed records, which are given by the names of their benchmarks."""
+"""By name, the benchmark whose record a block is made of, and what writes it."""
 
 
 def committed(folder: Path = records.RESULTS) -> dict[str, dict[str, Any]]:
@@ -200,18 +231,19 @@ def committed(folder: Path = records.RESULTS) -> dict[str, dict[str, Any]]:
 def rewritten(text: str, read: Mapping[str, Any]) -> str:
     """Return a page with its blocks made from records.
 
+    A block whose record was not committed says so, and how to make it.
+
     Raises:
-        ValueError: there is no such block, or the record that it is made from is missing.
+        ValueError: there is no such block, or its record does not have all cases of its table.
     """
 
     def block(match: re.Match[str]) -> str:
         name = match.group(2)
         if name not in BLOCKS:
             raise ValueError(f"benchmark: got {name!r}, expected one of {list(BLOCKS)}")
-        try:
-            return f"{match.group(1)}{BLOCKS[name](read)}\n{match.group(3)}"
-        except KeyError as error:
-            raise ValueError(f"{name}: benchmarks/results/{error.args[0]}.json is missing") from error
+        benchmark, write = BLOCKS[name]
+        made = write(read[benchmark]) if benchmark in read else not_measured(benchmark)
+        return f"{match.group(1)}{made}\n{match.group(3)}"
 
     return BLOCK.sub(block, text)
 

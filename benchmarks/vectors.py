@@ -36,8 +36,9 @@ def all_cases(quick: bool) -> list[Case]:
             build = lambda peers, contest=contest, driven=driven, dtype=dtype: contest(driven, dtype, peers)  # noqa: E731
             found.append(Case(name, table, label, driven.shapes, dtype, 7, build, aims))
     n_sequences, n_steps = (16 if quick else 128), 112
-    shapes: dict[str, int | str] = {"units": 64, "sequences": n_sequences, "steps": n_steps}
     for architecture, jacobian, init_param in NETWORKS:
+        rows = 128 if jacobian == "full" else 64
+        shapes: dict[str, int | str] = {"units": 64, "sequences": n_sequences, "steps": n_steps, "exponents": rows}
         label = f"{architecture} 64 × {n_sequences} × {n_steps}, {jacobian}"
         build = lambda peers, a=architecture, j=jacobian, p=init_param: intervals(a, j, p, n_sequences, n_steps)  # noqa: E731
         found.append(Case(f"intervals-{architecture}-{jacobian}", "intervals", label, shapes, "float32", 7, build))

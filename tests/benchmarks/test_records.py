@@ -171,18 +171,22 @@ def test_durations_have_three_digits(bench, seconds: float, expected: str) -> No
 def test_blocks_alone_are_rewritten(bench) -> None:
     page = "before\n<!-- benchmark: single -->\nold\n<!-- end of benchmark -->\nafter\n"
     found = bench.tables.rewritten(page, {"spectrum": run(case("a", [0.1], [1.0]))})
-    assert found.startswith("before\n<!-- benchmark: single -->\n`make benchmarks`, commit abc, 2000-01-01.\n")
+    assert found.startswith(
+        "before\n<!-- benchmark: single -->\n`python benchmarks/spectrum.py`, commit abc, 2000-01-01.\n"
+    )
     assert found.endswith(" |\n<!-- end of benchmark -->\nafter\n")
     assert "old" not in found
-    with pytest.raises(ValueError, match=r"benchmarks/results/spectrum\.json is missing"):
-        bench.tables.rewritten(page, {})
+    assert "Not measured yet: `python benchmarks/spectrum.py --output" in bench.tables.rewritten(page, {})
+    with pytest.raises(ValueError, match="no case of table 'steps'"):
+        bench.tables.rewritten(page.replace("single", "steps"), {"spectrum": run(case("a", [0.1], [1.0]))})
     with pytest.raises(ValueError, match="got 'x', expected one of"):
         bench.tables.rewritten(page.replace("single", "x"), {})
 
 
 def test_the_documentation_shows_what_was_committed(bench) -> None:
-    read = bench.tables.committed()
+    read, shown = bench.tables.committed(), set()
     for page in bench.tables.PAGES:
         text = (bench.record.ROOT / page).read_text()
-        assert "<!-- benchmark: " in text
+        shown |= {match.group(2) for match in bench.tables.BLOCK.finditer(text)}
         assert bench.tables.rewritten(text, read) == text, f"{page}: run `make benchmark-tables`"
+    assert shown == set(bench.tables.BLOCKS)
