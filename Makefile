@@ -15,7 +15,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 run report doc-tables: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report doc-tables list cache \
-    benchmarks docs check-docs schema clean lock
+    benchmarks benchmark-tables docs check-docs schema clean lock
 
 help:  ## these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (d
 
 benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
+
+benchmark-tables: .venv/installed  ## the tables of the documentation from benchmarks/results/*.json
+	$(BIN)/python benchmarks/tables.py
 
 # A warning is an error. The gallery's examples run in two processes (docs/conf.py) of one thread each.
 docs: .venv/installed .docs-tools/installed  ## the documentation as a site, docs/_build/html/index.html

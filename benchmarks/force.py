@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import measure
+import tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,7 +157,7 @@ def report_speed(n_units: int, epochs: int, n_samples: int, per_gain: int, n_cor
         numbers = [f"{found[name]:.1e}" for name in ("outputs", "weights", "training error")]
         rows.append([f"{variant.init_param}", *numbers, f"{found['ours']:.2f}", f"{found['reference']:.1f}"])
     header = ["g", "outputs, first epoch", "weights, end", "training error, end", "ours [s]", "NumPy [s]"]
-    print(measure.table(header, rows))
+    print(tables.table(header, rows))
     print(f"\nNumPy / ours: median {statistics.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f})\n")
     settings = ForceSettings(
         epochs=epochs, n_samples=n_samples, update_every=2, free_epochs=epochs, kept_epochs=(), n_starts=10
@@ -179,7 +180,7 @@ def report_drift(n_units: int, epochs: int, n_samples: int, per_gain: int) -> No
         shown = [f"{differences[epoch]:.1e}" for epoch in (0, epochs // 3, epochs - 1)]
         rows.append([f"{variant.init_param}", *shown, f"{double:.3f}", f"{single:.3f}"])
     header = ["g", *(f"weights, epoch {epoch + 1}" for epoch in (0, epochs // 3, epochs - 1))]
-    print(measure.table([*header, "free run, float64", "free run, float32 weights"], rows))
+    print(tables.table([*header, "free run, float64", "free run, float32 weights"], rows))
 
 
 def main() -> None:
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=2, help="of each gain")
     arguments = parser.parse_args()
     measure.use_cores(arguments.threads)
-    print(measure.machine(arguments.threads, ["numpy", "scipy", "numba"]), "\n")
+    print(measure.machine(arguments.threads), measure.versions(["numpy", "scipy", "numba"]), "\n")
     sizes = (arguments.units, arguments.epochs, arguments.samples, arguments.networks)
     if arguments.drift:
         report_drift(*sizes)

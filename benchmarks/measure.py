@@ -1,10 +1,10 @@
-"""What every benchmark needs: a fixed number of cores, timings that drift cannot bias, and tables."""
+"""What every benchmark needs: a fixed number of cores, and timings that drift cannot bias."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,53 +38,72 @@ class Timing:
     result: Any
     seconds: list[float] = field(default_factory=list)
 
-    @property
-    def median(self) -> float:
-        """Median of the later calls, in seconds."""
-        return statistics.median(self.seconds)
 
-
-def interleaved(contestants: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, Timing]:
-    """Call each contestant once, which compiles it, and then all in turn, `repetitions` times.
-
-    A machine that slows down slows them alike within a round, so that ratios within a round do not drift.
-    """
+def first_calls(contestants: Mapping[str, Callable[[], Any]]) -> dict[str, Timing]:
+    """Call each contestant once, which compiles it."""
     timings = {}
     for name, call in contestants.items():
         start = time.perf_counter()
         result = call()
         timings[name] = Timing(time.perf_counter() - start, result)
-        print(f"{name}: first call {timings[name].first_call:.2f} s", file=sys.stderr, flush=True)
-    for _ in range(repetitions):
+        print(f"  {name}: first call {timings[name].first_call:.2f} s", file=sys.stderr, flush=True)
+    return timings
+
+
+def take_turns(contestants: Mapping[str, Callable[[], Any]], timings: Mapping[str, Timing], rounds: int) -> None:
+    """Call all contestants in turn, round after round, and note how long each call took.
+
+    A machine that slows down slows them alike within a round, so that ratios within a round do not drift.
+    """
+    for _ in range(rounds):
         for name, call in contestants.items():
             start = time.perf_counter()
             call()
             timings[name].seconds.append(time.perf_counter() - start)
-    return timings
 
 
-def ratio(timing: Timing, to: Timing, scale: float = 1.0) -> str:
-    """Return "median (least to greatest)" of `scale` * timing / to, round by round."""
-    ratios = [scale * a / b for a, b in zip(timing.seconds, to.seconds, strict=True)]
-    return f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+def yardstick() -> Callable[[], Any]:
+    """Return a fixed computation of PyTorch on one thread, about 20 ms: QR decompositions of 100 matrices of 48 x 48.
 
+    It is timed in every round of every case. `compare.py` divides by it, so that a slower or busier machine cancels.
+    """
+    import torch
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    matrices = torch.randn(100, 48, 48, generator=torch.Generator().manual_seed(0))
 
-
-def machine(n_cores: int, packages: Sequence[str]) -> str:
-    """Return one line that says what was measured on: processor, cores, other work, versions of those packages."""
-    versions = [f"Python {platform.python_version()}"]
-    for package in packages:
+    def call() -> torch.Tensor:
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    load = f"load average {os.getloadavg()[0]:.1f} before; " if hasattr(os, "getloadavg") else ""
-    return f"{_processor()}, {n_cores} core{'s' * (n_cores > 1)}; {load}{', '.join(versions)}"
+            return torch.linalg.qr(matrices)[1]
+        finally:
+            torch.set_num_threads(n_threads)
+
+    return call
+
+
+def machine(n_cores: int) -> dict[str, Any]:
+    """Return what was measured on: processor, instruction sets, cores, and other work as the load before the run."""
+    import torch
+    from numba.core.codegen import get_host_cpu_features
+
+    features = {name[1:] for name in get_host_cpu_features().split(",") if name.startswith("+")}
+    return {
+        "processor": _processor(),
+        "instruction_sets": sorted(features & {"avx", "avx2", "avx512f", "fma", "neon", "sse4.2", "sve"}),
+        "cores": n_cores,
+        "load_before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _processor() -> str:

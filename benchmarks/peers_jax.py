@@ -40,24 +40,36 @@ def step(architecture: str, weights: Arrays, h: Array, c: Array, drive: Array) -
 
 def jitted_scan(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
     """(c) `lax.scan` over steps, `vmap` over sequences; the step is linearised once and pushed along all columns."""
-    size = module.hidden_size
 
     def exponents(weights: Arrays, drives: Array) -> Array:
-        def body(carry: tuple[Array, Array, Array], drive: Array) -> tuple[tuple[Array, Array, Array], Array]:
-            h, c, q = carry
-
-            def leading(part: Array) -> tuple[Array, tuple[Array, Array]]:
-                following = step(module.mode, weights, part[:size], part[size:] if rows > size else c, drive)
-                return jnp.concatenate(following)[:rows], following
-
-            _, push, (h, c) = jax.linearize(leading, jnp.concatenate([h, c])[:rows], has_aux=True)
-            q, r = jnp.linalg.qr(jax.vmap(push, in_axes=-1, out_axes=-1)(q))
-            return (h, c, q), jnp.log(jnp.abs(jnp.diagonal(r)))
-
-        start = (jnp.zeros(size), jnp.zeros(_cell_size(module)), jnp.eye(rows, n_exponents))
-        return lax.scan(body, start, drives)[1].mean(axis=0)
+        found = _log_growth(module, rows, n_exponents, weights, drives).mean(axis=0)
+        return jnp.sort(found, descending=True)
 
     return _call(module, inputs, exponents)
+
+
+def finite_time(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
+    """(c) As `jitted_scan`; returns the exponents of every step, (B, T, k)."""
+    return _call(module, inputs, partial(_log_growth, module, rows, n_exponents))
+
+
+def _log_growth(module: torch.nn.RNNBase, rows: int, n_exponents: int, weights: Arrays, drives: Array) -> Array:
+    """Return log |diag R| of every step of a sequence, (T, k)."""
+    size = module.hidden_size
+
+    def body(carry: tuple[Array, Array, Array], drive: Array) -> tuple[tuple[Array, Array, Array], Array]:
+        h, c, q = carry
+
+        def leading(part: Array) -> tuple[Array, tuple[Array, Array]]:
+            following = step(module.mode, weights, part[:size], part[size:] if rows > size else c, drive)
+            return jnp.concatenate(following)[:rows], following
+
+        _, push, (h, c) = jax.linearize(leading, jnp.concatenate([h, c])[:rows], has_aux=True)
+        q, r = jnp.linalg.qr(jax.vmap(push, in_axes=-1, out_axes=-1)(q))
+        return (h, c, q), jnp.log(jnp.abs(jnp.diagonal(r)))
+
+    start = (jnp.zeros(size), jnp.zeros(_cell_size(module)), jnp.eye(rows, n_exponents))
+    return lax.scan(body, start, drives)[1]
 
 
 def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
@@ -90,16 +102,17 @@ def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponent
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="lyapax: jax_enable_x64")
-            return lyapunov_spectrum(
+            found = lyapunov_spectrum(
                 numbered_step, start.state, dt=1.0, n_steps=len(drives), k=n_exponents, resume=start
             ).exponents
+            return jnp.sort(found, descending=True)
 
     return _call(module, inputs, exponents)
 
 
-def lyapax_of_system(name: str, n_steps: int) -> Call:
-    """(d) lyapax of one trajectory of a system of the package, after its first 1,000 steps, in float64."""
-    from lyapax import lyapunov_spectrum
+def lyapax_of_system(name: str, starts: np.ndarray, n_steps: int, n_cores: int) -> Call:
+    """(d) lyapax of trajectories (trajectory, S) of a system, by `vmap`, in float64; its tangents start as ours."""
+    from lyapax import LyapunovCheckpoint, lyapunov_spectrum
 
     def runge_kutta(field: Callable[[Array], Array], h: float) -> Callable[[Array], Array]:
         def advance(state: Array) -> Array:
@@ -119,22 +132,25 @@ def lyapax_of_system(name: str, n_steps: int) -> Call:
     def rossler(s: Array) -> Array:
         return jnp.array([-s[1] - s[2], s[0] + 0.2 * s[1], 0.2 + s[2] * (s[0] - 5.7)])
 
-    advance, start, dt = {
-        "Henon": (henon, [0.0, 0.0], 1.0),
-        "Lorenz": (runge_kutta(lorenz, 0.01), [1.0, 1.0, 1.0], 0.01),
-        "Rossler": (runge_kutta(rossler, 0.05), [1.0, 1.0, 0.0], 0.05),
+    advance, dt = {
+        "Henon": (henon, 1.0),
+        "Lorenz": (runge_kutta(lorenz, 0.01), 0.01),
+        "Rossler": (runge_kutta(rossler, 0.05), 0.05),
     }[name]
+    size = starts.shape[1]
 
     def exponents(state: Array) -> Array:
-        state = lax.fori_loop(0, 1_000, lambda _, s: advance(s), state)
-        return lyapunov_spectrum(advance, state, dt=dt, n_steps=n_steps - 1_000, k=len(start)).exponents
+        start = LyapunovCheckpoint(
+            state=state, Y=jnp.eye(size), cum_log_growth=jnp.zeros(size), elapsed_time=jnp.zeros(()), dt=dt
+        )
+        return lyapunov_spectrum(advance, state, dt=dt, n_steps=n_steps, k=size, resume=start).exponents
 
     with jax.enable_x64():
-        compiled, initial = jax.jit(exponents), jnp.asarray(start)
+        compiled, initial = jax.jit(jax.vmap(exponents)), jnp.asarray(starts)
 
     def call() -> np.ndarray:
         with jax.enable_x64():
-            return np.sort(np.asarray(compiled(initial)))[::-1]
+            return -np.sort(-np.asarray(compiled(initial)), axis=-1)
 
     return call
 
@@ -163,8 +179,7 @@ def _call(module: torch.nn.RNNBase, inputs: torch.Tensor, exponents: Callable[[A
     @jax.jit
     def compiled(weights: Arrays, sequences: Array) -> Array:
         bias = weights["b_ih"] if module.mode == "GRU" else weights["b_ih"] + weights["b_hh"]
-        found = jax.vmap(partial(exponents, weights))(sequences @ weights["w_ih"].T + bias)
-        return jnp.sort(found, axis=-1, descending=True)
+        return jax.vmap(partial(exponents, weights))(sequences @ weights["w_ih"].T + bias)
 
     one_thread = _openblas_on_one_thread()
 

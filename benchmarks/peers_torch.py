@@ -182,13 +182,26 @@ def clvlib(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int
     """
     from clvlib.pytorch import lyap_exp
 
+    return _by_clvlib(lyap_exp, module, inputs, rows, n_exponents, torch.float32, n_cores)
+
+
+def _by_clvlib(
+    analysis: Callable[..., tuple[Tensor, ...]],
+    module: torch.nn.RNNBase,
+    inputs: Tensor,
+    rows: int,
+    n_exponents: int,
+    dtype: torch.dtype,
+    n_cores: int,
+) -> Call:
+    """Return the computation of exponents by a function of clvlib that returns them first."""
     pool = ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=(1,))
 
     @torch.no_grad()
     def one(weights: Weights, states: Tensor, drives: Tensor) -> Tensor:
         _, jacobians = step_and_jacobian(weights, states, drives, rows)
         n_steps = len(jacobians)
-        return lyap_exp(
+        return analysis(
             lambda t, x: x,
             lambda t, x: jacobians[int(t)],
             jacobians.new_zeros(n_steps + 1, rows),
@@ -199,7 +212,7 @@ def clvlib(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int
 
     @torch.no_grad()
     def call() -> np.ndarray:
-        weights = Weights.read(module, inputs)
+        weights = Weights.read(module, inputs, dtype)
         states = [weights.drives.new_zeros(len(inputs), weights.state_size)]
         for drive in weights.drives.unbind(dim=1)[:-1]:
             states.append(step(weights, states[-1], drive))
@@ -207,6 +220,24 @@ def clvlib(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int
         return _sorted(torch.stack(list(each)).numpy())
 
     return call
+
+
+def clvlib_vectors(
+    module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int, dtype: str, n_cores: int
+) -> Call:
+    """(e) clvlib's `lyap_analysis`, which adds covariant vectors to what `clvlib` does; returns the exponents."""
+    from clvlib.pytorch import lyap_analysis
+
+    return _by_clvlib(lyap_analysis, module, inputs, rows, n_exponents, getattr(torch, dtype), n_cores)
+
+
+@torch.no_grad()
+def jacobian_after(weights: Weights, n_steps: int, rows: int) -> Tensor:
+    """Return the Jacobians (B, n, n) of the step that follows the first `n_steps`."""
+    state = weights.drives.new_zeros(len(weights.drives), weights.state_size)
+    for drive in weights.drives.unbind(dim=1)[:n_steps]:
+        state = step(weights, state, drive)
+    return step_and_jacobian(weights, state, weights.drives[:, n_steps], rows)[1]
 
 
 def _averaged(logs: Tensor) -> np.ndarray:

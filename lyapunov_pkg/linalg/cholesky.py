@@ -15,6 +15,17 @@ fails, Householder QR takes over for that matrix."""
 def orthonormalize_by_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k), finite, on any device. Returned in float64.
 
+    Where `try_cholesky` fails, Householder QR takes over. Finding out waits for the device.
+    """
+    q, log_r, good = try_cholesky(matrices)
+    if not good.all():
+        q[~good], log_r[~good] = orthonormalize_by_householder(matrices[~good].double())
+    return q, log_r
+
+
+def try_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return Q, log r and for which matrices they are right, (N,); nothing here waits for the device.
+
     With G = AᵀA = RᵀR, Q = A R^{-1} is orthogonal to about the rounding error over the square of the smallest sine of
     the angle between a column and the span of those before it; the second pass removes what is left (Fukaya et al.,
     2014).
@@ -26,9 +37,7 @@ def orthonormalize_by_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor]:
     q, corrections, failed_again = _pass(q)
     log_r = (lengths * sines * corrections).log()
     good = ~(failed | failed_again) & (sines.amin(dim=-1) >= SMALLEST_SINE) & torch.isfinite(log_r).all(dim=-1)
-    if not good.all():
-        q[~good], log_r[~good] = orthonormalize_by_householder(columns[~good])
-    return q, log_r
+    return q, log_r, good
 
 
 def _pass(columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,8 @@ PANEL = 4
 of it."""
 
 ROWS = 4
-"""Rows of a tile of a matrix product. Columns of a matrix that is not in a group are padded to multiples of it."""
+"""Rows of a tile of a matrix product. Columns of a matrix that is not in a group are padded to multiples of it, and by
+so many that the last tile behind a panel that is narrower than a tile (float64 in vectors of 16 bytes) ends in them."""
 
 INTERLEAVED_ROWS = 192
 """Matrices with more rows are processed one by one: a group of them would not fit into the cache."""
@@ -78,9 +79,10 @@ def choose_layout(
 
 def one_by_one(n_blocks: int, block_rows: int, n_columns: int, dtype: np.dtype, n_more_blocks: int = 0) -> Layout:
     """Return the layout of matrices that are not grouped; arguments as in `choose_layout`."""
-    padded = round_up(block_rows, lanes_of(dtype.itemsize))
+    width = lanes_of(dtype.itemsize)
+    padded, padded_columns = round_up(block_rows, width), round_up(n_columns + max(0, ROWS - width), ROWS)
     stride = (n_blocks + n_more_blocks) * padded
-    return Layout(1, Shape(n_blocks, block_rows, padded, n_columns, round_up(n_columns, ROWS), stride))
+    return Layout(1, Shape(n_blocks, block_rows, padded, n_columns, padded_columns, stride))
 
 
 def spaced(rows: int) -> int:

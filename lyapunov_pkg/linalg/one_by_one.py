@@ -39,7 +39,7 @@ class MatrixScratch(NamedTuple):
     factors: NDArray
     """(ROWS,): what is subtracted of the panel's columns from these."""
     overlaps: NDArray
-    """(lanes,): inner products of the finished columns of the panel."""
+    """(lanes,), at least (ROWS,): inner products of the finished columns of the panel, and what a tile adds to them."""
     ordering: NDArray
     """(lanes,): see `_order_projections`."""
     explained: NDArray
@@ -54,7 +54,7 @@ def matrix_scratch(layout: Layout, dtype: np.dtype) -> MatrixScratch:
     """Return what one thread needs for matrices of this layout."""
     width = lanes_of(dtype.itemsize)
     n_columns = round_up(layout.shape.padded_columns, width) + width
-    sizes = layout.padded_rows, ROWS, ROWS, width, width, n_columns, 1, 1
+    sizes = layout.padded_rows, ROWS, ROWS, max(width, ROWS), width, n_columns, 1, 1
     return MatrixScratch(*(aligned_zeros(size * width, dtype) for size in sizes))
 
 

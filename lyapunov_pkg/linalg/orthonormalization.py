@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -54,18 +56,45 @@ def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tenso
 
         q, log_r = orthonormalize_on_cpu(stacked, to_rounding)
     else:
-        q, log_r = _orthonormalize_finite(stacked)
+        from lyapunov_pkg.linalg.cholesky import orthonormalize_by_cholesky
+        from lyapunov_pkg.linalg.householder import orthonormalize_by_householder
+
+        is_cuda = matrices.device.type == "cuda"
+        q, log_r = orthonormalize_finite(
+            stacked, orthonormalize_by_cholesky if is_cuda else orthonormalize_by_householder
+        )
     shape = matrices.shape
     return q.to(matrices.dtype).view(shape), log_r.to(matrices.dtype).view(*shape[:-2], shape[-1])
 
 
-def _orthonormalize_finite(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Leave out matrices that are not finite: libraries promise nothing for them, and one must not spoil its batch."""
-    from lyapunov_pkg.linalg.cholesky import orthonormalize_by_cholesky
-    from lyapunov_pkg.linalg.householder import orthonormalize_by_householder
+def orthonormalize_unasked(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Do what `orthonormalize` does on CUDA with matrices that need no fallback, without waiting for the device.
+
+    Args:
+        matrices: (..., n, k) with k <= n, any floating dtype, on any device.
+
+    Returns:
+        q: as of `orthonormalize`.
+        log_r: likewise.
+        good: a boolean on the device, (): whether both are what `orthonormalize` returns on CUDA, bit for bit. If not,
+            they are of no use.
+    """
+    from lyapunov_pkg.linalg.cholesky import try_cholesky
 
     finite = torch.isfinite(matrices).all(dim=(-2, -1))
-    columns = torch.where(finite[:, None, None], matrices, 0.0)
-    method = orthonormalize_by_cholesky if matrices.device.type == "cuda" else orthonormalize_by_householder
-    q, log_r = method(columns)
-    return torch.where(finite[:, None, None], q, torch.nan), torch.where(finite[:, None], log_r, torch.nan)
+    q, log_r, good = try_cholesky(torch.where(finite[..., None, None], matrices, 0.0))
+    q, log_r = _nan_where_not(finite, q, log_r)
+    return q.to(matrices.dtype), log_r.to(matrices.dtype), (good | ~finite).all()
+
+
+def orthonormalize_finite(matrices: Tensor, method: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return Q and log r (N, ...) by a method that takes finite matrices (N, n, k); NaN for those that are not.
+
+    Libraries promise nothing for matrices that are not finite, and one must not spoil its batch.
+    """
+    finite = torch.isfinite(matrices).all(dim=(-2, -1))
+    return _nan_where_not(finite, *method(torch.where(finite[:, None, None], matrices, 0.0)))
+
+
+def _nan_where_not(finite: Tensor, q: Tensor, log_r: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.where(finite[..., None, None], q, torch.nan), torch.where(finite[..., None], log_r, torch.nan)

@@ -8,14 +8,15 @@ A propagator holds the state and the tangent vectors of all trajectories and tak
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lyapunov_pkg.cells.base import Cell, Params
-from lyapunov_pkg.linalg import orthonormalize
+from lyapunov_pkg.linalg import orthonormalize, orthonormalize_unasked
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.driven import TangentMap
 from lyapunov_pkg.systems.flows import MATRICES_UP_TO, Flow
@@ -33,6 +34,8 @@ SLOPES_AT_ONCE = 16_000_000
 JACOBIANS_AT_ONCE = 4_000_000
 """Entries of a flow's Jacobians that are computed ahead; bounds memory."""
 
+STEPS_UNASKED = 32
+"""Steps on a GPU after which the host asks whether all orthonormalisations succeeded; changes no result."""
 
 SYSTEM_MODULES = (AutonomousMap.__module__, Flow.__module__)
 """Where the systems are that may be kernels."""
@@ -161,12 +164,18 @@ def _is_for_kernels(state: Tensor, tangents: Tensor) -> bool:
 
 
 class StepPropagator(Propagator):
-    """Any system, step by step: its own `push_forward`, and `orthonormalize`."""
+    """Any system, step by step: its own `push_forward`, and `orthonormalize`.
+
+    Attributes:
+        asks_each_time: whether each orthonormalisation finds out at once if it needs its fallback. On a GPU that would
+            wait for the device.
+    """
 
     steps_at_once = 256
 
     def __init__(self, system: TangentMap, state: Tensor, tangents: Tensor) -> None:
         self.system, self.state, self.tangents = system, state, tangents
+        self.asks_each_time = tangents.device.type != "cuda" or tangents.numel() == 0
 
     def path(self, inputs: Tensor) -> Tensor:
         """See `Propagator.path`: nothing is computed ahead."""
@@ -174,16 +183,17 @@ class StepPropagator(Propagator):
 
     def follow(self, path: Tensor, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Propagator.follow`."""
-        log_rs = [self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1], dtype=torch.float64)]
-        sines = [log_rs[0].new_empty(0, *self.tangents.shape[:-2])]
-        for step, ends in zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True):
-            self._move(path, step)
-            if ends:
-                lengths = torch.linalg.vector_norm(self.tangents, dim=-2)
-                self.tangents, log_r = orthonormalize(self.tangents, to_rounding=False)
-                log_rs.append(log_r.double()[None])
-                sines.append((log_r.exp() / lengths).double().amin(dim=-1)[None])
-        return torch.cat(log_rs), torch.cat(sines)
+
+        def measure(before: Tensor, log_r: Tensor) -> tuple[Tensor, Tensor]:
+            lengths = torch.linalg.vector_norm(before, dim=-2)
+            return log_r.double(), (log_r.exp() / lengths).double().amin(dim=-1)
+
+        found = self._through(path, steps, orthonormalizes, False, measure)
+        if not found:
+            nothing = self.tangents.new_empty(0, *self.tangents.shape[:-2], self.tangents.shape[-1]).double()
+            return nothing, nothing[..., 0]
+        log_rs, sines = zip(*found, strict=True)
+        return torch.stack(log_rs), torch.stack(sines)
 
     def record(
         self,
@@ -195,22 +205,72 @@ class StepPropagator(Propagator):
         keeps_r: bool = False,
     ) -> Record:
         """See `Propagator.record`."""
-        log_rs, finite, qs, rs = [], [], [], []
-        for step, ends in zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True):
-            self._move(path, step)
-            if ends:
-                before = self.tangents
-                self.tangents, log_r = orthonormalize(before)
-                log_rs.append(log_r.double())
-                finite.append(torch.isfinite(self.state).all(dim=-1))
-                qs += [self.tangents] if keeps_q else []
-                rs += [(self.tangents.mT @ before).triu()] if keeps_r else []
-        if not log_rs:
+
+        def measure(before: Tensor, log_r: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+            finite = torch.isfinite(self.state).all(dim=-1)
+            r = (self.tangents.mT @ before).triu() if keeps_r else None
+            return log_r.double(), finite, self.tangents if keeps_q else None, r
+
+        found = self._through(path, steps, orthonormalizes, True, measure)
+        if not found:
             shape, k = self.tangents.shape[:-2], self.tangents.shape[-1]
             nothing = self.tangents.new_empty(*shape, 0, k)
             return Record(nothing.double(), nothing[..., 0].bool(), None, None)
-        q, r = (torch.stack(values, dim=-3) if values else None for values in (qs, rs))
+        log_rs, finite, qs, rs = zip(*found, strict=True)
+        q = torch.stack(qs, dim=-3) if keeps_q else None
+        r = torch.stack(rs, dim=-3) if keeps_r else None
         return Record(torch.stack(log_rs, dim=-2), torch.stack(finite, dim=-1), q, r)
+
+    def _through(
+        self,
+        path: Tensor,
+        steps: slice,
+        orthonormalizes: Sequence[bool],
+        to_rounding: bool,
+        measure: Callable[[Tensor, Tensor], Any],
+    ) -> list[Any]:
+        """Take steps of a path, and return what `measure(before, log_r)` finds at each orthonormalisation.
+
+        On a GPU the host asks once for a block of steps whether all orthonormalisations succeeded. If one did not, the
+        block is repeated with the question at each, so that results are the same.
+        """
+        numbered = list(zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True))
+        asking = partial(orthonormalize, to_rounding=to_rounding)
+        if self.asks_each_time:
+            return self._take(path, numbered, asking, measure)
+        found = []
+        for first in range(0, len(numbered), STEPS_UNASKED):
+            block, start = numbered[first : first + STEPS_UNASKED], self.snapshot()
+            good: list[Tensor] = []
+
+            def unasked(matrices: Tensor, good: list[Tensor] = good) -> tuple[Tensor, Tensor]:
+                q, log_r, is_good = orthonormalize_unasked(matrices)
+                good.append(is_good)
+                return q, log_r
+
+            of_block = self._take(path, block, unasked, measure)
+            if good and not torch.stack(good).all():
+                self.restore(start)
+                of_block = self._take(path, block, asking, measure)
+            found += of_block
+        return found
+
+    def _take(
+        self,
+        path: Tensor,
+        numbered: list[tuple[int, bool]],
+        orthonormalized: Callable[[Tensor], tuple[Tensor, Tensor]],
+        measure: Callable[[Tensor, Tensor], Any],
+    ) -> list[Any]:
+        """Take the steps of these numbers, of which each says whether vectors are orthonormalised after it."""
+        found = []
+        for step, ends in numbered:
+            self._move(path, step)
+            if ends:
+                before = self.tangents
+                self.tangents, log_r = orthonormalized(before)
+                found.append(measure(before, log_r))
+        return found
 
     def _n_steps(self, path: Tensor) -> int:
         return path.shape[-2]

@@ -12,8 +12,13 @@ SMALL = {"units": 12, "sequences": 3, "steps": 9}
 
 
 @pytest.fixture
-def spectrum(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
+def networks(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
+    return pytest.importorskip("networks")
+
+
+@pytest.fixture
+def spectrum(networks: ModuleType) -> ModuleType:
     return pytest.importorskip("spectrum")
 
 
@@ -23,42 +28,77 @@ def spectrum(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
 )
 @pytest.mark.parametrize("n_exponents", [None, 3])
 def test_every_contestant_finds_the_same_exponents(
-    spectrum: ModuleType, peer: str, module: str, jacobian: str, n_exponents: int | None
+    networks: ModuleType, spectrum: ModuleType, peer: str, module: str, jacobian: str, n_exponents: int | None
 ) -> None:
-    peers = spectrum.available([peer])
+    peers = spectrum.available([peer], n_cores=1)
     if not peers:
         pytest.skip(f"{peer} is not installed")
-    case = spectrum.Case(module, **SMALL, n_exponents=n_exponents, jacobian=jacobian)
-    results = {name: call() for name, call in spectrum.contestants(case, peers, n_cores=1).items()}
-    assert set(results) == {"lyapunov_pkg", peer}
-    for leading, largest in spectrum.errors(case, results).values():
-        assert leading < 1e-5
-        assert largest < 1e-2  # float32, condition numbers of 1e4 and more
+    driven = networks.Driven(module, **SMALL, n_exponents=n_exponents, jacobian=jacobian)
+    contest = networks.spectrum_of_module(driven, peers)
+    found = contest.differences({name: call() for name, call in contest.calls.items()})
+    assert set(found) == {"lyapunov_pkg", peer}
+    for differences in found.values():
+        assert differences["leading half"] < 1e-5
+        assert differences["all"] < 1e-2  # float32, condition numbers of 1e4 and more
+
+
+def test_a_step_function_has_the_exponents_of_its_module(networks: ModuleType) -> None:
+    driven = networks.Driven("LSTM", **SMALL, n_exponents=None, jacobian="full")
+    contest = networks.spectrum_of_step(driven, {})
+    found = contest.differences({name: call() for name, call in contest.calls.items()})
+    assert set(found) == {"lyapunov_pkg", "module"}
+    assert all(differences["leading half"] < 1e-5 for differences in found.values())
+
+
+@pytest.mark.parametrize("contest", ["finite_time", "covariant"])
+def test_vectors_agree(spectrum: ModuleType, networks: ModuleType, contest: str) -> None:
+    import vectors
+
+    # Biases below 1/4 have sums without rounding in float32, in which a module's biases are added.
+    driven = networks.Driven("LSTM", units=16, sequences=2, steps=60, n_exponents=4)
+    peers = spectrum.available(["jax", "clvlib"], n_cores=1)
+    made = getattr(vectors, contest)(driven, "float64", peers)
+    found = made.differences({name: call() for name, call in made.calls.items()})
+    for differences in found.values():
+        assert all(difference < made.tolerances[what] for what, difference in differences.items())
+
+
+def test_systems_agree(spectrum: ModuleType) -> None:
+    import systems
+
+    peers = spectrum.available(["lyapax"], n_cores=1)
+    if not peers:
+        pytest.skip("lyapax is not installed")
+    for case in systems.all_cases(quick=True):
+        if case.name.startswith(("built-in", "flow")):
+            contest = case.build(peers)
+            (found,) = contest.differences({name: call() for name, call in contest.calls.items()}).values()
+            assert found["from lyapax"] < contest.tolerances["from lyapax"]
 
 
 def test_a_shortened_case_compares_with_the_reference_of_as_many_steps(
-    spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch
+    networks: ModuleType, spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spectrum, "SHORT_STEPS", 4)
-    case = spectrum.Case("GRU", **SMALL, n_exponents=None, shortened=True)
-    assert [spectrum.steps_of(case, peer) for peer in ("automatic", "analytic")] == [4, 9]
-    calls = spectrum.contestants(case, spectrum.available(["automatic"]), n_cores=1)
-    leading, _ = spectrum.errors(case, {"automatic": calls["automatic"]()})["automatic"]
-    assert leading < 1e-5
+    monkeypatch.setattr(networks, "SHORT_STEPS", 4)
+    driven = networks.Driven("GRU", **SMALL, n_exponents=None, shortened=True)
+    assert [driven.steps_of(peer) for peer in ("automatic", "analytic")] == [4, 9]
+    contest = networks.spectrum_of_module(driven, spectrum.available(["automatic"], n_cores=1))
+    assert contest.scales == {"automatic": 9 / 4}
+    found = contest.differences({"automatic": contest.calls["automatic"]()})
+    assert found["automatic"]["leading half"] < 1e-5
 
 
-def test_counted_operations_are_those_of_the_product_and_of_qr(spectrum: ModuleType) -> None:
-    case = spectrum.Case("LSTM", units=6, sequences=2, steps=5, n_exponents=None, jacobian="full")
-    assert case.operations == pytest.approx(2 * 5 * 12**3 * (2 + 8 / 3))
+def test_counted_operations_are_those_of_the_product_and_of_qr(networks: ModuleType) -> None:
+    driven = networks.Driven("LSTM", units=6, sequences=2, steps=5, n_exponents=None, jacobian="full")
+    assert driven.operations == pytest.approx(2 * 5 * 12**3 * (2 + 8 / 3))
 
 
-def test_contestants_take_turns(spectrum: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    import measure
+def test_names_of_cases_are_unique_and_each_has_its_table(spectrum: ModuleType) -> None:
+    import tables
 
-    order: list[str] = []
-    timings = measure.interleaved({name: lambda name=name: order.append(name) for name in "ab"}, repetitions=2)
-    assert "".join(order) == "ab" * 3  # the first round is not counted
-    assert [len(timings[name].seconds) for name in "ab"] == [2, 2]
+    cases = spectrum.all_cases(quick=False)
+    assert len({case.name for case in cases}) == len(cases)
+    assert {case.table for case in cases} == set(tables.TITLES) - {"training", "gpu-training", "gpu-spectra"}
 
 
 def test_unknown_case_is_one_clear_error() -> None:
