@@ -359,7 +359,7 @@ class Network:
             raise ValueError(f"inputs has {inputs.shape[-1]} features; expected {self.input_size}")
 
 
-def from_torch(module: RecurrentModule, detach: bool = True) -> Network:
+def from_torch(module: RecurrentModule, detach: bool = True, dtype: torch.dtype | None = None) -> Network:
     """Read a recurrent module or cell of torch.nn as a network of one variant without readout.
 
     Weights are shared with the module where nothing has to be added. Dropout between layers is left out, as in the
@@ -368,6 +368,8 @@ def from_torch(module: RecurrentModule, detach: bool = True) -> Network:
     Args:
         module: torch.nn.RNN, LSTM or GRU of any depth, or RNNCell, LSTMCell or GRUCell.
         detach: take the weights out of the module's graph; False: gradients flow back to the module's own.
+        dtype: of the network; None: the module's. Weights are converted before the two biases of a layer are added, so
+            that the sums are rounded to this dtype and not to the module's.
 
     Returns:
         A network whose inputs are (sequence, time, feature), whatever the module's `batch_first`.
@@ -396,7 +398,7 @@ def from_torch(module: RecurrentModule, detach: bool = True) -> Network:
         input_size = module.input_size if layer == 0 else module.hidden_size
         cells.append(make_cell(architecture, input_size, module.hidden_size, **hyperparameters))
         suffix = f"_l{layer}" if isinstance(module, torch.nn.RNNBase) else ""
-        read = _read_torch_layer(module, suffix)
+        read = _read_torch_layer(module, suffix, dtype)
         params |= {f"layer_{layer}.{name}": value.unsqueeze(0) for name, value in read.items()}
     if detach:
         params = {name: value.detach() for name, value in params.items()}
@@ -414,13 +416,15 @@ def torch_mode(module: RecurrentModule) -> str:
     return f"RNN_{module.nonlinearity.upper()}"
 
 
-def _read_torch_layer(module: RecurrentModule, suffix: str) -> Params:
+def _read_torch_layer(module: RecurrentModule, suffix: str, dtype: torch.dtype | None) -> Params:
     """Return the weights of one layer; the biases apart for GRU, which needs them so, and added for the others."""
-    weights = {name: getattr(module, name + suffix) for name in ("weight_ih", "weight_hh")}
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if module.bias else ("weight_ih", "weight_hh")
+    weights = {name: getattr(module, name + suffix) for name in names}
+    weights = {name: weight if dtype is None else weight.to(dtype) for name, weight in weights.items()}
     params = {"input_weight": weights["weight_ih"], "recurrent_weight": weights["weight_hh"]}
     if not module.bias:
         return params
-    bias, recurrent_bias = getattr(module, f"bias_ih{suffix}"), getattr(module, f"bias_hh{suffix}")
+    bias, recurrent_bias = weights["bias_ih"], weights["bias_hh"]
     if torch_mode(module) == "GRU":
         return params | {"bias": bias, "recurrent_bias": recurrent_bias}
     return params | {"bias": bias + recurrent_bias}

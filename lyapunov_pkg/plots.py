@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["angles", "finite_time_exponents", "over_training", "running_exponents", "spectrum"]
+
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E")
 """Five of Okabe and Ito and a dark brown, which can be told apart without seeing all colours."""
 

@@ -144,7 +144,9 @@ class RecurrentReader(Reader):
         with random_numbers_kept(flat.device):
             network = self._own_network(inputs.detach(), flat.detach(), state is not None, placement.differentiable)
         if network is not None:
-            network = network.to(device=placement.device, dtype=placement.dtype)
+            if placement.dtype != next(iter(network.params.values())).dtype:
+                network = self._network_in(placement.dtype, placement.differentiable)
+            network = network.to(device=placement.device)
             return PreparedSystem(network, flat[None], drops_variant=True)
         module = FrozenModule(self.module, placement.dtype, placement.device, placement.differentiable)
         system = DifferentiatedStep(lambda state, x: self._state_after(module, x.unsqueeze(1), state))
@@ -228,6 +230,11 @@ class RecurrentReader(Reader):
             if bad:
                 raise ValueError(f"system: NaN or infinite weights in {bad}, expected finite weights")
         return network, rollout
+
+    def _network_in(self, dtype: torch.dtype, differentiable: bool) -> Network:
+        """Read the module, whose hooks have made its weights, in another dtype."""
+        with torch.set_grad_enabled(differentiable), evaluation(self.module):
+            return from_torch(self.module, not differentiable, dtype)
 
     def _tried(self, call: Callable[..., Any], probe: Tensor, state: Tensor) -> tuple[bool, Rollout]:
         """Return whether the forward takes a state, and what it returns, from that state where it does."""

@@ -283,6 +283,15 @@ class TestConventions:
         found = lyapunov_spectrum(module, inputs.transpose(0, 1))["lyapunov_exponent"]
         np.testing.assert_array_equal(found, expected)
 
+    @pytest.mark.parametrize("kind", [torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU])
+    def test_a_module_in_float32_has_the_numbers_of_its_copy_in_float64(self, kind):
+        """Its biases are added in float64, too."""
+        torch.manual_seed(0)
+        module, inputs = kind(3, 8), torch.randn(20, 2, 3)
+        found = lyapunov_spectrum(module, inputs, dtype=torch.float64)["lyapunov_exponent"]
+        expected = lyapunov_spectrum(copy.deepcopy(module).double(), inputs.double())["lyapunov_exponent"]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
     def test_the_dtype_is_that_of_the_weights(self):
         module = built(torch.nn.GRU).float()
         assert driven_system(module, INPUTS.transpose(0, 1)).inputs.dtype == torch.float32
