@@ -37,7 +37,7 @@ NUMBERS_AT_ONCE = 1_000_000
 class ProgramPropagator(SteppedPropagator):
     """A program, driven by inputs."""
 
-    steps_at_once = 2048
+    steps_at_once = StepPropagator.steps_at_once
 
     def __init__(self, program: Program, state: Tensor, tangents: Tensor) -> None:
         flow = SteppedFlow(program, torch.zeros(1, 0), state.detach(), tangents.detach())
@@ -85,7 +85,7 @@ class RecordedPropagator(Propagator):
         self._now: Propagator = plain(system, state, tangents)
         self._is_traced = False
         self._unchecked = CHECKED_EVERY
-        self.steps_at_once = ProgramPropagator.steps_at_once
+        self.steps_at_once = self._now.steps_at_once  # of a program, too: callers have planned with it
 
     @property
     def state(self) -> Tensor:
@@ -102,7 +102,6 @@ class RecordedPropagator(Propagator):
             self._trace(inputs)
         if isinstance(self._now, ProgramPropagator) and not self._agrees(self._now, inputs):
             self._now = self._plain(self.system, self._now.state, self._now.current_tangents())
-        self.steps_at_once = self._now.steps_at_once
         return self._now.path(inputs)
 
     def _trace(self, inputs: Tensor) -> None:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from lyapunov_pkg.spectra import recorded
-from lyapunov_pkg.spectra.propagators import StepPropagator
+from lyapunov_pkg.spectra.averaging import average_of
+from lyapunov_pkg.spectra.driven import driven_system
+from lyapunov_pkg.spectra.propagators import StepPropagator, make_propagator
 from lyapunov_pkg.spectra.recorded import ProgramPropagator, RecordedPropagator
 from lyapunov_pkg.systems import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep
@@ -279,3 +281,23 @@ def test_differentiable_exponents_are_in_the_graph() -> None:
     found.sum().backward()
     assert weight.grad is not None
     np.testing.assert_allclose(weight.grad, 2.0)
+
+
+@pytest.mark.parametrize("every", [1, 7, "auto"])
+@pytest.mark.parametrize("is_program", [True, False])
+def test_no_step_of_a_long_run_is_left_out(every, is_program):
+    """The determinant of every step is -0.3, whoever takes it."""
+
+    def henon(state, _):
+        x, y = state.unbind(-1)
+        after = torch.stack((1 - 1.4 * x * x + y, 0.3 * x), -1)
+        return after if is_program else after + 0 * torch.cumsum(state, -1)
+
+    driven = driven_system(henon, n_steps=5000, initial_state=np.array([0.1, 0.1]))
+    propagator = make_propagator(driven.system, driven.initial_state, driven.initial_tangents[None])
+    propagator.path(driven.inputs[:, :1])
+    assert isinstance(propagator._now, ProgramPropagator) == is_program
+    exponents = average_of(driven, orthonormalize_every=every).exponents
+    assert exponents.sum() == pytest.approx(np.log(0.3), abs=1e-9)
+    found = lyapunov_spectrum(henon, n_steps=5000, initial_state=np.array([0.1, 0.1]), orthonormalize_every=every)
+    assert float(found["lyapunov_exponent"].sum()) == pytest.approx(np.log(0.3), abs=1e-9)
