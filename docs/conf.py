@@ -47,7 +47,7 @@ autosummary_ignore_module_all = False
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Fewer exponents than rows", "Differentiable exponents"]
 # Names in a docstring's backticks become links where they are public, and stay code where they are not.
-nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(torch|numpy|xarray)\..*")]
+nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(torch|numpy|xarray|lyapunov_pkg\.aelle\.embedding)\..*")]
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -102,8 +102,14 @@ def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_blo
     raise nodes.SkipNode
 
 
+def skip_what_sklearn_adds(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out methods that scikit-learn makes for routing metadata, whose pages are its own."""
+    return True if name.endswith("_request") or name == "get_metadata_routing" else None
+
+
 def setup(app: Sphinx) -> None:
     """Connect what this file adds to Sphinx."""
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", link_inside)
+    app.connect("autodoc-skip-member", skip_what_sklearn_adds)
     app.connect("autodoc-process-docstring", keep_formulas, priority=400)  # before Napoleon, which adds markup

@@ -116,6 +116,8 @@ def driven_system(
     sequences, state = _read(reader, inputs, n_steps, initial_state)
     placement = _placement(reader, sequences, state, dtype, device, differentiable)
     sequences = converted("inputs", sequences, placement.dtype, placement.device)
+    if not differentiable:  # PyTorch multiplies in another way, to other last bits, what requires gradients.
+        sequences, state = sequences.detach(), None if state is None else state.detach()
     prepared = reader.prepare(state, sequences, placement)
     start = prepared.initial_state
     complete = _complete_tangents(prepared.system, jacobian, start)
