@@ -117,7 +117,7 @@ def driven_system(
     placement = _placement(reader, sequences, state, dtype, device, differentiable)
     sequences = converted("inputs", sequences, placement.dtype, placement.device)
     if not differentiable:  # PyTorch multiplies in another way, to other last bits, what requires gradients.
-        sequences, state = sequences.detach(), None if state is None else state.detach()
+        sequences = sequences.detach()
     prepared = reader.prepare(state, sequences, placement)
     start = prepared.initial_state
     complete = _complete_tangents(prepared.system, jacobian, start)
