@@ -125,10 +125,11 @@ def _equal_intervals(
 
     Intervals are counted from the end of the warm-up, so that one ends there and none straddles it.
     """
+    at_once = propagator.steps_at_once
     for first, stop in ((0, warmup), (warmup, inputs.shape[-2])):
         ends = [(step - warmup) % length == 0 or step == stop for step in range(first + 1, stop + 1)]
-        for at in range(first, stop, propagator.steps_at_once):
-            steps = slice(at, min(at + propagator.steps_at_once, stop))
+        for at in range(first, stop, at_once):
+            steps = slice(at, min(at + at_once, stop))
             path = propagator.path(inputs[..., steps, :])
             log_r, _ = propagator.follow(path, slice(None), ends[at - first : steps.stop - first])
             yield steps.stop, min(length, stop - first), log_r
@@ -138,9 +139,10 @@ def _adaptive_intervals(propagator: Propagator, inputs: Tensor, warmup: int) -> 
     """As `_equal_intervals`, with intervals as long as `AUTO_TOLERANCE` allows; see `average_exponents`."""
     needed = max(torch.finfo(inputs.dtype).eps / AUTO_TOLERANCE, 10 * SMALLEST_SINE[inputs.dtype])
     length, longest, settled = 1, inputs.shape[-2], False
+    at_once = propagator.steps_at_once
     for first, stop in ((0, warmup), (warmup, inputs.shape[-2])):
-        for begin in range(first, stop, propagator.steps_at_once):
-            end = min(begin + propagator.steps_at_once, stop)
+        for begin in range(first, stop, at_once):
+            end = min(begin + at_once, stop)
             path, at = propagator.path(inputs[..., begin:end, :]), begin
             while at < end:
                 last = min(at + (length * max(1, (end - at) // length) if settled else max(length, PROBED_STEPS)), end)
