@@ -223,11 +223,7 @@ def main() -> int:
         print("There is no GPU: this checks the program on the CPU. Its times say nothing about a GPU.\n")
     record = records.new("gpu", torch.get_num_threads(), ("lyapunov-pkg", "torch", "numba", "numpy"))
     failures = cases.run_all(all_cases(size, device, architectures, arguments.rounds), {}, record, arguments.output)
-    if record["cases"]:
-        print(f"{tables.report(record)}\n\nWritten to {arguments.output}.")
-    for failure in failures:
-        print(f"Not measured: {failure}")
-    return int(bool(failures))
+    return tables.conclude(record, failures, arguments.output)
 
 
 if __name__ == "__main__":

@@ -115,10 +115,7 @@ def main() -> int:
     if record["cases"]:
         record["facts"] = {"product_rate": max(record["facts"]["product_rate"], best_product_rate())}
         records.write(record, arguments.output)
-        print(f"{tables.report(record)}\n\nWritten to {arguments.output}.")
-    for failure in failures:
-        print(f"Not measured: {failure}")
-    return int(bool(failures))
+    return tables.conclude(record, failures, arguments.output)
 
 
 if __name__ == "__main__":

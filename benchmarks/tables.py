@@ -166,6 +166,15 @@ def report(record: Mapping[str, Any]) -> str:
     return "\n\n".join(found)
 
 
+def conclude(record: Mapping[str, Any], failures: Sequence[str], output: Path) -> int:
+    """Print the tables of a run and what was not measured, and return the exit status."""
+    if record["cases"]:
+        print(f"{report(record)}\n\nWritten to {output}.")
+    for failure in failures:
+        print(f"Not measured: {failure}")
+    return int(bool(failures))
+
+
 def speed_block(record: Mapping[str, Any], name: str) -> str:
     """Return the table of times of this name, and what measured it."""
     return f"{source(record)}\n\n{speed(record, cases_of(record, name))}"

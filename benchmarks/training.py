@@ -267,11 +267,7 @@ def main() -> int:
         for architecture in arguments.architectures
     ]
     failures = cases.run_all(selected, {}, record, arguments.output)
-    if record["cases"]:
-        print(f"{tables.report(record)}\n\nWritten to {arguments.output}.")
-    for failure in failures:
-        print(f"Not measured: {failure}")
-    return int(bool(failures))
+    return tables.conclude(record, failures, arguments.output)
 
 
 if __name__ == "__main__":
