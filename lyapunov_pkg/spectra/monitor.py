@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DESCRIPTIONS = {
-    "update": Label("1", "updates of the weights since the monitor was made"),
+    "update": Label("update", "updates of the weights since the monitor was made"),
     "loss": Label("1", "loss of the update, as given to the monitor"),
     "diverged": Label("1", "whether weights, inputs or a trajectory were not finite"),
 }
