@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from lyapunov_pkg.devices import subnormals_as_zero
 from lyapunov_pkg.labels import EPOCH, Label, in_unit
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.progress import progress
@@ -133,12 +134,13 @@ def train_batches(
         n_sequences, n_steps = inputs.shape[1:3]
         noise = network.draw_noise(n_sequences, n_steps, noise_generators)
         dropout = network.draw_dropout(n_sequences, n_steps, rates, dropout_generators, task.last_only)
-        batch_losses = task.losses(network.forward(inputs, noise, dropout, task.last_only), targets)
-        optimizer.zero_grad()
-        batch_losses.sum().backward()
-        if settings.gradient_clip is not None:
-            optimizer.clip_gradients(settings.gradient_clip)
-        optimizer.step()
+        with subnormals_as_zero():
+            batch_losses = task.losses(network.forward(inputs, noise, dropout, task.last_only), targets)
+            optimizer.zero_grad()
+            batch_losses.sum().backward()
+            if settings.gradient_clip is not None:
+                optimizer.clip_gradients(settings.gradient_clip)
+            optimizer.step()
         yield batch_losses.detach(), batch.shape[1]
 
 

@@ -12,9 +12,11 @@ from lyapunov_pkg.reproduction.tasks.supervised import Part, Task
 from lyapunov_pkg.reproduction.training import bptt
 from lyapunov_pkg.reproduction.training.bptt import (
     TrainingSettings,
+    begin_training,
     initialise_network,
     own_samples,
     sample_order,
+    train_batches,
     train_epoch,
     train_variants,
 )
@@ -244,6 +246,19 @@ def test_best_epoch_is_that_of_the_lowest_validation_loss(dataset: xr.Dataset) -
     trained = train_variants(everyone, dataset, SETTINGS.replaced(epochs=6), CPU)
     np.testing.assert_array_equal(trained["best_epoch"], trained["validation_loss"].values.argmin(1))
     assert (trained["best_epoch"].values < 6).any()
+
+
+def test_subnormal_gradients_are_zero(dataset: xr.Dataset) -> None:
+    """Arithmetic with subnormal numbers is several times slower."""
+    smallest = torch.finfo(torch.float32).smallest_normal
+    together = variants("rnn", range(1), init_param=2 * smallest)  # so are hidden units, and gradients are below them
+    task = Task.from_dataset(dataset, "last", CPU)
+    network, optimizer = begin_training(together, task, SETTINGS)
+    samples = own_samples(together, "train", len(task.train.inputs), None)
+    next(train_batches(network, optimizer, together, task, samples, SETTINGS, epoch=1))
+    gradient = network.params["readout.weight"].grad
+    assert gradient is not None
+    assert not ((gradient != 0) & (gradient.abs() < smallest)).any()
 
 
 def test_networks_learn_and_epoch_zero_is_before_training(dataset: xr.Dataset) -> None:
