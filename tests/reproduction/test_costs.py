@@ -169,6 +169,13 @@ def test_twice_a_part_of_the_work_costs_more_and_less_than_twice_as_much(
     assert 1 < own_cost(*job, changes)[0] / own_cost(*job, {})[0] < 2
 
 
+def test_memory_grows_with_the_parameters_that_are_kept() -> None:
+    few, many = (own_cost("participation", {}, {"studies.row_rnn.variants": n})[1] for n in (4, 8))
+    n_parameters = 32 * 8 + 32 * 32 + 10 * 32  # of the input, the state and the readout
+    # Eight networks are trained side by side; of eight more, the values and two moments of one epoch come to them.
+    assert many - few == pytest.approx(8 * 3 * n_parameters * 4e-6)
+
+
 def test_sizes_of_data_are_those_of_their_stores() -> None:
     smnist, pixels, mocap = (task_data(default_settings(), task) for task in ("smnist", "smnist_pixels", "mocap"))
     assert default_settings()["smnist"]["data"]["source"] == "digits"
