@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,20 @@ import pytest
 import yaml
 
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
-from lyapunov_pkg.reproduction.costs import RULES, Costs, Data, read_settings, task_data
+from lyapunov_pkg.reproduction.costs import (
+    BASE_MEMORY,
+    IMAGES,
+    RULES,
+    START,
+    START_WITHOUT_TORCH,
+    WITHOUT_TORCH,
+    Costs,
+    Data,
+    read_settings,
+    task_data,
+)
+from lyapunov_pkg.reproduction.tasks.mocap import load_mocap
+from lyapunov_pkg.reproduction.tasks.smnist import load_smnist
 from lyapunov_pkg.workflow.plan import Cost, Job
 from lyapunov_pkg.workflow.shards import number_of_shards
 from tests.snakemake.conftest import SMALL, environment
@@ -67,6 +82,112 @@ def test_costs_follow_the_operation_counts() -> None:
     assert hours("studies={target_learning: {hyperparameters: {hidden_size: 1024}}}")[
         "spectra_target_learning"
     ] == pytest.approx(8 * base["spectra_target_learning"], rel=0.1)
+
+
+TWICE_THE_EPOCHS = {"studies.row_rnn.alignment.epochs": [0, 1, 2, 5]}
+TWICE_THE_FLIPS = {"studies.pixel_rnn.flips.n_flips": [1, 2, 3, 4, 6, 7, 8, 9, 16, 17, 24, 25, 32, 33]}
+TARGET, EPOCHS = ("train_target_learning", {"group": "rank_one", "shard": "0"}), "studies.target_learning.training."
+EARLY = "prednet.early.network."
+
+
+@cache
+def default_settings() -> dict[str, Any]:
+    return read_settings([])
+
+
+def own_cost(rule: str, wildcards: dict[str, str], changes: dict[str, Any]) -> np.ndarray:
+    """Seconds, MB of memory and MB on disk of a job, less what every job takes."""
+    configuration = deepcopy(default_settings())
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        section = configuration
+        for each in sections:
+            section = section[each]
+        section[name] = value
+    cost = Costs(configuration).of(Job(rule, wildcards))
+    start = START_WITHOUT_TORCH if rule in WITHOUT_TORCH else START
+    return np.array([cost.seconds - start, cost.memory - BASE_MEMORY, cost.disk])
+
+
+@pytest.mark.parametrize(
+    ("job", "changes", "expected"),
+    [
+        (("alignment", {}), {"studies.row_rnn.alignment.n_initial_states": 50}, (2, 2, 1)),
+        (("alignment", {}), TWICE_THE_EPOCHS, (2, 1, 1)),
+        (("alignment", {}), {"studies.row_rnn.variants": 6}, (2, 1, 1)),
+        (("alignment", {}), {"studies.row_rnn.hyperparameters.hidden_size": 64}, (8, 4, 1)),
+        (("alignment", {}), {"smnist.data.source": "mnist"}, (28 / 8, 28 / 8, 1)),
+        (("flips", {}), {"smnist.data.source": "mnist"}, (28**2 / 8**2, 1, 1)),
+        (("flips", {}), {"studies.pixel_rnn.flips.n_images": 300}, (2, 2, 1)),
+        (("flips", {}), {"studies.pixel_rnn.variants": 4}, (2, 1, 1)),
+        (("estimator", {}), {"estimator.n_sequences": 20}, (2, 1, 1)),
+        (("stability_regimes", {}), {"stability_regimes.hidden_size": 200}, (8, 2, 2)),
+        (("eigenvalues", {"study": "asrnn"}), {"studies.asrnn.hyperparameters.hidden_size": 32}, (8, None, 2)),
+        (("eigenvalues", {"study": "asrnn"}), {"studies.asrnn.variants": 2}, (2, 2, 2)),
+        (("correlations", {"study": "smnist"}), {"studies.smnist.variants": 48}, (2, 1, 1)),
+        (TARGET, {"studies.target_learning.hyperparameters.hidden_size": 256}, (4, 4, 4)),
+        (TARGET, {EPOCHS + "n_samples": 2400}, (2, 1, 1)),
+        (TARGET, {EPOCHS + "epochs": 30, EPOCHS + "free_epochs": 30}, (2, 1, 1)),
+        (("prednet", {"study": "char_rnn_sizes"}), {EARLY + "epochs": 4000}, (2, 1, 1)),
+        (("eigenvalue_prednets", {"study": "asrnn"}), {"prednet.eigenvalues.network.epochs": 6000}, (2, 1, 1)),
+        (("aelle", {"study": "smnist", "experiment": "final"}), {"aelle.autoencoder.epochs_per_stage": 500}, (2, 1, 1)),
+    ],
+)
+def test_a_job_costs_as_much_more_as_it_has_to_do(
+    job: tuple[str, dict[str, str]], changes: dict[str, Any], expected: tuple[float | None, ...]
+) -> None:
+    found = own_cost(*job, changes) / own_cost(*job, {})
+    for ratio, of_counts in zip(found, expected, strict=True):
+        assert of_counts is None or ratio == pytest.approx(of_counts)
+
+
+@pytest.mark.parametrize(
+    ("job", "changes"),
+    [
+        (("flips", {}), TWICE_THE_FLIPS),
+        (("flips", {}), {"studies.pixel_rnn.flips.n_draws": 100}),
+        (("participation", {}), {"studies.row_rnn.participation.n_initial_states": 50}),
+        (
+            ("participation", {}),
+            {"studies.row_rnn.participation.at_epochs": [0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1, 1.5, 2]},
+        ),
+        (("participation", {}), {"studies.row_rnn.participation.at_epochs": [0, 0.1, 0.5, 1, 4]}),
+        (("estimator", {}), {"estimator.n_steps": 400}),
+        (TARGET, {EPOCHS + "epochs": 30}),
+        (TARGET, {EPOCHS + "free_epochs": 30}),
+        (TARGET, {EPOCHS + "update_every": 1}),
+        (("prednet", {"study": "char_rnn_sizes"}), {"prednet.early.n_seeds": 20}),
+        (("aelle", {"study": "smnist", "experiment": "final"}), {"aelle.n_seeds": 10}),
+        (("lorenz", {}), {"lorenz.long_run.duration": 400.0}),
+        (("optimizers", {}), {"studies.optimizers.spectra.n_sequences": 32}),
+        (("optimizers", {}), {"studies.optimizers.training.epochs": 10}),
+    ],
+)
+def test_twice_a_part_of_the_work_costs_more_and_less_than_twice_as_much(
+    job: tuple[str, dict[str, str]], changes: dict[str, Any]
+) -> None:
+    assert 1 < own_cost(*job, changes)[0] / own_cost(*job, {})[0] < 2
+
+
+def test_memory_grows_with_the_parameters_that_are_kept() -> None:
+    few, many = (own_cost("participation", {}, {"studies.row_rnn.variants": n})[1] for n in (4, 8))
+    n_parameters = 32 * 8 + 32 * 32 + 10 * 32  # of the input, the state and the readout
+    # Eight networks are trained side by side; of eight more, the values and two moments of one epoch come to them.
+    assert many - few == pytest.approx(8 * 3 * n_parameters * 4e-6)
+
+
+def test_sizes_of_data_are_those_of_their_stores() -> None:
+    smnist, pixels, mocap = (task_data(default_settings(), task) for task in ("smnist", "smnist_pixels", "mocap"))
+    assert default_settings()["smnist"]["data"]["source"] == "digits"
+    sizes = load_smnist("digits").sizes
+    assert smnist == Data(sizes["train_sample"], sizes["test_sample"], sizes["time"], sizes["feature"], 10)
+    assert pixels == Data(smnist.n_train, smnist.n_validation, 64, 1, 10)
+    assert IMAGES["mnist"] == (60_000, 10_000, 28)
+    sizes = load_mocap("synthetic", frame_rate=default_settings()["mocap"]["data"]["frame_rate"]).sizes
+    assert (mocap.n_steps, mocap.n_features, mocap.n_outputs) == (sizes["time"], sizes["feature"], sizes["feature"])
+    # The number of sequences depends on the frame rate, which the price leaves out.
+    assert mocap.n_train == pytest.approx(sizes["train_sample"], rel=0.2)
+    assert mocap.n_validation == pytest.approx(sizes["validation_sample"], rel=0.2)
 
 
 def test_sizes_of_a_users_own_data_are_those_of_the_file(tmp_path: Path) -> None:

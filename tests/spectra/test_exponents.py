@@ -97,6 +97,11 @@ class TestReferenceSystems:
         spectrum = exponents(orthogonal_map(6, generator()), autonomous_inputs(1, 50), orthonormalize_every=4)
         np.testing.assert_allclose(spectrum, 0.0, atol=1e-14)
 
+    def test_an_interval_may_be_longer_than_the_run(self):
+        system, inputs = orthogonal_map(6, generator()), autonomous_inputs(1, 50)
+        whole = exponents(system, inputs, orthonormalize_every=50)
+        np.testing.assert_array_equal(exponents(system, inputs, orthonormalize_every=10**9), whole)
+
     @pytest.mark.parametrize("kind", ["triangular", "general", "complex pair"])
     def test_linear_maps_have_the_log_moduli_of_their_eigenvalues(self, kind):
         matrix = torch.diag(torch.tensor([0.4, 2.0, 1.1], dtype=torch.float64))

@@ -199,7 +199,16 @@ def test_auto_takes_an_interval_again_that_was_too_long():
     assert (auto.exponents - every_step.exponents).abs().max() < 1e-4
 
 
-def test_steps_whose_angles_shrink_evenly_are_taken_once_and_in_long_intervals():
+@pytest.mark.parametrize(
+    ("dtype", "shortest", "longest"),
+    [
+        # Beyond 9 steps the error of an exponent, eps over the sine, would exceed 1e-4.
+        (torch.float32, 4, 9),
+        # Beyond 23 steps the sine is less than ten times what one pass of Gram-Schmidt is trusted with.
+        (torch.float64, 16, 23),
+    ],
+)
+def test_steps_whose_angles_shrink_evenly_are_taken_once_and_in_long_intervals(dtype, shortest, longest):
     """Powers of [[2, 1], [0, 1]] have columns (2^n, 0) and (2^n - 1, 1), whose angle has a sine of nearly 2^-n."""
 
     class Counted:
@@ -207,17 +216,16 @@ def test_steps_whose_angles_shrink_evenly_are_taken_once_and_in_long_intervals()
 
         def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
             self.n_steps += 1
-            return state, torch.tensor([[2.0, 1.0], [0.0, 1.0]], dtype=torch.float64) @ tangents
+            return state, torch.tensor([[2.0, 1.0], [0.0, 1.0]], dtype=dtype) @ tangents
 
     system, n_steps = Counted(), 200
     found = average_exponents(
         system,
-        torch.zeros(1, n_steps, 0, dtype=torch.float64),
-        torch.zeros(1, 2, dtype=torch.float64),
-        torch.eye(2, dtype=torch.float64),
+        torch.zeros(1, n_steps, 0, dtype=dtype),
+        torch.zeros(1, 2, dtype=dtype),
+        torch.eye(2, dtype=dtype),
         orthonormalize_every="auto",
     )
     assert system.n_steps == n_steps
-    # Beyond 38 steps the error of an exponent, eps over the sine, would exceed 1e-4.
-    assert 16 < found.longest_interval <= 38
+    assert shortest < found.longest_interval <= longest
     np.testing.assert_allclose(found.exponents[0], [math.log(2), 0], atol=1e-4)

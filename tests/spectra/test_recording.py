@@ -55,6 +55,20 @@ def test_q_is_orthonormal_to_rounding(n_sequences, dtype):
     assert found.r is None
 
 
+@pytest.mark.parametrize("ends", [ENDS, [False] * len(ENDS)], ids=["some intervals", "none"])
+@pytest.mark.parametrize("kind", [KernelPropagator, StepPropagator])
+def test_findings_are_in_float64_whatever_the_dtype(kind, ends):
+    stacked, x = network(dtype=torch.float32), inputs(3, torch.float32)
+    tangents = torch.eye(10, 4).expand(2, 3, -1, -1)
+    propagator = kind(stacked, stacked.initial_state(3), tangents)
+    record = propagator.record(propagator.path(x), slice(None), ends)
+    assert record.log_r.dtype == torch.float64 and record.log_r.shape == (2, 3, sum(ends), 4)
+    assert record.finite.dtype == torch.bool and record.finite.shape == (2, 3, sum(ends))
+    log_r, sines = propagator.follow(propagator.path(x), slice(None), ends)
+    assert log_r.dtype == sines.dtype == torch.float64
+    assert log_r.shape == (sum(ends), 2, 3, 4) and sines.shape == (sum(ends), 2, 3)
+
+
 def test_a_lost_direction_and_a_state_that_is_not_finite_cost_only_themselves():
     stacked = network("rnn")
     start = stacked.initial_state(4)

@@ -55,6 +55,10 @@ class TestStarts:
         driven = driven_system(LinearMap(np.eye(rows)), n_steps=3, n_exponents=k, dtype=torch.float32)
         assert torch.equal(driven.initial_tangents, drawn.float()) and torch.equal(torch.get_rng_state(), state)
 
+    def test_no_unit_starts_with_a_small_share(self):
+        sizes = drawn_tangents(2000, 1).abs()
+        assert 1.99 < sizes.max() / sizes.min() <= 2.0
+
     def test_all_exponents_start_from_the_identity(self):
         for count in (None, 3):
             driven = driven_system(LinearMap(np.eye(3)), n_steps=3, n_exponents=count)

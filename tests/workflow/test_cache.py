@@ -114,6 +114,17 @@ def test_pruning_by_size_deletes_the_longest_unused_first(cache: Path) -> None:
     assert [path.exists() for path in (oldest, middle, newest)] == [False, True, True]
 
 
+def test_the_commands_limits_are_in_gigabytes_and_days(cache: Path) -> None:
+    oldest, old, newest = (add_result(cache, name, days) for name, days in (("c", 9.0), ("a", 3.0), ("b", 1.0)))
+    prune_with = ["prune", "--directory", str(cache)]
+    main([*prune_with, "--max-size", f"{3.5e-9 * newest.stat().st_size}"])
+    assert oldest.exists() and old.exists() and newest.exists()
+    main([*prune_with, "--max-size", f"{2.5e-9 * newest.stat().st_size}"])
+    assert not oldest.exists() and old.exists() and newest.exists()
+    main([*prune_with, "--older-than", "2"])
+    assert not old.exists() and newest.exists()
+
+
 def test_what_a_gone_clone_used_may_be_pruned(cache: Path, tmp_path: Path) -> None:
     entry = add_result(cache, "a", days_ago=9)
     results = tmp_path / "clone" / "results"

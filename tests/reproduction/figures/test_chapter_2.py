@@ -131,6 +131,60 @@ def test_fig_2_1_leaves_what_a_layer_does_not_depend_on_white():
     assert len(np.unique(np.argmin(pixels[2, :, 0], axis=-1))) > 1  # in the colours of all three layers
 
 
+def points(ax) -> list[np.ndarray]:
+    """The heights of all lines of a panel but those of error bars, of zero and of its legend."""
+    return [line.get_ydata() for line in ax.lines if len(line.get_ydata()) > 2 and line.get_linestyle() != "None"]
+
+
+def error_bars(drawn) -> np.ndarray:
+    """Middle and half-length (2, place) of error bars."""
+    (bars,) = drawn.lines[2]
+    low, high = np.array([segment[:, 1] for segment in bars.get_segments() if len(segment)]).T
+    return np.array([(low + high) / 2, (high - low) / 2])
+
+
+def test_fig_2_2_shows_estimates_without_warmup_at_evenly_spaced_indices(stores):
+    estimator = stores["estimator"].assign_coords(warmup=[100, 0, 250])
+    estimator["lyapunov_exponent_std"] = estimator["lyapunov_exponent_std"] * np.arange(1, 33)
+    running, spectrum = draw("fig_2_2", {"estimator": estimator}).axes
+    shown = np.unique(np.linspace(0, 31, 24).round().astype(int))
+    without = estimator.isel(warmup=1)
+    np.testing.assert_array_equal(points(running), without["running_exponent"].values[:, shown].T)
+    np.testing.assert_array_equal(running.lines[0].get_xdata(), estimator["time"])
+    expected = without["lyapunov_exponent"], without["lyapunov_exponent_std"]
+    np.testing.assert_allclose(error_bars(spectrum.containers[0]), expected)
+
+
+def test_fig_2_3_shows_means_over_initial_states_and_deviations_over_all_runs(stores):
+    regimes = stores["regimes"]
+    axes = {ax.get_title(loc="left")[:3] or ax.get_title()[:3]: ax for ax in draw("fig_2_3", stores).axes}
+    for letter, activations in zip("abc", regimes["activation"].values, strict=True):
+        np.testing.assert_array_equal(points(axes[f"({letter})"]), activations[..., :40].reshape(-1, 40))
+    for letter, n_shown in (("d", 30), ("e", 20)):
+        exponents = regimes["lyapunov_exponent"].values[..., :n_shown]
+        np.testing.assert_allclose(points(axes[f"({letter})"]), exponents.mean(2).reshape(-1, n_shown))
+        for drawn, own in zip(axes[f"({letter})"].containers, exponents, strict=True):
+            finite = np.isfinite(own).all((0, 1))
+            expected = own.mean((0, 1))[finite], own.std((0, 1))[finite]
+            np.testing.assert_allclose(error_bars(drawn), expected, atol=1e-12)
+
+
+def test_fig_2_4_has_a_panel_for_each_warmup(stores):
+    estimator = stores["estimator"]
+    for ax, values in zip(draw("fig_2_4", stores).axes, estimator["running_exponent"].values, strict=True):
+        shown = np.unique(np.linspace(0, 31, 24).round().astype(int))
+        np.testing.assert_array_equal(points(ax), values[:, shown].T)
+
+
+def test_fig_2_5_shows_all_exponents_and_their_first_half(stores):
+    spectra = stores["estimator"]["interval_exponent"].values
+    whole, first = draw("fig_2_5", stores).axes
+    np.testing.assert_array_equal(points(whole), spectra)
+    np.testing.assert_array_equal(points(first), spectra[:, :16])
+    (shade,) = whole.collections
+    assert np.unique(shade.get_paths()[0].vertices[:, 0]).tolist() == [1, 16]
+
+
 def test_fig_2_5_says_how_far_the_first_half_moved(stores):
     labels = texts(draw("fig_2_5", stores))
     changes = stores["estimator"]["largest_change"].sel(interval=50).values
@@ -148,6 +202,14 @@ def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
     one_over_t = change.lines[-1].get_xydata()
     np.testing.assert_allclose(one_over_t[:, 1] * one_over_t[:, 0], one_over_t[0, 1])
     assert len(change.lines) == 6 + 1 and len(difference.lines) == 6 + 1  # with the line of zero
+    networks = stores["evolution"].sortby("init_param")
+    assert one_over_t[0, 1] == pytest.approx(np.median(networks["mean_squared_change"].sel(epoch=1)))
+    for ax, epoch in zip(fig.axes[:3], (0, 4, 15), strict=True):
+        of_epoch = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").sel(epoch=epoch)
+        np.testing.assert_array_equal(points(ax), of_epoch)
+    for ax, name in ((change, "mean_squared_change"), (difference, "mean_difference")):
+        of_networks = networks[name].transpose("network", "epoch").values
+        np.testing.assert_array_equal(points(ax)[: len(of_networks)], of_networks)
     assert [f"p = {p:g}" in texts(fig) for p in (0.04, 0.5)] == [True, True]
 
 
@@ -176,6 +238,22 @@ def test_fig_2_8_grows_opaque_with_the_epoch(stores):
     alpha = fig.axes[0].collections[0].get_facecolors()[:, 3]
     assert len(alpha) == 9 and (np.diff(alpha) > 0).all() and alpha[-1] == 1
     assert {"epoch 0", "epoch 4", "epoch 8"} <= set(texts(fig))
+
+
+@pytest.mark.parametrize(
+    ("name", "across", "up"),
+    [
+        ("fig_2_8", ("maximum_exponent", "mean_exponent"), "validation_loss"),
+        ("fig_2_b2", ("validation_loss", "maximum_exponent", "mean_exponent"), "validation_accuracy"),
+    ],
+)
+def test_figs_2_8_and_2_b2_show_the_highlighted_networks_at_every_epoch(name, across, up, stores):
+    shown = stores["char_rnn"].isel(network=stores["char_rnn"]["highlighted_network"].values)
+    for ax, quantity in zip(draw(name, stores).axes, across, strict=True):
+        x = shown[quantity] if quantity in shown else shown["spectrum_statistic"].sel(statistic=quantity)
+        expected = [of.transpose("network", "epoch").values for of in (x, shown[up])]
+        found = [collection.get_offsets() for collection in ax.collections if len(collection.get_offsets()) > 1]
+        np.testing.assert_allclose(np.moveaxis(found, -1, 0), expected)
 
 
 @pytest.mark.parametrize("name", ["fig_2_7", "fig_2_8", "fig_2_b1", "fig_2_b2"])

@@ -1,10 +1,39 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_D5
+from lyapunov_pkg.reproduction.tables.dissertation import (
+    DISSERTATION_3_1_AND_3_2,
+    DISSERTATION_3_3,
+    DISSERTATION_4_1,
+    DISSERTATION_A1,
+    DISSERTATION_B2,
+    DISSERTATION_B3,
+    DISSERTATION_B4,
+    DISSERTATION_D5,
+)
+
+PREDICTORS = ("lyapunov_mean", "lyapunov_max", "spectrum_pca", "aelle")
 
 
 def test_dissertations_shares_sum_to_all():
     assert np.sum(list(DISSERTATION_D5.values()), axis=0) == pytest.approx([100, 100])
+
+
+def test_every_row_and_column_of_the_dissertations_tables_is_there():
+    expected = set(itertools.product((0, 10, 20, 50), (*PREDICTORS, "loss_at_epoch"))) - {(0, "loss_at_epoch")}
+    assert set(DISSERTATION_3_1_AND_3_2) == expected
+    assert set(DISSERTATION_3_3) == set(itertools.product((0, 50), (1, 2, 4, 10)))
+    assert list(DISSERTATION_4_1) == [1, 5, 10, 20, 30, 50, 75, 100, 200]
+    assert all(tuple(table) == PREDICTORS for table in (DISSERTATION_B2, DISSERTATION_B3, DISSERTATION_B4))
+    of_smnist = {architecture for task, architecture in DISSERTATION_A1 if task == "smnist"}
+    assert of_smnist == set(DISSERTATION_D5)
+
+
+@pytest.mark.parametrize("table", [DISSERTATION_B2, DISSERTATION_B3, DISSERTATION_B4])
+def test_f1_is_the_harmonic_mean_of_recall_and_precision(table):
+    for recall, precision, f1 in table.values():
+        assert f1 == pytest.approx(2 * recall * precision / (recall + precision), abs=2e-3)
