@@ -58,7 +58,7 @@ for _ in range(60):
     optimizer.step()
 
 # %%
-# Only the flossed network learns the task.
+# The flossed network learns the task much faster.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
 for label, rnn, color in (("plain", plain, "tab:gray"), ("flossed", flossed, "tab:blue")):
