@@ -2,9 +2,9 @@
 AeLLE of your own networks
 ==========================
 
-AeLLE is an autoencoder of Lyapunov spectra whose latent layer also predicts the loss. Here it learns from the spectra of
-200 small recurrent networks. These differ only in the gain g of their random weights. The loss is the error with which
-a linear readout recalls the input of five steps ago.
+AeLLE is an autoencoder of Lyapunov spectra whose latent layer also predicts the loss. Here it learns from the spectra
+of 200 small recurrent networks. These differ only in the gain g of their random weights. The loss is the error with
+which a linear readout recalls the input of five steps ago.
 """
 
 import matplotlib.pyplot as plt

@@ -53,7 +53,10 @@ torch.nn.init.normal_(plain.weight_ih_l0)
 flossed = copy.deepcopy(plain)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
-for label, rnn, color, every in (("plain", plain, "tab:gray", None), ("flossed while it trains", flossed, "tab:blue", 10)):
+for label, rnn, color, every in (
+    ("plain", plain, "tab:gray", None),
+    ("flossed while it trains", flossed, "tab:blue", 10),
+):
     updates, accuracy, largest = train(rnn, floss_every=every)
     print(f"{label}: accuracy {accuracy[-5:].mean():.2f}, largest exponent {largest[-5:].mean():.2f} nats/step")
     left.plot(updates, largest, color=color, label=label)

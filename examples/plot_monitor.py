@@ -47,8 +47,8 @@ print(result)
 # %%
 # Exponents and loss
 # ------------------
-# The largest exponents rise towards zero. Most of this rise comes before the loss falls far below the loss of a constant
-# guess (grey line). The bands show the mean ± one standard deviation over sequences.
+# The largest exponents rise towards zero. Most of this rise comes before the loss falls far below the loss of a
+# constant guess (grey line). The bands show the mean ± one standard deviation over sequences.
 
 fig, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 5), layout="constrained")
 above.plot(result["update"], result["loss"], color="black")
