@@ -18,7 +18,7 @@ run report doc-tables: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONP
     benchmarks benchmark-tables docs check-docs schema clean lock
 
 help:  ## lists these commands
-	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-16s %s\n", $$1, $$2}'
 
 run: .venv/installed  ## makes every figure and table at the scale of config.yaml; on a cluster with PROFILE=slurm
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
