@@ -1,4 +1,4 @@
-"""Settings of Sphinx. `make docs` builds the website, runs the gallery examples and treats every warning as an error."""
+"""Settings of Sphinx. `make docs` builds the website, runs the gallery examples and treats warnings as errors."""
 
 from __future__ import annotations
 
