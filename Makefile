@@ -17,84 +17,84 @@ run report doc-tables: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONP
 .PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report doc-tables list cache \
     benchmarks benchmark-tables docs check-docs schema clean lock
 
-help:  ## these commands
-	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+help:  ## lists these commands
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "make %-16s %s\n", $$1, $$2}'
 
-run: .venv/installed  ## every figure and table built so far, at the scale of config.yaml; on a cluster with PROFILE=slurm
+run: .venv/installed  ## makes every figure and table at the scale of config.yaml; on a cluster with PROFILE=slurm
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES)) $(ARGS)
 
-plan: .venv/installed  ## what a run from an empty cache costs, rule by rule: jobs, core hours, memory, disk
+plan: .venv/installed  ## prints the cost of a run from an empty cache for each rule: jobs, core hours, memory, disk
 	@$(BIN)/python -m lyapunov_pkg.reproduction.costs $(ARGS)
 
-test: .venv/installed  ## all tests but the slow ones
+test: .venv/installed  ## runs all tests except the slow ones
 	$(BIN)/pytest $(PYTEST) $(ARGS)
 
-test-slow: .venv/installed  ## the slow tests alone: fuzzers, 50 kills, all targets again
+test-slow: .venv/installed  ## runs only the slow tests: fuzzers, 50 kills, all targets again
 	$(BIN)/pytest $(PYTEST) -m slow $(ARGS)
 
-test-all: .venv/installed  ## all tests; those that need finished results share them
+test-all: .venv/installed  ## runs all tests; tests that need finished results share them
 	$(BIN)/pytest $(PYTEST) -m "slow or not slow" $(ARGS)
 
-test-library: .venv/installed  ## the tests of the library alone, without the workflow
+test-library: .venv/installed  ## runs only the tests of the library, without the workflow
 	$(BIN)/pytest $(PYTEST) $(ARGS) $(LIBRARY_TESTS)
 
-# A processor with AVX2 and without AVX-512, and one of which nothing is known; vectors.py goes by what Numba reads here.
+# AVX2 is a processor without AVX-512, PLAIN an unknown processor. vectors.py reads the same variables as Numba.
 KERNEL_TESTS := tests/linalg tests/spectra/test_propagators.py tests/spectra/test_recording.py \
     tests/cells/test_sequences.py tests/systems/test_kernels.py
 AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+f16c,+movbe
 PLAIN := NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES=
 
-test-avx2: .venv/installed  ## the tests of the compiled kernels with the vectors of AVX2 (x86 only)
+test-avx2: .venv/installed  ## runs the tests of the compiled kernels with the vectors of AVX2 (x86 only)
 	$(AVX2) NUMBA_CACHE_DIR=.numba/avx2 $(BIN)/pytest $(PYTEST) $(ARGS) $(KERNEL_TESTS)
 
-test-plain: .venv/installed  ## the same on a processor of which nothing is known
+test-plain: .venv/installed  ## runs the same tests as on an unknown processor
 	$(PLAIN) NUMBA_CACHE_DIR=.numba/plain $(BIN)/pytest $(PYTEST) $(ARGS) $(KERNEL_TESTS)
 
-check: .venv/installed  ## style and types, as CI checks them
+check: .venv/installed  ## checks style and types, as CI does
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff Snakefile rules
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
-report: .venv/installed  ## results as one HTML page, once `make run` has made them
+report: .venv/installed  ## writes the results of `make run` as one HTML page
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	$(BIN)/snakemake --cores $(CORES) --report results/report.html $(ARGS)
 
-doc-tables: .venv/installed  ## the tables of docs/reproduction, from results of this commit; ARGS="--configfile FILE" for an overlay's
+doc-tables: .venv/installed  ## updates the tables of docs/reproduction from results of this commit; ARGS="--configfile FILE" for those of an overlay
 	@$(BIN)/python -m lyapunov_pkg.reproduction.configuration check $(ARGS)
 	tables=$$($(BIN)/python -m lyapunov_pkg.reproduction.included_tables targets $(ARGS)) && \
 	    $(BIN)/snakemake --cores $(CORES) $$tables $(ARGS)
 	$(BIN)/python -m lyapunov_pkg.reproduction.included_tables write $(ARGS)
 
-list: .venv/installed  ## every target that `make run ARGS=NAME` makes, with its caption; ARGS="--configfile FILE" for yours
+list: .venv/installed  ## lists every target of `make run ARGS=NAME` with its caption; ARGS="--configfile FILE" for your settings
 	@$(BIN)/python -m lyapunov_pkg.reproduction.targets $(ARGS)
 
-cache: .venv/installed  ## what the cache holds; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes
+cache: .venv/installed  ## lists the entries of the cache; ARGS="prune --older-than 30" (days) or "prune --max-size 10" (GB) deletes some
 	$(BIN)/python -m lyapunov_pkg.workflow.pruning $(or $(ARGS),list)
 
-benchmarks: .venv/installed .benchmark-peers/installed  ## spectra beside their peers' (benchmarks/README.md)
+benchmarks: .venv/installed .benchmark-peers/installed  ## compares the speed with other programs (benchmarks/README.md)
 	PYTHONPATH=.benchmark-peers $(BIN)/python benchmarks/spectrum.py $(ARGS)
 
-benchmark-tables: .venv/installed  ## the tables of the documentation from benchmarks/results/*.json
+benchmark-tables: .venv/installed  ## updates the tables of the documentation from benchmarks/results/*.json
 	$(BIN)/python benchmarks/tables.py
 
-# A warning is an error. The gallery's examples run in two processes (docs/conf.py) of one thread each.
-docs: .venv/installed .docs-tools/installed  ## the documentation as a site, docs/_build/html/index.html
+# A warning is an error. The gallery examples run in two processes (docs/conf.py) of one thread each.
+docs: .venv/installed .docs-tools/installed  ## builds the documentation as a website, docs/_build/html/index.html
 	OMP_NUM_THREADS=1 PYTHONPATH=.docs-tools $(BIN)/python -m sphinx -b html -W --keep-going -n -q docs docs/_build/html $(ARGS)
 
-check-docs: .venv/installed .docs-tools/installed  ## spelling, the citation, and what pip and PyPI would be given
+check-docs: .venv/installed .docs-tools/installed  ## checks spelling, the citation, and the archives for pip and PyPI
 	PYTHONPATH=.docs-tools $(BIN)/python -m codespell_lib
 	PYTHONPATH=.docs-tools $(BIN)/python -c "from cffconvert.cli.cli import cli; cli()" --validate
 	rm -rf build dist
 	PYTHONPATH=.docs-tools $(BIN)/python -m build --quiet --no-isolation
 	PYTHONPATH=.docs-tools $(BIN)/python -m twine check --strict dist/*
 
-schema: .venv/installed  ## the schema and docs/configuration.md from the definitions of the settings
+schema: .venv/installed  ## writes the schema and docs/configuration.md from the definitions of the settings
 	$(BIN)/python -m lyapunov_pkg.reproduction.configuration write
 
-clean:  ## everything that the workflow made, and the built documentation and package (downloads and cache stay: see `make cache`)
+clean:  ## deletes all results of the workflow, and the built documentation and package; keeps downloads and the cache
 	find results -mindepth 1 ! -name .gitkeep -delete
 	rm -rf build dist docs/_build docs/api docs/gallery *.egg-info
 

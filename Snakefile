@@ -1,4 +1,4 @@
-# Configuration, validation, includes and target rules; what is made, and how, stands in rules/.
+# Configuration, validation, includes and target rules. All other rules are in rules/.
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ for number in sorted({record.chapter for record in TARGETS.records.values() if r
             of_chapter(number),
 
 
-# One target per figure and table: `snakemake --cores 2 table_3_2` makes just what that one needs.
+# One target per figure and table. `snakemake --cores 2 table_3_2` makes this table and the results that it needs.
 for name, record in TARGETS.records.items():
     if record.study is None:
 
@@ -61,7 +61,7 @@ for name, record in TARGETS.records.items():
                 targets([record]),
 
 
-# One target per study, with its figures and tables.
+# One target per study, which makes its figures and tables.
 for study in STUDIES:
 
     rule:

@@ -1,4 +1,4 @@
-"""Settings of Sphinx: `make docs` builds the site, runs the gallery's examples and refuses every warning."""
+"""Settings of Sphinx. `make docs` builds the website, runs the gallery examples and treats warnings as errors."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 suppress_warnings = ["config.cache"]
 
-# Types stand in the descriptions of arguments, as words.
+# The descriptions of arguments state their types in words.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_ignore_module_all = False
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Fewer exponents than rows", "Differentiable exponents"]
-# Names in a docstring's backticks become links where they are public, and stay code where they are not.
+# Names in backticks in a docstring become links if they are public. Other names stay code.
 nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(torch|numpy|xarray|lyapunov_pkg\.aelle\.embedding)\..*")]
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -70,17 +70,17 @@ sphinx_gallery_conf = {
 }
 
 OUTSIDE = {"../benchmarks/README.md": "benchmarks.md", "../CHANGELOG.md": "changelog.md"}
-"""Files outside docs/ that are pages of the site."""
+"""Files outside docs/ that are pages of the website."""
 
 
 def link_inside(app: Sphinx, page: str, source: list[str]) -> None:
-    """Point links at files outside docs/ to their pages of the site."""
+    """Redirect links to files outside docs/ to their pages of the website."""
     for outside, inside in OUTSIDE.items():
         source[0] = re.sub(rf"\]\({re.escape(outside)}(?=[)#])", f"]({inside}", source[0])
 
 
 def keep_formulas(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Let a docstring's formulas stand as they are: in reStructuredText a lone * or | would begin markup."""
+    """Escape * and | in the formulas of docstrings, which reStructuredText would read as markup."""
     in_example = False
     for number, line in enumerate(lines):
         in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
@@ -95,7 +95,7 @@ def keep_formulas(app: Sphinx, what: str, name: str, obj: object, options: objec
 
 
 def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
-    """Write a formula as MathML, which browsers draw themselves: the site needs nothing from elsewhere."""
+    """Write a formula as MathML. Browsers draw it without scripts from other websites."""
     formula = node.astext().replace(r"\dots", r"\ldots")
     mathml = tex2mathml(formula, as_block=isinstance(node, nodes.math_block))
     translator.body.append(f'<span class="formula">{mathml}</span>')
@@ -103,7 +103,7 @@ def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_blo
 
 
 def skip_what_sklearn_adds(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
-    """Leave out methods that scikit-learn makes for routing metadata, whose pages are its own."""
+    """Leave out the methods that scikit-learn generates for routing metadata."""
     return True if name.endswith("_request") or name == "get_metadata_routing" else None
 
 

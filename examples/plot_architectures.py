@@ -2,8 +2,8 @@
 Comparing architectures
 =======================
 
-Networks of six architectures, 24 of each, with weights drawn uniformly on [-p, p]. A ``Network``
-holds many variants, and one call takes the spectra of all.
+This example compares the spectra of six architectures. Each has 24 networks with weights that are
+uniform on [-p, p]. A ``Network`` holds many variants, and one call computes the spectra of all.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ widths = torch.linspace(0.05, 1.0, 24).tolist()
 inputs = torch.randn(4, 150, 3, generator=torch.Generator().manual_seed(0))
 
 # %%
-# Each variant draws its weights from its own seed.
+# The weights of each variant come from its own seed.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for architecture, label in labels.items():

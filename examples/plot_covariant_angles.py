@@ -2,9 +2,9 @@
 Covariant vectors and their angles
 ==================================
 
-At each point of the Hénon attractor there is a direction that expands and one that contracts.
-Covariant Lyapunov vectors are these directions. Where they almost coincide, the attractor folds,
-and the system is nearly not hyperbolic.
+At each point of the Hénon attractor, perturbations grow in one direction and shrink in another. The
+covariant Lyapunov vectors are these two directions. Where they almost coincide, the attractor
+folds. The system is not hyperbolic, because their angle has no lower bound above zero.
 """
 
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ vectors = result["covariant_vector"].isel(sequence=0)
 angle = vector_angles(vectors).sel(exponent=1, other=2)
 
 # %%
-# The coordinate ``time`` counts steps, so it finds the states at which the vectors stand.
+# The coordinate ``time`` counts steps. It selects the states that belong to the vectors.
 
 states = trajectory(henon, start, n_steps)[result["time"].values.astype(int)]
 print("exponents:", result["covariant_exponent"].mean(("sequence", "time")).values.round(2), "nats/step")

@@ -2,8 +2,8 @@
 How many sequences and steps are enough
 =======================================
 
-An exponent is a mean over steps, so its error falls with their number. One run tells how large the
-error is.
+An exponent is a mean over time steps, so its error decreases with the number of steps. A single run
+is enough to estimate this error.
 """
 
 import matplotlib.pyplot as plt
@@ -16,15 +16,15 @@ rnn = torch.nn.RNN(input_size=3, hidden_size=32, batch_first=True)
 inputs = torch.randn(64, 1100, 3)
 
 # %%
-# The running estimate of 64 sequences, after a warm-up of 100 steps. Their spread is the error of a
-# single sequence.
+# First compute the running estimates for 64 sequences, after a warm-up of 100 steps. Their spread is
+# the error of a single sequence.
 
 estimate = running_exponents(finite_time_exponents(rnn, inputs, n_exponents=1, warmup=100)).isel(exponent=0)
 time = estimate["time"] - 100
 spread = estimate.std("sequence")
 
 # %%
-# ``lyapunov_spectrum`` estimates the same error from the batches of one sequence.
+# ``lyapunov_spectrum`` estimates the same error from batches of steps of one sequence.
 
 lengths = [100, 200, 400, 800]
 runs = [lyapunov_spectrum(rnn, inputs[:, : 100 + n], n_exponents=1, warmup=100) for n in lengths]
@@ -45,8 +45,8 @@ right.legend(frameon=False)
 plt.show()
 
 # %%
-# With 400 steps and more the two agree. In shorter runs the batches are only some steps long, and
-# ``standard_error`` is too large, by a factor of about two here.
+# From 400 steps on, both estimates agree. In shorter runs the batches have only a few steps. Then
+# ``standard_error`` is too large, here by a factor of about two.
 #
-# A mean of 64 sequences has an eighth of the error of one. Choose the number of steps so that the
-# start is forgotten, and then the number of sequences so that the error is small enough.
+# The mean of 64 sequences has an eighth of the error of a single sequence. First choose enough steps
+# that the initial state no longer matters. Then choose enough sequences for the error that you need.

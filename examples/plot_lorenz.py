@@ -2,9 +2,9 @@
 Lorenz and its Kaplan-Yorke dimension
 =====================================
 
-The spectrum of a flow, here that of Lorenz for many values of its parameter ρ at once. From the
-spectrum follows the Kaplan-Yorke dimension of the attractor: the dimension in which volumes neither
-grow nor shrink.
+This example computes the spectra of the Lorenz flow for many values of its parameter ρ in one call.
+The Kaplan-Yorke dimension of the attractor follows from the spectrum. Volumes of this dimension
+neither grow nor shrink.
 
 At ρ = 28 the exponents are 0.906, 0 and -14.572 nats per time unit, and the dimension is 2.062
 (Sprott 2003).
@@ -17,8 +17,8 @@ from lyapunov_pkg import kaplan_yorke_dimension, lyapunov_spectrum
 from lyapunov_pkg.systems import Lorenz
 
 # %%
-# Each ρ is a variant of the system. The first 50 time units are a warm-up of 5000 steps, in which
-# the trajectories reach their attractors.
+# Each ρ is a variant of the system. The warm-up has 5000 steps, or 50 time units. In this time, the
+# trajectories reach their attractors.
 
 rho = torch.arange(4.0, 81.0, 1.0, dtype=torch.float64)
 start = torch.tensor([1.0, 2.0, 20.0], dtype=torch.float64).expand(len(rho), 1, 3)
@@ -31,9 +31,9 @@ print("exponents at ρ = 28:", exponents[at_28].values.round(1), "nats per time 
 print("Kaplan-Yorke dimension:", dimension[at_28].values.round(2))
 
 # %%
-# For small ρ the trajectories settle at a fixed point. All exponents are negative, and the
-# dimension is 0. Beside the chaotic attractor of larger ρ one exponent is 0, that of a shift along
-# the trajectory.
+# For small ρ, the trajectories end at a fixed point. All exponents are negative, and the dimension is
+# 0. For larger ρ, the attractor is chaotic. One of its exponents is 0, because a shift along the
+# trajectory neither grows nor shrinks.
 
 figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), layout="constrained", sharex=True)
 upper.plot(rho, exponents[:, :2], ".-", label=["first", "second"])

@@ -2,9 +2,9 @@
 The recurrent layer of a whole model on text
 ============================================
 
-A model of characters with an embedding, a GRU and a readout learns the help texts that come with
-Python. ``submodule_inputs`` finds what the GRU is given inside the model, and the spectrum is taken
-under real text.
+A model with an embedding, a GRU and a readout learns to predict the characters of Python's help
+texts. ``submodule_inputs`` returns the inputs that the GRU receives inside the model. They drive the
+GRU when its spectrum is computed.
 """
 
 from pydoc_data.topics import topics
@@ -41,7 +41,7 @@ def excerpts(n_sequences, n_steps):
 
 
 def spectrum():
-    """Return the mean spectrum of the GRU under eight excerpts."""
+    """Return the spectrum of the GRU, averaged over eight excerpts."""
     inputs = submodule_inputs(model, "rnn", validation)
     return lyapunov_spectrum(model.rnn, inputs, warmup=50)["lyapunov_exponent"].mean("sequence")
 

@@ -1,9 +1,9 @@
 """
-Spectra over training
-=====================
+Monitoring spectra during training
+==================================
 
-A monitor takes the Lyapunov spectrum of a network while it learns, without changing the training by a single bit. Here
-a GRU learns to add the two marked numbers of a sequence, which takes a memory of up to 30 steps.
+A monitor computes the Lyapunov spectrum of a network during training. It does not change the result of the training by
+a single bit. Here a GRU learns to add the two marked numbers of a sequence. This task needs a memory of up to 30 steps.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ from lyapunov_pkg import SpectrumMonitor
 
 
 def batch(n_sequences: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sequences (sequence, 30, 2) of numbers and marks, and the sums (sequence,) of the two marked numbers."""
+    """Return sequences (sequence, 30, 2) of numbers and marks, and the sums (sequence,) of the marked numbers."""
     numbers = torch.rand(n_sequences, 30, generator=generator)
     marked = torch.rand(n_sequences, 30, generator=generator).argsort(dim=1) < 2
     return torch.stack((numbers, marked.float()), dim=-1), (numbers * marked).sum(dim=1)
@@ -22,7 +22,7 @@ def batch(n_sequences: int, generator: torch.Generator) -> tuple[torch.Tensor, t
 # %%
 # Train, and call the monitor after each update
 # ---------------------------------------------
-# The inputs of the spectra are fixed, so that only the weights change them.
+# The spectra always use the same inputs, so that only changes of the weights change them.
 
 torch.manual_seed(0)
 generator = torch.Generator().manual_seed(1)
@@ -38,17 +38,17 @@ for _ in range(600):
     monitor(loss)
 
 # %%
-# What it collected
-# -----------------
+# The collected dataset
+# ---------------------
 
 result = monitor.dataset()
 print(result)
 
 # %%
-# The exponents beside the loss
-# -----------------------------
-# The largest exponents rise towards zero, for the most part before the loss falls far below that of a constant guess
-# (the grey line). Bands are a standard deviation over sequences to each side.
+# Exponents and loss
+# ------------------
+# The largest exponents rise towards zero. Most of this rise comes before the loss falls far below the loss of a
+# constant guess (grey line). The bands show the mean ± one standard deviation over sequences.
 
 fig, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 5), layout="constrained")
 above.plot(result["update"], result["loss"], color="black")

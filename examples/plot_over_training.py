@@ -2,8 +2,8 @@
 Spectra over training
 =====================
 
-An RNN learns to repeat its input of eight steps before. Its spectrum is taken every 20 updates
-under the same inputs.
+An RNN learns to repeat its input of eight steps ago. Every 20 updates, its spectrum is computed with
+the same validation inputs.
 """
 
 import matplotlib.pyplot as plt

@@ -2,12 +2,12 @@
 A module of your own: a gated linear recurrent unit
 ===================================================
 
-Modern recurrent blocks are linear in their state, with gates that see the input alone. Unit by
-unit, the next state is ``f(x) h + (1 - f(x)) W x``. Any module that maps (x, state) to the next
-state is a system, so its spectrum takes one call.
+Many modern recurrent blocks are linear in their state, with gates that depend only on the input.
+For each unit, the next state is ``f(x) h + (1 - f(x)) W x``. You can pass any module that maps
+(x, state) to the next state.
 
-The Jacobian of this block is diagonal. The exponents are therefore the means of log f over time,
-which checks them.
+The Jacobian of this block is diagonal. The exact exponents are therefore the means of log f over
+time, and the example compares with them.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,7 @@ class GatedLinearUnit(torch.nn.Module):
         super().__init__()
         self.forget = torch.nn.Linear(input_size, hidden_size)
         self.candidate = torch.nn.Linear(input_size, hidden_size)
-        with torch.no_grad():  # memories of 1 to 100 steps
+        with torch.no_grad():  # units with memories of 1 to 100 steps
             self.forget.bias.copy_(torch.logit(1 - 1 / torch.logspace(0.1, 2, hidden_size)))
 
     def forward(self, x, state):
@@ -39,7 +39,7 @@ inputs = torch.randn(4, 300, 4)
 exponents = lyapunov_spectrum(unit, inputs, initial_state=torch.zeros(32), warmup=50)["lyapunov_exponent"]
 
 # %%
-# The means are taken over the steps after the warm-up.
+# The exact exponents are means over the steps after the warm-up.
 
 with torch.no_grad():
     expected = torch.nn.functional.logsigmoid(unit.forget(inputs[:, 50:])).mean(1).sort(descending=True).values

@@ -2,9 +2,9 @@
 A reservoir in closed loop against the true system
 ==================================================
 
-A reservoir of 300 random units is driven by the Lorenz system, and a linear readout learns to
-predict the next state. Fed with its own predictions it becomes an autonomous system. Its leading
-exponents say whether it has the dynamics of the original, beyond a few good predictions.
+The Lorenz system drives a reservoir of 300 random units, and a linear readout learns to predict the
+next state. When the reservoir receives its own predictions as input, it is an autonomous system. Its
+leading exponents show whether it has the dynamics of the Lorenz system.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ states = trajectory(lorenz, torch.tensor([1.0, 2.0, 20.0], dtype=torch.float64),
 signal = (states - states.mean(0)) / states.std(0)
 
 # %%
-# The reservoir: weights scaled to a spectral radius of 0.6, and biases, without which it would be
-# odd in its inputs.
+# The weights of the reservoir are scaled to a spectral radius of 0.6. The biases are needed, because
+# without them the reservoir would be an odd function of its inputs.
 
 recurrent = torch.randn(n_units, n_units, dtype=torch.float64)
 recurrent *= 0.6 / torch.linalg.eigvals(recurrent).abs().max()
@@ -39,18 +39,18 @@ print(f"error of one step: {error:.0e} standard deviations")
 
 
 def closed_loop(state):
-    """Return the next states (trajectory, unit) of the reservoir that is fed with its own predictions."""
+    """Return the next states (trajectory, unit) of the reservoir with its own predictions as input."""
     return torch.tanh(state @ recurrent.T + state @ readout @ input_weight.T + bias)
 
 
 # %%
 # Exponents per step, divided by the length of a step, are exponents per time unit. The first two
-# agree. The third belongs to a direction in which the attractor is hardly extended, so the
-# reservoir saw little of it. The others are the reservoir's own.
+# agree. The third belongs to a direction in which the attractor is very thin, so that the reservoir
+# could hardly learn it. The Lorenz system has no counterpart of the others.
 
-run = lyapunov_spectrum(closed_loop, n_steps=4000, warmup=500, n_exponents=6, initial_state=hidden[None])
+run = lyapunov_spectrum(closed_loop, n_steps=2500, warmup=300, n_exponents=6, initial_state=hidden[None])
 learned = run["lyapunov_exponent"][0] / step_size
-true = lyapunov_spectrum(lorenz, n_steps=50_000, warmup=1000)["lyapunov_exponent"][0]
+true = lyapunov_spectrum(lorenz, n_steps=20_000, warmup=1000)["lyapunov_exponent"][0]
 print("reservoir:", learned[:3].values.round(1), " Lorenz:", true.values.round(1), "nats per time unit")
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")

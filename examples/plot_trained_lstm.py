@@ -3,7 +3,7 @@ The spectrum of a trained LSTM
 ==============================
 
 An LSTM of ``torch.nn`` learns to predict the next value of a noisy sine. Its Lyapunov spectrum is
-taken before and after, under the same validation sequences.
+computed before and after training, with the same validation sequences.
 """
 
 import matplotlib.pyplot as plt
@@ -35,8 +35,8 @@ class Model(torch.nn.Module):
 
 
 # %%
-# The spectrum needs the recurrent module and what its own ``forward`` takes. The first 100 steps of
-# each sequence are a warm-up, in which the state forgets where it started.
+# ``lyapunov_spectrum`` needs the recurrent module and the inputs of its ``forward``. The first 100
+# steps of each sequence are a warm-up, in which the state forgets its initial value.
 
 model = Model()
 validation = sequences(16, 400)
@@ -55,7 +55,7 @@ print(f"training loss: {loss.item():.3f}")
 print(f"largest exponent: {before.mean('sequence')[0]:.3f} before, {after.mean('sequence')[0]:.3f} after training")
 
 # %%
-# The state of an LSTM has hidden units and cell states, so a layer of 32 units has 64 exponents.
+# A layer of 32 units has 64 exponents, because its state has 32 hidden units and 32 cell states.
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for exponents, label in ((before, "untrained"), (after, "trained")):

@@ -2,10 +2,10 @@
 The transition to chaos of a random network
 ===========================================
 
-A random network h ← tanh(g J h) with Gaussian weights J of variance 1/N is quiet for a gain g below
-1 and chaotic above. In mean-field theory, for large N, its activity is Gaussian with a variance q
-that fixes itself, q = g² ⟨tanh²(√q z)⟩, and the largest exponent is ½ log(g² ⟨tanh'(√q z)²⟩), with
-z standard normal.
+The random network h ← tanh(g J h) has Gaussian weights J of variance 1/N. Its activity decays for a
+gain g below 1, and is chaotic above. Mean-field theory describes large N. The activity is Gaussian,
+and its variance q solves q = g² ⟨tanh²(√q z)⟩ with z standard normal. The largest exponent is
+½ log(g² ⟨tanh'(√q z)²⟩).
 """
 
 import matplotlib.pyplot as plt
@@ -20,12 +20,12 @@ couplings = torch.randn(n_units, n_units, generator=generator) / n_units**0.5
 
 
 def step(state, gain):
-    """Return the next state (network, unit); the gain (network, 1) is an input that stays the same."""
+    """Return the next state (network, unit). The gain (network, 1) is a constant input."""
     return torch.tanh(gain * state @ couplings.T)
 
 
 # %%
-# All gains run side by side, each as a sequence.
+# Each gain is one sequence, so that one call computes all of them.
 
 inputs = gains[:, None, None].expand(-1, 600, 1)
 start = torch.randn(len(gains), n_units, generator=generator)
@@ -33,7 +33,7 @@ result = lyapunov_spectrum(step, inputs, initial_state=start, n_exponents=1, war
 measured = result["lyapunov_exponent"].isel(exponent=0)
 
 # %%
-# Mean-field theory, by iteration and a sum over a fine grid of z.
+# The theory needs an iteration for q and a sum over a fine grid of z.
 
 z = np.linspace(-8, 8, 2001)
 weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()

@@ -1,4 +1,4 @@
-# Autoencoders of spectra with the classifiers beside them, and PredNets.
+# Autoencoders of spectra, classifiers to compare them with, and PredNets.
 
 
 rule aelle:

@@ -1,4 +1,4 @@
-# The cache between runs and clones: where it is, and how an entry is taken and stored.
+# The cache that runs and clones share: where it is, and how entries are read and stored.
 
 import os
 
@@ -31,11 +31,11 @@ try:
 except OSError as error:
     raise WorkflowError(str(error)) from None
 
-os.environ[LOCATION_ENVVAR] = str(CACHE / "results")  # Snakemake looks for it after it has read this
+os.environ[LOCATION_ENVVAR] = str(CACHE / "results")  # Snakemake reads this variable after this file
 
 
 class CheckedCache(OutputFileCache):
-    """Snakemake's cache, but a damaged entry is recomputed, and none is pruned while it is taken or stored."""
+    """Snakemake's cache. A damaged entry is recomputed, and no entry is pruned while it is read or stored."""
 
     async def fetch(self, job):
         with in_use(CACHE):
@@ -54,12 +54,12 @@ class CheckedCache(OutputFileCache):
             raise WorkflowError(f"cannot keep the result of {job} in the cache {CACHE}: {error}") from None
 
 
-# Snakemake has no setting for it: where it makes its cache, it now makes this one.
+# Snakemake has no setting for the class of its cache, so this line replaces the class.
 snakemake.workflow.LocalOutputFileCache = CheckedCache
 
 
 onstart:
-    # Snakemake's own lock outlives a killed run (profiles/default turns it off); this one does not.
+    # Snakemake's own lock would remain after a killed run, so profiles/default switches it off. This lock does not remain.
     try:
         lock_for_this_process(".snakemake/run.lock", f"the folder {os.getcwd()}")
     except BlockingIOError as error:

@@ -1,5 +1,5 @@
-# What is wrong with the call itself, said before anything is planned, and how jobs start. Included last: it asks which
-# rules there are.
+# Errors in the command itself, reported before Snakemake plans jobs, and how jobs start. This file must be included last,
+# because it reads the list of rules.
 
 from snakemake.exceptions import MissingInputException
 from snakemake.io import strip_wildcard_constraints
@@ -14,7 +14,7 @@ VALUES = {"study": STUDIES, "experiment": ["final", "pretrained"], "figure": FIG
 
 
 def files_to_suggest():
-    """Shards, and the files of rules whose wildcards have known values."""
+    """Return all shards, and the files of all rules whose wildcards have known values."""
     patterns = [
         strip_wildcard_constraints(str(output))
         for rule in workflow.rules
@@ -25,17 +25,17 @@ def files_to_suggest():
 
 
 def is_made(file):
-    """Whether a file can be made. A shard has to be one of its study; the pattern of its name takes any number."""
+    """Return whether a rule can make a file. The pattern of shards accepts any number, so their names are checked here."""
     if file.startswith(("results/training/", "results/spectra/")):
         return file in SHARDS
     return any(rule.is_producer(file) for rule in workflow.rules)
 
 
-plan_jobs = workflow._prepare_dag  # Snakemake knows the targets after it has read this, and has no other place to look
+plan_jobs = workflow._prepare_dag  # the targets are known only after this file is read, and Snakemake has no other hook
 
 
 def plan_jobs_of_known_targets(*arguments, **options):
-    """Stop at a target that there is not, with the closest one; say what is left out of those that there are."""
+    """Stop at an unknown target and name the closest one. For known targets, print what is left out."""
     settings = workflow.dag_settings
     asked = [str(target) for target in settings.targets]
     to_make = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
@@ -58,7 +58,7 @@ build_dag = workflow._build_dag
 
 
 def build_dag_of_data_that_are_there():
-    """Say what a task's data lack, with the closest names, instead of which input of its rule is missing."""
+    """If a task lacks data, report the missing files and the closest names, not the missing input of the rule."""
     try:
         build_dag()
     except MissingInputException as error:

@@ -1,4 +1,4 @@
-# What the rules share: the validated configuration, the slices of it that a stage depends on, and names of files.
+# Code that the rules share: the validated configuration, the settings that a stage depends on, and file names.
 
 import functools
 import platform
@@ -18,28 +18,28 @@ from lyapunov_pkg.reproduction.tasks.missing import missing_data
 from lyapunov_pkg.reproduction.training.design import study_groups
 
 try:
-    if workflow.is_main_process:  # Snakemake itself keeps the last of two equal keys, and says nothing.
+    if workflow.is_main_process:  # Snakemake itself silently keeps the last of two equal keys.
         for path in workflow.configfiles:
             read_configuration(path)
-    LEFT_OUT = take_away_nulls(config)  # studies
+    LEFT_OUT = take_away_nulls(config)  # the studies that are null
     validate_configuration(config)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
 start_jobs_with(Path(workflow.basedir, "envs/startup"))
-config["software"] = {"python": platform.python_version()} | library_versions()  # for the report alone
+config["software"] = {"python": platform.python_version()} | library_versions()  # only for the report
 STUDIES = config["studies"]
 GROUPS = {name: study_groups(name, study, config["seed"]) for name, study in STUDIES.items()}
 
 
 @functools.cache
 def provenance(script, *modules):
-    """Digest of the code that `script` reaches (and of `modules` it loads by name), with the numerical libraries' versions."""
+    """Return a digest of the code that `script` uses, including `modules` that it loads by name, and of library versions."""
     return stage_provenance(Path(workflow.basedir, "workflow_scripts", script), modules)
 
 
 def job_resources(rule):
-    """What a job of `rule` asks of a cluster; more memory and time each time it is tried again."""
+    """Return the resources that a job of `rule` requests. Each retry requests more memory and time."""
     asked = config["resources"]["default"] | config["resources"].get(rule, {})
     resources = {
         "mem_mb": lambda wildcards, attempt: asked["memory"] * attempt,
@@ -53,27 +53,27 @@ def job_resources(rule):
 
 
 def dataset_of(study):
-    """The data of a study's task."""
+    """Return the data store of a study's task."""
     return f"results/datasets/{STUDIES[study]['task']}.zarr.zip"
 
 
 def cell_module(study, group):
-    """The module of the cell of a group's networks."""
+    """Return the name of the module of a group's cell."""
     return f"lyapunov_pkg.cells.{GROUPS[study][group].settings['architecture']}"
 
 
 def cell_modules(study):
-    """The modules of the cells of all networks of a study."""
+    """Return the names of the modules of all cells of a study."""
     return sorted({cell_module(study, group) for group in GROUPS[study]})
 
 
 def shard_indices(study, group, shard):
-    """Indices of the variants in one shard."""
+    """Return the indices of the variants in one shard."""
     return indices_of_shard(int(shard), STUDIES[study]["shard_size"], GROUPS[study][group].n_variants)
 
 
 def shards(stage, study):
-    """Every shard store of a study at a stage ("training" or "spectra"), over groups and shards."""
+    """Return all shard stores of a study at a stage ("training" or "spectra")."""
     size = STUDIES[study]["shard_size"]
     return [
         f"results/{stage}/{study}/{group.label}/{shard}.zarr.zip"
@@ -82,37 +82,37 @@ def shards(stage, study):
     ]
 
 
-# Snakemake's cache looks at the content of inputs alone, in no order, and not at wildcards; and a param that is computed
-# from `input` outdates nothing when it changes. So these are params of their own, of functions without `input`.
+# Snakemake's cache compares the content of inputs, but neither their order nor the wildcards. Params that are computed from
+# `input` do not cause a new job when they change. Names, order and content are therefore params of functions without `input`.
 
 
 def names(wildcards):
-    """The names that a result depends on: seeds use them, and stores hold them."""
+    """Return the names that a result depends on. Seeds use them, and stores hold them."""
     return dict(wildcards.items())
 
 
 def group_order(wildcards):
-    """The groups of a study in the order in which their shards are joined."""
+    """Return the groups of a study in the order in which their shards are joined."""
     return list(GROUPS[wildcards.study])
 
 
 def text_content(wildcards):
-    """The content of CharRNN's text, wherever it lies and whenever it was written."""
+    """Return a digest of CharRNN's text that does not depend on its path or time."""
     return [content_digest(path) for path in local_text() if Path(path).is_file()]
 
 
 def motions_content(wildcards):
-    """The content of each of Mocap's files by its trial, wherever they lie and whenever they were written."""
+    """Return a digest of each of Mocap's files by trial, which does not depend on paths or times."""
     return {trial: content_digest(path) for trial, path in motions().items()}
 
 
 def images_content(wildcards):
-    """The content of each of SMNIST's files that are not verified, wherever they lie and whenever they were written."""
+    """Return a digest of each SMNIST file that is not verified, which does not depend on paths or times."""
     return {part: content_digest(path) for part, path in own_images().items() if path.is_file()}
 
 
 def sequences_content(wildcards):
-    """The content of each file of the sequences, one or a Zarr folder's, wherever it lies and whenever it was written."""
+    """Return a digest of each file of the sequences, one file or a Zarr folder, which does not depend on paths or times."""
     return {
         file.relative_to(path).as_posix(): content_digest(file)
         for path in map(Path, local_sequences())
@@ -121,22 +121,22 @@ def sequences_content(wildcards):
     }
 
 
-# What a setting names is an input even if it is missing, so that this is noticed before any job (rules/checks.smk).
+# Files that a setting names are inputs even if they are missing. rules/checks.smk then reports them before any job.
 
 
 def local_text():
-    """The text file of CharRNN, if that is what it reads."""
+    """Return the text file of CharRNN if it reads one."""
     settings = config["char_rnn"]["data"]
     return missing_place("char_rnn") or ([settings["path"]] if settings["source"] == "file" else [])
 
 
 def local_motions():
-    """The AMC files in Mocap's folder, if that is what it reads; the folder, if it lacks a trial."""
+    """Return the AMC files in Mocap's folder if it reads one, or a missing place if the folder lacks a trial."""
     return missing_place("mocap") or [*map(str, motions().values())]
 
 
 def motions():
-    """The AMC files in Mocap's folder by trial, if that is what it reads."""
+    """Return the AMC files in Mocap's folder by trial if it reads one."""
     settings = config["mocap"]["data"]
     if settings["source"] != "cmu" or settings["directory"] is None:
         return {}
@@ -144,36 +144,36 @@ def motions():
 
 
 def local_images():
-    """SMNIST's files, if they are one's own; the folder, if it lacks some. The script verifies MNIST's files."""
+    """Return the user's SMNIST files, or a missing place if the folder lacks some. The script verifies MNIST's files."""
     return missing_place("smnist") or [*map(str, own_images().values())]
 
 
 def own_images():
-    """SMNIST's files by part, if they are one's own."""
+    """Return the user's SMNIST files by part."""
     settings = config["smnist"]["data"]
     return idx_files(Path(settings["directory"])) if settings["source"] == "idx" else {}
 
 
 def local_sequences():
-    """The file or folder of the sequences, if there is one."""
+    """Return the file or folder of the sequences if there is one."""
     path = config["sequences"]["data"]["path"]
     return [] if path is None else [path]
 
 
 def missing_place(task):
-    """A file that there is not, where a task's data are to be, if they are missing or not all there."""
+    """Return a file name that cannot exist if a task's data are missing or incomplete."""
     settings = config[task]["data"]
     place = settings["path"] if "path" in settings else settings["directory"]
     return [f"{place}.missing"] if missing_data(task, settings) else []
 
 
 def seeds(count):
-    """Seeds of an experiment: the workflow's and those after it."""
+    """Return the seeds of an experiment: the workflow's seed and the numbers after it."""
     return [config["seed"] + index for index in range(count)]
 
 
 def aelle_experiment(study, experiment):
-    """The settings of an experiment with AeLLE: of the spectra, the split, the epochs and the autoencoder."""
+    """Return the settings of an experiment with AeLLE: spectra, split, epochs and autoencoder."""
     settings = aelle_settings(config, study)
     taken = {key: settings[key] for key in ("exponent_floor", "spectrum_length", "autoencoder")}
     if experiment == "final":
@@ -183,11 +183,11 @@ def aelle_experiment(study, experiment):
 
 
 def pruning_settings(study):
-    """The settings of successive halving; losses are capped as for AeLLE."""
+    """Return the settings of successive halving. Losses are capped as for AeLLE."""
     return config["pruning"] | {"loss_ceiling": aelle_settings(config, study)["autoencoder"]["loss_ceiling"]}
 
 
 def prednet_settings(experiment, study):
-    """The settings of an experiment with PredNet but how many seeds it has; exponents are clipped as for AeLLE."""
+    """Return the settings of an experiment with PredNet except `n_seeds`. Exponents are clipped as for AeLLE."""
     settings = {key: value for key, value in config["prednet"][experiment].items() if key != "n_seeds"}
     return settings | {"exponent_floor": aelle_settings(config, study)["exponent_floor"]}

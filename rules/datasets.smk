@@ -1,4 +1,4 @@
-# Data of the tasks.
+# The data of the tasks.
 
 
 rule smnist_dataset:
@@ -15,7 +15,7 @@ rule smnist_dataset:
     resources:
         **job_resources("smnist_dataset"),
     params:
-        # Not where the files come from: their content is verified, or a param.
+        # The source of the files is left out, because their content is verified or a param.
         settings={key: config["smnist"]["data"][key] for key in ("source", "n_train", "n_test")},
         images=images_content,
         seed=config["seed"],
@@ -43,8 +43,8 @@ rule smnist_pixels_dataset:
         "../workflow_scripts/smnist_pixels_dataset.py"
 
 
-# Local files whose content is not verified are inputs, and their content and names are params, so that a dataset follows
-# them even where a file is replaced by an older one. These datasets are not cached: they take seconds.
+# Local files whose content is not verified are inputs, and their content and names are params. A dataset is therefore
+# recomputed even if an older file replaces a file. These datasets take only seconds, so they are not cached.
 
 
 rule char_rnn_dataset:
@@ -63,7 +63,7 @@ rule char_rnn_dataset:
         settings={key: config["char_rnn"]["data"][key] for key in ("source", "sequence_length", "n_sequences")},
         seed=config["seed"],
         text=text_content,
-        python=platform.python_version(),  # whose help texts are the embedded text
+        python=platform.python_version(),  # the default text is the help texts of Python
         provenance=provenance("char_rnn_dataset.py"),
     script:
         "../workflow_scripts/char_rnn_dataset.py"

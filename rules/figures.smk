@@ -1,4 +1,4 @@
-# Figures: each is drawn by the function that its record stands on (lyapunov_pkg/reproduction/figures).
+# Figures. The function that a record decorates draws the figure (lyapunov_pkg/reproduction/figures).
 
 
 rule draw_figure:

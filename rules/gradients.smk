@@ -1,4 +1,4 @@
-# Chapter 4: Lyapunov vectors beside gradients, and pixels flipped where states expand.
+# Chapter 4: Lyapunov vectors compared with gradients, and pixels flipped where perturbations grow.
 
 
 if "row_rnn" in STUDIES:

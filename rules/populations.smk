@@ -1,4 +1,4 @@
-# What the spectra of all networks of a study have in common: how they settle, and what goes with performance.
+# Statistics of all spectra of a study: how they settle during training, and how they correlate with performance.
 
 
 rule evolution:
@@ -44,7 +44,7 @@ rule correlations:
         highlighted_by=lambda wildcards: config["correlations"]["highlighted_by"].get(
             wildcards.study, "maximum_exponent"
         ),
-        # Figures of chapter 2 need spectra at every network's best epoch.
+        # The figures of chapter 2 need spectra at the best epoch of every network.
         any_epochs=lambda wildcards: wildcards.study not in config["correlations"]["highlighted_by"],
         settings={key: config["correlations"][key] for key in CORRELATION_SETTINGS},
         seed=config["seed"],

@@ -1,4 +1,4 @@
-# What figures and tables have in common: their records, the inputs that follow from them, and their targets.
+# Code that figures and tables share: their records, the inputs that follow from these, and their targets.
 
 from lyapunov_pkg.reproduction.records import Groups, RecordError, Shards, Store, did_you_mean
 from lyapunov_pkg.reproduction.targets import targets_of
@@ -11,7 +11,7 @@ FIGURES, TABLES = TARGETS.of_kind("figure"), TARGETS.of_kind("table")  # records
 
 
 def inputs_of(record):
-    """The stores of a record by argument: one file, or all shards of a study."""
+    """Return the stores of a record by argument: one file, or all shards of a study."""
     return {
         argument: shards(source.stage, source.study) if isinstance(source, Shards) else source.path
         for argument, source in record.sources.items()
@@ -20,7 +20,7 @@ def inputs_of(record):
 
 
 def groups_of(record):
-    """What a record takes from the configuration, by argument: the settings of each group, with its networks."""
+    """Return the designs that a record uses, by argument: the settings of each group and its number of networks."""
     return {
         argument: [dict(group.settings) | {"networks": group.n_variants} for group in GROUPS[source.study].values()]
         for argument, source in record.sources.items()
@@ -29,18 +29,18 @@ def groups_of(record):
 
 
 def targets(records):
-    """Files of figures and tables."""
+    """Return the files of figures and tables."""
     kinds = {"figure": ("pdf", "png", "md", "html"), "table": ("csv", "md", "html")}
     return [f"results/{record.kind}s/{record.name}.{kind}" for record in records for kind in kinds[record.kind]]
 
 
 def of_chapter(number):
-    """Files of the figures and tables of a chapter."""
+    """Return the files of all figures and tables of a chapter."""
     return targets(record for record in (*FIGURES.values(), *TABLES.values()) if record.chapter == number)
 
 
 def check_sources():
-    """Stop if a record names a store that no rule makes and that is not there."""
+    """Stop if a record names a store that does not exist and that no rule makes."""
     made = [output for rule in workflow.rules for output in rule.output]
     named = [
         (record, source.path)

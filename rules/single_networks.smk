@@ -1,4 +1,4 @@
-# Single networks of chapter 2, untrained and trained.
+# Single untrained and trained networks of chapter 2.
 
 
 rule layered_jacobian:

@@ -1,4 +1,4 @@
-# Lyapunov spectra of trained networks, epoch by epoch, and eigenvalues of their Jacobians.
+# Lyapunov spectra of trained networks for each epoch, and eigenvalues of their Jacobians.
 
 
 rule spectra:
@@ -10,7 +10,7 @@ rule spectra:
     log:
         "results/logs/spectra/{study}/{group}/{shard}.log",
     cache: "omit-software"
-    priority: 1  # much waits for it
+    priority: 1  # many jobs wait for it
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -33,7 +33,7 @@ rule eigenvalues:
     log:
         "results/logs/eigenvalues/{study}.log",
     cache: "omit-software"
-    priority: 1  # much waits for it
+    priority: 1  # many jobs wait for it
     conda:
         "../envs/workflow.yaml"
     threads: 1

@@ -1,4 +1,4 @@
-# Tables: each is computed by the function that its record stands on (lyapunov_pkg/reproduction/tables).
+# Tables. The function that a record decorates computes the table (lyapunov_pkg/reproduction/tables).
 
 
 rule write_table:

@@ -1,4 +1,5 @@
-# Target learning: FORCE instead of back-propagation, and spectra of free runs; no data. A job of minutes: no checkpoints.
+# Target learning: training with FORCE instead of back-propagation, and spectra of free runs. There are no data. Jobs take
+# minutes, so they keep no checkpoints.
 
 
 if "target_learning" in STUDIES:
@@ -12,7 +13,7 @@ if "target_learning" in STUDIES:
         log:
             "results/logs/training/target_learning/{group}/{shard}.log",
         cache: "omit-software"
-        priority: 1  # much waits for it
+        priority: 1  # many jobs wait for it
         conda:
             "../envs/workflow.yaml"
         threads: 1
@@ -36,7 +37,7 @@ if "target_learning" in STUDIES:
         log:
             "results/logs/spectra/target_learning/{group}/{shard}.log",
         cache: "omit-software"
-        priority: 1  # much waits for it
+        priority: 1  # many jobs wait for it
         conda:
             "../envs/workflow.yaml"
         threads: 1

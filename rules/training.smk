@@ -1,4 +1,5 @@
-# Training, sharded by study and group. One thread a job: shards run side by side, and results do not depend on the cores.
+# Training, in shards of each study and group. Each job has one thread. Shards run in parallel, and results do not depend on
+# the number of cores.
 
 
 rule train:
@@ -9,7 +10,7 @@ rule train:
     log:
         "results/logs/training/{study}/{group}/{shard}.log",
     cache: "omit-software"
-    priority: 1  # much waits for it
+    priority: 1  # many jobs wait for it
     conda:
         "../envs/workflow.yaml"
     threads: 1
