@@ -281,7 +281,7 @@ def test_select_keeps_the_variants_asked_for():
         ({"hidden_size": -4}, "hidden_size of lstm is -4"),
         ({"output_size": -1}, "output_size is -1"),
         ({"n_layers": 0}, "n_layers is 0"),
-        ({"init_param": [0.1]}, "init_param has 1 entries and generators 2"),
+        ({"init_param": [0.1]}, "init_param and generators: got 1 and 2 entries"),
         ({"init_param": [0.1, -0.1]}, "init_param is -0.1"),
         ({"dt": 0.1}, "lstm has no hyperparameter 'dt'"),
     ],
@@ -299,14 +299,14 @@ def test_inputs_and_tangents_of_the_wrong_width_are_refused():
         network.forward(torch.zeros(N_SEQUENCES, N_STEPS, 4, dtype=torch.float64))
     with pytest.raises(ValueError, match="inputs has 2 features; expected 3"):
         network.step(state, x[..., :2])
-    with pytest.raises(ValueError, match=r"tangents has 7 rows; expected 10 \(full state\) or 5 \(hidden units\)"):
+    with pytest.raises(ValueError, match=r"tangents: got 7 rows, expected 10 \(full state\) or 5 \(hidden units\)"):
         network.push_forward(state, x, torch.zeros(N_VARIANTS, N_SEQUENCES, 7, 1, dtype=torch.float64))
     with pytest.raises(ValueError, match="jacobian is 'hidden'; expected 'full' or 'reduced'"):
         network.jacobian(state, x, jacobian="hidden")
 
 
 def test_torch_modules_without_a_map_are_refused():
-    with pytest.raises(ValueError, match="module: got a bidirectional one, expected one direction"):
+    with pytest.raises(ValueError, match="module: got a bidirectional module, expected one direction"):
         from_torch(torch.nn.LSTM(3, 4, bidirectional=True))
     with pytest.raises(ValueError, match="module: got proj_size 2, expected 0"):
         from_torch(torch.nn.LSTM(3, 4, proj_size=2))

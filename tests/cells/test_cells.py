@@ -205,12 +205,12 @@ def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_t
 
 @pytest.mark.parametrize("g", [0.0, -1.0, math.inf, math.nan])
 def test_rank_one_refuses_a_gain_out_of_range(g):
-    with pytest.raises(ValueError, match=r"the gain g, is .*; expected a finite number above 0"):
+    with pytest.raises(ValueError, match=r"as the gain g of rank_one, expected a finite number above 0"):
         make_cell("rank_one", 1, 20).draw_params(g, torch.Generator())
 
 
 def test_rank_one_refuses_a_density_that_leaves_no_connection():
-    with pytest.raises(ValueError, match=r"density 0\.1 of 2 x 2 connections is none"):
+    with pytest.raises(ValueError, match=r"density: got 0\.1, which leaves none of 2 x 2 connections"):
         make_cell("rank_one", 1, 2).draw_params(1.5, torch.Generator())
     with pytest.raises(ValueError, match="density of rank_one is 0; expected a finite number above 0 and at most 1"):
         make_cell("rank_one", 1, 20, density=0)

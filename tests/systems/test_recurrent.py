@@ -173,8 +173,8 @@ class TestForwardsOfTheirOwn:
         ("forward", "message"),
         [
             (lambda own, x, h: own(x.flip(0), h), "system: what this Own computes of two steps is not its step taken"),
-            (lambda own, x, h: (lambda o, s: (o, s / 2))(*own(x, h)), "two steps is not its step taken twice"),
-            (lambda own, x, h: own(x + torch.randn_like(x), h), "another state when it was called again"),
+            (lambda own, x, h: (lambda o, s: (o, s / 2))(*own(x, h)), "two steps differs from two single steps"),
+            (lambda own, x, h: own(x + torch.randn_like(x), h), "another state in a second call"),
             (lambda own, x, h: own(2 * x, h)[0][:1], "system: the own forward of this Own returned no state"),
             (
                 lambda own, x, h: own(x, torch.ones(1, x.shape[1], UNITS).to(x) if h is None else h),
@@ -322,11 +322,11 @@ class TestMoreModules:
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     @pytest.mark.parametrize("kind", MODULES)
     def test_what_cannot_be_taken_is_refused(self, kind):
-        with pytest.raises(ValueError, match=r"system: got a bidirectional module, expected one direction, since"):
+        with pytest.raises(ValueError, match=r"system: got a bidirectional module, expected one direction; a state"):
             exponents(built(kind, bidirectional=True), INPUTS)
         with pytest.raises(TypeError, match=f"system: got the class {kind.__name__}, expected an instance"):
             exponents(kind, INPUTS)
-        with pytest.raises(TypeError, match=f"system: got a scripted {kind.__name__}, expected the module that was"):
+        with pytest.raises(TypeError, match=f"system: got a scripted {kind.__name__}, expected the original module"):
             exponents(torch.jit.script(built(kind)), INPUTS)
         with pytest.raises(TypeError, match=r"system: its weight weight_ih_l0 has no values"):
             exponents(kind(FEATURES, UNITS, device="meta"), INPUTS)
