@@ -134,7 +134,7 @@ def test_reading_the_settings_loads_no_heavy_library() -> None:
         (["-C", "lorenz={sigma: 3}", "--dry-run"], None),
         (["--configfile", "twice.yaml"], "twice.yaml: line 2: the key 'seed' is given twice, first in line 1"),
         (["--configfile=yes.yaml"], "yes.yaml: line 1: the key yes is a boolean to YAML; expected text"),
-        (["--configfile", "loop.yaml"], "loop.yaml: line 1: an alias names a mapping or list that holds it"),
+        (["--configfile", "loop.yaml"], "loop.yaml: line 1: an alias names a mapping or list that contains it"),
         (["--dry-run", "--configfile", "good.yaml"], None),
         ([], None),
     ],

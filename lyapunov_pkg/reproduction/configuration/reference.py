@@ -52,7 +52,7 @@ The cells have these beside them. A cell declares its own in its file of `lyapun
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """Return the content of each page that is written from the definitions, by its path below `root`."""
+    """Return {path below `root`: content} of the pages that are written from the definitions."""
     defaults = read_configuration(root / "config.yaml")
     return {
         root / "schemas" / "config.schema.yaml": schema_for_editors(Configuration, "Configuration of the workflow"),
