@@ -199,7 +199,7 @@ class Networks:
         return epochs * (n_networks * steps + updates * UPDATE)
 
     def training_memory(self, n_networks: int, n_kept: int) -> float:
-        """MB of a job that trains some of them and keeps the parameters of `n_kept` epochs."""
+        """Return the MB of a job that trains some of the networks and stores the parameters of `n_kept` epochs."""
         stack, training = min(n_networks, STACKED), self.study["training"]
         evaluated = min(self.data.n_validation * self.data.n_steps, max(EVALUATED_STEPS, self.data.n_steps))
         steps = stack * max(training["batch_size"] * self.data.n_steps, evaluated)

@@ -1,4 +1,4 @@
-"""What a figure or a table says of itself: its chapter, the stores and variables that it is drawn from, its caption.
+"""Records of figures and tables: chapter, stores and variables of the data, and caption.
 
 A record is a decorator, `figure` or `table`, of the function that draws the figure or computes the table. The rules,
 the report and `make list` read it through `reproduction.catalogue`.

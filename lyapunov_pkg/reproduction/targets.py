@@ -71,7 +71,7 @@ class Targets:
         return [record for record in self.records.values() if record.study is None or record.study in self.own_studies]
 
     def shortage(self, study: str) -> str:
-        """Return, in a line, what is left out with a study, or of it; empty if nothing is."""
+        """Return a line with the figures and tables that are left out with a study, or of it; "" if none are."""
         without = [name for name, needed in self.needing.items() if needed == study]
         if without:
             return f"study {study} is left out (studies.{study}: null), and with it {', '.join(without)}"

@@ -110,7 +110,7 @@ class ForceSettings(Section):
     epochs: Count
     """Number of passes over the target in training. Unit: epochs. Dissertation: 15."""
     n_samples: Annotated[int, Ge(11)]
-    """Steps of a pass, one period of the target: 120 time constants at dt 0.1. Unit: steps. Dissertation: 1200."""
+    """Steps of a pass over one period of the target, 120 time constants at dt 0.1. Unit: steps. Dissertation: 1200."""
     update_every: Count
     """Number of steps between updates of the output weights. Unit: steps. Dissertation: 2."""
     free_epochs: Count

@@ -53,7 +53,7 @@ class Task:
         """Return the task of a data store.
 
         Args:
-            dataset: of a module of `lyapunov_pkg.reproduction.tasks`.
+            dataset: the data store of a module in `lyapunov_pkg.reproduction.tasks`.
             loss_on: "all" steps or the "last" one.
             device: device of the task's tensors.
             validate_on: "validation", or "held_out" for the validation and the test part together.
@@ -127,7 +127,7 @@ def driving_sequences(dataset: xr.Dataset, n_sequences: int, n_steps: int | None
     """Return the inputs of the first validation sequences, which drive networks for spectra.
 
     Args:
-        dataset: of a module of `lyapunov_pkg.reproduction.tasks`.
+        dataset: the data store of a module in `lyapunov_pkg.reproduction.tasks`.
         n_sequences: number of sequences.
         n_steps: length of the result. If it is longer than the sequences, several sequences are joined. None: their own
             length.
@@ -174,7 +174,7 @@ def n_features(dataset: xr.Dataset) -> int:
 
 
 def as_tensor(values: NDArray) -> Tensor:
-    """Return the values on the CPU; unsigned integers beyond bytes as int32, since PyTorch can do little with them."""
+    """Return the values on the CPU. Unsigned integers of more than 8 bits become int32, which PyTorch supports."""
     large = values.dtype.kind == "u" and values.dtype.itemsize > 1
     return torch.from_numpy(values.astype(np.int32) if large else values)
 
