@@ -99,7 +99,7 @@ def _pooled(ours: NDArray, theirs: NDArray) -> tuple[float, float]:
 
 
 def holm(p_values: NDArray) -> NDArray:
-    """P values (n,) corrected for n tests (Holm 1979): valid whatever their dependence. NaN is no test, and stays."""
+    """Return p values (n,) corrected for n tests, dependent or not (Holm 1979). NaN is not a test, and is kept."""
     corrected = np.full_like(p_values, np.nan)
     (tested,) = np.nonzero(~np.isnan(p_values))
     order = tested[np.argsort(p_values[tested])]

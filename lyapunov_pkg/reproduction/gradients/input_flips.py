@@ -158,7 +158,7 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
 
 
 def statistics(losses: xr.Dataset, best: int, n_images_text: int) -> xr.Dataset:
-    """Return the tests of flips: paired for every comparison, and the text's of one network and its first images."""
+    """Return the tests of flips: paired tests for every comparison, and the text's test of one network."""
     differences = [
         losses["loss_ranked"] - losses["loss_random"].mean("draw"),
         losses["loss_ranked"] - losses["loss_same_steps"],

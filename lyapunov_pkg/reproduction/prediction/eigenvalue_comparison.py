@@ -99,7 +99,7 @@ def eigenvalue_experiment(
 
 
 def _variables(histories: Sequence[PredNetHistory], train_loss: NDArray, validation_loss: NDArray) -> dict[str, Any]:
-    """Return the variables of the experiment, from a history per feature and the parts' losses (seed, n)."""
+    """Return the variables of the experiment, from a history for each feature and the losses (seed, n) of the parts."""
     curves = ("seed", "feature", "prednet_epoch")
     errors = np.stack([history.validation_error for history in histories], axis=1)
     training_mean = train_loss.mean(axis=1, keepdims=True)
@@ -114,7 +114,7 @@ def _variables(histories: Sequence[PredNetHistory], train_loss: NDArray, validat
 def _spectra_and_eigenvalues(
     spectra: xr.Dataset, eigenvalues: xr.Dataset, exponent_floor: float
 ) -> tuple[xr.Dataset, dict[str, NDArray]]:
-    """Return the networks that count after their last epoch, and their features (network, d) of either kind."""
+    """Return the networks that did not diverge, after their last epoch, and their features (network, d) by kind."""
     rows = spectra.assign_coords(row=("variant", np.arange(spectra.sizes["variant"])))
     networks = select_networks(rows, exponent_floor).isel(epoch=-1)
     parts = [eigenvalues[f"eigenvalue_{part}"].values[networks["row"].values] for part in ("real", "imaginary")]

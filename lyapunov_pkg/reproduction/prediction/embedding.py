@@ -120,8 +120,7 @@ def on_training_part(
 def on_part(
     networks: xr.Dataset, partition: Partition, values: NDArray, part: str
 ) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
-    """Return values (network, epoch, ...) of the networks of one part of a seed's split as (sample, ...), with their
-    final loss and class (sample,)."""
+    """Return values (network, epoch, ...) of a part's networks as (sample, ...), with final loss and class."""
     chosen = partition == part
     n_epochs = networks.sizes["epoch"]
     final_loss, low_error = (np.repeat(networks[name].values[chosen], n_epochs) for name in ("final_loss", "low_error"))

@@ -86,7 +86,7 @@ def _below_median(final_loss: NDArray) -> NDArray[np.bool_]:
 
 
 def _known_before_training(spectra: xr.Dataset, counts: NDArray[np.bool_]) -> dict[str, tuple]:
-    """Return the coordinates of the variants, but their seed, as coordinates of the networks that count."""
+    """Return the coordinates of variants, except their seed, as coordinates of the networks that did not diverge."""
     return {
         str(name): ("network", values.values[counts], values.attrs)
         for name, values in spectra.coords.items()

@@ -133,7 +133,7 @@ def _scores_at_epochs(
 
 
 def survivors(scores: NDArray, kept_share: float) -> NDArray:
-    """Return which of n networks are left, by scores (n, rung), the lowest of which go on at each rung."""
+    """Return which of n networks survive, by scores (n, rung). The lowest scores continue at each rung."""
     left = np.arange(len(scores))
     for score in scores.T:
         n_kept = n_survivors(len(left), kept_share)
