@@ -179,8 +179,8 @@ EDITS: tuple[tuple[dict[str, tuple[str, str]], set[str]], ...] = (
         {
             "whole.py": ("Ge(0), Le(2**31 - 1)", "Ge(1), Le(2**31 - 1)"),
             "studies.py": ("Le(1_000_000)", "Le(1_000)"),
-            "training.py": ('"""Sequences in a batch.', '"""Sequences that a batch has.'),
-            "spectra.py": ('"""How spectra of networks', '"""In which way spectra of networks'),
+            "training.py": ('"""Number of sequences in a batch.', '"""Number of sequences that a batch has.'),
+            "spectra.py": ('"""Settings of the spectra of networks', '"""All settings of the spectra of networks'),
         },
         set(),
     ),

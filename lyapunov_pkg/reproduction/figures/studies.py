@@ -39,7 +39,7 @@ class Kind(NamedTuple):
 
 
 def kinds(networks: xr.Dataset) -> list[Kind]:
-    """Return the kinds of networks: by architecture if there are several, else by a hyperparameter of few values."""
+    """Return the kinds of networks: by architecture if there are several, else by a hyperparameter with few values."""
     architectures = networks["architecture"].values
     names = in_display_order(architectures, ARCHITECTURE_LABELS)
     levels = {name: np.unique(networks[name].values) for name in LEVELS if name in networks.coords}

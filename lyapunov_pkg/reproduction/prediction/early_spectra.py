@@ -162,8 +162,7 @@ def _errors(predicted: NDArray, final_loss: NDArray, partition: Partition) -> di
 
 
 def _held_out_mean(predicted: NDArray, partition: Partition) -> NDArray:
-    """Return the mean (predictor, network) of predictions (seed, predictor, network) over the seeds with the network in
-    their test part."""
+    """Return the mean of predictions (seed, predictor, network) over the seeds that test a network."""
     test = (partition == "test")[:, None]
     count = test.sum(axis=0)
     return np.where(count > 0, np.where(test, predicted, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)

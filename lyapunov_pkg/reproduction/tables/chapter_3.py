@@ -54,7 +54,7 @@ def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
     caption="Scores of every classifier on the test networks over training.",
 )
 def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
-    """Scores of every classifier on the test networks over training, also of those that the dissertation has not."""
+    """Return the scores of every classifier on the test networks over training, also without the dissertation's."""
     return _scores_over_training(pretrained, in_display_order(pretrained["classifier"].values, CLASSIFIER_LABELS))
 
 
@@ -183,7 +183,7 @@ def scores_of_classifiers(
     ),
 )
 def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
-    """Errors of PredNet and of what knows no spectrum in predicting the final losses of networks held out."""
+    """Return the errors of PredNet, and of predictors without spectra, for the losses of held-out networks."""
     rows = []
     for predictor in in_display_order(prednet["predictor"].values, PREDICTOR_LABELS):
         row: dict[str, Any] = {"predictor": PREDICTOR_LABELS.get(predictor, predictor)}

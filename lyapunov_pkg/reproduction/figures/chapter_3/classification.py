@@ -68,7 +68,7 @@ PLANES = (
     ),
 )
 def fig_3_10(pretrained: xr.Dataset) -> Figure:
-    """Pre-trained AeLLE of the test networks at 0, 10, 20 and 50% of training, by final error, with the threshold."""
+    """Draw pre-trained AeLLE of test networks at 0, 10, 20 and 50% of training, by final error, with thresholds."""
     data, seeds = first_seed(pretrained)
     networks, epochs = held_out(data), shown_epochs(pretrained)
     aelle = data.sel(classifier="aelle")

@@ -137,7 +137,7 @@ def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
     ),
 )
 def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
-    """A text of the task, AeLLE of the test networks by error with PC1's median, and of all networks by hidden size.
+    """Draw a text of the task, and AeLLE of test networks by error and of all networks by hidden size.
 
     `final` is the final experiment's Dataset, `text` the task's (test_input and test_target (test_sample, time),
     alphabet).

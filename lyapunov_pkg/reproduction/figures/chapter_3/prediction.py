@@ -85,7 +85,7 @@ def fig_3_1(prednet: xr.Dataset) -> Figure:
 
 
 def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
-    """Root mean square error of each predictor on the networks held out, a point for each seed, and their mean."""
+    """Draw the root mean square error of each predictor on held-out networks, for each seed and as mean."""
     names = in_display_order(prednet["predictor"].values, PREDICTOR_LABELS)
     everything = prednet["rms_error"].values
     for row, name in enumerate(names):
