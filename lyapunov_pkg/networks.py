@@ -89,7 +89,7 @@ class Network:
             )
         for name, value, lowest in (("n_layers", n_layers, 1), ("output_size", output_size, 0)):
             if value < lowest:
-                raise ValueError(f"{name} is {value}; expected {lowest} or above")
+                raise ValueError(f"{name}: got {value}, expected {lowest} or above")
         input_sizes = [input_size] + [hidden_size] * (n_layers - 1)
         cells = tuple(make_cell(architecture, size, hidden_size, **hyperparameters) for size in input_sizes)
         return cls(cells, output_size, draw_params(cells, output_size, init_param, generators))

@@ -67,6 +67,6 @@ def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparam
     known = declared(cell)
     unknown = [name for name in hyperparameters if name not in known]
     if unknown:
-        expected = f"one of {', '.join(known)}" if known else "none, it has no hyperparameters"
+        expected = f"one of {', '.join(known)}" if known else "none"
         raise ValueError(f"hyperparameters: got {unknown[0]!r} for {architecture}, expected {expected}")
     return cell(input_size, hidden_size, **hyperparameters)

@@ -270,7 +270,7 @@ class RecurrentReader(Reader):
             second = self._state_after(frozen, probe[:, 1:], first)
             if not _close(second, whole, 1e-3 if probe.dtype != torch.float64 else 1e-8):
                 raise ValueError(
-                    f"system: got a {type(self.module).__name__} whose result for two steps differs from two single "
+                    f"system: got {type(self.module).__name__}, whose result for two steps differs from two single "
                     "steps (a hook or its own forward changes whole sequences), expected a recurrent step; give a "
                     "function step(state, x)"
                 )

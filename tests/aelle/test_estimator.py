@@ -197,15 +197,15 @@ def test_lost_directions_count_as_the_floor(fitted: AeLLE, population) -> None:
     spectra[:, -1] = -np.inf
     floored = np.where(np.isinf(spectra), -20.0, spectra)
     np.testing.assert_array_equal(fitted.predict(spectra), fitted.predict(floored))
-    with pytest.raises(ValueError, match=r"exponent_floor: got -inf and exponents of -inf in 60 of 60"):
+    with pytest.raises(ValueError, match=r"exponent_floor: got -inf with exponents of -inf in 60 of 60"):
         AeLLE(exponent_floor=-np.inf).fit(spectra, population[1])
 
 
 def test_wrong_arguments_are_named_in_fit(population) -> None:
     for wrong, message in (
         ({"dropout": 1.5}, "dropout: got 1.5"),
-        ({"validation_share": 0.0}, "validation_share 0.0 of 60 networks is 0"),
-        ({"n_components": 50}, "n_components is 50 for 48 points of 32 dimensions"),
+        ({"validation_share": 0.0}, "validation_share: got 0.0, which is 0 of 60 networks"),
+        ({"n_components": 50}, "n_components: got 50 for 48 points of 32 dimensions"),
     ):
         with pytest.raises(ValueError, match=message):
             AeLLE(**{"epochs_per_stage": 1, "random_state": 0} | wrong).fit(*population)

@@ -126,7 +126,7 @@ class TestSpectrum:
                 r"resume: final_state has shape \(1, 2, 66\), expected \(1, 5, 66\)",
             ),
             ({"resume": 3}, TypeError, "resume: got int, expected the Dataset"),
-            ({"resume": xr.Dataset()}, ValueError, "resume: it has no final_state and no final_tangents"),
+            ({"resume": xr.Dataset()}, ValueError, "resume: got a Dataset without final_state and final_tangents"),
             ({"differentiable": True}, ValueError, "differentiable: got True together with resume"),
         ],
     )

@@ -205,7 +205,7 @@ class TestWholeModels:
         ("name", "error", "message"),
         [
             ("lstm", ValueError, r"name: got 'lstm', expected one of \['layers.0'\]"),
-            ("readout", TypeError, "name: 'readout' is a Linear, expected a recurrent module"),
+            ("readout", TypeError, "name: got 'readout', a Linear; expected a recurrent module"),
             (0, ValueError, "name: got 0, expected one of"),
         ],
     )

@@ -172,7 +172,7 @@ class TestForwardsOfTheirOwn:
     @pytest.mark.parametrize(
         ("forward", "message"),
         [
-            (lambda own, x, h: own(x.flip(0), h), "system: what this Own computes of two steps is not its step taken"),
+            (lambda own, x, h: own(x.flip(0), h), "system: got Own, whose result for two steps differs"),
             (lambda own, x, h: (lambda o, s: (o, s / 2))(*own(x, h)), "two steps differs from two single steps"),
             (lambda own, x, h: own(x + torch.randn_like(x), h), "another state in a second call"),
             (lambda own, x, h: own(2 * x, h)[0][:1], "system: the own forward of this Own returned no state"),
@@ -272,7 +272,7 @@ class TestConventions:
     def test_packed_sequences_are_refused_by_name(self):
         packed = torch.nn.utils.rnn.pack_sequence([INPUTS[0], INPUTS[1, :5]])
         with pytest.raises(
-            TypeError, match=r"inputs: got a PackedSequence, expected sequences of one length.*unpack_seq"
+            TypeError, match=r"inputs: got a PackedSequence, expected sequences of equal length.*unpack_seq"
         ):
             exponents(built(torch.nn.GRU), packed)
 
@@ -328,7 +328,7 @@ class TestMoreModules:
             exponents(kind, INPUTS)
         with pytest.raises(TypeError, match=f"system: got a scripted {kind.__name__}, expected the original module"):
             exponents(torch.jit.script(built(kind)), INPUTS)
-        with pytest.raises(TypeError, match=r"system: its weight weight_ih_l0 has no values"):
+        with pytest.raises(TypeError, match=r"system: got a module whose weight weight_ih_l0 has no values"):
             exponents(kind(FEATURES, UNITS, device="meta"), INPUTS)
         with pytest.raises(ValueError, match=r"inputs: got None, expected inputs of 3 features"):
             exponents(built(kind), n_steps=5)

@@ -132,7 +132,7 @@ class TestArguments:
     @pytest.mark.parametrize("kind", [torch.nn.RNNCell, torch.nn.GRUCell])
     def test_swapped_arguments_are_found_by_their_shapes(self, kind):
         cell = kind(FEATURES, UNITS).double()
-        with pytest.raises(ValueError, match=r"Called as step\(x, state\) it works: name its arguments"):
+        with pytest.raises(ValueError, match=r"Called as step\(x, state\) it works: choose argument names"):
             exponents(lambda a, b: cell(a, b), INPUTS, initial_state=ZEROS)
 
     def test_one_argument_and_autonomous_systems(self):

@@ -93,14 +93,8 @@ def alignment_experiment(
     """
     for training in trainings.values():
         _check(training, dataset, settings)
-    generator = torch.Generator().manual_seed(seed)
     hidden_size = int(next(iter(trainings.values()))["hidden_size"].values[0])
-    start, inputs, labels = random_starts(
-        dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
-    )
-    groups = _vector_groups(hidden_size, settings.n_vectors, generator)
-    other_start = settings.initial_state_std * torch.randn(start.shape, generator=generator, dtype=start.dtype)
-    task = _Task(inputs, labels, start, other_start, min(settings.warmup, inputs.shape[1]))
+    task, groups = _draw(dataset, settings, hidden_size, seed)
     results, columns = [], []
     for weights, training in trainings.items():
         variants = np.flatnonzero(networks_that_count(training)).tolist()
@@ -123,6 +117,19 @@ def alignment_experiment(
         "n_diverged": sum(int(np.count_nonzero(~networks_that_count(each))) for each in trainings.values()),
     }
     return describe(result, DESCRIPTIONS)
+
+
+def _draw(
+    dataset: xr.Dataset, settings: AlignmentSettings, hidden_size: int, seed: int
+) -> tuple[_Task, dict[str, NDArray[np.int_]]]:
+    """Return the inputs and random initial states of all networks, and the indices of each set of vectors."""
+    generator = torch.Generator().manual_seed(seed)
+    start, inputs, labels = random_starts(
+        dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
+    )
+    groups = _vector_groups(hidden_size, settings.n_vectors, generator)
+    other_start = settings.initial_state_std * torch.randn(start.shape, generator=generator, dtype=start.dtype)
+    return _Task(inputs, labels, start, other_start, min(settings.warmup, inputs.shape[1])), groups
 
 
 def _vector_groups(hidden_size: int, n_vectors: int, generator: torch.Generator) -> dict[str, NDArray[np.int_]]:

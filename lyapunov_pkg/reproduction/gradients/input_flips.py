@@ -119,21 +119,18 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     generator = torch.Generator().manual_seed(seed)
     draws = torch.rand(settings.n_draws, *inputs.shape[:2], generator=generator).argsort(-1)
     variants = np.flatnonzero(networks_that_count(training)).tolist()
-    parts = []
+    parts, shown = [], []
     for variant in progress(variants, "flips, variant"):
         epoch = best_position(training.isel(variant=[variant]))[1]
         network = stored_network(training, variant, epoch).to(dtype=torch.float64)
         local = q_vectors(network, inputs, None, "tangent", n_exponents=max(settings.n_averaged)).isel(variant=0)
         orders = _orders(network, inputs, labels, local, settings.warmup, generator)
-        part = _losses_by_flips(network, inputs, labels, orders, draws, settings)
-        part["loss"] = ("image", sequence_losses(network, inputs[None], labels)[0])
-        shares = [share_among_first(order, settings.n_flips_shown) for order in orders.values()]
-        part["early_share"] = ("ranking", shares)
+        part = _of_network(network, inputs, labels, orders, draws, settings)
         part["best_epoch"] = training["epoch"].values[epoch]
         part["best_accuracy"] = training["validation_accuracy"].values[variant, epoch]
         parts.append(part.assign_coords(variant=training["variant"].values[variant]))
         if variant == best:
-            shown = [_expansion(local, settings.n_averaged)]
+            shown.append(_expansion(local, settings.n_averaged))
             shown.append(_shown(network, inputs, orders["expansion"], draws, settings))
     result = xr.merge([xr.concat(parts, "variant"), *shown])
     for name in ("up_share", "up_share_random", "early_share"):
@@ -155,6 +152,21 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
         "n_diverged": int(np.count_nonzero(~networks_that_count(training))),
     }
     return describe(result, DESCRIPTIONS | STATISTICS_DESCRIPTIONS)
+
+
+def _of_network(
+    network: Network,
+    inputs: Tensor,
+    labels: Tensor,
+    orders: Mapping[str, Tensor],
+    draws: Tensor,
+    settings: FlipSettings,
+) -> xr.Dataset:
+    """Return the losses of one network with and without flips, and the shares of early pixels in the rankings."""
+    part = _losses_by_flips(network, inputs, labels, orders, draws, settings)
+    part["loss"] = ("image", sequence_losses(network, inputs[None], labels)[0])
+    part["early_share"] = ("ranking", [share_among_first(each, settings.n_flips_shown) for each in orders.values()])
+    return part
 
 
 def statistics(losses: xr.Dataset, best: int, n_images_text: int) -> xr.Dataset:

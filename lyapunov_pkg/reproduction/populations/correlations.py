@@ -134,18 +134,11 @@ def performance_correlations(
     """
     networks = networks_with_spectra(spectra)
     if any_epochs:
-        losses = networks["validation_loss"].transpose("network", "epoch").values
-        best = networks["epoch"].values[np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)]
-        networks["best_epoch"] = networks["best_epoch"].copy(data=best)
+        networks["best_epoch"] = _best_epochs_with_spectra(networks)
     statistics = statistics_of_networks(networks, near_zero, exponent_floor)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")
-    lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
-    if lacking.size:
-        raise ValueError(
-            f"spectra are those of epochs {networks['epoch'].values.tolist()}; expected epoch {lacking[0]} among them, "
-            "the one of lowest validation loss of some network"
-        )
+    _check_best_epochs(networks)
     performances = [name for name in PERFORMANCES if name in networks]
     result = networks[[*performances, "best_epoch"]].copy()
     result["spectrum_statistic"] = (("network", "epoch", "statistic"), np.stack(list(statistics.values()), axis=-1))
@@ -161,6 +154,23 @@ def performance_correlations(
     result.attrs["given"] = list(controls)
     result.attrs |= {"highlighted_by": highlighted_by, "near_zero": near_zero, "exponent_floor": exponent_floor}
     return describe(result, DESCRIPTIONS)
+
+
+def _best_epochs_with_spectra(networks: xr.Dataset) -> xr.DataArray:
+    """Return the epoch of lowest validation loss of each network, among the epochs with spectra."""
+    losses = networks["validation_loss"].transpose("network", "epoch").values
+    best = networks["epoch"].values[np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)]
+    return networks["best_epoch"].copy(data=best)
+
+
+def _check_best_epochs(networks: xr.Dataset) -> None:
+    """Raise an error if the best epoch of a network has no spectra."""
+    lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
+    if lacking.size:
+        raise ValueError(
+            f"spectra are those of epochs {networks['epoch'].values.tolist()}; expected epoch {lacking[0]} among them, "
+            "the one of lowest validation loss of some network"
+        )
 
 
 def statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:

@@ -85,31 +85,15 @@ def load_mocap(
         FileNotFoundError: the directory, or some of its files, are missing.
         DownloadError: a file could not be downloaded from any mirror.
     """
-    if source not in SOURCES:
-        raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
-    if sequence_length < 2:
-        raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
-    if frame_rate < 1 or FRAME_RATE % frame_rate:
-        raise ValueError(f"frame_rate is {frame_rate}; expected a divisor of {FRAME_RATE} frames per second")
+    _check_arguments(source, sequence_length, frame_rate)
     sha256s: dict[str, str] = {}
     if source == "synthetic":
-        motions = {
-            f"synthetic_{number}": synthetic_motion(SYNTHETIC_FRAMES, np.random.default_rng([seed, number]))
-            for number in range(SYNTHETIC_TRIALS)
-        }
+        motions = _synthetic_motions(seed)
     else:
-        paths = _trial_paths(directory, trials, mirrors, download_directory, progress)
-        motions, sha256s = _read_trials(paths)
+        motions, sha256s = _read_trials(_trial_paths(directory, trials, mirrors, download_directory, progress))
     features, channel, deviation = _normalised(motions)
-    sequences, trial, frame = _cut(features, sequence_length, FRAME_RATE // frame_rate)
-    order = np.random.default_rng(seed).permutation(len(sequences))
-    splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
-    variables: dict[str, xr.Variable] = {}
-    for part, index in zip(PARTS, splits, strict=True):
-        variables |= _variables(part, *(np.concatenate(values[index]) for values in (sequences, trial, frame)))
-    steps = variables["validation_target"].values - variables["validation_input"].values
-    label = {"long_name": "mean squared error of repeating the last frame, validation part", "units": "1"}
-    variables["repeat_loss"] = xr.Variable((), np.square(steps, dtype=np.float64).mean(), label)
+    variables = _split(*_cut(features, sequence_length, FRAME_RATE // frame_rate), seed)
+    variables["repeat_loss"] = _loss_of_repeating(variables)
     variables["channel"] = xr.Variable(("feature",), channel, {"long_name": "joint and axis", "units": "1"})
     label = {"long_name": "standard deviation of the channel over all frames", "units": "degree"}
     variables["standard_deviation"] = xr.Variable(("feature",), deviation, label)
@@ -117,6 +101,22 @@ def load_mocap(
     dataset = xr.Dataset(variables, attrs=attributes | {"trials": list(motions), "sha256s": sha256s})
     coordinates = [f"{part}_{name}" for part in PARTS for name in ("trial", "frame")]
     return dataset.set_coords(["channel", "standard_deviation", *coordinates])
+
+
+def _check_arguments(source: str, sequence_length: int, frame_rate: int) -> None:
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
+    if sequence_length < 2:
+        raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
+    if frame_rate < 1 or FRAME_RATE % frame_rate:
+        raise ValueError(f"frame_rate is {frame_rate}; expected a divisor of {FRAME_RATE} frames per second")
+
+
+def _synthetic_motions(seed: int) -> dict[str, np.ndarray]:
+    return {
+        f"synthetic_{number}": synthetic_motion(SYNTHETIC_FRAMES, np.random.default_rng([seed, number]))
+        for number in range(SYNTHETIC_TRIALS)
+    }
 
 
 def synthetic_motion(n_frames: int, generator: np.random.Generator) -> np.ndarray:
@@ -273,6 +273,23 @@ def _cut(features: Mapping[str, np.ndarray], length: int, stride: int) -> tuple[
     trial = np.repeat(np.array(list(features)), counts)[:, None].repeat(stride, axis=1)
     frame = np.concatenate([length * stride * np.arange(count) for count in counts])[:, None] + np.arange(stride)
     return sequences, trial, frame
+
+
+def _split(sequences: np.ndarray, trial: np.ndarray, frame: np.ndarray, seed: int) -> dict[str, xr.Variable]:
+    """Return the variables of both parts, from the results of `_cut`. The pieces are shuffled with a seed."""
+    order = np.random.default_rng(seed).permutation(len(sequences))
+    splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
+    variables: dict[str, xr.Variable] = {}
+    for part, index in zip(PARTS, splits, strict=True):
+        variables |= _variables(part, *(np.concatenate(values[index]) for values in (sequences, trial, frame)))
+    return variables
+
+
+def _loss_of_repeating(variables: Mapping[str, xr.Variable]) -> xr.Variable:
+    """Return the mean squared error of the last frame as prediction of the next one, on the validation part."""
+    steps = variables["validation_target"].values - variables["validation_input"].values
+    label = {"long_name": "mean squared error of repeating the last frame, validation part", "units": "1"}
+    return xr.Variable((), np.square(steps, dtype=np.float64).mean(), label)
 
 
 def _variables(part: str, sequences: np.ndarray, trial: np.ndarray, frame: np.ndarray) -> dict[str, xr.Variable]:

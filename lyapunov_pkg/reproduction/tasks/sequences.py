@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,30 +104,40 @@ def load_sequences(
         classes, indices = _classes(arrays["targets"].place, targets, parts, given="split" in arrays)
         targets = _Targets(indices, True, targets.by_step)
         variables["class"] = _variable(("class",), classes, "class in the file")
-    scales = {}
-    if standardise:
-        scales["input"] = _scale("feature", inputs[parts["train"]], report)
-        if not targets.are_classes:
-            scales["output"] = _scale("output", targets.values[parts["train"]], report)
-        for name, scale in scales.items():
-            dims = ("feature" if name == "input" else "output",)
-            variables[f"{name}_mean"] = _variable(dims, scale.mean, f"mean of the {name} in the training part")
-            variables[f"{name}_deviation"] = _variable(dims, scale.deviation, f"what the {name} was divided by")
-    coordinates = list(variables)
+    scales = _scales(inputs, targets, parts["train"], report) if standardise else {}
+    for name, scale in scales.items():
+        dims = ("feature" if name == "input" else "output",)
+        variables[f"{name}_mean"] = _variable(dims, scale.mean, f"mean of the {name} in the training part")
+        variables[f"{name}_deviation"] = _variable(dims, scale.deviation, f"what the {name} was divided by")
+    coordinates = [*variables, *(f"{part}_index" for part in parts)]
     for part, index in parts.items():
-        sample = f"{part}_sample"
         part_inputs = _as_float32(arrays["inputs"].place, inputs[index], scales.get("input"))
         part_targets = targets.values[index]
         if not targets.are_classes:
             part_targets = _as_float32(arrays["targets"].place, part_targets, scales.get("output"))
-        variables[f"{part}_input"] = _variable((sample, "time", "feature"), part_inputs, "input")
-        kind = "index of the class" if targets.are_classes else "real value"
-        of_what = "at the step" if targets.by_step else "of the sequence"
-        variables[f"{part}_{targets.name}"] = _variable((sample, *targets.dims), part_targets, f"{kind} {of_what}")
-        variables[f"{part}_index"] = _variable((sample,), index, "row of the sample in the file")
-        coordinates.append(f"{part}_index")
+        variables |= _part_variables(part, index, part_inputs, replace(targets, values=part_targets))
     _describe(path, inputs, targets, variables, parts, others, report)
     return xr.Dataset(variables, attrs={"seed": seed, "standardise": int(standardise)}).set_coords(coordinates)
+
+
+def _scales(inputs: NDArray, targets: _Targets, train: NDArray, report: Callable[[str], None]) -> dict[str, _Scale]:
+    """Return {"input": scale} over the training samples, and {"output": scale} as well for real-valued targets."""
+    scales = {"input": _scale("feature", inputs[train], report)}
+    if not targets.are_classes:
+        scales["output"] = _scale("output", targets.values[train], report)
+    return scales
+
+
+def _part_variables(part: str, index: NDArray, inputs: NDArray, targets: _Targets) -> dict[str, xr.Variable]:
+    """Return the variables of one part: its inputs, its targets, and the rows of its samples in the file."""
+    sample = f"{part}_sample"
+    kind = "index of the class" if targets.are_classes else "real value"
+    of_what = "at the step" if targets.by_step else "of the sequence"
+    return {
+        f"{part}_input": _variable((sample, "time", "feature"), inputs, "input"),
+        f"{part}_{targets.name}": _variable((sample, *targets.dims), targets.values, f"{kind} {of_what}"),
+        f"{part}_index": _variable((sample,), index, "row of the sample in the file"),
+    }
 
 
 def _variable(dims: tuple[str, ...], values: NDArray, long_name: str) -> xr.Variable:
