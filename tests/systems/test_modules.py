@@ -1,4 +1,4 @@
-"""Modules of one's own, and whole models with recurrent modules in them."""
+"""User-defined modules, and models that contain recurrent modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step functions of one's own: states of any nesting, orders of arguments, and what is refused."""
+"""User-defined step functions: nested states, orders of arguments, and refused steps."""
 
 from __future__ import annotations
 
