@@ -1,4 +1,4 @@
-"""What every cell promises besides its derivative, and the closed forms that single ones have."""
+"""Properties of every cell besides its derivative, and closed forms of single cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hyperparameters that cells declare: their values by source, what they may be, and how others are refused."""
+"""Hyperparameters that cells declare: values of the source, allowed values, and errors for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages that are written from the definitions, and that everything is defined once."""
+"""The pages that are written from the definitions, and uniqueness of the definitions."""
 
 from __future__ import annotations
 

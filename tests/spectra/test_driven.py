@@ -1,4 +1,4 @@
-"""What is asked of a user's own system, and what is said of one that does not fit."""
+"""Requirements on user-defined systems, and errors for systems that violate them."""
 
 from __future__ import annotations
 
@@ -159,7 +159,10 @@ class TestErrorsOfSteps:
             (in_numpy, WITH + "cannot be differentiated in forward mode"),
             (dropping_out, WITH + "returned another state in a second call, expected a deterministic step"),
             (in_place, WITH + "changed one of its arguments in place, expected a new tensor"),
-            (columns_not_rows, "a change in the state of one sequence changed another sequence; expected a step that treats"),
+            (
+                columns_not_rows,
+                "a change in the state of one sequence changed another sequence; expected a step that treats",
+            ),
             (normalising, "a change in the state of one sequence changed another"),
             (lambda state, x: state @ WEIGHT.float(), WITH + "failed: expected m1 and m2 to have the same dtype"),
             (lambda state: state, r"got step\(state\), which takes only the state, but inputs with 3 features"),

@@ -1,4 +1,4 @@
-"""A run in parts has the bits of a run in one."""
+"""A run in parts gives the same bits as an uninterrupted run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as users give them: what is read, and what is refused by name."""
+"""Numeric arguments: accepted values, and errors that name refused ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent modules of torch.nn, as they compute themselves: conventions, hooks, forwards of their own."""
+"""Recurrent modules of torch.nn agree with their own forward: conventions, hooks, overridden forwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Dropped(torch.nn.LSTM):
 
 
 class Leaky(torch.nn.RNN):
-    """Takes one step, whatever is behind it, and needs a state."""
+    """Takes only the first step of its inputs, and needs a state."""
 
     def forward(self, x, h):
         drive = x[0] @ self.weight_ih_l0.T + self.bias_ih_l0 + self.bias_hh_l0
@@ -59,7 +59,7 @@ class Normed(torch.nn.GRU):
 
 
 class WeightDrop(torch.nn.LSTM):
-    """The weight that is used is made of another one in each call."""
+    """The used weight is computed from another one in each call."""
 
     def __init__(self, *sizes, **options):
         super().__init__(*sizes, **options)

@@ -1,4 +1,4 @@
-"""FORCE: what is learnt, stored and refused. That it is Sussillo and Abbott's is tested in tests/benchmarks."""
+"""FORCE: learning, stores and errors. Agreement with Sussillo and Abbott's program is tested in tests/benchmarks."""
 
 from __future__ import annotations
 
