@@ -73,9 +73,9 @@ class Program(NamedTuple):
     values: NDArray
     """(slot,): the constants, zero elsewhere."""
     state_slots: NDArray
-    """(S,): where the next state stands."""
+    """(S,): slots of the next state."""
     state_rows: NDArray
-    """(S,): its tangents."""
+    """(S,): rows of the tangents of the next state."""
     n_rows: int
 
 

@@ -97,7 +97,7 @@ def by_layout(of_group: Callable[..., Any], of_matrix: Callable[..., Any]) -> Ca
     """Return a function for kernels that calls one of two functions, by the type of its first argument, a workspace."""
 
     def operation(workspace: Any, *arguments: Any) -> Any:
-        raise NotImplementedError("called from kernels alone")
+        raise NotImplementedError("this function can be called only from kernels")
 
     @overload(operation)
     def _(workspace, *arguments):  # Numba compares this signature with that of the result, including types.

@@ -41,7 +41,7 @@ def figure_page(name: str, text: str, png: bytes) -> str:
 
 
 def table_page(name: str, text: str, frame: pd.DataFrame) -> str:
-    """Return the HTML page of a table: title and caption `text`, the table as in Markdown, and its note."""
+    """Return the HTML page of a table: its title and caption `text`, its rows as in Markdown, and its note."""
     body = f'<p class="caption">{escape(text)}</p>\n{readable(frame).to_html(index=False, border=0)}'
     note = frame.attrs.get("note")
     if note:

@@ -189,7 +189,7 @@ class Declaration:
         numbered = NUMBERED.fullmatch(name.removeprefix(PREFIXES[self.kind]))
         chapter = int(numbered[1]) if numbered and self.chapter is None else self.chapter
         if type(chapter) is not int or chapter < 1:
-            raise refuse(f"chapter is {chapter!r}; expected chapter=1 or more, since the name has no number")
+            raise refuse(f"chapter is {chapter!r}; expected chapter=1 or more, because the name has no number")
         return chapter
 
     def _check_caption(self, refuse: Callable[[str], RecordError]) -> None:

@@ -457,7 +457,7 @@ class KernelPropagator(Propagator):
         return torch.cat([states[:, n_steps] for states in path.states], dim=-1)
 
     def path(self, inputs: Tensor) -> KernelPath:
-        """See `Propagator.path`: the slopes and the states on the way."""
+        """See `Propagator.path`. The path has the slopes and states of all steps."""
         from lyapunov_pkg.cells.sequences import linearize_sequence
 
         cells = self.network.cells

@@ -43,7 +43,7 @@ class Recorded(Tensor):
 
     @staticmethod
     def __new__(cls, value: Tensor, slots: Tensor, lowering: Lowering) -> Recorded:
-        """Create a tensor without numbers of its own."""
+        """Create a tensor without numbers."""
         made: Recorded = Tensor._make_wrapper_subclass(
             cls, value.shape, strides=value.stride(), dtype=value.dtype, device=value.device
         )

@@ -102,7 +102,10 @@ def read_record(record: Path) -> tuple[Path, Path]:
     text = record.read_text(errors="replace") if is_regular_file(record) else ""
     results, mount_point = (Path(line) for line in [*text.split("\n"), "", ""][:2])
     if text != record_text(results, mount_point) or record_name(results) != record.name:
-        raise ValueError(f"{record} does not say which folder it stands for; if that folder is gone, delete the record")
+        raise ValueError(
+            f"{record}: the record does not match its name; if the folder of results no longer exists, delete "
+            "the record"
+        )
     return results, mount_point
 
 
@@ -262,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"there is no cache at {cache}")
     _, unseen = linked_entries(cache)
     for reason in unseen:
-        print(f"no result is pruned, since what uses it cannot be seen: {reason}", file=sys.stderr)
+        print(f"no result is pruned, because a folder that may use it cannot be read: {reason}", file=sys.stderr)
     if options.command == "list":
         print(table(entries(cache)))
         return

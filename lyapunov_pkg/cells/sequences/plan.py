@@ -74,7 +74,7 @@ class DrivenRun(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a cell's pre-activations stand in memory, and of which products they are made.
+    """The layout of a cell's pre-activations in memory, and the products from which they are computed.
 
     Attributes:
         slots: position of each pre-activation, in blocks of H.

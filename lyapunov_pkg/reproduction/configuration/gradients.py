@@ -14,7 +14,7 @@ class AlignmentSettings(Section):
     """Alignment of Lyapunov vectors with singular vectors of gradients (figures 4.1, 4.2, 4.C2)."""
 
     n_initial_states: Count
-    """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
+    """Number of random initial states, each with its own test image. Unit: states. Dissertation: 25."""
     initial_state_std: NonNegative
     """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
     warmup: Natural
@@ -33,7 +33,7 @@ class ParticipationSettings(Section):
     """Participation of units in the gradient (figure 4.B1)."""
 
     n_initial_states: Count
-    """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
+    """Number of random initial states, each with its own test image. Unit: states. Dissertation: 25."""
     initial_state_std: NonNegative
     """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
     at_epochs: Annotated[Many[NonNegative], Len(1, 9)]

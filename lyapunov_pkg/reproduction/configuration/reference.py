@@ -25,8 +25,8 @@ it states one, with the study in brackets where studies differ.
 """
 HYPERPARAMETERS = """## Hyperparameters of designs
 
-`studies.NAME.hyperparameters` holds those of the whole study, `studies.NAME.design.ENTRY` those of one entry. Each is a
-value, or one of these forms:
+`studies.NAME.hyperparameters` has the hyperparameters of the whole study, `studies.NAME.design.ENTRY` those of one
+entry. Each is a value, or has one of these forms:
 
 | form | meaning |
 | --- | --- |
@@ -44,7 +44,7 @@ Every network has these:
 | --- | --- | --- |
 """
 CELLS_OF_DESIGNS = """
-The cells have these beside them. A cell declares its own in its file of `lyapunov_pkg/cells/`.
+The cells have additional hyperparameters. A cell declares them in its file in `lyapunov_pkg/cells/`.
 
 | cell | hyperparameter | meaning | unit | allowed | default | source of the default |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -76,9 +76,9 @@ class RowRnnStudy(Study):
     task: Literal["smnist", "smnist_pixels", "sequences"]
     """Task of the networks. Each sequence must have a class."""
     alignment: AlignmentSettings
-    """What Lyapunov vectors are aligned with."""
+    """Settings of the alignment of Lyapunov vectors."""
     participation: ParticipationSettings
-    """When the participation of units is measured."""
+    """Settings of the participation of units."""
 
 
 class PixelRnnStudy(Study):

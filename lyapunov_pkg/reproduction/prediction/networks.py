@@ -79,8 +79,7 @@ def _below_median(final_loss: NDArray) -> NDArray[np.bool_]:
     low = final_loss < np.median(final_loss)
     if not low.any():
         raise ValueError(
-            f"no final loss of {low.size} networks lies below their median, {np.median(final_loss)}; "
-            "expected two classes"
+            f"no final loss of {low.size} networks is below their median, {np.median(final_loss)}; expected two classes"
         )
     return low
 

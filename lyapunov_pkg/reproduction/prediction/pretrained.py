@@ -120,8 +120,10 @@ def pretrained_experiment(
 
 
 class _Member(NamedTuple):
-    """What one seed's split gives: components of latent layer and spectrum (network, epoch, component), the F1 of the
-    orthants (n_components, epoch), and the verdicts on classifiers."""
+    """Results of one seed's split.
+
+    They are the components of latent layer and spectrum (network, epoch, component), the F1 of the orthants
+    (n_components, epoch), and the verdicts on classifiers."""
 
     aelle: NDArray
     spectrum: NDArray

@@ -80,8 +80,8 @@ def table_2_a2(mocap: xr.Dataset, motions: xr.Dataset) -> pd.DataFrame:
     frame.insert(list(frame).index("validation_loss") + 1, "relative_loss", frame["validation_loss"] / repeating)
     losses = mocap["validation_loss"].sel(epoch=mocap["best_epoch"]).values / repeating
     frame.attrs["note"] += (
-        f" Repeating the last frame has a loss of {repeating:.4g}; all networks lie between {losses.min():.2g} and "
-        f"{losses.max():.2g} times that."
+        f" Repeating the last frame has a loss of {repeating:.4g}. The losses of all networks are between "
+        f"{losses.min():.2g} and {losses.max():.2g} times this loss."
     )
     return frame
 

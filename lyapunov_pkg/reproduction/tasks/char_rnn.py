@@ -59,10 +59,14 @@ def load_char_rnn(
         progress: called with lines of text during a download, and on changes of a text.
 
     Returns:
-        Dataset with train_input and train_target (train_sample, time), indices into the alphabet, uint8 or the smallest
-        type that holds them; the same for validation and test; coordinates alphabet (character), one character each,
-        and train_index (train_sample): number of the sequence in the text. Attributes: source, seed, sequence_length
-        and sha256 of the text in UTF-8.
+        Dataset with these variables, for training and in the same way for validation and test:
+
+        * train_input and train_target (train_sample, time), indices into the alphabet, uint8 or the smallest sufficient
+          type.
+        * coordinates alphabet (character), one character each, and train_index (train_sample), the number of the
+          sequence in the text.
+
+        Attributes: source, seed, sequence_length and sha256 of the text in UTF-8.
 
     Raises:
         ValueError: the source is unknown, a required path is missing, or a count is out of range. Or the text is empty,

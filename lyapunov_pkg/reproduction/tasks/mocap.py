@@ -72,11 +72,16 @@ def load_mocap(
             interleaved sequences, which are all in the same part.
 
     Returns:
-        Dataset with train_input and train_target (train_sample, time, feature), float32, in standard deviations, where
-        the target is one frame after the input; the same for validation; coordinates channel (feature), joint and
-        number of the axis; standard_deviation (feature) in degrees; train_trial and train_frame (train_sample): the
-        beginning of the sequence, counted from 0; repeat_loss, the mean squared error of repeating the last frame on
-        the validation part. Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
+        Dataset with these variables, for training and in the same way for validation:
+
+        * train_input and train_target (train_sample, time, feature), float32, in standard deviations. The target is one
+          frame after the input.
+        * train_trial and train_frame (train_sample): the beginning of the sequence, counted from 0.
+        * coordinates channel (feature), the joint and the number of the axis, and standard_deviation (feature) in
+          degrees.
+        * repeat_loss, the mean squared error of repeating the last frame on the validation part.
+
+        Attributes: source, seed, sequence_length, frame_rate, trials and sha256s (for "cmu").
 
     Raises:
         ValueError: the source is unknown, an unknown trial would have to be downloaded, a file is malformed or altered,

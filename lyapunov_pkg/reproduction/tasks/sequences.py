@@ -83,11 +83,16 @@ def load_sequences(
         report: called with lines of text that describe the file.
 
     Returns:
-        Dataset with train_input (train_sample, time, feature), float32; train_label (train_sample) or train_target
-        (train_sample, time), indices into the coordinate class (class). For real values, train_label (train_sample,
-        output) or train_target (train_sample, time, output), float32. Coordinate train_index (train_sample), the
-        sample's row in the file. The same for other parts. Coordinates input_mean, input_deviation (feature),
-        output_mean and output_deviation (output) of standardised values. Attributes: seed, standardise.
+        Dataset with these variables, for training and in the same way for other parts:
+
+        * train_input (train_sample, time, feature), float32.
+        * train_label (train_sample) or train_target (train_sample, time), indices into the coordinate class (class).
+          For real values, train_label (train_sample, output) or train_target (train_sample, time, output), float32.
+        * coordinate train_index (train_sample), the sample's row in the file.
+        * coordinates input_mean, input_deviation (feature), output_mean and output_deviation (output) of standardised
+          values.
+
+        Attributes: seed, standardise.
 
     Raises:
         FileNotFoundError: `path` does not exist.

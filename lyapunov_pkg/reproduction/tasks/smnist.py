@@ -73,10 +73,15 @@ def load_smnist(
         progress: called with lines of text during a download.
 
     Returns:
-        Dataset with train_input (train_sample, time, feature), float32, from black 0 to white 1 (for "idx" the
-        brightest training pixel); train_label (train_sample), int64; coordinate train_index (train_sample): the
-        sample's row in the source; the same for test. For "idx", labels are indices into the coordinate class (class),
-        the label in the file. Attributes: source, seed and sha256s (of the source's uncompressed content).
+        Dataset with these variables, for training and in the same way for test:
+
+        * train_input (train_sample, time, feature), float32, from black 0 to white 1 (for "idx" the brightest training
+          pixel).
+        * train_label (train_sample), int64. For "idx", labels are indices into the coordinate class (class), the labels
+          in the file.
+        * coordinate train_index (train_sample), the sample's row in the source.
+
+        Attributes: source, seed and sha256s (of the source's uncompressed content).
 
     Raises:
         ValueError: the source is unknown, a count is out of range, a file is damaged, swapped or altered, images have

@@ -38,10 +38,10 @@ class Hyperparameter(Protocol):
 
     @property
     def expected(self) -> str:
-        """What is allowed, in words."""
+        """Return a description of the allowed values."""
 
     def allows(self, value: object) -> bool:
-        """Whether a hyperparameter may have this value."""
+        """Return whether a hyperparameter may have this value."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Numbers:
     default: float | None = None
 
     def allows(self, value: object) -> bool:
-        """Whether a hyperparameter may have this value."""
+        """Return whether a hyperparameter may have this value."""
         fits = isinstance(value, int) if self.kind is int else True
         return fits and is_number(value) and self.above < value < self.below and self.minimum <= value
 
     @property
     def expected(self) -> str:
-        """What is allowed, in words.
+        """Return a description of the allowed values.
 
         Example:
             >>> Numbers(minimum=0, below=1).expected

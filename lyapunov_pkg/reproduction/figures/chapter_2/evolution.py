@@ -16,7 +16,7 @@ from lyapunov_pkg.reproduction.figures.panels import label_spectrum_axes, legend
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_MARKERS, Keywords
 from lyapunov_pkg.reproduction.records import Store, figure
 
-SHOWN_EPOCHS = (0, 4)  # beside the last
+SHOWN_EPOCHS = (0, 4)  # besides the last epoch
 MOST_LABELS = 6
 LABELLED_EPOCHS = (1, 2, 5, 10, 20, 50, 100)  # where there are more
 

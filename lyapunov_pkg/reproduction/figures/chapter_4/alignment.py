@@ -40,8 +40,8 @@ NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
 def fig_4_1(alignment: xr.Dataset) -> Figure:
     """Draw the distribution of the alignment of the first singular vectors with first, last and random Q vectors.
 
-    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are two readings of the text, with kinds
-    of initial weights in each; `table_extra_alignment` has the numbers of all readings.
+    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are two readings of the text, each with all
+    kinds of initial weights. `table_extra_alignment` has the numbers of all readings.
     """
     return _distributions(alignment, READINGS, "first", DISSERTATION_FIGURE_4_1)
 
