@@ -1,4 +1,4 @@
-"""What a case of a benchmark is, and how it is run: agreement first, then time."""
+"""Definition and run of a benchmark case: first agreement, then time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Contest:
     """The computations that a case compares.
 
     Attributes:
-        calls: by contestant. `records.OURS` is one of them, and the first.
-        differences: from the results by contestant, returns the largest differences from a reference, by contestant and
-            by what is compared. Contestants that return nothing comparable are left out.
-        tolerances: by what is compared, the difference from which on contestants do not compute the same.
-        facts: from the results by contestant, returns what the case's table shows besides.
-        scales: by contestant, the time of the whole case over that of the part that its call computes.
+        calls: {contestant: call}. `records.OURS` is the first.
+        differences: function from {contestant: result} to {contestant: {quantity: largest difference from a
+            reference}}. Contestants without comparable results are excluded.
+        tolerances: {quantity: largest allowed difference between contestants}.
+        facts: function from {contestant: result} to further entries of the case's table.
+        scales: {contestant: time of the whole case divided by that of the part that its call computes}.
     """
 
     calls: Mapping[str, Callable[[], Any]]
@@ -34,17 +34,17 @@ class Contest:
 
 @dataclass(frozen=True)
 class Case:
-    """A case by its name, and how its contestants are made.
+    """A case with its name, and the function that creates its contestants.
 
     Attributes:
-        name: as --cases selects it.
-        table: the table that it is a row of.
-        label: what the row says.
-        shapes: sizes by name.
+        name: name for --cases.
+        table: table that contains its row.
+        label: label of the row.
+        shapes: {name: size}.
         dtype: "float32" or "float64".
-        rounds: of the measurement.
-        build: from the peers that are asked for, by name, returns the contest.
-        aims: by contestant, what the ratio of its time to ours is to be at least.
+        rounds: number of rounds of the measurement.
+        build: function from {name: peer} of the requested peers to the contest.
+        aims: {contestant: smallest ratio of its time to ours that is the aim}.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Case:
 
 
 class DisagreementError(Exception):
-    """Contestants of a case do not compute the same, so that their times cannot be compared."""
+    """Contestants of a case have different results, so that their times cannot be compared."""
 
 
 def run(case: Case, peers: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,9 +100,9 @@ def run(case: Case, peers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_all(cases: list[Case], peers: Mapping[str, Any], record: dict[str, Any], path: Path) -> list[str]:
-    """Run cases one after the other; return what was wrong with those that were not measured.
+    """Run cases one after the other, and return the errors of those that were not measured.
 
-    The record is written after each case, so that an interrupted run leaves what it measured.
+    The record is written after each case, so that an interrupted run keeps its measurements.
     """
     failures = []
     for case in cases:

@@ -1,9 +1,9 @@
-"""What got slower, or faster, between two runs of a benchmark: `python benchmarks/compare.py OLD.json NEW.json`.
+"""Comparison of two runs of a benchmark: `python benchmarks/compare.py OLD.json NEW.json`.
 
-Each case of lyapunov_pkg is compared by its time over that of the yardstick (`measure.yardstick`) in the same round, so
-that a slower or busier machine cancels. The noise of a run is half the distance between the quartiles of these ratios,
-over their median. A case counts as changed if the medians of the two runs differ by more than 10%, and by more than
-three times the sum of the noise of both. The exit status is 1 if a case got slower.
+Each case of lyapunov_pkg is compared by its time divided by that of the yardstick (`measure.yardstick`) in the same
+round, so that the speed and load of the machine cancel. The noise of a run is half the distance between the quartiles
+of these ratios, divided by their median. A case counts as changed if the medians of the two runs differ by more than
+10%, and by more than three times the sum of the noise of both. The exit status is 1 if a case got slower.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOISES = 3
 
 
 def noise(ratios: Sequence[float]) -> float:
-    """Return half the distance between the quartiles, over the median; of one round, infinity: nothing is known."""
+    """Return half the distance between the quartiles divided by the median; infinity for one round."""
     if len(ratios) < 2:
         return float("inf")
     lower, middle, upper = statistics.quantiles(ratios, n=4, method="inclusive")
@@ -33,13 +33,13 @@ def noise(ratios: Sequence[float]) -> float:
 
 
 def verdict(old: Sequence[float], new: Sequence[float]) -> tuple[float, float, str]:
-    """Return the new median over the old one, the change that would count, and "slower", "faster" or "same".
+    """Return the ratio of the new to the old median, the smallest change that counts, and "slower", "faster" or "same".
 
-    `old` and `new` are the times over those of the yardstick, round by round.
+    `old` and `new` are the times divided by those of the yardstick, for each round.
     """
     change = statistics.median(new) / statistics.median(old)
     counts = max(SMALLEST_CHANGE, NOISES * (noise(old) + noise(new)))
-    # Twice as fast is as large a change as twice as slow.
+    # A speed-up by 2 is as large a change as a slow-down by 2.
     if change > 1 + counts:
         return change, counts, "slower"
     return change, counts, "faster" if change < 1 / (1 + counts) else "same"
@@ -49,7 +49,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[list[s
     """Return a row for each case that both records have, changed ones first, and whether one got slower.
 
     Raises:
-        ValueError: a case has other shapes or another dtype in the two, or they have no case in common.
+        ValueError: a case has different shapes or dtypes in the records, or they have no case in common.
     """
     before = {case["name"]: case for case in old["cases"]}
     found = []

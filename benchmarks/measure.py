@@ -1,4 +1,4 @@
-"""What every benchmark needs: a fixed number of cores, and timings that drift cannot bias."""
+"""Measurement for all benchmarks: a fixed number of cores, and timings that are not biased by drift."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 
 
 def use_cores(n_cores: int) -> None:
-    """Confine this process to `n_cores`; call it before NumPy, PyTorch, Numba or JAX is imported.
+    """Restrict this process to `n_cores`. Call it before NumPy, PyTorch, Numba or JAX is imported.
 
-    The affinity is what XLA and Numba size their thread pools by, the variables what OpenMP, MKL and OpenBLAS read.
-    A core type that the environment forces on OpenBLAS is dropped: it would slow the peers that use OpenBLAS.
+    XLA and Numba size their thread pools by the affinity. OpenMP, MKL and OpenBLAS read the variables. A core type that
+    the environment sets for OpenBLAS is removed, because it would slow the peers that use OpenBLAS.
     """
     os.environ.pop("OPENBLAS_CORETYPE", None)
     for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
@@ -32,7 +32,7 @@ def use_cores(n_cores: int) -> None:
 
 @dataclass
 class Timing:
-    """One contestant: how long its first call took, what it returned, and how long each later call took, in seconds."""
+    """One contestant: the time of its first call, its result, and the time of each later call, in seconds."""
 
     first_call: float
     result: Any
@@ -51,9 +51,9 @@ def first_calls(contestants: Mapping[str, Callable[[], Any]]) -> dict[str, Timin
 
 
 def take_turns(contestants: Mapping[str, Callable[[], Any]], timings: Mapping[str, Timing], rounds: int) -> None:
-    """Call all contestants in turn, round after round, and note how long each call took.
+    """Call all contestants in turn, round after round, and record the time of each call.
 
-    A machine that slows down slows them alike within a round, so that ratios within a round do not drift.
+    If the machine slows down, it slows all contestants of a round, so that ratios within a round do not drift.
     """
     for _ in range(rounds):
         for name, call in contestants.items():
@@ -83,7 +83,7 @@ def yardstick() -> Callable[[], Any]:
 
 
 def machine(n_cores: int) -> dict[str, Any]:
-    """Return what was measured on: processor, instruction sets, cores, and other work as the load before the run."""
+    """Return a description of the machine: processor, instruction sets, cores, and the load before the run."""
     import torch
     from numba.core.codegen import get_host_cpu_features
 
@@ -98,7 +98,7 @@ def machine(n_cores: int) -> dict[str, Any]:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Return the versions of Python and of those packages that are installed."""
+    """Return the versions of Python and of the installed ones among `packages`."""
     found = {"python": platform.python_version()}
     for package in packages:
         with contextlib.suppress(PackageNotFoundError):

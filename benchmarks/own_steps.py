@@ -1,8 +1,9 @@
-"""Time of exponents of step functions of one's own: as programs, and through PyTorch.
+"""Time of exponents of user-defined step functions: as programs, and through PyTorch.
 
     python benchmarks/own_steps.py [--rounds 5]
 
-Prints a Markdown table: medians of wall time and of processor time. Both ways are compared before they are timed.
+Prints a Markdown table: medians of wall time and of processor time. The results of both are compared before they are
+timed.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def main() -> None:
         found, *as_program = timed(make(), n_rounds)
         with mock.patch.object(recorded, "program_of", lambda *arguments: None):
             expected, *through_torch = timed(make(), 1)
-        # In float32 the trailing exponents of a few trajectories differ by more: rounding decides there.
+        # In float32 the trailing exponents of a few trajectories differ by more, because rounding determines them.
         apart = np.quantile(abs(found - expected), 0.99)
         if not apart < 1e-3:
             raise ValueError(f"{name}: 1% of the exponents differ by {apart} or more, expected less than 1e-3")

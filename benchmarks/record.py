@@ -1,4 +1,4 @@
-"""What a run of a benchmark measured, as a JSON file: read and written here, and nowhere else.
+"""Records of benchmark runs as JSON files. Only this module reads and writes them.
 
 A record is a dictionary:
 
@@ -48,7 +48,7 @@ def of_timing(timing: measure.Timing, differences: Mapping[str, float], scale: f
 
 
 def ratios(contestants: Mapping[str, Any], name: str, to: str) -> list[float]:
-    """Return the time of one contestant over that of another, round by round."""
+    """Return the time of one contestant divided by that of another, for each round."""
     times = []
     for contestant in (contestants[name], contestants[to]):
         times.append([contestant.get("scale", 1.0) * seconds for seconds in contestant["seconds"]["rounds"]])
@@ -70,7 +70,7 @@ def new(benchmark: str, n_cores: int, packages: Sequence[str]) -> dict[str, Any]
 
 
 def write(record: Mapping[str, Any], path: Path) -> None:
-    """Write a record, a line to each case, so that changes of a case are changes of a line."""
+    """Write a record with one line per case, so that a change of a case is a change of one line."""
     head = json.dumps({name: value for name, value in record.items() if name != "cases"}, indent=1)
     cases = ",\n".join("  " + json.dumps(case, ensure_ascii=False) for case in record["cases"])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git prints; None: this is no repository, or there is no git."""
+    """Return the output of git, or None if this is not a repository or there is no git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

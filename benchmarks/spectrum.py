@@ -1,6 +1,6 @@
-"""Speed and accuracy of lyapunov_pkg beside its peers: `make benchmarks`; see README.md here.
+"""Speed and accuracy of lyapunov_pkg compared with its peers: `make benchmarks`; see benchmarks/README.md.
 
-Prints Markdown tables and writes a record of the run (`record.py`). All that is compared was measured in this one run,
+Prints Markdown tables and writes a record of the run (`record.py`). All compared numbers are measured in the same run,
 on the same systems and inputs.
 """
 
@@ -36,7 +36,7 @@ def all_cases(quick: bool) -> list[cases.Case]:
 
 
 def available(names: list[str], n_cores: int) -> dict[str, Callable[..., Any]]:
-    """Return what prepares each peer, by what it is asked for. A peer that is not installed is left out."""
+    """Return {name: function that prepares the peer} for the requested peers that are installed."""
     import peers_torch
 
     found: dict[str, Callable[..., Any]] = {}

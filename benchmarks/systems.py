@@ -1,4 +1,4 @@
-"""Cases of `spectrum.py`: maps and flows, those of the package, of a `Flow` of one's own, and as step functions."""
+"""Cases of `spectrum.py`: maps and flows of the package, a user-defined `Flow`, and step functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markdown tables of what benchmarks measured, and the blocks of the documentation that are made of them.
+"""Markdown tables of benchmark records, and the blocks of the documentation that contain them.
 
     python benchmarks/tables.py          rewrites the blocks from benchmarks/results/*.json (`make benchmark-tables`)
 
@@ -30,7 +30,7 @@ HEADINGS = {
     "every_step": "QR at every step",
     "peer": "peer",
 }
-"""What tables call the contestants, in the order of the columns."""
+"""Names of the contestants in tables, in the order of the columns."""
 
 TITLES = {
     "networks": "Stacks of sequences",
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 
 def ratio(case: Mapping[str, Any], name: str) -> str:
-    """Return the time of a contestant over ours: "median (least to greatest)" of the rounds; † if extrapolated."""
+    """Return the ratio of a contestant's time to ours, as "median (smallest to largest)"; † if extrapolated."""
     found = records.ratios(case["contestants"], name, records.OURS)
     digits = 1 if statistics.median(found) >= 1 else 2
     shown = "{:.{d}f} ({:.{d}f} to {:.{d}f})".format(statistics.median(found), min(found), max(found), d=digits)
@@ -71,7 +71,7 @@ def ratio(case: Mapping[str, Any], name: str) -> str:
 
 
 def aim(case: Mapping[str, Any]) -> str:
-    """Return what the ratios of a case are to be, and whether they are."""
+    """Return the aims for the ratios of a case, and whether they are reached."""
     found = []
     for name, least in case["aims"].items():
         if name in case["contestants"]:
@@ -86,7 +86,7 @@ def difference(case: Mapping[str, Any], name: str) -> str:
 
 
 def speed(record: Mapping[str, Any], of_cases: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of times: ours, and those of the others over it."""
+    """Return the table of times: ours, and those of the others divided by ours."""
     others = [name for name in HEADINGS if name != records.OURS and any(name in c["contestants"] for c in of_cases)]
     facts = list(dict.fromkeys(name for case in of_cases for name in case["facts"] if name != "operations"))
     has_rate = all("operations" in case["facts"] for case in of_cases) and "product_rate" in record["facts"]
@@ -108,7 +108,7 @@ def speed(record: Mapping[str, Any], of_cases: Sequence[Mapping[str, Any]]) -> s
 
 
 def agreement(of_cases: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of largest differences from the reference, and of what first calls took longer."""
+    """Return the table of the largest differences from the reference, and of the extra time of first calls."""
     names = [name for name in HEADINGS if any(name in case["contestants"] for case in of_cases)]
     rows = []
     for case in of_cases:
@@ -125,7 +125,7 @@ def agreement(of_cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def source(record: Mapping[str, Any]) -> str:
-    """Return the sentences that say what measured the numbers, where, when, and of which commit."""
+    """Return the sentences on the command, machine, date and commit of the numbers."""
     machine, found = record["machine"], record["versions"]
     n_cores, rounds = machine["cores"], sorted({case["rounds"] for case in record["cases"]})
     where = f"{n_cores} core{'s' * (n_cores > 1)} of {machine['processor']} ({', '.join(machine['instruction_sets'])})"
@@ -167,7 +167,7 @@ def report(record: Mapping[str, Any]) -> str:
 
 
 def conclude(record: Mapping[str, Any], failures: Sequence[str], output: Path) -> int:
-    """Print the tables of a run and what was not measured, and return the exit status."""
+    """Print the tables of a run and its errors, and return the exit status."""
     if record["cases"]:
         print(f"{report(record)}\n\nWritten to {output}.")
     for failure in failures:
@@ -176,7 +176,7 @@ def conclude(record: Mapping[str, Any], failures: Sequence[str], output: Path) -
 
 
 def speed_block(record: Mapping[str, Any], name: str) -> str:
-    """Return the table of times of this name, and what measured it."""
+    """Return a table of times by name, and its source."""
     return f"{source(record)}\n\n{speed(record, cases_of(record, name))}"
 
 
@@ -216,7 +216,7 @@ def gpu(record: Mapping[str, Any]) -> str:
 
 
 def not_measured(benchmark: str) -> str:
-    """Return what stands in place of a table that no committed record has."""
+    """Return the text in place of a table without a committed record."""
     command = f"{COMMANDS[benchmark]} --output benchmarks/results/{benchmark}.json"
     return f"Not measured yet: `{command}`, then `make benchmark-tables`."
 
@@ -229,7 +229,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     name: ("spectrum", partial(speed_block, name=name))
     for name in ("networks", "single", "steps", "finite-time", "covariant", "intervals", "systems")
 }
-"""By name, the benchmark whose record a block is made of, and what writes it."""
+"""{name of a block: (benchmark of its record, function that writes it)}."""
 
 
 def committed(folder: Path = records.RESULTS) -> dict[str, dict[str, Any]]:
@@ -238,9 +238,9 @@ def committed(folder: Path = records.RESULTS) -> dict[str, dict[str, Any]]:
 
 
 def rewritten(text: str, read: Mapping[str, Any]) -> str:
-    """Return a page with its blocks made from records.
+    """Return a page with its blocks rewritten from records.
 
-    A block whose record was not committed says so, and how to make it.
+    A block without a committed record says so, and gives the command to create it.
 
     Raises:
         ValueError: there is no such block, or its record does not have all cases of its table.

@@ -1,12 +1,17 @@
-"""Lyapunov exponents of recurrent neural networks and other dynamical systems, and what they tell about learning.
+"""Lyapunov exponents of recurrent neural networks and of other dynamical systems.
 
-Exponents: `lyapunov_spectrum`, `finite_time_exponents`, `running_exponents`. Vectors: `covariant_vectors`,
-`adjoint_vectors`, with `vector_angles` and `subspace_angles`. Statistics of spectra: `kaplan_yorke_dimension`,
-`maximum_exponent`, `mean_exponent`, `exponent_variance`, `number_above_zero`, `number_near_zero`, `initial_slope`,
-`final_slope`. Networks: `Network`, `from_torch`; `submodule_inputs` returns the inputs of a recurrent part of a whole
-model. `SpectrumMonitor` takes spectra during training. `AeLLE` embeds the spectra of many networks and predicts their
-loss; it needs scikit-learn, which the extra `aelle` installs. Maps and flows are in `lyapunov_pkg.systems`, plots of
-results in `lyapunov_pkg.plots`, which needs the extra `plot`.
+* Exponents: `lyapunov_spectrum`, `finite_time_exponents`, `running_exponents`.
+* Vectors: `covariant_vectors`, `adjoint_vectors`, and the angles `vector_angles` and `subspace_angles`.
+* Statistics of spectra: `kaplan_yorke_dimension`, `maximum_exponent`, `mean_exponent`, `exponent_variance`,
+  `number_above_zero`, `number_near_zero`, `initial_slope`, `final_slope`.
+* Networks: `Network` and `from_torch`. `submodule_inputs` returns the inputs of a recurrent layer inside a larger
+  model.
+* Training: `SpectrumMonitor` computes spectra while a module is trained.
+* Populations of networks: `AeLLE` embeds the spectra of many networks and predicts their losses. It needs scikit-learn,
+  which the extra `aelle` installs.
+
+Maps and flows are in `lyapunov_pkg.systems`. Plots of results are in `lyapunov_pkg.plots`, which needs the extra
+`plot`.
 """
 
 from __future__ import annotations
@@ -82,12 +87,12 @@ __all__ = [
     "submodule_inputs",
     "subspace_angles",
     "vector_angles",
-    *(["AeLLE"] if find_spec("sklearn") else []),  # without it, `from lyapunov_pkg import *` and help() work, too
+    *(["AeLLE"] if find_spec("sklearn") else []),  # so that `import *` and help() also work without scikit-learn
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name when it is first used, so that what needs no PyTorch does not wait for it."""
+    """Import a public name on first use. Code that does not need PyTorch then does not wait for it to load."""
     if name == "__version__":
         from lyapunov_pkg.version import package_version
 
@@ -98,6 +103,6 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """List the public names, also those that are not loaded yet, and the modules that are."""
+    """Return the public names, including those not yet imported, and the imported modules."""
     modules = {name for name, value in globals().items() if isinstance(value, ModuleType)}
     return sorted({*modules, *__all__, "__doc__", "__version__"})

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, and how many variants run together there."""
+"""Devices, threads and autocast of PyTorch."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import torch
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; "auto" is CUDA where it is there, else the CPU.
+    """Return the device called `name`; "auto" is CUDA if available, otherwise the CPU.
 
     Raises:
-        ValueError: the device is not known here.
+        ValueError: the device is unknown, or not available on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is 'cuda', but PyTorch finds no CUDA device here; expected 'auto' or 'cpu'")
+        raise ValueError(
+            "device: got 'cuda', but PyTorch finds no CUDA device on this machine; expected 'auto' or 'cpu'"
+        )
     if name not in ("cpu", "cuda"):
-        raise ValueError(f"device is {name!r}; expected 'auto', 'cpu' or 'cuda'")
+        raise ValueError(f"device: got {name!r}, expected 'auto', 'cpu' or 'cuda'")
     return torch.device(name)
 
 
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Keep PyTorch's operations to one thread.
+    """Limit PyTorch's operations to one thread.
 
-    Small ones are not worth sharing, far slower on a busy machine, and leave the other threads waiting busily on cores
-    that compiled kernels are to have.
+    Sharing small operations among threads does not pay, and is much slower on a busy machine. The other threads would
+    also wait actively on cores that compiled kernels need.
     """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -41,10 +43,10 @@ def one_torch_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep BLAS, OpenMP and PyTorch to one thread each. Needs threadpoolctl, which scikit-learn brings.
+    """Limit BLAS, OpenMP and PyTorch to one thread each. scikit-learn installs threadpoolctl, which this needs.
 
-    How a sum is shared among threads changes its last bits, and the number of threads is that of the machine. The
-    matrices of the experiments are small, so that more threads would only wait for one another.
+    The last bits of a sum depend on how threads share it, and the default number of threads depends on the machine. The
+    matrices of the experiments are small, so that more threads would only wait for each other.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -75,7 +77,7 @@ def subnormals_as_zero() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_autocast() -> Iterator[None]:
-    """Compute in the dtypes of the tensors, also where the caller has turned automatic mixed precision on."""
+    """Compute in the dtypes of the tensors, even if the caller uses automatic mixed precision."""
     with contextlib.ExitStack() as stack:
         for device_type in ("cpu", "cuda", "mps", "xpu"):
             if torch.is_autocast_enabled(device_type):

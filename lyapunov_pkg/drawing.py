@@ -1,6 +1,6 @@
-"""The random numbers of networks: each variant's come from its own generator, whatever stands beside it.
+"""Random numbers of networks. Those of a variant come from its own generator and do not depend on other variants.
 
-All are drawn on the CPU in float32.
+All random numbers are drawn on the CPU in float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lyapunov_pkg.cells.base import Cell, Params
 def draw_params(
     cells: Sequence[Cell], output_size: int, init_param: Sequence[float], generators: Sequence[torch.Generator]
 ) -> Params:
-    """Return the parameters of all variants, stacked; see `lyapunov_pkg.networks.Network.initialise` for the order."""
+    """Return the stacked parameters of all variants, in the order of draws of `networks.Network.initialise`."""
     variants = [
         _draw_variant(cells, output_size, half_width, generator)
         for half_width, generator in zip(init_param, generators, strict=True)
@@ -34,7 +34,7 @@ def draw_normal(shape: Sequence[int], generators: Sequence[torch.Generator]) -> 
 
 
 def draw_mask(shape: Sequence[int], rates: Sequence[float], generators: Sequence[torch.Generator]) -> Tensor:
-    """Return masks of dropout (V, *shape): 0 for a share `rate` of the numbers of a variant, else 1 / (1 - rate)."""
+    """Return dropout masks (V, *shape): 0 for a share `rate` of a variant's entries, otherwise 1 / (1 - rate)."""
     mask = torch.empty(len(rates), *shape)
     for own, rate, generator in zip(mask, rates, generators, strict=True):
         own.bernoulli_(1 - rate, generator=generator).div_(1 - rate)

@@ -1,9 +1,9 @@
-"""Labels of the variables that results and stores hold: units and long names.
+"""Units and long names of the variables in results and stores.
 
-A quantity that several results hold is written here, once. A quantity of a single result stands beside the function
-that computes it. Each is a definition of its own, so that a new one changes no other stage's code. One name has one
-unit throughout the package, with two exceptions: losses have the unit of their task (`in_unit`), and the `time` of a
-flow is not counted in steps.
+Labels of quantities that several results contain are defined here. The label of a quantity of only one result is next
+to the function that computes it. Each label is a separate definition, so that a new one does not change the code of
+other stages. A name has one unit throughout the package, with two exceptions: losses have the unit of their task
+(`in_unit`), and the `time` of a flow is in time units.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import xarray as xr
 
 
 class Label(NamedTuple):
-    """Unit and long name of a variable; "1" is the unit of what has none."""
+    """Unit and long name of a variable. The unit of a dimensionless variable is "1"."""
 
     units: str
     long_name: str
 
     def of(self, which: str) -> Label:
-        """Return the same label of a certain case, which is added after a comma.
+        """Return the label of a special case, which is added to the long name after a comma.
 
         >>> Label("nat/step", "Lyapunov exponent").of("mean over sequences")
         Label(units='nat/step', long_name='Lyapunov exponent, mean over sequences')
@@ -39,7 +39,7 @@ VARIANT = Label("1", "index of the variant within its group")
 
 
 def in_unit(units: str, long_names: Mapping[str, str]) -> dict[str, Label]:
-    """Return labels {name: label} of quantities that share a unit, from {name: long name}.
+    """Return labels {name: label} of quantities with the same unit, from {name: long name}.
 
     >>> in_unit("nat", {"predicted_loss": "predicted validation loss"})
     {'predicted_loss': Label(units='nat', long_name='predicted validation loss')}

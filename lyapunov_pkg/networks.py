@@ -1,4 +1,4 @@
-"""Layers of a cell and a linear readout, for many variants at once; and reading torch.nn modules.
+"""Stacked networks of recurrent layers and a linear readout, and conversion of torch.nn modules.
 
 Symbols: V variants, B sequences, T steps, H hidden units, F input features, k tangent vectors.
 """
@@ -23,24 +23,25 @@ TORCH_ARCHITECTURES: dict[str, tuple[str, dict[str, float | str]]] = {
     "LSTM": ("lstm", {}),
     "GRU": ("gru", {}),
 }
-"""Architectures of this package by the `mode` of torch.nn modules, with their hyperparameters."""
+"""Architecture of this package, with hyperparameters, for each `mode` of a torch.nn module."""
 
 RecurrentModule: TypeAlias = torch.nn.RNNBase | torch.nn.RNNCell | torch.nn.LSTMCell | torch.nn.GRUCell
 
 
 @dataclass(frozen=True)
 class Network:
-    """Layers of a cell and a linear readout, whose parameters carry a leading axis of variants.
+    """Layers of a recurrent cell and a linear readout, for V variants at once.
 
-    Each layer but the first takes the hidden units of the layer before it at the same step as its input. The state of a
-    network is the states of its layers in order (dissertation, eq. 2.5), so that its Jacobian is block lower triangular
-    (eq. 2.6, fig. 2.1).
+    The input of each layer after the first is the hidden units of the layer before it at the same step. The state of a
+    network consists of the states of its layers in order (dissertation, eq. 2.5). Its Jacobian is therefore block lower
+    triangular (eq. 2.6, fig. 2.1).
 
     Attributes:
         cells: the cell of each layer.
-        output_size: outputs of the readout; 0: there is none, and the outputs are the hidden units of the last layer.
-        params: "layer_0.recurrent_weight": (V, rows, columns) and so on; "readout.weight": (V, output_size, H),
-            "readout.bias": (V, output_size).
+        output_size: number of outputs of the readout. 0: there is no readout, and the outputs are the hidden units of
+            the last layer.
+        params: parameters by name, each with a leading axis of variants: "layer_0.recurrent_weight": (V, rows, columns)
+            and so on, "readout.weight": (V, output_size, H), "readout.bias": (V, output_size).
     """
 
     cells: tuple[Cell, ...]
@@ -59,55 +60,57 @@ class Network:
         n_layers: int = 1,
         **hyperparameters: float | str,
     ) -> Network:
-        """Draw a network for each variant, in float32 on the CPU.
+        """Return a network with random parameters for each variant, in float32 on the CPU.
 
-        A variant's numbers depend on its generator alone, not on who is beside it. They are drawn in this order: layer
-        by layer the cell's parameters as in `Cell.parameter_shapes`, uniform on [-p, p], without biases; then the
-        weight and the bias of the readout, both uniform on [-1/sqrt(H), 1/sqrt(H)], as torch.nn.Linear is initialised.
+        The parameters of a variant depend only on its generator, not on other variants. The order of the draws is:
+
+        1. for each layer, the cell's parameters in the order of `Cell.parameter_shapes`, uniform on [-p, p]. Biases are
+        not drawn;
+        2. the weight and the bias of the readout, uniform on [-1/sqrt(H), 1/sqrt(H)], as in torch.nn.Linear.
 
         Args:
             architecture: a key of `lyapunov_pkg.cells.CELLS`.
             input_size: F.
-            hidden_size: H, of every layer.
-            output_size: outputs of the readout, 0 for none.
-            init_param: p of each variant, the half-width of the interval that its weights are drawn on.
-            generators: random stream of each variant, on the CPU.
-            n_layers: layers.
-            hyperparameters: the cell's own.
+            hidden_size: H, the same for every layer.
+            output_size: number of outputs of the readout, 0 for no readout.
+            init_param: p of each variant: its weights are drawn from [-p, p].
+            generators: random generator of each variant, on the CPU.
+            n_layers: number of layers.
+            hyperparameters: hyperparameters of the cell.
 
         Raises:
-            ValueError: unknown architecture or hyperparameter, a size or init_param out of range, or not one init_param
-                for each generator.
+            ValueError: the architecture or a hyperparameter is unknown, a size or init_param is out of range, or there
+                are not as many init_param as generators.
         """
         if len(init_param) != len(generators) or len(init_param) == 0:
             raise ValueError(
-                f"init_param has {len(init_param)} entries and generators {len(generators)}; "
-                "expected one of each for every variant"
+                f"init_param and generators: got {len(init_param)} and {len(generators)} entries, expected one of "
+                "each per variant"
             )
         for name, value, lowest in (("n_layers", n_layers, 1), ("output_size", output_size, 0)):
             if value < lowest:
-                raise ValueError(f"{name} is {value}; expected {lowest} or above")
+                raise ValueError(f"{name}: got {value}, expected {lowest} or above")
         input_sizes = [input_size] + [hidden_size] * (n_layers - 1)
         cells = tuple(make_cell(architecture, size, hidden_size, **hyperparameters) for size in input_sizes)
         return cls(cells, output_size, draw_params(cells, output_size, init_param, generators))
 
     @classmethod
     def from_params(cls, architecture: str, params: Params, **hyperparameters: float | str) -> Network:
-        """Return the network to which stored parameters belong; sizes and layers are read off their shapes.
+        """Return the network with given parameters. Sizes and the number of layers follow from their shapes.
 
         Args:
             architecture: a key of `lyapunov_pkg.cells.CELLS`.
-            params: as `params` of a network, each with the leading axis of variants.
-            hyperparameters: the cell's own.
+            params: as the attribute `params` of a network, each with the leading axis of variants.
+            hyperparameters: hyperparameters of the cell.
 
         Raises:
-            ValueError: unknown architecture or hyperparameter, no layer in `params`, or a weight that is missing or of
-                another shape than that architecture's.
+            ValueError: the architecture or a hyperparameter is unknown, `params` has no layer, or a weight is missing
+                or has the wrong shape.
         """
         n_gates = cell_class(architecture).n_gates
         n_layers = sum(name.endswith(".input_weight") for name in params)
         if n_layers == 0:
-            raise ValueError(f"params holds {sorted(params)}; expected 'layer_0.input_weight' and so on")
+            raise ValueError(f"params: got {sorted(params)}, expected 'layer_0.input_weight' and so on")
         cells = []
         for layer in range(n_layers):
             rows, input_size = params[f"layer_{layer}.input_weight"].shape[-2:]
@@ -116,38 +119,40 @@ class Network:
                 value = params.get(f"layer_{layer}.{name}")
                 found = None if value is None else tuple(value.shape[-2:])
                 if found != shape:
-                    raise ValueError(f"layer_{layer}.{name} of {architecture} has shape {found}; expected {shape}")
+                    raise ValueError(
+                        f"params: got layer_{layer}.{name} of shape {found}, expected {shape} for {architecture}"
+                    )
         output_size = params["readout.weight"].shape[-2] if "readout.weight" in params else 0
         return cls(tuple(cells), output_size, params)
 
     @property
     def n_variants(self) -> int:
-        """V."""
+        """Number of variants, V."""
         return self.params["layer_0.input_weight"].shape[0]
 
     @property
     def input_size(self) -> int:
-        """F."""
+        """Number of input features, F."""
         return self.cells[0].input_size
 
     @property
     def hidden_size(self) -> int:
-        """Hidden units of the last layer, H."""
+        """Number of hidden units of the last layer, H."""
         return self.cells[-1].hidden_size
 
     @property
     def state_size(self) -> int:
-        """State variables of all layers."""
+        """Number of state variables of all layers."""
         return sum(cell.state_size for cell in self.cells)
 
     @property
     def reduced_size(self) -> int:
-        """Hidden units of all layers, the rows of the dissertation's reduced Jacobian."""
+        """Number of hidden units of all layers, which is the number of rows of the dissertation's reduced Jacobian."""
         return sum(cell.hidden_size for cell in self.cells)
 
     @property
     def n_noise(self) -> int:
-        """Standard normal draws per hidden unit and step that `forward` takes as `noise`, over all layers."""
+        """Number of standard normal draws per hidden unit and step in the `noise` of `forward`, over all layers."""
         return sum(cell.n_noise for cell in self.cells)
 
     def layer_params(self, layer: int) -> Params:
@@ -156,15 +161,15 @@ class Network:
         return {name.removeprefix(prefix): value for name, value in self.params.items() if name.startswith(prefix)}
 
     def with_params(self, params: Params) -> Network:
-        """Return this network with other values of its parameters."""
+        """Return this network with other parameters."""
         return replace(self, params=params)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Network:
-        """Return this network on a device and in a precision; None: as they are."""
+        """Return this network on another device or in another dtype; None leaves them as they are."""
         return self.with_params({name: value.to(device=device, dtype=dtype) for name, value in self.params.items()})
 
     def select(self, indices: Sequence[int] | slice | Tensor) -> Network:
-        """Return the network of some of the variants."""
+        """Return a network of the selected variants."""
         return self.with_params({name: value[indices] for name, value in self.params.items()})
 
     def initial_state(self, n_sequences: int) -> Tensor:
@@ -173,15 +178,16 @@ class Network:
         return weight.new_zeros(self.n_variants, n_sequences, self.state_size)
 
     def initial_tangents(self, jacobian: Literal["full", "reduced"] = "full") -> Tensor:
-        """Return the tangent vectors (rows, rows) that the computation of all exponents starts from.
+        """Return the initial tangent vectors (rows, rows) for the computation of all exponents.
 
-        They are the columns of the identity. The last layer's columns come first, then those of the layer before it:
-        the Jacobian is block lower triangular, so that the span of the last layer's columns, of the last two layers',
-        and so on, stays what it is, and no layer's tangent vectors have to be told from the rounding errors of those of
-        the layers below. In float32 this makes trailing exponents of stacked networks 40 to 1,000 times more accurate.
+        They are the columns of the identity. The last layer's columns come first, then those of the layer before it,
+        and so on. The Jacobian is block lower triangular, so that the spans of the last layer's columns, of the last
+        two layers' columns, and so on are invariant. Rounding errors of the lower layers' tangent vectors then do not
+        disturb the vectors of a layer. In float32 this makes trailing exponents of stacked networks 40 to 1,000 times
+        more accurate.
 
         Args:
-            jacobian: "full", or "reduced" for tangents of the hidden units alone.
+            jacobian: "full", or "reduced" for tangent vectors of the hidden units only.
         """
         sizes = [cell.hidden_size if is_reduced(jacobian) else cell.state_size for cell in self.cells]
         weight = self.params["layer_0.input_weight"]
@@ -189,10 +195,10 @@ class Network:
         return torch.cat(torch.split(identity, sizes, dim=-1)[::-1], dim=-1)
 
     def draw_noise(self, n_sequences: int, n_steps: int, generators: Sequence[torch.Generator]) -> Tensor | None:
-        """Return the standard normal draws that `forward` takes in training, each variant's from its own generator.
+        """Return the argument `noise` of `forward` for training. Each variant uses its own generator.
 
         Returns:
-            (V, B, T, n_noise, H), drawn on the CPU; None for cells without noise.
+            Standard normal draws (V, B, T, n_noise, H) on the CPU; None for cells without noise.
         """
         if self.n_noise == 0:
             return None
@@ -207,18 +213,18 @@ class Network:
         generators: Sequence[torch.Generator],
         last_only: bool = False,
     ) -> list[Tensor] | None:
-        """Return the masks that `forward` takes as `dropout` in training, each variant's from its own generator.
+        """Return the argument `dropout` of `forward` for training. Each variant uses its own generator.
 
         Args:
             n_sequences: B.
             n_steps: T.
-            rates: share of the hidden units of each variant that is dropped, below 1.
-            generators: random stream of each variant, on the CPU.
-            last_only: as for `forward`.
+            rates: share of dropped hidden units for each variant, below 1.
+            generators: random generator of each variant, on the CPU.
+            last_only: as in `forward`.
 
         Returns:
-            For each layer (V, T, B, H), or (V, B, H) for the last one where last_only. An entry is 0 where a unit is
-            dropped, else 1 / (1 - rate). None where nothing is dropped.
+            A mask (V, T, B, H) for each layer, or (V, B, H) for the last layer with last_only. An entry is 0 if the
+            unit is dropped, otherwise 1 / (1 - rate). None if nothing is dropped.
         """
         if not any(rates):
             return None
@@ -236,22 +242,22 @@ class Network:
         dropout: Sequence[Tensor] | None = None,
         last_only: bool = False,
     ) -> Tensor:
-        """Run whole sequences from the state zero.
+        """Return the outputs for whole sequences, starting from the zero state.
 
-        Differentiable, once, by autograd with respect to `params` and `inputs`.
+        Autograd can differentiate the outputs once with respect to `params` and `inputs`.
 
         Args:
             inputs: (V, B, T, F), or (B, T, F) for all variants.
             noise: standard normal draws (V, B, T, n_noise, H) of a noisy cell in training; None: no noise.
-            dropout: what the hidden units of each layer are multiplied with on their way to the next layer or the
-                readout, not to the next step (`draw_dropout`); None: nothing.
-            last_only: only the outputs of the last step.
+            dropout: masks from `draw_dropout`. They multiply the hidden units of each layer on the way to the next
+                layer or the readout, but not to the next step. None: no dropout.
+            last_only: whether to return only the outputs of the last step.
 
         Returns:
-            Outputs (V, B, T, output_size), or (V, B, output_size) where last_only.
+            Outputs (V, B, T, output_size), or (V, B, output_size) with last_only.
 
         Raises:
-            ValueError: inputs of another number of features.
+            ValueError: inputs have the wrong number of features.
         """
         self._check_features(inputs)
         hidden = inputs.transpose(-3, -2).expand(self.n_variants, -1, -1, -1)  # time first
@@ -276,17 +282,17 @@ class Network:
         return torch.cat(states, dim=-1)
 
     def linearize(self, state: Tensor, x: Tensor) -> tuple[Tensor, list[Linearization]]:
-        """Return the next state (V, B, state_size) and the derivative of each layer's step there.
+        """Return the next state (V, B, state_size) and the derivative of each layer's step at `state` and `x`.
 
-        A layer's input is the hidden units of the layer before after this step: its drive moves with them, times its
-        input weight. See `lyapunov_pkg.cells.base.Linearization`.
+        The input of a layer is the hidden units of the layer before it, after this step. The derivative of its drive by
+        them is its input weight. See `lyapunov_pkg.cells.base.Linearization`.
 
         Args:
             state: (V, B, state_size).
             x: (V, B, F) or (B, F).
 
         Raises:
-            ValueError: inputs of another number of features.
+            ValueError: inputs have the wrong number of features.
         """
         self._check_features(x)
         states, linearizations = [], []
@@ -299,16 +305,16 @@ class Network:
         return torch.cat(states, dim=-1), linearizations
 
     def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the next state and the Jacobian of all layers applied to tangent vectors (dissertation, eq. 2.6).
+        """Return the next state, and the Jacobian of all layers times tangent vectors (dissertation, eq. 2.6).
 
         Args:
             state: (V, B, state_size).
             x: (V, B, F) or (B, F).
-            tangents: (V, B, state_size, k), layers in order; or (V, B, reduced_size, k), tangents of the hidden units
-                of the layers, for the dissertation's reduced Jacobian. As many rows come back.
+            tangents: (V, B, state_size, k), layers in order. Or (V, B, reduced_size, k), tangent vectors of the hidden
+                units of all layers, for the dissertation's reduced Jacobian. The result has as many rows.
 
         Raises:
-            ValueError: inputs of another number of features, or tangents of neither number of rows.
+            ValueError: inputs have the wrong number of features, or tangents the wrong number of rows.
         """
         self._check_features(x)
         rows = self._tangent_rows(tangents)
@@ -328,7 +334,7 @@ class Network:
         """Return d state_t / d state_{t-1}: (V, B, state_size, state_size), or (V, B, reduced_size, reduced_size).
 
         Raises:
-            ValueError: inputs of another number of features, or `jacobian` is neither "full" nor "reduced".
+            ValueError: inputs have the wrong number of features, or `jacobian` is neither "full" nor "reduced".
         """
         size = self.reduced_size if is_reduced(jacobian) else self.state_size
         identity = torch.eye(size, dtype=state.dtype, device=state.device).expand(*state.shape[:-1], size, size)
@@ -344,39 +350,41 @@ class Network:
         return torch.split(state, [cell.state_size for cell in self.cells], dim=-1)
 
     def _tangent_rows(self, tangents: Tensor) -> list[int]:
-        """Return how many rows of the tangents belong to each layer."""
+        """Return the number of rows of the tangents for each layer."""
         if tangents.shape[-2] == self.state_size:
             return [cell.state_size for cell in self.cells]
         if tangents.shape[-2] == self.reduced_size:
             return [cell.hidden_size for cell in self.cells]
         raise ValueError(
-            f"tangents has {tangents.shape[-2]} rows; "
-            f"expected {self.state_size} (full state) or {self.reduced_size} (hidden units)"
+            f"tangents: got {tangents.shape[-2]} rows, expected {self.state_size} (full state) or "
+            f"{self.reduced_size} (hidden units)"
         )
 
     def _check_features(self, inputs: Tensor) -> None:
         if inputs.shape[-1] != self.input_size:
-            raise ValueError(f"inputs has {inputs.shape[-1]} features; expected {self.input_size}")
+            raise ValueError(f"inputs: got {inputs.shape[-1]} features, expected {self.input_size}")
 
 
 def from_torch(module: RecurrentModule, detach: bool = True, dtype: torch.dtype | None = None) -> Network:
-    """Read a recurrent module or cell of torch.nn as a network of one variant without readout.
+    """Return a recurrent module or cell of torch.nn as a network of one variant without readout.
 
-    Weights are shared with the module where nothing has to be added. Dropout between layers is left out, as in the
-    module's evaluation mode. Weights are read as they are: those that a hook makes are those of its last call.
+    The network shares its weights with the module, except those that have to be added or converted. Dropout between
+    layers is ignored, as in the module's evaluation mode. Weights have their present values. If a hook computes a
+    weight, the value is that of the hook's last call.
 
     Args:
         module: torch.nn.RNN, LSTM or GRU of any depth, or RNNCell, LSTMCell or GRUCell.
-        detach: take the weights out of the module's graph; False: gradients flow back to the module's own.
-        dtype: of the network; None: the module's. Weights are converted before the two biases of a layer are added, so
-            that the sums are rounded to this dtype and not to the module's.
+        detach: True detaches the weights from the module's graph. False: gradients flow back to the module's own
+            weights.
+        dtype: dtype of the network; None: that of the module. Weights are converted before the two biases of a layer
+            are added, so that the sums are rounded to this dtype.
 
     Returns:
-        A network whose inputs are (sequence, time, feature), whatever the module's `batch_first`.
+        A network. Its inputs are (sequence, time, feature), independent of the module's `batch_first`.
 
     Raises:
-        TypeError: another kind of module.
-        ValueError: a bidirectional module, or one with proj_size.
+        TypeError: `module` is of another kind.
+        ValueError: the module is bidirectional or has proj_size.
 
     Example:
         >>> network = from_torch(torch.nn.LSTM(3, 8, num_layers=2))
@@ -388,9 +396,11 @@ def from_torch(module: RecurrentModule, detach: bool = True, dtype: torch.dtype 
             f"module: got {type(module).__name__}, expected torch.nn.RNN, LSTM or GRU, or RNNCell, LSTMCell or GRUCell"
         )
     if getattr(module, "bidirectional", False):
-        raise ValueError("module: got a bidirectional one, expected one direction: a Network reads no future inputs")
+        raise ValueError(
+            "module: got a bidirectional module, expected one direction; a Network cannot read future inputs"
+        )
     if getattr(module, "proj_size", 0):
-        raise ValueError(f"module: got proj_size {module.proj_size}, expected 0: a Network has no projections")
+        raise ValueError(f"module: got proj_size {module.proj_size}, expected 0; a Network has no projections")
     architecture, hyperparameters = TORCH_ARCHITECTURES[torch_mode(module)]
     cells: list[Cell] = []
     params: Params = {}
@@ -406,7 +416,7 @@ def from_torch(module: RecurrentModule, detach: bool = True, dtype: torch.dtype 
 
 
 def torch_mode(module: RecurrentModule) -> str:
-    """Return the `mode` of a module, and for a cell that of the module of one layer: a key of `TORCH_ARCHITECTURES`."""
+    """Return the key of `TORCH_ARCHITECTURES` for a module, or for a cell (that of a module with one layer)."""
     if isinstance(module, torch.nn.RNNBase):
         return module.mode
     if isinstance(module, torch.nn.LSTMCell):
@@ -417,7 +427,7 @@ def torch_mode(module: RecurrentModule) -> str:
 
 
 def _read_torch_layer(module: RecurrentModule, suffix: str, dtype: torch.dtype | None) -> Params:
-    """Return the weights of one layer; the biases apart for GRU, which needs them so, and added for the others."""
+    """Return the weights of one layer. The two biases are separate for GRU and added for the others."""
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if module.bias else ("weight_ih", "weight_hh")
     weights = {name: getattr(module, name + suffix) for name in names}
     weights = {name: weight if dtype is None else weight.to(dtype) for name, weight in weights.items()}

@@ -1,11 +1,11 @@
 """Plots of results with matplotlib, which the extra `plot` installs.
 
-Every function takes what a function of the library returned and `ax`, the axes to draw in. Without `ax` it makes a new
-figure with one panel. It returns the axes. Axes are labelled with the long names and units that the results hold.
+Each function takes a result of the library and `ax`, the axes to draw in, and returns the axes. Without `ax` it creates
+a new figure with one panel. Axis labels are the long names and units of the results.
 
-Where there are several sequences, lines are means over them, and bands are one standard deviation to each side. Values
-that are not finite (lost directions, diverged trajectories) leave gaps. A mean over
-sequences has a gap where one of them has.
+If there are several sequences, lines show the mean over them, and bands show one standard deviation to each side.
+Values that are not finite (lost directions, diverged trajectories) leave gaps. A mean has a gap if one of its sequences
+has one.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 __all__ = ["angles", "finite_time_exponents", "over_training", "running_exponents", "spectrum"]
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#6B3E1E")
-"""Five of Okabe and Ito and a dark brown, which can be told apart without seeing all colours."""
+"""Five colours of Okabe and Ito and a dark brown. Colour-blind readers can tell them apart."""
 
-N_BINS = 45  # of histograms of angles, two degrees each
-MOST_PAIRS = 10  # of vectors, of which the angles can be told apart in one panel
+N_BINS = 45  # bins of histograms of angles, two degrees each
+MOST_PAIRS = 10  # pairs of vectors whose histograms remain readable in one panel
 LABEL_WIDTH = 40  # characters
-OUTER_SHARE = 0.05  # of the finite-time exponents lies below the band, and as much above
+OUTER_SHARE = 0.05  # share of the finite-time exponents below the band, and the same above it
 
 
 def spectrum(result: xr.Dataset | xr.DataArray, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw a Lyapunov spectrum against the index of the exponent, with its spread over sequences.
 
     Args:
-        result: of `lyapunov_spectrum`, or a DataArray of exponents with the dimension `exponent`, perhaps `sequence`,
-            and perhaps one more, such as `variant`, of which each entry is a line.
+        result: the result of `lyapunov_spectrum`, or a DataArray of exponents. Its dimensions are `exponent`,
+            optionally `sequence`, and optionally one more, such as `variant`, with a line for each entry.
         ax: axes to draw in.
         line: arguments of `Axes.plot`, such as `label` and `color`.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: the result has no exponents, or more dimensions.
+        ValueError: the result has no exponents, or too many dimensions.
 
     Example:
         >>> import torch
@@ -68,10 +68,11 @@ def spectrum(result: xr.Dataset | xr.DataArray, ax: Axes | None = None, **line: 
 
 
 def running_exponents(running: xr.DataArray, ax: Axes | None = None) -> Axes:
-    r"""Draw how the estimate of each exponent converges with time.
+    r"""Draw the estimate of each exponent against time, to show its convergence.
 
     Args:
-        running: of `lyapunov_pkg.running_exponents`, of one system: (time, exponent), and perhaps `sequence`.
+        running: the result of `lyapunov_pkg.running_exponents` for one system: (time, exponent), and optionally
+            `sequence`.
         ax: axes to draw in.
 
     Raises:
@@ -92,8 +93,8 @@ def over_training(result: xr.Dataset | xr.DataArray, ax: Axes | None = None) -> 
     """Draw each exponent against the update of the weights, or against the epoch.
 
     Args:
-        result: the Dataset of a `SpectrumMonitor`, or exponents (update, exponent) or (epoch, exponent), and perhaps
-            `sequence`.
+        result: the Dataset of a `SpectrumMonitor`, or exponents (update, exponent) or (epoch, exponent), optionally
+            with the dimension `sequence`.
         ax: axes to draw in.
 
     Raises:
@@ -111,12 +112,12 @@ def over_training(result: xr.Dataset | xr.DataArray, ax: Axes | None = None) -> 
 
 
 def finite_time_exponents(result: xr.Dataset | xr.DataArray, ax: Axes | None = None, **line: Any) -> Axes:
-    """Draw the median of the finite-time exponents by index, and the band in which 90% of them lie.
+    """Draw the median of the finite-time exponents by index, with a band that contains 90% of them.
 
-    Median and band are over time and sequences. The band narrows as intervals get longer.
+    Median and band are over time and sequences. The band becomes narrower with longer intervals.
 
     Args:
-        result: of `lyapunov_pkg.finite_time_exponents`, of one system.
+        result: the result of `lyapunov_pkg.finite_time_exponents` for one system.
         ax: axes to draw in.
         line: arguments of `Axes.plot`, such as `label` and `color`.
 
@@ -147,8 +148,9 @@ def angles(result: xr.DataArray, ax: Axes | None = None) -> Axes:
     """Draw histograms of angles between vectors or subspaces over time and sequences.
 
     Args:
-        result: of `vector_angles`, with a histogram for each pair of different vectors; or of `subspace_angles`, with
-            one of all angles. Select the vectors, or the angle, to be drawn beforehand.
+        result: the result of `vector_angles`, drawn as a histogram for each pair of different vectors, or of
+            `subspace_angles`, drawn as one histogram of all angles. Select vectors or angles before you call this
+            function.
         ax: axes to draw in.
 
     Raises:
@@ -166,8 +168,8 @@ def angles(result: xr.DataArray, ax: Axes | None = None) -> Axes:
     pairs = _pairs(result) if {"exponent", "other"} <= set(result.dims) else {"": result}
     if not 1 <= len(pairs) <= MOST_PAIRS:
         raise ValueError(
-            f"result: got {len(pairs)} pairs of different vectors, expected 1 to {MOST_PAIRS}; select some, such as "
-            "angles.sel(exponent=[1], other=[2, 3])"
+            f"result: got {len(pairs)} pairs of different vectors, expected 1 to {MOST_PAIRS}; select some, for "
+            "example with angles.sel(exponent=[1], other=[2, 3])"
         )
     ax = _axes(ax)
     bins = np.linspace(0, np.pi / 2, N_BINS + 1)
@@ -187,7 +189,7 @@ def zero_line(ax: Axes) -> None:
 
 
 def _axes(ax: Axes | None) -> Axes:
-    """Return the axes, or those of a new figure. Lines in axes that are empty so far take the colours of this module.
+    """Return the axes, or those of a new figure. Lines in empty axes get the colours of this module.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -206,10 +208,10 @@ def _axes(ax: Axes | None) -> Axes:
 
 
 def _variable(result: xr.Dataset | xr.DataArray, name: str) -> xr.DataArray:
-    """Return a variable of a Dataset, or the DataArray that was given, which has the dimension `exponent`."""
+    """Return a variable of a Dataset, or the given DataArray, which must have the dimension `exponent`."""
     if isinstance(result, xr.Dataset):
         if name not in result:
-            raise ValueError(f"result: got a Dataset of {sorted(map(str, result))}, expected one with {name}")
+            raise ValueError(f"result: got a Dataset with {sorted(map(str, result))}, expected one with {name}")
         result = result[name]
     if "exponent" not in result.dims:
         raise ValueError(f"result: got the dimensions {result.dims}, expected `exponent` among them")
@@ -221,9 +223,11 @@ def _other_dimensions(values: xr.DataArray, *known: str) -> list[Any]:
 
 
 def _exponents_along(dim: str, values: xr.DataArray, name: str, ax: Axes | None) -> Axes:
-    """Draw a line for each exponent along a dimension, coloured by its index."""
+    """Draw a line for each exponent along a dimension, with colours by index."""
     if not {dim, "exponent"} <= set(values.dims) <= {dim, "exponent", "sequence"}:
-        raise ValueError(f"{name}: got the dimensions {values.dims}, expected `{dim}`, `exponent`, perhaps `sequence`")
+        raise ValueError(
+            f"{name}: got the dimensions {values.dims}, expected `{dim}`, `exponent` and optionally `sequence`"
+        )
     ax = _axes(ax)
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -242,7 +246,7 @@ def _exponents_along(dim: str, values: xr.DataArray, name: str, ax: Axes | None)
 
 
 def _line_with_spread(ax: Axes, values: xr.DataArray, dim: str, **line: Any) -> None:
-    """Draw values (dim,) or (sequence, dim): their mean over sequences, and a standard deviation to each side."""
+    """Draw values (dim,) or (sequence, dim): their mean over sequences, with one standard deviation to each side."""
     x = _positions(values, dim)
     if "sequence" not in values.dims or values.sizes["sequence"] == 1:
         of_dim = values.isel(sequence=0) if "sequence" in values.dims else values
@@ -259,19 +263,19 @@ def _line_and_band(ax: Axes, x: NDArray, middle: NDArray, low: NDArray, high: ND
 
 
 def _finite(values: NDArray) -> NDArray:
-    """Return values with NaN, at which lines have gaps, in place of infinite ones."""
+    """Return values with NaN, which lines show as gaps, in place of infinite values."""
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def _positions(values: xr.DataArray, dim: str) -> NDArray:
-    """Return where values stand along a dimension: its coordinate, or from 1."""
+    """Return the positions of values along a dimension: its coordinate, or 1, 2, and so on."""
     return np.asarray(values[dim].values) if dim in values.coords else np.arange(1, values.sizes[dim] + 1)
 
 
 def _label(values: xr.DataArray, name: str | None = None) -> str:
-    """Return the label of values, or of their coordinate `name`: long name and unit, where they are known.
+    """Return the label of values, or of their coordinate `name`: long name and unit, if known.
 
-    An explanation in brackets is left out, because the unit is there. Long labels have two lines.
+    An explanation in brackets is removed from the long name, because the unit follows. Long labels have two lines.
     """
     described = values if name is None or name not in values.coords else values[name]
     fallback = str(values.name or "") if name is None else name
@@ -298,7 +302,7 @@ def _whole_numbers() -> Any:
 
 
 def _pairs(result: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Return the angles of each pair of different vectors, by its name, each pair once."""
+    """Return the angles of each pair of different vectors as {name of the pair: angles}, each pair once."""
     first, second = (_positions(result, dim).tolist() for dim in ("exponent", "other"))
     found: dict[frozenset[Any], tuple[str, xr.DataArray]] = {}
     for i, one in enumerate(first):

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log."""
+"""Progress of long computations: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 SECONDS_UNTIL_A_BAR = 2.0
-"""How long a computation of the library is silent on a terminal."""
+"""Seconds after which a computation of the library shows a bar on a terminal."""
 
 
 def progress(items: Iterable[Item], description: str, *, seconds_between_lines: float = 5.0) -> Iterator[Item]:
-    """Yield `items`, and say on standard error how far the caller has got.
+    """Yield `items`, and report the progress of the caller on standard error.
 
-    On a terminal that is a bar; elsewhere at most one line every `seconds_between_lines`, and one at the end.
+    The report is a bar on a terminal. Elsewhere it is at most one line every `seconds_between_lines`, and one at the
+    end.
     """
     if sys.stderr.isatty():
         yield from tqdm(items, desc=description, leave=False)
@@ -37,13 +38,13 @@ def progress(items: Iterable[Item], description: str, *, seconds_between_lines: 
 
 @contextmanager
 def steps_bar(n_steps: int, description: str, show: bool | None) -> Iterator[Callable[[int], object]]:
-    """Show how many steps of a computation are done, on standard error; give what is called with further ones.
+    """Show the number of finished steps on standard error, and yield a function that adds finished steps.
 
     Args:
-        n_steps: of the whole computation.
-        description: of it.
-        show: None: on a terminal, when it takes more than `SECONDS_UNTIL_A_BAR`; True: at once, wherever standard error
-            goes, and it stays there; False: never.
+        n_steps: number of steps of the whole computation.
+        description: text of the bar.
+        show: None: show a bar on a terminal after `SECONDS_UNTIL_A_BAR`. True: show it immediately, wherever standard
+            error goes, and leave it there. False: never.
     """
     delay = 0.0 if show else SECONDS_UNTIL_A_BAR
     hidden = None if show is None else not show

@@ -260,7 +260,7 @@ def test_a_network_is_rebuilt_from_its_parameters(architecture):
 
 def test_parameters_of_another_architecture_are_refused():
     params = make_network("rnn").params
-    with pytest.raises(ValueError, match=r"layer_0.recurrent_weight of cornn has shape .*; expected \(5, 10\)"):
+    with pytest.raises(ValueError, match=r"got layer_0.recurrent_weight of shape .*, expected \(5, 10\) for cornn"):
         Network.from_params("cornn", params)
     with pytest.raises(ValueError, match=r"expected 'layer_0\.input_weight'"):
         Network.from_params("rnn", {})
@@ -276,14 +276,14 @@ def test_select_keeps_the_variants_asked_for():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "elman"}, "architecture is 'elman'"),
-        ({"input_size": 0}, "input_size of lstm is 0"),
-        ({"hidden_size": -4}, "hidden_size of lstm is -4"),
-        ({"output_size": -1}, "output_size is -1"),
-        ({"n_layers": 0}, "n_layers is 0"),
-        ({"init_param": [0.1]}, "init_param has 1 entries and generators 2"),
-        ({"init_param": [0.1, -0.1]}, "init_param is -0.1"),
-        ({"dt": 0.1}, "lstm has no hyperparameter 'dt'"),
+        ({"architecture": "elman"}, "architecture: got 'elman'"),
+        ({"input_size": 0}, "input_size of lstm: got 0"),
+        ({"hidden_size": -4}, "hidden_size of lstm: got -4"),
+        ({"output_size": -1}, "output_size: got -1"),
+        ({"n_layers": 0}, "n_layers: got 0"),
+        ({"init_param": [0.1]}, "init_param and generators: got 1 and 2 entries"),
+        ({"init_param": [0.1, -0.1]}, "init_param: got -0.1"),
+        ({"dt": 0.1}, "hyperparameters: got 'dt' for lstm"),
     ],
 )
 def test_what_cannot_be_initialised_is_refused(changes, message):
@@ -295,18 +295,18 @@ def test_what_cannot_be_initialised_is_refused(changes, message):
 def test_inputs_and_tangents_of_the_wrong_width_are_refused():
     network = make_network("lstm")
     state, x = random_point(network)
-    with pytest.raises(ValueError, match="inputs has 4 features; expected 3"):
+    with pytest.raises(ValueError, match="inputs: got 4 features, expected 3"):
         network.forward(torch.zeros(N_SEQUENCES, N_STEPS, 4, dtype=torch.float64))
-    with pytest.raises(ValueError, match="inputs has 2 features; expected 3"):
+    with pytest.raises(ValueError, match="inputs: got 2 features, expected 3"):
         network.step(state, x[..., :2])
-    with pytest.raises(ValueError, match=r"tangents has 7 rows; expected 10 \(full state\) or 5 \(hidden units\)"):
+    with pytest.raises(ValueError, match=r"tangents: got 7 rows, expected 10 \(full state\) or 5 \(hidden units\)"):
         network.push_forward(state, x, torch.zeros(N_VARIANTS, N_SEQUENCES, 7, 1, dtype=torch.float64))
-    with pytest.raises(ValueError, match="jacobian is 'hidden'; expected 'full' or 'reduced'"):
+    with pytest.raises(ValueError, match="jacobian: got 'hidden', expected 'full' or 'reduced'"):
         network.jacobian(state, x, jacobian="hidden")
 
 
 def test_torch_modules_without_a_map_are_refused():
-    with pytest.raises(ValueError, match="module: got a bidirectional one, expected one direction"):
+    with pytest.raises(ValueError, match="module: got a bidirectional module, expected one direction"):
         from_torch(torch.nn.LSTM(3, 4, bidirectional=True))
     with pytest.raises(ValueError, match="module: got proj_size 2, expected 0"):
         from_torch(torch.nn.LSTM(3, 4, proj_size=2))

@@ -1,8 +1,7 @@
-"""Autoencoder of Lyapunov spectra whose latent layer also predicts the loss (dissertation, chapter 3, eqs. 3.5 and
-3.6).
+"""Autoencoder of Lyapunov spectra whose latent layer also predicts the loss (dissertation, eqs. 3.5 and 3.6).
 
-Several members, one per seed, are trained side by side on a leading axis M. A member's initialisation, batch order and
-dropout masks come from its own seed, so that its numbers do not depend on who is trained beside it.
+Several members, one per seed, are trained together on a leading axis M. A member's initialisation, batch order and
+dropout masks come from its own seed. Its results therefore do not depend on the other members.
 """
 
 from __future__ import annotations
@@ -22,22 +21,24 @@ from lyapunov_pkg.devices import one_torch_thread
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """Layers and training of the autoencoder; the defaults are the dissertation's.
+    """Settings of the autoencoder's layers and training. The defaults are the dissertation's.
 
     Attributes:
         latent_size: width of the latent layer.
-        layer_divisors: inner widths of the encoder as fractions of the number of exponents d: d/8, then d/16 (at
-        least 2).
-        dropout: probability with which an inner activation is dropped in training.
+        layer_divisors: widths of the encoder's inner layers, as divisors of the number of exponents d. The default
+            gives d/8, then d/16 (at least 2).
+        dropout: probability that an inner activation is dropped in training.
         learning_rate: step size of Adam.
-        batch_size: spectra in a batch.
-        prediction_weights: weight alpha of the prediction loss, stage by stage; the optimiser's state is carried on.
-        epochs_per_stage: epochs of each stage.
-        prediction_loss: "l2", mean square, or "l1", mean absolute prediction error; the reconstruction is always L1.
-        loss_ceiling: the experiments predict larger losses as this one, in the unit of the losses; a network that
-            explodes can have a finite loss of 1e11, before which the mean square forgets all others.
-        standardise: whether the layers see spectra less the mean spectrum of the training part, over the mean absolute
-            deviation from it. Without it, Adam's small steps first have to find the mean spectrum, and exponents that
+        batch_size: number of spectra in a batch.
+        prediction_weights: weight alpha of the prediction loss in each stage. The optimiser's state is kept between
+            stages.
+        epochs_per_stage: number of epochs per stage.
+        prediction_loss: "l2" for the mean square or "l1" for the mean absolute prediction error. The reconstruction
+            loss is always L1.
+        loss_ceiling: the experiments replace larger losses by this value, in the unit of the losses. An exploding
+            network can have a finite loss of 1e11, which would dominate the mean square.
+        standardise: whether to subtract the mean spectrum of the training part and to divide by the mean absolute
+            deviation from it. Without this, Adam's small steps must first learn the mean spectrum, and exponents that
             are all near zero look the same.
     """
 
@@ -53,7 +54,7 @@ class AutoencoderSettings:
     standardise: bool = False
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check that all values are in range."""
         counts = {
             "latent_size": self.latent_size,
             "batch_size": self.batch_size,
@@ -61,27 +62,28 @@ class AutoencoderSettings:
         }
         for name, value in counts.items():
             if value < 1:
-                raise ValueError(f"{name} is {value}; expected at least 1")
+                raise ValueError(f"{name}: got {value}, expected at least 1")
         if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; expected more than 0")
+            raise ValueError(f"learning_rate: got {self.learning_rate}, expected more than 0")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; expected a probability in [0, 1)")
+            raise ValueError(f"dropout: got {self.dropout}, expected a probability in [0, 1)")
         if self.prediction_loss not in ("l2", "l1"):
-            raise ValueError(f"prediction_loss is {self.prediction_loss!r}; expected 'l2' or 'l1'")
+            raise ValueError(f"prediction_loss: got {self.prediction_loss!r}, expected 'l2' or 'l1'")
 
     def widths(self, n_exponents: int) -> tuple[int, ...]:
-        """Return the widths of the encoder's layers, from the spectrum to the latent layer; the decoder mirrors
-        them."""
+        """Return the widths of the encoder's layers, from the spectrum to the latent layer.
+
+        The decoder has the same widths in reverse order."""
         inner = (max(n_exponents // divisor, 2) for divisor in self.layer_divisors)
         return (n_exponents, *inner, self.latent_size)
 
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """Losses by member and epoch, each (M, epochs), and the epoch whose state was kept, (M,).
+    """Losses of each member and epoch, (M, epochs), and the epoch whose state was kept, (M,).
 
-    Reconstruction losses are those of the spectra as the layers see them. Training losses are taken with dropout, while
-    the parameters move; the validation loss without, after the epoch.
+    Reconstruction losses are those of the standardised spectra, if these are used. Training losses are computed during
+    the epoch, with dropout. The validation loss is computed after the epoch, without dropout.
     """
 
     reconstruction: np.ndarray
@@ -95,8 +97,8 @@ class SpectrumAutoencoder:
     """M trained autoencoders: encoder phi, decoder psi and linear prediction xi of eq. 3.5.
 
     `parameters` holds "encoder.0.weight" (M, in, out), "encoder.0.bias" (M, 1, out), ..., "decoder.0.weight", ...,
-    "prediction.0.weight" (M, latent, 1) and "prediction.0.bias" (M, 1, 1). The layers see spectra less `centre`
-    (M, 1, d) over `scale` (M, 1, 1).
+    "prediction.0.weight" (M, latent, 1) and "prediction.0.bias" (M, 1, 1). The input of the layers is (spectra -
+    `centre`) / `scale`, with `centre` (M, 1, d) and `scale` (M, 1, 1).
     """
 
     parameters: dict[str, Tensor]
@@ -104,12 +106,11 @@ class SpectrumAutoencoder:
     scale: Tensor = field(default_factory=lambda: torch.ones(()))
 
     def encode(self, spectra: ArrayLike) -> Tensor:
-        """Return the latent representation (M, n, latent) of spectra (M, n, d), or of the same (n, d) for every
-        member."""
+        """Return the latent points (M, n, latent) of spectra (M, n, d), or of (n, d) for every member."""
         return through(self.parameters, "encoder", (self._stacked(spectra) - self.centre) / self.scale)
 
     def decode(self, latent: ArrayLike) -> Tensor:
-        """Return the spectra (M, n, d) that latent points (M, n, latent) stand for."""
+        """Return the spectra (M, n, d) decoded from latent points (M, n, latent)."""
         return through(self.parameters, "decoder", self._stacked(latent)) * self.scale + self.centre
 
     def predict(self, latent: ArrayLike) -> Tensor:
@@ -118,12 +119,12 @@ class SpectrumAutoencoder:
 
     @property
     def prediction_weight(self) -> Tensor:
-        """Weights of the prediction layer, (M, latent)."""
+        """Return the weights of the prediction layer, (M, latent)."""
         return self.parameters["prediction.0.weight"][..., 0]
 
     @property
     def prediction_bias(self) -> Tensor:
-        """Biases of the prediction layer, (M,)."""
+        """Return the biases of the prediction layer, (M,)."""
         return self.parameters["prediction.0.bias"][:, 0, 0]
 
     def _stacked(self, values: ArrayLike) -> Tensor:
@@ -142,10 +143,10 @@ def train_autoencoder(
     settings: AutoencoderSettings,
     progress: Progress | None = None,
 ) -> tuple[SpectrumAutoencoder, TrainingHistory]:
-    """Train one autoencoder per seed on L1 reconstruction plus alpha times the prediction loss (eq. 3.6).
+    """Train one autoencoder per seed on the L1 reconstruction loss plus alpha times the prediction loss (eq. 3.6).
 
-    Both losses are means over a batch. Of all epochs of all stages the state with the lowest prediction loss on the
-    validation part is returned.
+    Both losses are means over a batch. The returned state is that of the epoch, among all stages, with the lowest
+    prediction loss on the validation part.
 
     Args:
         train_spectra: (M, n, d), finite.
@@ -154,10 +155,10 @@ def train_autoencoder(
         validation_loss: (M, m).
         seeds: M seeds, one per member.
         settings: layers and training.
-        progress: wraps the range of epochs and names the work, e.g. `lyapunov_pkg.progress.progress`.
+        progress: function of the range of epochs and a description, e.g. `lyapunov_pkg.progress.progress`.
 
     Raises:
-        ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
+        ValueError: shapes do not agree, values are not finite, or a part is empty.
     """
     train, validation = checked_parts(
         "spectra", "exponents", (train_spectra, train_loss), (validation_spectra, validation_loss), len(seeds)
@@ -192,8 +193,7 @@ def _centre_and_scale(spectra: Tensor, standardise: bool) -> tuple[Tensor, Tenso
 def _train_epoch(
     members: Members, data: tuple[Tensor, Tensor], alpha: float, settings: AutoencoderSettings
 ) -> tuple[Tensor, Tensor]:
-    """Take one pass over the training part, in each member's own order; return mean reconstruction and prediction
-    loss (M,)."""
+    """Train for one epoch, in each member's own order, and return the mean reconstruction and prediction loss (M,)."""
     spectra, loss = data
     n = loss.shape[1]
     order = torch.stack([torch.randperm(n, generator=generator) for generator in members.generators])
@@ -218,7 +218,7 @@ def _train_epoch(
 def _dropout_masks(
     n: int, widths: Sequence[int], generators: Sequence[torch.Generator], dropout: float
 ) -> tuple[Tensor, ...]:
-    """Draw an epoch's masks (M, n, width), one per inner layer, 0 or 1 / (1 - dropout)."""
+    """Return an epoch's dropout masks (M, n, width), one per inner layer, with entries 0 or 1 / (1 - dropout)."""
     drawn = torch.stack([torch.rand(n, sum(widths), generator=generator) for generator in generators])
     return torch.split((drawn >= dropout) / (1 - dropout), list(widths), dim=-1)
 

@@ -1,4 +1,4 @@
-"""AeLLE as a scikit-learn estimator. scikit-learn comes with the extra `aelle` (or `workflow`)."""
+"""AeLLE as a scikit-learn estimator. The extra `aelle` (or `workflow`) installs scikit-learn."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ except ModuleNotFoundError as error:
     raise ImportError('AeLLE needs scikit-learn: pip install "lyapunov-pkg[aelle]"') from error
 
 Spectra = ArrayLike | xr.DataArray | xr.Dataset
-"""Spectra of networks: (network, exponent), or what `lyapunov_spectrum` returns."""
+"""Spectra of networks: (network, exponent), or a result of `lyapunov_spectrum`."""
 
 
 class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):
-    """Autoencoder of Lyapunov spectra whose latent layer predicts the loss, and its embedding (AeLLE).
+    """Autoencoder of Lyapunov spectra whose latent layer predicts the loss, with its embedding (AeLLE).
 
     The encoder maps the spectrum of a network to a latent point. The decoder maps the point back to a spectrum, and a
     linear layer predicts the network's loss from it. All three are trained together (dissertation, chapter 3, eqs. 3.5
@@ -39,19 +39,20 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
     first component is chosen so that larger values go with lower losses.
 
     Spectra are given as an array (n_networks, n_exponents), as a DataArray with the dimension `exponent`, or as a
-    Dataset with the variable `lyapunov_exponent`, such as `lyapunov_spectrum` returns. Of a DataArray or Dataset the
-    mean over `sequence` is taken. One more dimension may be there, that of the networks, whatever its name. Without it
-    the spectrum is that of one network. To combine several results use `xarray.concat(results, "network")`.
+    Dataset with the variable `lyapunov_exponent`, such as a result of `lyapunov_spectrum`. A DataArray or Dataset is
+    averaged over `sequence`. It may have one more dimension with any name, that of the networks. Without this dimension
+    it is the spectrum of one network. To combine several results use `xarray.concat(results, "network")`.
 
-    The experiments of the dissertation call the same functions, for several seeds side by side
+    The reproduction of the dissertation calls the same functions, for several seeds together
     (`lyapunov_pkg.aelle.fitting`).
 
     Args:
-        n_components: principal components that `transform` returns. More than the narrowest layer of the encoder is
-            wide (n_exponents / 16, at least 2) are zero.
-        latent_size: see `lyapunov_pkg.aelle.AutoencoderSettings`, as the arguments down to `standardise`. The defaults
-            of `learning_rate`, `epochs_per_stage` and `standardise` are those of the workflow's `config.yaml`. The
-            dissertation has 1e-4, 1000 and no standardisation, for more networks, which take more steps in an epoch.
+        n_components: number of principal components that `transform` returns. Components beyond the width of the
+            encoder's narrowest layer (n_exponents / 16, at least 2) are zero.
+        latent_size: as in `lyapunov_pkg.aelle.AutoencoderSettings`, like all arguments down to `standardise`. The
+            defaults of `learning_rate`, `epochs_per_stage` and `standardise` are those of the workflow's `config.yaml`.
+            The dissertation uses 1e-4, 1000 and no standardisation. It has more networks, so that an epoch has more
+            steps.
         layer_divisors: see there.
         dropout: see there.
         learning_rate: see there.
@@ -59,14 +60,14 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         prediction_weights: see there.
         epochs_per_stage: see there.
         prediction_loss: see there.
-        loss_ceiling: `fit` counts larger losses as this one. `score` takes losses as they are.
+        loss_ceiling: `fit` replaces larger losses by this value. `score` uses losses unchanged.
         standardise: see there.
-        exponent_floor: exponents below it, also -inf, are set to it [nats per step]. Singular Jacobians give -inf.
-            `-numpy.inf` sets no floor; spectra with -inf are then refused.
-        validation_share: share of the networks given to `fit` that is held out of training. The state of the epoch with
-            the lowest prediction loss on them is kept.
-        random_state: seed of the held-out networks, the initial weights, the batches and the dropout. An integer gives
-            the same bits in every call, whatever the number of threads.
+        exponent_floor: lower exponents, including -inf, are set to this value [nats per step]. Singular Jacobians give
+            -inf. `-numpy.inf` sets no floor, and spectra with -inf then raise an error.
+        validation_share: share of the networks in `fit` that is held out for validation. The state of the epoch with
+            the lowest prediction loss on these networks is kept.
+        random_state: seed for the choice of held-out networks, the initial weights, the batches and the dropout. An
+            integer gives the same bits in every call, for any number of threads.
 
     Attributes:
         autoencoder_: the `SpectrumAutoencoder`, with one member.
@@ -75,16 +76,16 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         n_features_in_: the number of exponents.
 
     Few exponents:
-        The default layers suit spectra of hundreds of exponents. For a few dozen take wider layers and a smaller latent
-        layer, such as `layer_divisors=(2, 4)` and `latent_size=4`. Otherwise the latent points lie in two of 32
-        dimensions, `shift` moves them out of these, and decoded spectra hardly change.
+        The default layers suit spectra of hundreds of exponents. For a few dozen exponents choose wider layers and a
+        smaller latent layer, such as `layer_divisors=(2, 4)` and `latent_size=4`. Otherwise the latent points lie in
+        two of 32 dimensions. `shift` then moves them out of these two, and decoded spectra hardly change.
 
     Losses:
-        Predictions start near zero, and a step of Adam moves a weight by at most about the learning rate. Bring losses
-        to the order of 1 if they are far from it, with `sklearn.compose.TransformedTargetRegressor` or before `fit`.
+        Predictions start near zero, and a step of Adam changes a weight by at most about the learning rate. If losses
+        are not of the order of 1, rescale them before `fit` or with `sklearn.compose.TransformedTargetRegressor`.
 
     Example:
-        Spectra of 60 networks, of which the slope sets the loss:
+        Spectra of 60 networks whose slopes are proportional to the losses:
 
         >>> from lyapunov_pkg import AeLLE
         >>> rng = np.random.default_rng(0)
@@ -96,7 +97,7 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         >>> aelle.score(spectra[40:], loss[40:]) > 0.9
         True
 
-        Spectra decoded where the predicted loss is lower by 0.3 fall less steeply:
+        Spectra whose predicted loss was shifted by -0.3 fall less steeply:
 
         >>> shifted = aelle.shift(spectra, -0.3)
         >>> bool((shifted[:, -1] > aelle.shift(spectra, 0.0)[:, -1]).all())
@@ -145,17 +146,17 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         self.random_state = random_state
 
     def fit(self, X: Spectra, y: ArrayLike | xr.DataArray, *, validation: tuple[Spectra, Any] | None = None) -> Self:
-        """Train the autoencoder and fit the principal components; return the estimator.
+        """Train the autoencoder, fit the principal components, and return the estimator.
 
         Args:
-            X: spectra of the networks, at least as many as `n_components` after some are held out.
+            X: spectra of the networks. Without the held-out ones there must be at least `n_components`.
             y: (n_networks,), the loss of each network.
-            validation: spectra and losses that choose the epoch, in place of a share of `X`. Give them if several
-                spectra are of the same network, so that no network is in both parts.
+            validation: spectra and losses for the choice of the epoch, in place of a share of `X`. Use it if several
+                spectra belong to the same network, so that no network is in both parts.
 
         Raises:
-            ValueError: NaN or inf, which is the spectrum of a network that diverged; numbers of networks that do not
-                fit each other; an argument out of range; or a training that diverges.
+            ValueError: a spectrum contains NaN or inf (the network diverged), the numbers of networks differ, an
+                argument is out of range, or the training diverges.
         """
         settings = self._settings()
         spectra, losses = self._samples(X, y, reset=True)
@@ -170,8 +171,8 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
             fitted = fit_members(spectra, losses, train, held_out, [seed], settings, self.n_components)
         if not np.isfinite(fitted.history.validation_prediction).any():
             raise ValueError(
-                f"learning_rate: got {self.learning_rate}, with which the training diverges; expected a lower one, or "
-                "losses of the order of 1"
+                f"learning_rate: got {self.learning_rate}, for which the training diverges; expected a lower rate, "
+                "or losses of the order of 1"
             )
         self.autoencoder_, self.embedding_, self.history_ = fitted.autoencoder, fitted.embeddings[0], fitted.history
         return self
@@ -180,7 +181,7 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         """Return the latent points (n_networks, latent_size) of spectra.
 
         Raises:
-            ValueError: NaN or inf, or another number of exponents than in `fit`.
+            ValueError: a spectrum contains NaN or inf, or the number of exponents differs from `fit`.
         """
         return self._encoded(spectra)[0].numpy()
 
@@ -195,26 +196,26 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
             return self.embedding_.transform(latent)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return the spectra (n, n_exponents) that principal components (n, n_components) are decoded to.
+        """Return the decoded spectra (n, n_exponents) of principal components (n, n_components).
 
-        These are the decoded spectra of `shift(spectra, 0.0)` if the components span all latent points, and those of
-        the nearest points of their span otherwise.
+        If the components span all latent points, the result equals `shift(spectra, 0.0)`. Otherwise the latent points
+        are first projected onto the span.
 
         Raises:
-            ValueError: another number of components, or values that are not finite.
+            ValueError: the number of components is wrong, or values are not finite.
         """
         check_is_fitted(self)
         components = check_array(X, dtype=np.float64, input_name="X")
         if components.shape[1] != len(self.embedding_.components):
             raise ValueError(
-                f"X: got {components.shape[1]} components, expected the {len(self.embedding_.components)} of fit"
+                f"X: got {components.shape[1]} components, expected {len(self.embedding_.components)} as in fit"
             )
         with one_thread():
             latent = self.embedding_.mean + components @ self.embedding_.components
             return self.autoencoder_.decode(latent[None])[0].numpy()
 
     def predict(self, X: Spectra) -> NDArray[np.float32]:
-        """Return the losses (n_networks,) that are predicted from spectra.
+        """Return the predicted losses (n_networks,) of spectra.
 
         Raises:
             ValueError: see `latent`.
@@ -224,7 +225,7 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
             return self.autoencoder_.predict(latent)[0].numpy()
 
     def score(self, X: Spectra, y: ArrayLike | xr.DataArray, sample_weight: ArrayLike | None = None) -> float:
-        """Return R², the share of the variance of losses (n_networks,) that the predictions explain.
+        """Return R², the explained share of the variance of the losses (n_networks,).
 
         Raises:
             ValueError: see `fit`.
@@ -234,10 +235,10 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
         return float(super().score(X, np.asarray(y), sample_weight))
 
     def shift(self, spectra: Spectra, delta: float) -> NDArray[np.float32]:
-        """Return spectra (n_networks, n_exponents), decoded after their predicted loss was moved by `delta` (eq. 3.7).
+        """Return spectra (n_networks, n_exponents) decoded after a shift of the predicted loss by `delta` (eq. 3.7).
 
-        The latent points move along the weights of the prediction layer, the shortest way there is. With `delta` 0 the
-        spectra are those that the autoencoder reconstructs.
+        The latent points move along the weights of the prediction layer, which is the shortest way. With `delta` 0 the
+        spectra are the reconstructions of the autoencoder.
 
         Raises:
             ValueError: see `latent`; or `delta` is not finite.
@@ -250,14 +251,14 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
 
     @property
     def _n_features_out(self) -> int:
-        """What `get_feature_names_out` counts."""
+        """Return the number of output features, for `get_feature_names_out`."""
         return len(self.embedding_.components)
 
     def _settings(self) -> AutoencoderSettings:
-        """Return the arguments that are settings of the autoencoder.
+        """Return the settings of the autoencoder.
 
         Raises:
-            ValueError: one is out of range.
+            ValueError: a setting is out of range.
         """
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(AutoencoderSettings)}
         sequences = {name: tuple(values[name]) for name in ("layer_divisors", "prediction_weights")}
@@ -292,28 +293,28 @@ class AeLLE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, B
             return self.autoencoder_.encode(np.array(self._floored(rows), dtype=np.float32))
 
     def _floored(self, spectra: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return spectra with no exponent below the floor.
+        """Return spectra with all exponents at or above the floor.
 
         Raises:
-            ValueError: there is NaN or inf, or -inf without a floor.
+            ValueError: a spectrum contains NaN or inf, or -inf without a floor.
         """
         bad = np.isnan(spectra).any(axis=1) | np.isposinf(spectra).any(axis=1)
         if bad.any():
             raise ValueError(
-                f"X: got NaN or inf in {_which(bad)}, expected finite exponents; a network with such a spectrum has "
-                "diverged: leave it out, with its loss"
+                f"X: got NaN or inf in {_which(bad)}, expected finite exponents; a network with such a spectrum "
+                "diverged, so remove it and its loss"
             )
         floored: NDArray[np.floating] = np.maximum(spectra, spectra.dtype.type(self.exponent_floor))
         if np.isinf(floored).any():
             raise ValueError(
-                f"exponent_floor: got {self.exponent_floor} and exponents of -inf in "
+                f"exponent_floor: got {self.exponent_floor} with exponents of -inf in "
                 f"{_which(np.isinf(floored).any(axis=1))}, expected a finite floor, such as {EXPONENT_FLOOR}"
             )
         return floored
 
 
 def _which(rows: NDArray[np.bool_]) -> str:
-    """Name the rows that are marked, (n,).
+    """Return a description of the marked rows (n,).
 
     >>> _which(np.array([True, False, True]))
     '2 of 3 networks (0, 2)'
@@ -324,23 +325,23 @@ def _which(rows: NDArray[np.bool_]) -> str:
 
 
 def _rows(spectra: Any) -> Any:
-    """Return spectra (network, exponent) of a DataArray or Dataset as an array, anything else as it is.
+    """Return spectra of a DataArray or Dataset as an array (network, exponent), and other values unchanged.
 
     Raises:
-        ValueError: there is no variable `lyapunov_exponent`, no dimension `exponent`, or more than one dimension beside
-            `exponent` and `sequence`.
+        ValueError: there is no variable `lyapunov_exponent`, no dimension `exponent`, or more than one dimension
+            besides `exponent` and `sequence`.
     """
     if isinstance(spectra, xr.Dataset):
         if "lyapunov_exponent" not in spectra:
-            raise ValueError(f"X: got a Dataset of {sorted(map(str, spectra))}, expected one with lyapunov_exponent")
+            raise ValueError(f"X: got a Dataset with {sorted(map(str, spectra))}, expected one with lyapunov_exponent")
         spectra = spectra["lyapunov_exponent"]
     if not isinstance(spectra, xr.DataArray):
         return spectra
     others = [dim for dim in spectra.dims if dim not in ("exponent", "sequence")]
     if "exponent" not in spectra.dims or len(others) > 1:
         raise ValueError(
-            f"X: got the dimensions {spectra.dims}, expected `exponent`, one of networks, and perhaps `sequence`; "
-            'combine others: spectra.stack(network=("variant", "epoch"))'
+            f"X: got the dimensions {spectra.dims}, expected `exponent`, one of networks, and optionally `sequence`; "
+            'combine others, as in spectra.stack(network=("variant", "epoch"))'
         )
     if "sequence" in spectra.dims:
         spectra = spectra.astype(np.float64).mean("sequence", skipna=False)
@@ -348,15 +349,20 @@ def _rows(spectra: Any) -> Any:
 
 
 def _check_same_networks(spectra: Any, losses: xr.DataArray) -> None:
-    """Refuse labelled losses whose labels are not those of labelled spectra.
+    """Raise an error if labelled losses and labelled spectra have different labels.
 
     Raises:
-        ValueError: the losses have other dimensions than the networks, or the networks another order.
+        ValueError: the dimension of the losses is not that of the networks, or the order of the networks differs.
     """
     if not isinstance(spectra, xr.DataArray | xr.Dataset):
         return
     if any(dim not in spectra.dims for dim in losses.dims):
-        raise ValueError(f"y: got the dimensions {losses.dims}, expected that of the networks in {tuple(spectra.dims)}")
+        raise ValueError(
+            f"y: got the dimensions {losses.dims}, expected the dimension of the networks in {tuple(spectra.dims)}"
+        )
     for dim in losses.dims:
         if dim in losses.indexes and dim in spectra.indexes and not losses.indexes[dim].equals(spectra.indexes[dim]):
-            raise ValueError(f"y: got other labels along {dim!r} than the spectra have, expected the same, in order")
+            raise ValueError(
+                f"y: got labels along {dim!r} that differ from those of the spectra, expected the same labels in "
+                "the same order"
+            )

@@ -1,7 +1,7 @@
-"""AeLLE fitted to networks: the autoencoder and the principal components of its latent layer, one of each per seed.
+"""Fit of AeLLE to networks: an autoencoder and the principal components of its latent layer for each seed.
 
-The scikit-learn estimator `AeLLE` fits one seed and the experiments of the reproduction several side by side; both call
-`fit_members`.
+The scikit-learn estimator `AeLLE` fits one seed. The experiments of the reproduction fit several seeds together. All of
+them call `fit_members`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from lyapunov_pkg.aelle.autoencoder import AutoencoderSettings, SpectrumAutoenco
 from lyapunov_pkg.aelle.dense import Progress
 from lyapunov_pkg.aelle.embedding import Embedding, fit_components
 
-# In float32, QR cannot tell a diagonal element of R from rounding once it is eps = 1.2e-7 (e^-15.9) times its column's
-# own length, and one step of the networks studied shortens a column by some e^-4. Below -20 it says only "contracts
-# beyond resolution", and singular Jacobians give -inf, which no autoencoder takes.
+# In float32, a diagonal element of R below eps = 1.2e-7 (e^-15.9) times the length of its column is only rounding. One
+# step of the networks in the reproduction shortens a column by about e^-4. An exponent below -20 therefore means only
+# that the contraction is beyond resolution. Singular Jacobians give -inf, which no autoencoder accepts.
 EXPONENT_FLOOR = -20.0
 
 
 @dataclass(frozen=True)
 class FittedMembers:
-    """M fitted members: their autoencoders, their embeddings and the history of their training."""
+    """M fitted members: autoencoders, embeddings and training histories."""
 
     autoencoder: SpectrumAutoencoder
     embeddings: tuple[Embedding, ...]
@@ -45,16 +45,16 @@ def fit_members(
 
     Args:
         spectra: (n, d), finite.
-        losses: (n,), which are to be predicted. Those above the loss ceiling of the settings count as it.
-        train: (M, n_train), each member's training part, by position.
-        validation: (M, n_validation), the part that chooses the epoch whose state is kept.
+        losses: (n,), the losses to predict. Losses above the loss ceiling of the settings are replaced by it.
+        train: (M, n_train), the indices of each member's training part.
+        validation: (M, n_validation), the indices of the part that chooses the best epoch.
         seeds: M seeds, one per member.
-        settings: of the autoencoders.
-        n_components: principal components.
-        progress: shows how far the training is, e.g. `lyapunov_pkg.progress.progress`.
+        settings: settings of the autoencoders.
+        n_components: number of principal components.
+        progress: reports the progress of the training, e.g. `lyapunov_pkg.progress.progress`.
 
     Raises:
-        ValueError: values that are not finite, an empty part, or more components than training samples or latent
+        ValueError: values are not finite, a part is empty, or there are more components than training samples or latent
             dimensions.
     """
     capped = np.minimum(losses, settings.loss_ceiling)
@@ -71,16 +71,16 @@ def fit_members(
 def two_parts(
     n_networks: int, validation_share: float, seeds: Sequence[int]
 ) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Return each seed's training and validation networks, by position, (seed, n) each.
+    """Return the indices of each seed's training and validation networks, (seed, n) each.
 
     Raises:
-        ValueError: one of the parts has no network.
+        ValueError: a part has no network.
     """
     n_validation = round(validation_share * n_networks)
     if not 1 <= n_validation < n_networks:
         raise ValueError(
-            f"validation_share {validation_share} of {n_networks} networks is {n_validation}; expected at least 1, and "
-            "at least 1 left for training"
+            f"validation_share: got {validation_share}, which is {n_validation} of {n_networks} networks; expected "
+            "at least 1 network for validation and 1 for training"
         )
     order = np.stack([np.random.default_rng(seed).permutation(n_networks) for seed in seeds])
     return order[:, n_validation:], order[:, :n_validation]

@@ -1,4 +1,4 @@
-"""Recurrent maps, one file each. A new cell is a new file and its entry in `entries.CELLS`."""
+"""Recurrent maps, one file each. To add a cell, add a file and an entry in `entries.CELLS`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ __all__ = ["CELLS", "Cell", "Hyperparameter", "cell_class", "hyperparameters", "
 
 
 def cell_class(architecture: str) -> type[Cell]:
-    """Return the class of that architecture.
+    """Return the class of an architecture.
 
     Raises:
-        ValueError: an unknown architecture; the message lists the known.
+        ValueError: the architecture is unknown. The message lists the known ones.
         TypeError: the class of the entry has another name.
     """
-    # Entries and modules are loaded by name: so a result depends on the file of its own cell, and neither on other
-    # cells nor on labels and colours (see lyapunov_pkg.workflow.provenance).
+    # Entries and modules are loaded by name. A result then depends on the file of its own cell, but not on other cells,
+    # labels or colours (see lyapunov_pkg.workflow.provenance).
     entries = import_module(f"{__name__}.entries").CELLS
     if architecture not in entries:
-        raise ValueError(f"architecture is {architecture!r}; expected one of {', '.join(entries)}")
+        raise ValueError(f"architecture: got {architecture!r}, expected one of {', '.join(entries)}")
     found: type[Cell] = getattr(import_module(f"{__name__}.{architecture}"), entries[architecture].class_name)
     if found.name != architecture:
-        raise TypeError(f"{found.__name__}.name is {found.name!r}; expected {architecture!r}, as in its entry")
+        raise TypeError(f"{found.__name__}.name: got {found.name!r}, expected {architecture!r} as in its entry")
     return found
 
 
 def hyperparameters(architecture: str) -> dict[str, Hyperparameter]:
-    """Return the hyperparameters of the cell of that name: type, unit, range, default and source of each, by name.
+    """Return the hyperparameters of an architecture as {name: definition}.
 
-    PyTorch is not loaded for this.
+    A definition has type, unit, range, default and source. This function does not load PyTorch.
 
     Raises:
-        ValueError: an unknown architecture; the message lists the known.
+        ValueError: the architecture is unknown. The message lists the known ones.
 
     Example:
         >>> dt = hyperparameters("cornn")["dt"]
@@ -48,16 +48,16 @@ def hyperparameters(architecture: str) -> dict[str, Hyperparameter]:
 
 
 def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparameters: float | str) -> Cell:
-    """Return the cell of that name.
+    """Return a cell of an architecture.
 
     Args:
         architecture: a key of `CELLS`.
-        input_size: features of an input.
-        hidden_size: hidden units.
-        hyperparameters: the cell's own, e.g. dt; its defaults otherwise.
+        input_size: number of input features.
+        hidden_size: number of hidden units.
+        hyperparameters: hyperparameters of the cell, e.g. dt. Others have their defaults.
 
     Raises:
-        ValueError: an unknown architecture, a hyperparameter that it does not have, or a value out of range.
+        ValueError: the architecture is unknown, has no such hyperparameter, or a value is out of range.
 
     Example:
         >>> make_cell("cornn", input_size=3, hidden_size=4, dt=0.1)
@@ -67,6 +67,6 @@ def make_cell(architecture: str, input_size: int, hidden_size: int, **hyperparam
     known = declared(cell)
     unknown = [name for name in hyperparameters if name not in known]
     if unknown:
-        expected = f"one of {', '.join(known)}" if known else "none, it has no hyperparameters"
-        raise ValueError(f"{architecture} has no hyperparameter {unknown[0]!r}; expected {expected}")
+        expected = f"one of {', '.join(known)}" if known else "none"
+        raise ValueError(f"hyperparameters: got {unknown[0]!r} for {architecture}, expected {expected}")
     return cell(input_size, hidden_size, **hyperparameters)

@@ -24,8 +24,11 @@ class ASRNN(Cell):
 
     W is `input_weight`, U `recurrent_weight`. Eq. 3.1 is not this map's Jacobian: it lacks the identity and the step.
 
-    `initialisation`: "uniform", W and U on [-p, p], as for other cells; "normal", W from N(0, 1) and U from N(0, p²/n)
-    with n hidden units, the sigma of the dissertation's study of the ASRNN being p (Chang et al. 2019, section 4).
+    `initialisation` is one of:
+
+    * "uniform": W and U on [-p, p], as for other cells.
+    * "normal": W from N(0, 1) and U from N(0, p²/n) with n hidden units (Chang et al. 2019, section 4). p is the sigma
+      of the dissertation's study of the ASRNN.
     """
 
     name: ClassVar[str] = "asrnn"
@@ -34,11 +37,14 @@ class ASRNN(Cell):
     eps: float = hyperparameter(0.01, "Step size.", "dissertation, chapter 3, ASRNN, one of its values", above=0)
     gamma: float = hyperparameter(0.01, "Diffusion.", "dissertation, chapter 3, ASRNN, one of its values", minimum=0)
     initialisation: str = hyperparameter(
-        "uniform", "How weights are drawn.", "dissertation, appendix A of chapter 3", choices=("uniform", "normal")
+        "uniform",
+        "Distribution of the initial weights.",
+        "dissertation, appendix A of chapter 3",
+        choices=("uniform", "normal"),
     )
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
-        """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        """Return random weights, drawn as `initialisation` says; see `Cell.draw_params`."""
         params = super().draw_params(init_param, generator)
         if self.initialisation == "normal":
             params["input_weight"].normal_(generator=generator)

@@ -22,8 +22,9 @@ class CoRNN(Cell):
         z_t = z_{t-1} + dt (tanh(W_y y_{t-1} + W_z z_{t-1} + V u_t + b) - gamma y_{t-1} - epsilon z_{t-1})
         y_t = y_{t-1} + dt z_t
 
-    The state is (y, z), y the hidden units. V is `input_weight`; `recurrent_weight` is (W_y, W_z), side by side. The
-    dissertation's Jacobian is dy_t/dy_{t-1} = (1 - dt² gamma) I + dt² diag(sech²) W_y, the reduced one here.
+    The state is (y, z), and y are the hidden units. V is `input_weight`. `recurrent_weight` is (W_y, W_z), joined along
+    columns. The dissertation's Jacobian dy_t/dy_{t-1} = (1 - dt² gamma) I + dt² diag(sech²) W_y is the reduced Jacobian
+    of this class.
     """
 
     name: ClassVar[str] = "cornn"

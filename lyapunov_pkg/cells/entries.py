@@ -1,6 +1,6 @@
-"""Which cells there are, how they are called, and how figures draw them.
+"""The list of all cells, with their labels and their look in figures.
 
-A new cell is a file of this folder and its entry in `CELLS`, whose key is the name of the file and of the cell.
+To add a cell, add a file in this folder and an entry in `CELLS`. The key is the name of the file and of the cell.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ LineStyle = str | tuple[int, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Look:
-    """How a figure draws the networks of a cell, in Matplotlib's terms.
+    """Colours, markers and lines for the networks of a cell in figures, in Matplotlib's terms.
 
     Attributes:
-        color: of points and lines.
-        marker: of points.
-        marker_scale: size of the marker beside a circle, so that all look alike large.
-        linestyle: of lines.
+        color: colour of points and lines.
+        marker: marker of points.
+        marker_scale: size of the marker relative to a circle, so that all markers appear equally large.
+        linestyle: style of lines.
     """
 
     color: str
@@ -29,12 +29,12 @@ class Look:
 
 @dataclass(frozen=True)
 class CellEntry:
-    """A cell in the list of all cells.
+    """The entry of a cell in the list of all cells.
 
     Attributes:
-        class_name: its class, in the module of the architecture's name.
+        class_name: name of its class, in the module with the architecture's name.
         label: its name in figures and tables.
-        look: how figures draw it; None: one of `DEFAULT_LOOKS`, by its position among the cells that have no own.
+        look: its look in figures; None: one of `DEFAULT_LOOKS`, by its position among the cells without a look.
     """
 
     class_name: str
@@ -42,8 +42,8 @@ class CellEntry:
     look: Look | None = None
 
 
-# Colours: Okabe and Ito's palette for colour-blind readers; its yellow, too pale on white paper, is replaced by a dark
-# brown. Figures and tables list cells in this order.
+# Colours are Okabe and Ito's palette for colour-blind readers. A dark brown replaces its yellow, which is too pale on
+# white paper. Figures and tables list cells in this order.
 CELLS: dict[str, CellEntry] = {
     "rnn": CellEntry("RNN", "RNN", Look("#000000", "o", 1.0, "-")),
     "lstm": CellEntry("LSTM", "LSTM", Look("#0072B2", "s", 0.9, "-")),
@@ -57,7 +57,7 @@ CELLS: dict[str, CellEntry] = {
 }
 """The entry of each architecture."""
 
-# For cells whose look is not given: three more colours that colour-blind readers tell apart from those above, twice.
+# Looks of cells without their own: three more colours that colour-blind readers can tell apart, each used twice.
 DEFAULT_LOOKS = (
     Look("#332288", ">", 1.1, "--"),
     Look("#DDCC77", "p", 1.2, "-."),
@@ -69,10 +69,10 @@ DEFAULT_LOOKS = (
 
 
 def look_of(architecture: str) -> Look:
-    """Return how figures draw a cell: as its entry says, else by a default of its own.
+    """Return the look of a cell in figures: that of its entry, or a default.
 
-    Cells without a look take `DEFAULT_LOOKS` in the order of `CELLS`, and from the beginning again when there are more.
-    A name that is no cell's takes the default after theirs.
+    Cells without a look get `DEFAULT_LOOKS` in the order of `CELLS`, cyclically. A name that is not a cell gets the
+    default after theirs.
 
     Example:
         >>> look_of("gru").color

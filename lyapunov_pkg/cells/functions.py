@@ -1,6 +1,6 @@
-"""The nonlinearities of cells and their slopes, of tensors. `compiled_functions` has them for single numbers.
+"""The nonlinearities of cells and their slopes for tensors. `sequences.numbers` has them for single numbers.
 
-They are methods of the tensors, so this module, like those of all cells, loads without PyTorch.
+They use methods of the tensors, so that this module loads without PyTorch, like those of all cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def sigmoid(a: Tensor) -> Tensor:
 
 
 def sigmoid_slope(a: Tensor) -> Tensor:
-    """Return sigmoid'(a) = sigmoid(a) sigmoid(-a), accurate also where it is tiny, unlike s (1 - s)."""
+    """Return sigmoid'(a) = sigmoid(a) sigmoid(-a), which is accurate even if tiny, unlike s (1 - s)."""
     return a.sigmoid() * (-a).sigmoid()
 
 
@@ -27,7 +27,7 @@ def tanh(a: Tensor) -> Tensor:
 
 
 def tanh_slope(a: Tensor) -> Tensor:
-    """Return tanh'(a) = sech²(a) = 4 sigmoid(2a) sigmoid(-2a), accurate also where it is tiny, unlike 1 - tanh²(a)."""
+    """Return tanh'(a) = sech²(a) = 4 sigmoid(2a) sigmoid(-2a), which is accurate even if tiny, unlike 1 - tanh²(a)."""
     return 4 * sigmoid_slope(2 * a)
 
 
@@ -37,5 +37,5 @@ def relu(a: Tensor) -> Tensor:
 
 
 def relu_slope(a: Tensor) -> Tensor:
-    """Return 1 where a >= 0, else 0; at 0 as in the dissertation's eq. 2.4."""
+    """Return 1 where a >= 0, otherwise 0. The value at 0 is that of the dissertation's eq. 2.4."""
     return (a >= 0).to(a.dtype)

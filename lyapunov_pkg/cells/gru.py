@@ -20,13 +20,13 @@ class GRU(Cell):
         n_t = tanh(W_n x_t + b_xn + r_t ∘ (U_n h_{t-1} + b_hn))
         h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ n_t
 
-    The blocks of W (`input_weight`) and U (`recurrent_weight`) stand in the order of torch.nn.GRU: r, z, n. Since r_t
-    multiplies b_hn, the biases b_h are a parameter of their own here, the optional "recurrent_bias" (*lead, 3H).
+    The blocks of W (`input_weight`) and U (`recurrent_weight`) have the order of torch.nn.GRU: r, z, n. r_t multiplies
+    b_hn, so that the biases b_h are a separate, optional parameter "recurrent_bias" (*lead, 3H).
     """
 
     name: ClassVar[str] = "gru"
     n_gates: ClassVar[int] = 3
-    # r, z, and the two terms of n's pre-activation apart, since r multiplies the recurrent one alone.
+    # r, z, and the two terms of n's pre-activation separately, because r multiplies only the recurrent term.
     pre_activations: ClassVar[tuple[PreActivation, ...]] = (
         PreActivation(source=0, drive=0),
         PreActivation(source=0, drive=1),

@@ -1,7 +1,7 @@
-"""A cell's own constants: what each of them may be, and where its default comes from.
+"""Hyperparameters of cells: their ranges, defaults and sources.
 
-A cell declares them as its dataclass fields, each by `hyperparameter`. `Cell` refuses other values when a cell is made.
-`lyapunov_pkg.cells.hyperparameters` returns the declarations to callers that check a configuration or describe it.
+A cell declares them as dataclass fields, each by `hyperparameter`. `Cell` checks the values when a cell is created.
+`lyapunov_pkg.cells.hyperparameters` returns the declarations to callers that check or describe a configuration.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from numbers import Integral, Real
 from typing import Any
 
 SIZES = ("input_size", "hidden_size")
-"""The fields of a cell that are no hyperparameters of its own."""
+"""The fields of a cell that are not hyperparameters."""
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A constant of a map: its default, and the values that it may have.
+    """A constant of a recurrent map: its default and its allowed values.
 
     Attributes:
-        name: of the dataclass field.
-        default: a float, an integer or a text, and so is every value.
-        meaning: what it is, as a sentence.
+        name: name of the dataclass field.
+        default: a float, an integer or a text. All values are of the same type.
+        meaning: description, as a sentence.
         unit: "1" for a pure number, "" for a text.
-        source: where the default comes from.
+        source: source of the default.
         above: values are above this number; None: no such limit.
         minimum: values are at least this number; None: no such limit.
         maximum: values are at most this number; None: no such limit.
-        choices: the texts that it may be.
+        choices: the allowed texts.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Hyperparameter:
 
     @property
     def type(self) -> type[float] | type[int] | type[str]:
-        """The type of its values; an integer is a float as well, but not the other way round."""
+        """Return the type of its values. An integer is allowed for a float, but not a float for an integer."""
         return type(self.default)
 
     @property
     def expected(self) -> str:
-        """What it may be, in words, e.g. "a finite number above 0 and at most 1"."""
+        """Return a description of the allowed values, e.g. "a finite number above 0 and at most 1"."""
         if self.type is str:
             return f"one of {', '.join(self.choices)}"
         kind = "an integer" if self.type is int else "a finite number"
@@ -65,14 +65,14 @@ class Hyperparameter:
         return kind + " and".join(limits)
 
     def allows(self, value: object) -> bool:
-        """Return whether it may be `value`: no bool for a number, no float for an integer, neither NaN nor infinity."""
+        """Return whether `value` is allowed: no bool for a number, no float for an integer, no NaN or infinity."""
         if self.type is str:
             return isinstance(value, str) and value in self.choices
         if isinstance(value, bool) or not isinstance(value, Integral if self.type is int else Real):
             return False
         try:
             number = float(value)
-        except OverflowError:  # an integer beyond all floats
+        except OverflowError:  # an integer that is too large for a float
             return False
         return math.isfinite(number) and self._is_within(number)
 
@@ -95,7 +95,7 @@ def hyperparameter(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Return the dataclass field of a cell's hyperparameter; see `Hyperparameter` for the arguments.
+    """Return the dataclass field of a cell's hyperparameter; `Hyperparameter` describes the arguments.
 
     Example:
         >>> from dataclasses import dataclass
@@ -113,16 +113,18 @@ def hyperparameter(
 
 
 def declared(dataclass_type: Any) -> dict[str, Hyperparameter]:
-    """Return the hyperparameters that a cell's class declares, its parents' first, by name.
+    """Return the hyperparameters of a cell's class as {name: definition}, those of its parents first.
 
     Raises:
-        TypeError: a field of the class, other than the sizes, is not declared by `hyperparameter`.
+        TypeError: a field of the class other than the sizes is not declared by `hyperparameter`.
     """
     found = {}
     for field in dataclasses.fields(dataclass_type):
         if field.name in SIZES:
             continue
         if "hyperparameter" not in field.metadata:
-            raise TypeError(f"{dataclass_type.__name__}.{field.name} is a plain field; expected `hyperparameter(...)`")
+            raise TypeError(
+                f"{dataclass_type.__name__}.{field.name}: got a plain field, expected `hyperparameter(...)`"
+            )
         found[field.name] = dataclasses.replace(field.metadata["hyperparameter"], name=field.name)
     return found

@@ -21,9 +21,9 @@ class LEM(Cell):
         z_n = (1 - Δ_n) ∘ z_{n-1} + Δ_n ∘ tanh(W_z y_{n-1} + V_z u_n + b_z)
         y_n = (1 - Δ̄_n) ∘ y_{n-1} + Δ̄_n ∘ tanh(W_y z_n + V_y u_n + b_y)
 
-    The state is (y, z), y the hidden units. The blocks of V (`input_weight`) and W (`recurrent_weight`) stand in the
-    order 1, 2, z, y; the last block of W acts on z_n, the others on y_{n-1}. The dissertation's Jacobian is
-    dy_n/dy_{n-1} with z_{n-1} held, the reduced one here.
+    The state is (y, z), and y are the hidden units. The blocks of V (`input_weight`) and W (`recurrent_weight`) have
+    the order 1, 2, z, y. The last block of W multiplies z_n, the others multiply y_{n-1}. The dissertation's Jacobian
+    dy_n/dy_{n-1}, with z_{n-1} held fixed, is the reduced Jacobian of this class.
     """
 
     name: ClassVar[str] = "lem"
@@ -73,5 +73,5 @@ def _relax_slopes(pre_activations: Units, blocks: Units, constants: Constants) -
     (value,) = blocks
     dt, rest = constants
     by_step = dt * sigmoid_slope(a_step) * (tanh(a) - value)
-    # rest + dt sigmoid(-a_step) is 1 - Δ, without cancellation at dt = 1.
+    # rest + dt sigmoid(-a_step) equals 1 - Δ, without cancellation at dt = 1.
     return (by_step, dt * sigmoid(a_step) * tanh_slope(a)), (rest + dt * sigmoid(-a_step),)

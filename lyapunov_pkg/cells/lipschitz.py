@@ -25,15 +25,18 @@ class LipschitzRNN(Cell):
         A = (1 - beta_A)(M_A + M_Aᵀ) + beta_A (M_A - M_Aᵀ) - gamma_A I,    W from M_W likewise
         J = I + dt (alpha A + diag(sech²(W h_{t-1} + U x_t + b)) W)
 
-    U is `input_weight`; `recurrent_weight` (2H, H) is M_A above M_W.
+    U is `input_weight`. `recurrent_weight` (2H, H) is M_A stacked on M_W.
 
-    `initialisation`: "uniform", all weights on [-p, p], as for other cells; "normal", M_A and M_W from N(0, (p/H)²) and
-    U uniform on [-1/sqrt(F), 1/sqrt(F)], with F input features. The latter is that of the authors' program, where
-    `init_std` is p. With "uniform" and 64 units a step multiplies the state by 1.7 at p = 5, and by 5.6 at p = 20.
+    `initialisation` is one of:
+
+    * "uniform": all weights on [-p, p], as for other cells. With 64 units a step then multiplies the state by 1.7 at p
+      = 5, and by 5.6 at p = 20.
+    * "normal": M_A and M_W from N(0, (p/H)²), and U uniform on [-1/sqrt(F), 1/sqrt(F)] with F input features. This is
+      the initialisation of the authors' program, where `init_std` is p.
     """
 
     name: ClassVar[str] = "lipschitz"
-    # The linear term, and the pre-activation of tanh.
+    # The linear term and the pre-activation of tanh.
     pre_activations: ClassVar[tuple[PreActivation, ...]] = (
         PreActivation(source=0, drive=None),
         PreActivation(source=0, drive=0),
@@ -46,11 +49,14 @@ class LipschitzRNN(Cell):
     gamma_W: float = hyperparameter(0.001, "Damping of W.", SOURCE, minimum=0)
     alpha: float = hyperparameter(1.0, "Weight of the linear term.", "dissertation, appendix C of chapter 3", minimum=0)
     initialisation: str = hyperparameter(
-        "uniform", "How weights are drawn.", "dissertation, appendix A of chapter 3", choices=("uniform", "normal")
+        "uniform",
+        "Distribution of the initial weights.",
+        "dissertation, appendix A of chapter 3",
+        choices=("uniform", "normal"),
     )
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
-        """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        """Return random weights, drawn as `initialisation` says; see `Cell.draw_params`."""
         params = super().draw_params(init_param, generator)
         if self.initialisation == "normal":
             bound = 1 / math.sqrt(self.input_size)
@@ -64,7 +70,7 @@ class LipschitzRNN(Cell):
         return {"input_weight": (size, self.input_size), "recurrent_weight": (2 * size, size)}
 
     def prepare(self, params: Params) -> Params:
-        """Return alpha A above W as "recurrent_weight"."""
+        """Return alpha A stacked on W as "recurrent_weight"."""
         import torch
 
         m_a, m_w = params["recurrent_weight"].chunk(2, dim=-2)

@@ -20,8 +20,8 @@ class LSTM(Cell):
         c_t = f_t ∘ c_{t-1} + i_t ∘ tanh(y_c)
         h_t = o_t ∘ tanh(c_t)
 
-    The state is (h, c). The blocks of W (`input_weight`) and U (`recurrent_weight`) stand in the order of
-    torch.nn.LSTM: i, f, c, o. The dissertation's Jacobian is dh_t/dh_{t-1} with c_{t-1} held, the reduced one here.
+    The state is (h, c). The blocks of W (`input_weight`) and U (`recurrent_weight`) have the order of torch.nn.LSTM: i,
+    f, c, o. The dissertation's Jacobian dh_t/dh_{t-1}, with c_{t-1} held fixed, is the reduced Jacobian of this class.
     """
 
     name: ClassVar[str] = "lstm"

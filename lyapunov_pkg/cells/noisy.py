@@ -23,9 +23,9 @@ class NoisyRNN(LipschitzRNN):
         h_t = h_{t-1} + dt m_t ∘ (alpha A h_{t-1} + tanh(W h_{t-1} + U x_t + b)) + additive_noise ξ_t
         m_t = multiplicative_noise η_t + (1 - multiplicative_noise)
 
-    with ξ_t, η_t ~ N(0, 1) for each hidden unit, and A, W as in the Lipschitz RNN. Without `noise` m_t is 1 and ξ_t is
-    0: so the network is evaluated, and of this map the Jacobian is taken. The text writes rows, h A; as columns its
-    matrices are the transposes of these, which only relabels the weights that are trained.
+    with ξ_t, η_t ~ N(0, 1) for each hidden unit, and A, W as in the Lipschitz RNN. Without `noise`, m_t is 1 and ξ_t is
+    0. This map is used for evaluation and for the Jacobian. The dissertation writes states as rows, h A. Its matrices
+    are therefore the transposes of these, which only relabels the trained weights.
     """
 
     name: ClassVar[str] = "noisy"
@@ -40,7 +40,7 @@ class NoisyRNN(LipschitzRNN):
     )
 
     def updates(self, noisy: bool = False) -> tuple[Update, ...]:
-        """See `Cell.updates`; the draws are η, of the multiplicative noise, and ξ, of the additive noise."""
+        """See `Cell.updates`. The draws are η for the multiplicative noise and ξ for the additive noise."""
         if not noisy:
             return super().updates()
         mean = self.dt * (1 - self.multiplicative_noise)

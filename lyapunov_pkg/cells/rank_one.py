@@ -1,4 +1,4 @@
-"""The random rate network whose feedback FORCE trains: one rank of its connectivity."""
+"""Random rate network with a trained feedback loop, for FORCE learning."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class RankOneRNN(Cell):
         x_t = (1 - dt) x_{t-1} + dt (M r_{t-1} + w_f z_{t-1}),    r = tanh(x)
         J = (1 - dt) I + dt M diag(sech² x_{t-1})
 
-    M is `recurrent_weight`, w_f `input_weight`: the input z is what is fed back, the network's own output w_o·r or
-    another signal in its place. With the loop closed (`closed_loop`) the map is autonomous, and its connections are
-    M + w_f w_o, a random matrix and one trained rank.
+    M is `recurrent_weight`, w_f is `input_weight`. The input z is the feedback: the network's own output w_o·r, or
+    another signal in its place. With a closed loop (`closed_loop`) the map is autonomous. Its connections are then M +
+    w_f w_o, a random matrix plus a trained matrix of rank one.
 
-    M acts on r, not on x, so a step begins with r = tanh(x_{t-1}): the state is (x, r), x the hidden units. The r of
-    before is not used, and the network's own Jacobian is the reduced one here, dx_t/dx_{t-1}; the full one has a zero
-    row of exponents besides.
+    M multiplies r, not x, so that a step begins with r = tanh(x_{t-1}). The state is (x, r), and x are the hidden
+    units. The previous r is not used. The network's own Jacobian dx_t/dx_{t-1} is the reduced Jacobian of this class.
+    The full Jacobian has H additional zero columns.
     """
 
     name: ClassVar[str] = "rank_one"
@@ -41,28 +41,31 @@ class RankOneRNN(Cell):
     density: float = hyperparameter(0.1, "Share of M's entries that are not zero.", SOURCE, above=0, maximum=1)
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
-        """Draw M and w_f as the dissertation does (catalogue of chapter 3, target learning).
+        """Return random M and w_f as in the dissertation (chapter 3, target learning).
 
-        A share `density` of M's entries, at random places, is normal with standard deviation g / sqrt(density H); the
-        others are zero. w_f is uniform on [-1, 1] whatever g.
+        A share `density` of M's entries, at random places, is normal with standard deviation g / sqrt(density H). All
+        other entries are zero. w_f is uniform on [-1, 1] for every g.
 
         Args:
-            init_param: g, the gain of the connections; without feedback activity dies out for g < 1 and is chaotic
-                for g well above 1.
-            generator: random stream on the CPU; the numbers (float32) depend on it alone.
+            init_param: g, the gain of the connections. Without feedback, activity decays for g < 1 and is chaotic for g
+                well above 1.
+            generator: random generator on the CPU. The weights (float32) depend only on it.
 
         Raises:
-            ValueError: g is not a finite number above 0, or there are so few units that no entry is left.
+            ValueError: g is not a finite number above 0, or there are too few units for one nonzero entry.
         """
         import torch
 
         if not (math.isfinite(init_param) and init_param > 0):
-            raise ValueError(f"init_param of rank_one, the gain g, is {init_param!r}; expected a finite number above 0")
+            raise ValueError(
+                f"init_param: got {init_param!r} as the gain g of rank_one, expected a finite number above 0"
+            )
         size = self.hidden_size
         n_connections = round(self.density * size**2)
         if n_connections == 0:
             raise ValueError(
-                f"density {self.density} of {size} x {size} connections is none; expected more units or more of them"
+                f"density: got {self.density}, which leaves none of {size} x {size} connections; expected a larger "
+                "density or more units"
             )
         places = torch.randperm(size**2, generator=generator)[:n_connections]
         recurrent = torch.zeros(size**2)
@@ -85,14 +88,14 @@ class RankOneRNN(Cell):
 
 
 def closed_loop(params: Params, readout: Tensor) -> Params:
-    """Return the parameters of the autonomous network that feeds its own output z = w_o·r back to itself.
+    """Return the parameters of the autonomous network whose feedback is its own output z = w_o·r.
 
     Args:
-        params: of a `RankOneRNN`, with or without leading axes.
-        readout: w_o (*lead, H), or (*lead, F, H) for F outputs that are fed back.
+        params: parameters of a `RankOneRNN`, with or without leading axes.
+        readout: w_o (*lead, H), or (*lead, F, H) for F outputs.
 
     Returns:
-        `recurrent_weight` M + w_f w_o, and `input_weight` zero.
+        `recurrent_weight` is M + w_f w_o, and `input_weight` is zero.
     """
     feedback = params["input_weight"]
     if readout.ndim < feedback.ndim:

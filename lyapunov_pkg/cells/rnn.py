@@ -23,26 +23,29 @@ class RNN(Cell):
 
     with s = tanh or ReLU. U is `input_weight`, V `recurrent_weight`. The slope of ReLU at 0 is 1, as in eq. 2.4.
 
-    Its weights can start in other ways than those of other cells, for sequences of hundreds of steps. `initialisation`:
-    "uniform" on [-p, p]; "normal", of mean 0 and standard deviation p (0.001 or 0.005 in the dissertation's programs of
-    chapter 4); "xavier_normal", p times normal draws of variance 2 / (rows + columns) (Glorot & Bengio 2010;
-    the dissertation's in chapter 4, with p = 1); "orthogonal", V p times a random orthogonal matrix (Saxe et al. 2014)
-    and U as for "xavier_normal".
+    For sequences of hundreds of steps, other initial weights than those of other cells are available. `initialisation`
+    is one of:
+
+    * "uniform": on [-p, p].
+    * "normal": mean 0 and standard deviation p (0.001 or 0.005 in the dissertation's programs of chapter 4).
+    * "xavier_normal": p times normal draws of variance 2 / (rows + columns) (Glorot & Bengio 2010). The dissertation
+      uses it in chapter 4 with p = 1.
+    * "orthogonal": V is p times a random orthogonal matrix (Saxe et al. 2014), and U is as for "xavier_normal".
     """
 
     name: ClassVar[str] = "rnn"
     pre_activations: ClassVar[tuple[PreActivation, ...]] = (PreActivation(source=0, drive=0),)
 
-    nonlinearity: str = hyperparameter("tanh", "s of the map.", "dissertation, eq. 2.1", choices=("tanh", "relu"))
+    nonlinearity: str = hyperparameter("tanh", "The nonlinearity s.", "dissertation, eq. 2.1", choices=("tanh", "relu"))
     initialisation: str = hyperparameter(
         "uniform",
-        "How weights are drawn.",
+        "Distribution of the initial weights.",
         "dissertation, appendix A of chapter 3",
         choices=("uniform", "normal", "xavier_normal", "orthogonal"),
     )
 
     def draw_params(self, init_param: float, generator: torch.Generator) -> Params:
-        """Draw the weights as `initialisation` says; see `Cell.draw_params`."""
+        """Return random weights, drawn as `initialisation` says; see `Cell.draw_params`."""
         import torch
 
         params = super().draw_params(init_param, generator)

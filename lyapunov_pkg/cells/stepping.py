@@ -1,4 +1,4 @@
-"""One step of a cell and its derivative, as they follow from the cell's statement.
+"""One step of a cell and its derivative, derived from the cell's declaration.
 
 Symbols as in `lyapunov_pkg.cells.base`.
 """
@@ -15,7 +15,7 @@ from lyapunov_pkg.cells.base import Cell, Linearization, Params, Units, Update
 
 Term = TypeVar("Term", Tensor, Tensor | float)
 Derivatives = dict[int, Tensor | float]
-"""Of one block of the next state, by pre-activation or by block of the state."""
+"""Derivatives of one block of the next state, by pre-activation or by block of the state."""
 
 
 def advance(cell: Cell, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -29,7 +29,7 @@ def advance(cell: Cell, prepared: Params, state: Tensor, drive: Tensor, noise: T
 def linearize(
     cell: Cell, prepared: Params, state: Tensor, drive: Tensor, noise: Tensor | None = None
 ) -> tuple[Tensor, Linearization]:
-    """Return the next state and the derivative there; see `Cell.linearize`."""
+    """Return the next state and the derivative of the step; see `Cell.linearize`."""
     blocks = list(state.chunk(cell.n_states, dim=-1))
     slopes: dict[int, Derivatives] = {}
     direct: dict[int, Derivatives] = {}
@@ -44,7 +44,7 @@ def linearize(
             if j not in direct:
                 _accumulate(own_direct, j, coefficient)
                 continue
-            # The chain rule: a block that was renewed before moves with what it was renewed from.
+            # Chain rule: a block that was already updated depends on the operands of its own update.
             for g, slope in slopes[j].items():
                 _accumulate(own_slopes, g, coefficient * slope)
             for i, value in direct[j].items():
@@ -60,9 +60,9 @@ def linearize(
 def move_tangents(
     cell: Cell, prepared: Params, linearization: Linearization, tangents: Tensor, drive_tangents: Tensor | None = None
 ) -> Tensor:
-    """Return tangent vectors one step on (forward mode): full or reduced, as in `Cell.push_forward`.
+    """Return tangent vectors after one step (forward mode), full or reduced as in `Cell.push_forward`.
 
-    drive_tangents (*lead, B, G*H, k) say how the drive moves with the tangents; None: it does not.
+    drive_tangents (*lead, B, G*H, k) are the tangents of the drive; None: the drive is fixed.
     """
     weights = cell.pre_activation_weights(prepared)
     moved: dict[int, Tensor] = {}  # the tangents of the pre-activations
@@ -73,7 +73,7 @@ def move_tangents(
     for source, block in enumerate(before):
         _move_pre_activations(moved, weights, cell.acting_on(source, after=False), block)
     after: dict[int, Tensor] = {}
-    # The last block first, since pre-activations may act on it as it is after the step.
+    # The last block comes first, because pre-activations may depend on its value after the step.
     for target in reversed(cell.blocks_to_move(len(before))):
         after[target] = _moved_block(linearization, target, moved, before)
         _move_pre_activations(moved, weights, cell.acting_on(target, after=True), after[target])
@@ -83,7 +83,7 @@ def move_tangents(
 def _move_pre_activations(
     moved: dict[int, Tensor], weights: Sequence[Tensor | None], acting: list[int], block: Tensor
 ) -> None:
-    """Add what a block's tangents do to the pre-activations that act on it, all in one product."""
+    """Add a block's contribution to the tangents of the pre-activations that depend on it, in one product."""
     if not acting:
         return
     pushed = push(_above_one_another(weights, acting), block).chunk(len(acting), dim=-2)
@@ -96,7 +96,8 @@ def _moved_block(
 ) -> Tensor:
     """Return the tangents of a block after the step.
 
-    What is missing is held: the rest of a reduced state, and a pre-activation that only the input moves.
+    Missing tangents are zero: those of the rest of a reduced state, and of a pre-activation that depends only on the
+    input.
     """
     terms = [scale(slope, moved[g]) for (i, g), slope in linearization.slopes.items() if i == target and g in moved]
     terms += [
@@ -110,7 +111,7 @@ def _moved_block(
 def run_updates(
     cell: Cell, prepared: Params, blocks: list[Tensor], drive: Tensor, noise: Tensor | None
 ) -> Iterator[tuple[Update, Units, Units]]:
-    """Yield each update with its pre-activations, and blocks and draws, while the caller renews `blocks`."""
+    """Yield each update with its pre-activations, and its blocks and draws. The caller updates `blocks`."""
     weights = cell.pre_activation_weights(prepared)
     drives = drive.chunk(cell.n_gates, dim=-1)
     pre_activations = {g: drives[a.drive] for g, a in enumerate(cell.pre_activations) if a.drive is not None}
@@ -118,7 +119,7 @@ def run_updates(
         _accumulate(pre_activations, g, bias.unsqueeze(-2))
 
     def act(source: int, after: bool) -> None:
-        """Add what a block of the state does to the pre-activations, all in one product."""
+        """Add a block's contribution to the pre-activations, in one product."""
         acting = cell.acting_on(source, after)
         if not acting:
             return
@@ -140,7 +141,7 @@ def run_updates(
 
 
 def _above_one_another(weights: Sequence[Tensor | None], acting: list[int]) -> Tensor:
-    """Return the weights of some pre-activations, all of which act on a block, as one matrix."""
+    """Return the weights of the pre-activations in `acting`, stacked to one matrix."""
     return torch.cat([weight for weight in (weights[g] for g in acting) if weight is not None], dim=-2)
 
 
@@ -155,8 +156,8 @@ def _by_pairs(rows: dict[int, Derivatives]) -> dict[tuple[int, int], Tensor | fl
 def push(weight: Tensor, tangents: Tensor) -> Tensor:
     """Return weight (*lead, rows, columns) @ tangents (*lead, B, columns, k): (*lead, B, rows, k).
 
-    The vectors of all sequences make one product, which is many times faster than a product per sequence. They are
-    handled as rows, since QR returns its vectors contiguous one by one.
+    One product for the vectors of all sequences is many times faster than a product per sequence. The vectors are rows
+    in this product, because QR returns each vector contiguously.
     """
     vectors = tangents.mT.flatten(-3, -2) @ weight.mT
     return vectors.unflatten(-2, (tangents.shape[-3], tangents.shape[-1])).mT

@@ -1,4 +1,4 @@
-"""Batched QR decomposition: the one place where tangent vectors are orthonormalised."""
+"""Batched QR decomposition of tangent vectors, and their propagation by compiled kernels."""
 
 from __future__ import annotations
 

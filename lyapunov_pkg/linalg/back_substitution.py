@@ -1,4 +1,4 @@
-"""The kernel of `coefficients.py`: triangular systems of one trajectory, solved from its last time to its first."""
+"""The kernel of `coefficients.py`, which solves the triangular systems of a trajectory backward in time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lyapunov_pkg.linalg.compilation import compiled
 
 @compiled
 def substitute_back(factors, diagonals, defined, coefficients, growths):
-    """Carry the coefficients of one trajectory back in time; see `coefficients.carry_back`.
+    """Propagate the coefficients of one trajectory backward in time; see `coefficients.carry_back`.
 
     Args:
         factors: (time, k, k).
         diagonals: (time, k), float64.
         defined: (k,), bool.
-        coefficients: (n_times, k, k), out.
-        growths: (n_times, k), out.
+        coefficients: (n_times, k, k), output.
+        growths: (n_times, k), output.
     """
     k, n_times = len(defined), len(coefficients)
     current, squares = np.eye(k), np.empty(k)

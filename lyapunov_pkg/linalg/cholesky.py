@@ -1,4 +1,4 @@
-"""Cholesky QR in two passes, for GPUs: nothing but batched matrix products, factorisations and triangular solves."""
+"""Cholesky QR in two passes, for GPUs. It uses only batched matrix products, factorisations and triangular solves."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 from lyapunov_pkg.linalg.householder import orthonormalize_by_householder
 
 SMALLEST_SINE = 1e-6
-"""The Gram matrix squares the condition number: with columns closer to the span of the others, or a factorisation that
-fails, Householder QR takes over for that matrix."""
+"""Smallest allowed sine of the angle between a column and the span of the others. The Gram matrix squares the condition
+number. A matrix with a smaller sine, or whose factorisation fails, is decomposed by Householder QR."""
 
 
 def orthonormalize_by_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k), finite, on any device. Returned in float64.
+    """Do as `lyapunov_pkg.linalg.orthonormalize`, in float64, for finite matrices (N, n, k) on any device.
 
-    Where `try_cholesky` fails, Householder QR takes over. Finding out waits for the device.
+    If `try_cholesky` fails for a matrix, Householder QR is used for it. The check waits for the device.
     """
     q, log_r, good = try_cholesky(matrices)
     if not good.all():
@@ -24,11 +24,11 @@ def orthonormalize_by_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def try_cholesky(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return Q, log r and for which matrices they are right, (N,); nothing here waits for the device.
+    """Return Q, log r, and for which matrices they are valid, (N,), without waiting for the device.
 
-    With G = AᵀA = RᵀR, Q = A R^{-1} is orthogonal to about the rounding error over the square of the smallest sine of
-    the angle between a column and the span of those before it; the second pass removes what is left (Fukaya et al.,
-    2014).
+    With G = AᵀA = RᵀR, the error of the orthogonality of Q = A R^{-1} is about the rounding error divided by s². Here s
+    is the smallest sine of the angle between a column and the span of the columns before it. The second pass removes
+    this error (Fukaya et al., 2014).
     """
     columns = matrices.double()
     lengths = torch.linalg.vector_norm(columns, dim=-2)

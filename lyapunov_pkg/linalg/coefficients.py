@@ -1,4 +1,4 @@
-"""Coefficients of vectors in the bases Q of a trajectory, carried back in time by the inverses of R."""
+"""Backward propagation of coefficients of vectors in the bases Q of a trajectory, by the inverses of R."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from torch import Tensor
 
 
 def carry_back(factors: Tensor, log_r: Tensor, defined: Tensor, n_times: int) -> tuple[Tensor, Tensor]:
-    """Map coefficients, at first the identity, by C_t = R_{t+1}^{-1} C_{t+1}, and normalise their columns each time.
+    """Return coefficients C_t = R_{t+1}^{-1} C_{t+1} with normalised columns, starting from the identity at the end.
 
-    Computed in float64, on the CPU.
+    The computation is in float64, on the CPU.
 
     Args:
-        factors: (..., time, k, k), R of each interval above the diagonal; the rest is not read.
+        factors: (..., time, k, k), R of each interval. Only entries above the diagonal are read.
         log_r: (..., time, k), logarithm of its diagonal.
-        defined: (..., k), which columns have coefficients; the others stand still and apart from the rest.
-        n_times: first times of which something is returned.
+        defined: (..., k), which columns have coefficients. The others stay constant and do not influence these.
+        n_times: number of first times for which results are returned.
 
     Returns:
-        C (..., n_times, k, k) at the end of each interval, in the dtype of the factors, and the logarithm by which the
-        columns grow in the interval (..., n_times, k), float64.
+        C (..., n_times, k, k) at the end of each interval, in the dtype of the factors, and the logarithmic growth of
+        the columns in the interval (..., n_times, k), float64.
     """
-    # Imported here: loading the compiled kernels takes a while, and many programs never need them.
+    # Imported here, because loading the compiled kernels takes a while, and many programs never need them.
     from lyapunov_pkg.linalg.back_substitution import substitute_back
     from lyapunov_pkg.linalg.threads import on_threads
 

@@ -1,9 +1,9 @@
-"""Numba's compiler as the kernels use it: without the interpreter's lock, and with a cache on disk kept in order.
+"""Numba's compiler for the kernels, which release the interpreter's lock, with a checked cache on disk.
 
-Numba's own cache looks at the file in which a function stands. It would go on using machine code in which an edited
-kernel of another file is inlined. It stops a program where its folder cannot be written or its files are damaged. The
-cache here compares the contents of all files that matter, checks what it reads, and does without a file that it can
-neither read nor write.
+Numba's own cache depends only on the file that contains a function. It would still use machine code after an edit of
+another file, from which a kernel is inlined. It also raises an error if its folder cannot be written or its files are
+damaged. The cache in this module compares the contents of all relevant files and checks what it reads. It ignores files
+that it cannot read or write.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ DIGEST_BYTES = 32
 
 
 class CacheWarning(UserWarning):
-    """Compiled kernels cannot be kept on disk, or what was kept there is damaged."""
+    """Compiled kernels cannot be stored on disk, or stored files are damaged."""
 
 
 def compiled(function: Callable[..., Any], *, sources: Sequence[Path] = (), **options: Any) -> Callable[..., Any]:
-    """Compile a function on its first call for each set of argument types, and keep the machine code on disk.
+    """Return a function that is compiled on its first call for each set of argument types, with a cache on disk.
 
-    The machine code is used again until a Python file changes in the folder of the function or in this one. Where no
-    folder can be written, or files of the cache are damaged, the function is compiled in each process, or anew, and
-    a process says so once.
+    The machine code is reused until a Python file changes in the folder of the function or in the folder of this
+    module. If no folder can be written, the function is compiled in each process. If files of the cache are damaged, it
+    is recompiled. In both cases each process warns once.
 
     Args:
-        function: what Numba compiles in nopython mode.
+        function: function that Numba can compile in nopython mode.
         sources: further files on which the machine code depends.
         options: further options of `numba.njit`, such as `error_model` and `fastmath`.
 
     Returns:
-        The dispatcher of Numba, which is called as the function is.
+        Numba's dispatcher, with the same arguments as the function.
 
     Example:
         >>> @compiled
@@ -50,14 +50,14 @@ def compiled(function: Callable[..., Any], *, sources: Sequence[Path] = (), **op
     folders = Path(function.__code__.co_filename).parent, Path(__file__).parent
     try:
         dispatcher._cache = _Cache(function, contents_of(*folders, *sources))
-    except (RuntimeError, OSError) as error:  # Numba finds no folder for this function that it can write to.
-        _warn(f"compiled kernels are not kept on disk, and are compiled in every process: {error}")
+    except (RuntimeError, OSError) as error:  # Numba finds no writable folder for this function.
+        _warn(f"compiled kernels cannot be stored on disk, and are compiled in every process: {error}")
     return dispatcher
 
 
 @functools.cache
 def contents_of(*places: Path) -> str:
-    """Return the SHA-256 of these Python files, and of those in these folders."""
+    """Return the SHA-256 of the given Python files, and of those in the given folders."""
     digest = hashlib.sha256()
     for place in sorted(set(places)):
         for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
@@ -66,27 +66,29 @@ def contents_of(*places: Path) -> str:
 
 
 class _Cache(FunctionCache):
-    """Numba's cache of one function, which never stops the program."""
+    """Numba's cache of one function, without exceptions."""
 
     def __init__(self, function: Callable[..., Any], stamp: str) -> None:
         super().__init__(function)
         self._cache_file = _CheckedFile(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the machine code for a signature; None: it has to be compiled."""
+        """Return the machine code for a signature; None if it has to be compiled."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # Damaged files raise almost anything.
+        except Exception as error:  # Damaged files can raise almost any exception.
             _warn(f"damaged files are discarded from the cache of compiled kernels in {self._cache_path}: {error!r}")
             self._discard()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the machine code for a signature where that is possible."""
+        """Store the machine code for a signature if possible."""
         try:
             super().save_overload(sig, data)
         except Exception as error:
-            _warn(f"compiled kernels cannot be kept in {self._cache_path}, and are compiled in every process: {error}")
+            _warn(
+                f"compiled kernels cannot be stored in {self._cache_path}, and are compiled in every process: {error}"
+            )
             self.disable()
 
     def _discard(self) -> None:
@@ -100,7 +102,7 @@ class _Cache(FunctionCache):
 
 
 class _CheckedFile(IndexDataCacheFile):
-    """Numba's files of one function, the machine code followed by its SHA-256."""
+    """Numba's files of one function, with the machine code followed by its SHA-256."""
 
     def _save_data(self, name: str, data: Any) -> None:
         dumped = self._dump(data)
@@ -111,7 +113,7 @@ class _CheckedFile(IndexDataCacheFile):
         kept = Path(self._data_path(name)).read_bytes()
         dumped, digest = kept[:-DIGEST_BYTES], kept[-DIGEST_BYTES:]
         if hashlib.sha256(dumped).digest() != digest:
-            raise pickle.UnpicklingError(f"{name} does not have the checksum that was written with it")
+            raise pickle.UnpicklingError(f"{name}: the checksum does not match the contents")
         return pickle.loads(dumped)
 
 
@@ -119,8 +121,8 @@ _WARNED: list[str] = []
 
 
 def _warn(message: str) -> None:
-    """Warn, the first time in a process."""
+    """Issue a warning once per process."""
     if not _WARNED:
         _WARNED.append(message)
-        hint = "Set NUMBA_CACHE_DIR to a folder that can be written to keep them."
+        hint = "Set NUMBA_CACHE_DIR to a writable folder to store them."
         warnings.warn(f"{message}. {hint}", CacheWarning, stacklevel=3)

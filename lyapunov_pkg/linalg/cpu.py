@@ -22,7 +22,7 @@ from lyapunov_pkg.linalg.workspace import (
 
 
 def orthonormalize_on_cpu(matrices: Tensor, to_rounding: bool) -> tuple[Tensor, Tensor]:
-    """See `lyapunov_pkg.linalg.orthonormalize`; matrices (N, n, k). `log_r` is returned in float64."""
+    """Do as `lyapunov_pkg.linalg.orthonormalize` for matrices (N, n, k), with `log_r` in float64."""
     dtype = torch.float32 if matrices.dtype != torch.float64 and not to_rounding else torch.float64
     columns = matrices.detach().to(dtype).mT.contiguous().numpy()
     n_matrices, n_columns, n_rows = columns.shape
@@ -53,7 +53,7 @@ def orthonormalize_on_cpu(matrices: Tensor, to_rounding: bool) -> tuple[Tensor, 
 
 @compiled
 def _orthonormalize(workspace, shape, frame, columns, twice, q, findings):
-    """Orthonormalise the matrices (matrix, column * row) of one frame, and say which to recompute."""
+    """Orthonormalise the matrices (matrix, column * row) of one frame, and record which ones to recompute."""
     frame[:] = 0
     for index in range(len(columns)):
         pack(workspace, frame, index, shape, columns[index], shape.block_rows)
@@ -64,7 +64,7 @@ def _orthonormalize(workspace, shape, frame, columns, twice, q, findings):
 
 @compiled
 def _recompute(fallback, columns, to_rounding, q, findings, index):
-    """Orthonormalise a single matrix (column * row) in float64, lost directions last."""
+    """Orthonormalise a single matrix (column * row) in float64, with lost directions last."""
     n_rows, stride = fallback.shape.block_rows, fallback.shape.stride
     for c in range(fallback.shape.n_columns):
         for r in range(n_rows):

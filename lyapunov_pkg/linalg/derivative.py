@@ -1,4 +1,4 @@
-"""The QR decomposition as a function through which gradients flow, and R of a decomposition."""
+"""A differentiable QR decomposition, and the factor R of a decomposition."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from lyapunov_pkg.linalg.orthonormalization import orthonormalize
 
 
 def orthonormalize_differentiably(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """As `orthonormalize`, with gradients of first order.
+    """Do as `orthonormalize`, with gradients of first order.
 
     With A = QR, cotangents G of Q and g of log r, and copyltu(M) the symmetric matrix that has the lower triangle of M,
 
         dA = (G + Q copyltu(diag(g) - Gᵀ Q)) R^{-T}
 
-    (Walter and Lehmann 2010; Liao et al. 2019). Where a direction is lost, R is singular and the map has no derivative:
-    the gradient of such a matrix is NaN.
+    (Walter and Lehmann 2010; Liao et al. 2019). If a direction is lost, R is singular and the map has no derivative.
+    The gradient of such a matrix is NaN.
     """
     return _Orthonormalize.apply(matrices)
 
 
 def triangular_factor(matrices: Tensor, q: Tensor, log_r: Tensor) -> Tensor:
-    """R (..., k, k) of a QR decomposition, from the matrices (..., n, k) and what `orthonormalize` returned for them.
+    """Return R (..., k, k) of a QR decomposition, from matrices (..., n, k) and the results of `orthonormalize`.
 
-    The diagonal is exp(log_r), accurate where Qᵀ A cancels. With lost directions, which `orthonormalize` moves to the
-    end, it is the columns' R only up to the first of them.
+    The diagonal is exp(log_r), which is accurate even if Qᵀ A suffers from cancellation. `orthonormalize` moves lost
+    directions to the end. R then belongs to the columns only up to the first lost one.
     """
     diagonal = torch.diag_embed(log_r.exp())
     return (q.mT @ matrices).triu(1) + diagonal
@@ -62,10 +62,10 @@ def _gradient(matrices: Tensor, q: Tensor, log_r: Tensor, grad_q: Tensor, grad_l
 
 
 class _OfFirstOrder(torch.autograd.Function):
-    """A gradient that cannot be differentiated again, though it depends on the matrices.
+    """A gradient whose derivative raises an error, although it depends on the matrices.
 
-    `once_differentiable` does not notice every second derivative: its error is not on the way to the weights, where
-    autograd looks for what it has to compute.
+    `once_differentiable` does not detect every second derivative, because autograd does not always follow the path to
+    its error.
     """
 
     @staticmethod
@@ -75,6 +75,7 @@ class _OfFirstOrder(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         raise RuntimeError(
-            "differentiable: second derivatives of Lyapunov exponents were asked for (a second backward pass after "
-            "create_graph=True), expected first derivatives only; take finite differences of the gradient instead"
+            "differentiable: got a request for second derivatives of Lyapunov exponents (a second backward pass "
+            "after create_graph=True), expected first derivatives only; use finite differences of the gradient "
+            "instead"
         )

@@ -1,8 +1,8 @@
-"""What happens to a matrix with which one pass of Gram-Schmidt cannot be trusted: it is recomputed in float64.
+"""Fallback in float64 for matrices for which one pass of Gram-Schmidt is not accurate enough.
 
-Two passes of Gram-Schmidt suffice for almost all of these matrices. The remaining ones, in which directions seem to be
-lost, are decomposed by Householder reflections (`graded.py`), unless zero rows or columns already say that so many
-directions are lost. Where these find no more directions, the result of Gram-Schmidt stands.
+Two passes of Gram-Schmidt suffice for almost all of these matrices. In the remaining ones directions seem to be lost.
+These are decomposed by Householder reflections (`graded.py`), unless zero rows or columns already explain the lost
+directions. If the reflections find no more directions, the result of Gram-Schmidt is kept.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from lyapunov_pkg.linalg.vectors import lanes, load, multiply_add, spread, store
 from lyapunov_pkg.linalg.workspace import Workspace, make_workspace
 
 TRUSTED_RATIO = 1e-16
-"""Squared sine below which a second pass in float64 is needed even where Q need not be orthonormal to rounding."""
+"""Squared sine below which a second pass in float64 is needed, even if Q need not be orthonormal to rounding."""
 
 
 class Fallback(NamedTuple):
-    """Workspace in which a thread recomputes matrices in float64, one at a time."""
+    """Workspace of a thread that recomputes matrices in float64, one at a time."""
 
     shape: Shape
-    """Of the matrix, as one block."""
+    """Shape of the matrix, as one block."""
     matrix: NDArray
     original: NDArray
-    """The matrix before Gram-Schmidt; Householder reflections take place here."""
+    """The matrix before Gram-Schmidt. Householder reflections work on it in place."""
     workspace: Workspace
     graded: GradedScratch
     distances: NDArray
@@ -49,15 +49,15 @@ def make_fallback(shape: Shape) -> Fallback:
 
 @compiled
 def recompute_in_float64(fallback, to_rounding, findings, index):
-    """Orthonormalise `fallback.matrix` in place, lost directions last, and write down what is found of it.
+    """Orthonormalise `fallback.matrix` in place, with lost directions last, and write its findings.
 
     Args:
         fallback: `Fallback`.
-        to_rounding: whether Q has to be orthonormal to rounding. Where it does not, a second pass is made only if the
-            first left columns that are orthogonal to less than 1e-8.
-        findings: `Findings`, out. A matrix that is not finite becomes NaN, its squares too; of lost directions squares
-            are 0, and so is the sine then.
-        index: where in `findings`.
+        to_rounding: whether Q must be orthonormal to rounding. If not, a second pass is made only if the columns after
+            the first pass are orthogonal to less than 1e-8.
+        findings: `Findings`, output. A matrix that is not finite becomes NaN, and its squares too. The squares of lost
+            directions are 0, and then the sine is also 0.
+        index: index into `findings`.
     """
     a, shape, found = fallback.matrix, fallback.shape, fallback.workspace.first
     squares = findings.squares[index]
@@ -86,7 +86,7 @@ def recompute_in_float64(fallback, to_rounding, findings, index):
 
 @compiled
 def _is_finite(a, shape):
-    """Whether all entries are finite; sets what pads them to zero."""
+    """Return whether all entries are finite, and set the padding to zero."""
     finite = True
     for c in range(shape.padded_columns):
         for r in range(shape.padded_block_rows):
@@ -98,9 +98,9 @@ def _is_finite(a, shape):
 
 @compiled
 def _orthonormalize_twice(fallback, to_rounding):
-    """Two passes of Gram-Schmidt ("twice is enough"); return how many directions are not lost.
+    """Make two passes of Gram-Schmidt ("twice is enough"), and return how many directions are not lost.
 
-    Orthonormal directions, otherwise arbitrary, take the place of lost ones.
+    Arbitrary orthonormal directions replace the lost ones.
     """
     a, shape, workspace = fallback.matrix, fallback.shape, fallback.workspace
     found, tiny = workspace.first, workspace.limits.tiny
@@ -127,7 +127,7 @@ def _orthonormalize_twice(fallback, to_rounding):
 
 @compiled
 def _seems_wrong(fallback, n_kept):
-    """Whether lengths overflowed, or more directions were lost than zero rows and columns explain."""
+    """Return whether lengths overflowed, or more directions were lost than zero rows and columns explain."""
     original, shape = fallback.original, fallback.shape
     for c in range(n_kept):
         if not np.isfinite(fallback.workspace.first.squares[c]):
@@ -151,9 +151,9 @@ def _seems_wrong(fallback, n_kept):
 
 @compiled
 def _fill_with_new_directions(a, n_given, shape, distances):
-    """Set the columns from n_given on to unit vectors orthogonal to one another and to those before.
+    """Set the columns from n_given on to unit vectors that are orthogonal to each other and to the first columns.
 
-    Each starts from the coordinate axis that is farthest from what is there.
+    Each is computed from the coordinate axis that is farthest from the span of the columns before it.
     """
     n_rows, stride = shape.block_rows, shape.stride
     for r in range(n_rows):
@@ -179,7 +179,7 @@ def _fill_with_new_directions(a, n_given, shape, distances):
 
 @compiled
 def _product(a, first, second, n_rows):
-    """The inner product of two columns."""
+    """Return the inner product of two columns."""
     total = spread(a, 0)
     for r in range(0, n_rows, lanes(a)):
         total = multiply_add(load(a, first + r), load(a, second + r), total)

@@ -1,10 +1,10 @@
-"""QR decomposition of a matrix whose rows, or columns, differ in size by more than float64 resolves.
+"""QR decomposition of matrices whose rows or columns differ in size by more than float64 resolves.
 
-Rows of Jacobians are graded where units saturate: the slope of one unit is 1, that of another 1e-20. Gram-Schmidt
-subtracts columns as a whole and loses small rows in the rounding of large ones, and so does Householder QR in the order
-in which rows happen to come. With the largest entry of each column as its pivot, Householder QR keeps an error that is
-small relative to each row (Powell and Reid 1969; Cox and Higham 1998), and so finds directions that are left of a
-column however small they are. What it finds is compared, entry by entry, with what it was computed from.
+The rows of Jacobians differ in size if units saturate: the slope of one unit may be 1, that of another 1e-20.
+Gram-Schmidt subtracts whole columns, and small rows are lost in the rounding errors of large rows. The same happens in
+Householder QR with an arbitrary order of rows. Householder QR with the largest entry of each column as pivot has an
+error that is small relative to each row (Powell and Reid 1969; Cox and Higham 1998). It therefore finds the remaining
+directions of a column even if they are very small. Each resulting entry is compared with the size of its operands.
 
 References:
     Powell, M., Reid, J.: On applying Householder transformations to linear least squares problems. IFIP Congress 1968,
@@ -26,35 +26,36 @@ from lyapunov_pkg.linalg.layout import Layout, aligned_zeros
 from lyapunov_pkg.linalg.vectors import lanes, load, multiply_add, spread, store, sum_of_lanes
 
 ROUNDING = 1e-14
-"""An entry counts as rounding where it is at most this share of what it was computed from. Exactly dependent columns
-leave 1e-16 to 1e-14 of it, in rare steps 1e-13. They are dependent at other steps too, whereas a direction of a
-Jacobian that is not singular must never be taken for lost."""
+"""An entry counts as a rounding error if it is at most this share of the size of its operands. Exactly dependent
+columns leave a share of 1e-16 to 1e-14, in rare steps 1e-13. The limit is below the rare value. Dependent columns are
+found at other steps too, but a direction of a nonsingular Jacobian must never be treated as lost."""
 
 
 class GradedScratch(NamedTuple):
-    """What the decomposition keeps on the way, in float64.
+    """Intermediate results of the decomposition, in float64.
 
-    A reflection is H = I - factor v vᵀ, after the rows `pivot` and that of its own number were exchanged.
+    A reflection is H = I - factor v vᵀ. It follows the exchange of row `pivot` with the row of the reflection's own
+    number.
     """
 
     magnitudes: NDArray
     """(column, row): absolute values of each v."""
     sources: NDArray
-    """(row,): what each entry of a column was computed from, in size."""
+    """(row,): size of the operands of each entry of a column."""
     factors: NDArray
     """(column,)"""
     pivots: NDArray
     """(column,), int64"""
     signs: NDArray
-    """(column,): what makes the diagonal of R positive."""
+    """(column,): signs that make the diagonal of R positive."""
     squares: NDArray
-    """(column,), out: squared diagonal of R up to `powers`, 0 for lost directions."""
+    """(column,), output: squared diagonal of R, without the factor of `powers`; 0 for lost directions."""
     powers: NDArray
-    """(column,), int16, out: the square is squares * 4**powers."""
+    """(column,), int16, output: the square is squares * 4**powers."""
 
 
 def graded_scratch(layout: Layout) -> GradedScratch:
-    """Return what one thread needs for matrices in float64 of this layout, one by one."""
+    """Return the memory of one thread for float64 matrices of a layout, one by one."""
     float64, n_columns = np.dtype(np.float64), layout.shape.n_columns
     magnitudes, sources = (aligned_zeros(size, float64) for size in (layout.frame_size, layout.padded_rows))
     factors, signs, squares = (np.zeros(n_columns) for _ in range(3))
@@ -69,11 +70,11 @@ def orthonormalize_graded(a, shape, scratch):
     Args:
         a: flat, float64. Columns and rows that pad the matrix are zero.
         shape: its `Shape`; one block.
-        scratch: `GradedScratch`; the diagonal of R is in its `squares` and `powers` afterwards.
+        scratch: `GradedScratch`. Its `squares` and `powers` contain the diagonal of R afterwards.
 
     Returns:
-        How many directions are not lost, and the smallest sine of the angle between a column and the span of those
-        before it; 0 if a direction is lost.
+        The number of directions that are not lost, and the smallest sine of the angle between a column and the span of
+        the columns before it. The sine is 0 if a direction is lost.
     """
     kept, smallest = 0, 1.0
     for c in range(shape.n_columns):
@@ -98,7 +99,7 @@ def orthonormalize_graded(a, shape, scratch):
 
 @compiled
 def _scale(a, at, n_rows, sources):
-    """Scale a column by a power of two so that its largest entry is about 1; return its length then, and the power."""
+    """Scale a column by a power of two so that its largest entry is about 1. Return its new length and the power."""
     largest = 0.0
     for r in range(n_rows):
         largest = max(largest, abs(a[at + r]))
@@ -119,7 +120,7 @@ def _exchange(numbers, x, y):
 
 @compiled
 def _reflect(a, at, i, shape, scratch):
-    """Apply reflection i, whose vector stands in column i, to the column at `at`."""
+    """Apply reflection i, whose vector is in column i, to the column at `at`."""
     vector, width, product = i * shape.stride, lanes(a), spread(a, 0)
     for r in range(0, shape.padded_block_rows, width):
         product = multiply_add(load(a, vector + r), load(a, at + r), product)
@@ -130,7 +131,7 @@ def _reflect(a, at, i, shape, scratch):
 
 @compiled
 def _follow_sources(i, shape, scratch):
-    """Enlarge the sizes of what the entries of a column are computed from by those that reflection i brings in."""
+    """Add the sizes of the operands of reflection i to the sizes for the entries of a column."""
     magnitudes, sources, vector = scratch.magnitudes, scratch.sources, i * shape.stride
     size = spread(sources, 0)
     for r in range(0, shape.padded_block_rows, lanes(sources)):
@@ -142,10 +143,10 @@ def _follow_sources(i, shape, scratch):
 
 @compiled
 def _make_reflection(a, at, i, shape, scratch):
-    """Make the reflection of the column at `at` onto row i, its vector in column i; return the length of what is left.
+    """Compute the reflection of the column at `at` onto row i, with its vector in column i.
 
-    Entries that are rounding errors of what they were computed from count as zero. Where all of them do, the column is
-    lost: 0 is returned and nothing changed in column i.
+    Return the remaining length of the column. Entries that are only rounding errors of their operands count as zero. If
+    all entries do, the column is lost: the result is 0 and column i is unchanged.
     """
     n_rows, to, sources = shape.block_rows, i * shape.stride, scratch.sources
     largest, pivot = 0.0, i
@@ -177,7 +178,7 @@ def _make_reflection(a, at, i, shape, scratch):
 
 @compiled
 def _form_basis(a, kept, shape, scratch):
-    """Form Q from the reflections in the first `kept` columns; where directions are lost others, orthogonal, follow."""
+    """Form Q from the reflections in the first `kept` columns, followed by orthogonal columns for lost directions."""
     stride = shape.stride
     a[kept * stride : shape.n_columns * stride] = 0
     for c in range(kept, shape.n_columns):

@@ -1,4 +1,4 @@
-"""Jacobians applied to the tangent vectors of a group of trajectories, one to each lane of a vector."""
+"""Products of Jacobians and tangent vectors for a group of trajectories, one in each lane of a vector."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from lyapunov_pkg.linalg.vectors import lanes, load, row_products, shifted, stor
 
 @compiled
 def apply_to_group(workspace, plan, slopes, variant, q, new):
-    """new = Jacobians times q for a group.
+    """Compute new = Jacobians times q for a group.
 
-    A few rows of a block are formed and applied at a time, so that q and `new` are all that has to stay in the cache.
+    A few rows of a block are formed and applied at a time, so that only q and `new` have to stay in the cache.
 
     Args:
         workspace: `FlowWorkspace`.
         plan: `Plan`.
-        slopes: (sequence, slot, row), one sequence to a lane.
-        variant: whose weights.
+        slopes: (sequence, slot, row), one sequence in each lane.
+        variant: index of the variant, which selects the weights.
         q: the tangent vectors before the step, a frame.
-        new: after the step, out.
+        new: the tangent vectors after the step, output.
     """
     shape, width = plan.shape, lanes(q)
     _gather_slopes(workspace.slopes, plan, slopes, width)
@@ -42,7 +42,7 @@ def apply_to_group(workspace, plan, slopes, variant, q, new):
 
 @compiled
 def _gather_slopes(gathered, plan, slopes, width):
-    """Bring the slopes of all terms into the order in which blocks read them: (term, row, lane)."""
+    """Copy the slopes of all terms into the order in which blocks read them: (term, row, lane)."""
     size = plan.shape.padded_block_rows
     for x in range(plan.slots.shape[0]):
         slot, times = plan.slots[x]

@@ -1,8 +1,8 @@
-"""The interleaved layout: Gram-Schmidt of many small matrices at once, one matrix to each lane of a vector.
+"""The interleaved layout: Gram-Schmidt of many small matrices together, one matrix in each lane of a vector.
 
-A *group* holds as many matrices as a vector has lanes. Entry (column, row) of all of them is one vector, so that dot
-products need no sums across lanes and every instruction works on whole vectors, however small the matrices are. The
-columns are orthonormalised four at a time: block modified Gram-Schmidt, each panel against all panels before it.
+A *group* contains as many matrices as a vector has lanes. Entry (column, row) of all its matrices is one vector. Dot
+products then need no sums across lanes, and every instruction works on whole vectors, even for very small matrices. The
+columns are orthonormalised in panels of four, by block modified Gram-Schmidt: each panel against all panels before it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _TILE = 4 if MANY_REGISTERS else 2
 
 
 class GroupScratch(NamedTuple):
-    """What orthonormalising a group keeps on the way, in vectors."""
+    """Intermediate results of the orthonormalisation of a group, in vectors."""
 
     factors: NDArray
     """(PANEL, PANEL): inner products of columns."""
     explained: NDArray
     """(PANEL,): squared length of each column of a panel along the directions of earlier columns."""
     inverses: NDArray
-    """(PANEL,): inverse of the squared length of what is left of each column of a panel."""
+    """(PANEL,): inverse squared length of the remainder of each column of a panel."""
     overlaps: NDArray
     """(panel, PANEL, PANEL): inner products of the finished columns of each panel."""
 
 
 def group_scratch(layout: Layout, dtype: np.dtype) -> GroupScratch:
-    """Return what one thread needs for groups of this layout."""
+    """Return the memory of one thread for groups of a layout."""
     sizes = PANEL * PANEL, PANEL, PANEL, PANEL * layout.shape.padded_columns
     return GroupScratch(*(aligned_zeros(size * lanes_of(dtype.itemsize), dtype) for size in sizes))
 
@@ -71,7 +71,7 @@ def pack_lane(frame, lane, shape, matrix, matrix_stride):
 
 @compiled
 def unpack_lane(frame, lane, shape, matrix, matrix_stride):
-    """The reverse of `pack_lane`."""
+    """Copy a matrix back from a lane, as the reverse of `pack_lane`."""
     width = lanes(frame)
     for c in range(shape.n_columns):
         for b in range(shape.n_blocks):
@@ -82,15 +82,15 @@ def unpack_lane(frame, lane, shape, matrix, matrix_stride):
 
 @compiled
 def multiply_panel(a, x, n_inner, n_rows, out, adds):
-    """out[c, i] (+)= sum over j of a[i, j] x[c, j], lane by lane, for the `PANEL` columns c and all rows i of a.
+    """Compute out[c, i] (+)= sum over j of a[i, j] x[c, j], lane by lane, for `PANEL` columns c and all rows i of a.
 
     Args:
-        a: view of the rows of a.
+        a: view of the rows of the matrix a.
         x: view of the columns of x.
-        n_inner: columns of a.
-        n_rows: rows of a.
+        n_inner: number of columns of a.
+        n_rows: number of rows of a.
         out: view of the columns of out.
-        adds: whether the products are added to what is there.
+        adds: whether the products are added to `out`.
     """
     for i in range(0, n_rows, _TILE):
         rows, to = shifted(a, i, 0), shifted(out, 0, i * lanes(out))
@@ -108,8 +108,8 @@ def orthonormalize_group(q, shape, scratch, found, tiny):
         q: the group, flat: (columns, rows) vectors.
         shape: `Shape` of its matrices.
         scratch: `GroupScratch`.
-        found: `Diagonal`, out, as (padded_columns) vectors.
-        tiny: what is added to squares before they divide.
+        found: `Diagonal`, output, as (padded_columns) vectors.
+        tiny: number that is added to squares before a division by them.
     """
     for column in range(0, shape.padded_columns, PANEL):
         _orthonormalize_panel(q, column, shape, scratch, found, tiny)
@@ -117,9 +117,9 @@ def orthonormalize_group(q, shape, scratch, found, tiny):
 
 @compiled
 def orthonormalize_group_again(q, shape, scratch, found, second, tiny):
-    """Second pass over a group, which makes columns orthogonal to rounding where the first left them nearly so.
+    """Make a second pass over a group, which makes nearly orthogonal columns orthogonal to rounding.
 
-    Arguments as in `orthonormalize_group`; `found.squares` is multiplied by what this pass finds, `second`.
+    Arguments as in `orthonormalize_group`. `found.squares` is multiplied by the squares of this pass, `second`.
     """
     orthonormalize_group(q, shape, scratch, second, tiny)
     for x in range(0, shape.padded_columns * lanes(q), lanes(q)):
@@ -128,7 +128,7 @@ def orthonormalize_group_again(q, shape, scratch, found, second, tiny):
 
 @compiled
 def project_group(q, a, shape, factor):
-    """Write down Q^T A of all lanes, factor[(column of a, column of q)] in vectors; the upper triangle is complete."""
+    """Write Q^T A of all lanes to factor[(column of a, column of q)], in vectors. Its upper triangle is complete."""
     width, stride, n_rows = lanes(q), shape.stride, shape.n_blocks * shape.padded_block_rows
     size = shape.padded_columns * width
     for column in range(0, shape.padded_columns, PANEL):
@@ -140,7 +140,7 @@ def project_group(q, a, shape, factor):
 
 @compiled
 def _orthonormalize_panel(q, column, shape, scratch, found, tiny):
-    """Orthonormalise columns `column` to `column + PANEL`, those before being orthonormal already."""
+    """Orthonormalise columns `column` to `column + PANEL`. The columns before them are already orthonormal."""
     width, n_rows = lanes(q), shape.n_blocks * shape.padded_block_rows
     panel = column * shape.stride
     for j in range(PANEL):
@@ -168,7 +168,7 @@ def _orthonormalize_panel(q, column, shape, scratch, found, tiny):
 
 @compiled
 def _subtract_panel(q, before, column, shape, scratch):
-    """Subtract from a panel what it has along the finished panel number `before`."""
+    """Subtract from a panel its projection on the finished panel number `before`."""
     width, stride, n_rows = lanes(q), shape.stride, shape.n_blocks * shape.padded_block_rows
     finished = view(q, before * PANEL * stride, stride)
     factors, explained, between = scratch.factors, scratch.explained, before * PANEL * PANEL * width
@@ -179,7 +179,7 @@ def _subtract_panel(q, before, column, shape, scratch):
         for j in range(_TILE):
             sum_of_squares = load(explained, sums + j * width)
             for i in range(PANEL):
-                # Columns of a panel are orthogonal only to about eps / sine: subtract them as if one by one.
+                # Columns of a panel are orthogonal only to about eps / sine, so subtract them as if one by one.
                 factor = load(factors, (i * _TILE + j) * width)
                 for m in range(i):
                     overlap = load(scratch.overlaps, between + (i * PANEL + m) * width)
@@ -192,7 +192,7 @@ def _subtract_panel(q, before, column, shape, scratch):
 
 @compiled
 def _orthogonalize_among_themselves(q, column, shape, scratch, found, tiny):
-    """Subtract the columns of a panel from one another; their lengths stay."""
+    """Orthogonalise the columns of a panel against each other without a change of their lengths."""
     width, stride, n_rows = lanes(q), shape.stride, shape.n_blocks * shape.padded_block_rows
     panel, factors, explained = column * stride, scratch.factors, scratch.explained
     one, tiny_vector = spread(q, 1), spread(q, tiny)

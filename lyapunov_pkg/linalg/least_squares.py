@@ -1,9 +1,9 @@
-"""Recursive least squares in compiled kernels: the pass over the inverse correlation matrix that each update makes.
+"""Recursive least squares in compiled kernels: the pass over the inverse correlation matrix in each update.
 
-The matrix P is symmetric: of it only the tiles on and below the diagonal are kept, a tile being as wide as a vector, or
-`ROWS` where that is more.
-Changing P by one update and multiplying it by the next regressor is one pass over memory, which is what an update
-costs: P is larger than the first cache, and little is computed with each of its numbers.
+The matrix P is symmetric, so that only the tiles on and below the diagonal are stored. The width of a tile is that of a
+vector, or `ROWS` if this is larger. One pass over memory changes P by one update and multiplies it by the next
+regressor. This pass is the cost of an update, because P is larger than the first cache and needs few operations per
+number.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from lyapunov_pkg.linalg.layout import aligned_zeros, round_up
 from lyapunov_pkg.linalg.vectors import lanes, lanes_of, load, multiply_add, spread, store, sum_of_lanes
 
 ROWS = 4
-"""Rows that are taken at once, so that what they share is loaded once."""
+"""Number of rows that are processed together, so that shared operands are loaded once."""
 
 
 class LeastSquares(NamedTuple):
-    """What recursive least squares keeps for one output, in one dtype.
+    """The state of recursive least squares for one output, in one dtype.
 
     Attributes:
-        inverse: P row by row, `stride` numbers from one to the next; what is right of the diagonal's tiles is not used.
-        regressor: r, with zeros behind it.
-        direction: k = P r of the last update, by which P has still to be changed.
-        product: where the next P r is put.
-        weights: what is learnt, w.
+        inverse: P, with `stride` numbers from one row to the next. Entries to the right of the diagonal's tiles are not
+            used.
+        regressor: r, followed by zeros.
+        direction: k = P r of the last update, by which P still has to be changed.
+        product: memory for the next P r.
+        weights: the learned weights w.
         gain: (1,), c = 1 / (1 + r·k) of the last update.
     """
 
@@ -42,7 +43,7 @@ class LeastSquares(NamedTuple):
 
 
 def least_squares(n_weights: int, dtype: np.dtype, scale: float = 1.0) -> LeastSquares:
-    """Return the beginning: P the identity times `scale`, weights zero."""
+    """Return the initial state: P is the identity times `scale`, and the weights are zero."""
     stride = round_up(n_weights, max(ROWS, lanes_of(dtype.itemsize)))
     inverse = aligned_zeros(stride * stride, dtype)
     inverse[:: stride + 1] = scale
@@ -52,10 +53,10 @@ def least_squares(n_weights: int, dtype: np.dtype, scale: float = 1.0) -> LeastS
 
 @compiled
 def learn(state, error):
-    """Make one update: `state.regressor` gave an output that was too large by `error`.
+    """Make one update, after `state.regressor` gave an output that was too large by `error`.
 
-    k = P r, c = 1 / (1 + r·k), P <- P - c k kᵀ, w <- w - c error k (Sussillo and Abbott 2009, eqs. 4 and 5; there with
-    the error before the update, as here). P is changed when it is next multiplied.
+    k = P r, c = 1 / (1 + r·k), P <- P - c k kᵀ, w <- w - c error k (Sussillo and Abbott 2009, eqs. 4 and 5, with the
+    error before the update). P is changed at its next multiplication.
     """
     change_and_multiply(state.inverse, state.gain[0], state.direction, state.regressor, state.product)
     correlation = state.gain[0] * 0
@@ -69,7 +70,7 @@ def learn(state, error):
 
 @compiled
 def change_and_multiply(p, c, k, r, y):
-    """P <- P - c k kᵀ and y = P r, in one pass over the tiles on and below the diagonal."""
+    """Compute P <- P - c k kᵀ and y = P r, in one pass over the tiles on and below the diagonal."""
     n, width = len(k), lanes(p)
     tile = max(ROWS, width)
     y[:] = 0
@@ -94,7 +95,7 @@ def change_and_multiply(p, c, k, r, y):
             sum_1 = multiply_add(p_1, r_j, sum_1)
             sum_2 = multiply_add(p_2, r_j, sum_2)
             sum_3 = multiply_add(p_3, r_j, sum_3)
-            if j < diagonal:  # what stands above the diagonal is the transpose
+            if j < diagonal:  # entries above the diagonal are the transpose
                 y_j = multiply_add(p_0, r_0, load(y, j))
                 y_j = multiply_add(p_1, r_1, y_j)
                 y_j = multiply_add(p_2, r_2, y_j)

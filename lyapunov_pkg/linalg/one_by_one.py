@@ -1,9 +1,9 @@
-"""The layout of matrices one by one: Gram-Schmidt of a matrix of any size, a panel of columns after the other.
+"""The layout of matrices one by one: Gram-Schmidt of a matrix of any size, by panels of columns.
 
 A matrix is stored with its columns contiguous: a[column * stride + row]. A panel has as many columns as a vector has
-lanes. It is kept transposed, one lane to a column, so that a single pass over its rows subtracts one column from all
-others and prepares the next; all columns behind the panel are then orthogonalised against it by two matrix products
-(block modified Gram-Schmidt).
+lanes. It is stored transposed, with one lane per column, so that a single pass over its rows subtracts one column from
+all others and prepares the next one. Two matrix products then orthogonalise all later columns against the panel (block
+modified Gram-Schmidt).
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from lyapunov_pkg.linalg.vectors import (
 
 
 class MatrixScratch(NamedTuple):
-    """What orthonormalising a matrix keeps on the way, in vectors; a vector has a number for each column of a panel."""
+    """Intermediate results of the orthonormalisation of a matrix. A vector has a number for each column of a panel."""
 
     panel: NDArray
     """(row,): the columns of a panel, transposed."""
     products: NDArray
-    """(ROWS,): inner products of other columns with those of the panel."""
+    """(ROWS,): inner products of other columns with the columns of the panel."""
     factors: NDArray
-    """(ROWS,): what is subtracted of the panel's columns from these."""
+    """(ROWS,): factors of the panel's columns that are subtracted from other columns."""
     overlaps: NDArray
     """(lanes,), at least (ROWS,): inner products of the finished columns of the panel, and what a tile adds to them."""
     ordering: NDArray
     """(lanes,): see `_order_projections`."""
     explained: NDArray
-    """(column,): squared length along the columns of earlier panels, in lanes whose sum counts."""
+    """(column,): squared length along the columns of earlier panels, as lanes that have to be summed."""
     taken: NDArray
     """One vector: squared length of each column of the panel along earlier columns."""
     scales: NDArray
-    """One vector: inverse length of what is left of each column of the panel."""
+    """One vector: inverse length of the remainder of each column of the panel."""
 
 
 def matrix_scratch(layout: Layout, dtype: np.dtype) -> MatrixScratch:
-    """Return what one thread needs for matrices of this layout."""
+    """Return the memory of one thread for matrices of a layout."""
     width = lanes_of(dtype.itemsize)
     n_columns = round_up(layout.shape.padded_columns, width) + width
     sizes = layout.padded_rows, ROWS, ROWS, max(width, ROWS), width, n_columns, 1, 1
@@ -79,7 +79,7 @@ def pack_matrix(frame, index, shape, matrix, matrix_stride):
 
 @compiled
 def unpack_matrix(frame, index, shape, matrix, matrix_stride):
-    """The reverse of `pack_matrix`."""
+    """Copy a matrix back from a frame, as the reverse of `pack_matrix`."""
     first = index * shape.padded_columns * shape.stride
     for c in range(shape.n_columns):
         for b in range(shape.n_blocks):
@@ -96,10 +96,10 @@ def orthonormalize_matrix(a, shape, scratch, found, lost_below, tiny):
         a: flat. Columns and rows that pad the matrix are zero.
         shape: its `Shape`.
         scratch: `MatrixScratch`.
-        found: `Diagonal`, out.
-        lost_below: a column of which at most this share (sine of the angle to the earlier ones) is left counts as
-            lost: its square is 0, and it becomes zero.
-        tiny: what is added to squares before they divide.
+        found: `Diagonal`, output.
+        lost_below: largest remaining share of a lost column (the sine of the angle to the earlier ones). The square of
+            a lost column is 0, and the column becomes zero.
+        tiny: number that is added to squares before a division by them.
     """
     width, n_rows, stride = lanes(a), shape.n_blocks * shape.padded_block_rows, shape.stride
     for x in range((shape.n_columns + width) * width):
@@ -118,9 +118,9 @@ def orthonormalize_matrix(a, shape, scratch, found, lost_below, tiny):
 
 @compiled
 def orthonormalize_matrix_again(a, shape, scratch, found, second, tiny):
-    """Second pass, which makes columns orthogonal to rounding where the first left them nearly so.
+    """Make a second pass, which makes nearly orthogonal columns orthogonal to rounding.
 
-    Arguments as in `orthonormalize_matrix`; `found.squares` is multiplied by what this pass finds, `second`.
+    Arguments as in `orthonormalize_matrix`. `found.squares` is multiplied by the squares of this pass, `second`.
     """
     orthonormalize_matrix(a, shape, scratch, second, 0.0, tiny)
     for c in range(shape.n_columns):
@@ -129,7 +129,7 @@ def orthonormalize_matrix_again(a, shape, scratch, found, second, tiny):
 
 @compiled
 def project_matrix(q, a, shape, scratch, factor):
-    """Write down Q^T A, factor[column of a * `size` + column of q]; the upper triangle is complete.
+    """Write Q^T A to factor[column of a * `size` + column of q]. Its upper triangle is complete.
 
     `size` is the number of columns rounded up to whole vectors.
     """
@@ -144,7 +144,7 @@ def project_matrix(q, a, shape, scratch, factor):
 
 @compiled
 def _subtract_panel(a, first, c, n_rows, stride, scratch):
-    """Subtract from `ROWS` columns, from c on, what they have along the finished panel that begins at `first`."""
+    """Subtract from `ROWS` columns, from c on, their projection on the finished panel that begins at `first`."""
     width = lanes(a)
     columns, products = view(a, c * stride, stride), view(scratch.products, 0, width)
     factors = view(scratch.factors, 0, width)
@@ -159,11 +159,12 @@ def _subtract_panel(a, first, c, n_rows, stride, scratch):
 
 @compiled
 def _order_projections(a, first, n_rows, stride, scratch):
-    """Find the matrix that makes projections on a panel as if its columns had been subtracted one after the other.
+    """Compute the matrix that corrects projections on a panel, as if its columns were subtracted one after the other.
 
-    The columns of a panel are orthogonal only to about eps / sine. Projecting on all at once would carry that into
-    what is left of other columns; with inner products s and overlaps G of the panel, (I + lower triangle of G)^{-1} s
-    are the factors of modified Gram-Schmidt. Written to `ordering`, transposed.
+    The columns of a panel are orthogonal only to about eps / sine. A simultaneous projection on all of them would
+    transfer this error to the remainders of other columns. With inner products s and overlaps G of the panel, (I +
+    lower triangle of G)^{-1} s are the factors of modified Gram-Schmidt. The matrix is written to `ordering`,
+    transposed.
     """
     width, overlaps, ordering = lanes(a), scratch.overlaps, scratch.ordering
     for i in range(0, width, ROWS):
@@ -205,14 +206,14 @@ def _transpose_back(panel, first, count, n_rows, stride, a):
 
 @compiled
 def _orthonormalize_panel(scratch, first, count, n_rows, lost_below, found, tiny):
-    """Modified Gram-Schmidt of the columns of the transposed panel, which are columns `first` and so on."""
+    """Orthonormalise the columns of the transposed panel, from column `first` on, by modified Gram-Schmidt."""
     panel, products, taken, scales = scratch.panel, scratch.products, scratch.taken, scratch.scales
     width = lanes(panel)
     zero = spread(panel, 0)
     for i in range(width):
         taken[i] = sum_of_lanes(load(scratch.explained, (first + i) * width)) if i < count else 0
         scales[i] = 0
-    factors = zero  # of the last column, in each column behind it
+    factors = zero  # factors of the last column in each later column
     for j in range(count):
         last = max(j - 1, 0)
         sum_0, sum_1 = zero, zero

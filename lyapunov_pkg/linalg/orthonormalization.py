@@ -9,35 +9,36 @@ from torch import Tensor
 
 
 def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tensor, Tensor]:
-    """Orthonormalise the columns of each matrix in turn (the QR step of the dissertation's Algorithms 1 and 2).
+    """Return Q and the log diagonal of R for each matrix (the QR step of the dissertation's Algorithms 1 and 2).
 
-    A direction is lost where nothing is left of a column, orthogonally to those before it, that could be told from the
-    rounding of float64; so is a zero column. The logarithm of a lost direction is -inf. Lost directions come last in
-    `q` and `log_r`, where the arbitrary orthogonal directions that take their place take nothing from the others.
-    Columns of very different lengths, and rows of very different sizes, lose nothing: what is left of an entry is
-    compared with the numbers that it was computed from.
+    A direction is lost if the part of a column orthogonal to the columns before it is only rounding error of float64. A
+    zero column is also lost. The logarithm of a lost direction is -inf. Lost directions are last in `q` and `log_r`.
+    Arbitrary orthogonal directions replace them and do not change the others. Columns of very different lengths and
+    rows of very different sizes lose no direction, because the remainder of an entry is compared with the sizes of its
+    own operands.
 
-    By default Q is orthonormal to rounding and `log_r` right to rounding in the dtype of the matrices whatever their
-    condition up to 1e12: the computation is in float64. On the CPU it is block Gram-Schmidt in two passes, in compiled
-    kernels; on CUDA Cholesky QR in two passes, with Householder QR for the matrices that it cannot do; elsewhere
-    Householder QR.
+    By default the computation is in float64. Up to a condition number of 1e12, Q is orthonormal and `log_r` accurate to
+    rounding in the dtype of the matrices. The method depends on the device:
 
-    What sums up log lengths over many steps needs less: with `to_rounding=False` the CPU makes one pass in the dtype of
-    the matrices. Where no column comes closer to the span of those before it than a sine of 1e-5 (float32; 1e-8 in
-    float64), `log_r` is then in error by about eps / sine, as with Householder QR in that dtype, and Q is orthonormal
-    to about the same; the other matrices are recomputed in float64.
+    * CPU: block Gram-Schmidt in two passes, in compiled kernels.
+    * CUDA: Cholesky QR in two passes, and Householder QR for the matrices for which it fails.
+    * other devices: Householder QR.
+
+    Sums of log lengths over many steps need less accuracy. With `to_rounding=False` the CPU makes one pass in the dtype
+    of the matrices. Consider the smallest sine of the angle between a column and the span of the columns before it. If
+    it is at least 1e-5 (float32) or 1e-8 (float64), the error of `log_r` is about eps / sine, as in Householder QR in
+    that dtype. The orthonormality of Q has about the same error. All other matrices are recomputed in float64.
 
     Args:
         matrices: (..., n, k) with k <= n, any floating dtype.
 
     Returns:
-        q: (..., n, k), orthonormal columns that span the columns of `matrices`.
-        log_r: (..., k), natural logarithm of the diagonal of R: how much longer each direction became, orthogonally to
-            those before it. Both have the dtype of `matrices`. A matrix with NaN or infinite entries gives NaN for
-            itself alone.
+        q: (..., n, k), orthonormal columns that span the columns of `matrices`. log_r: (..., k), natural logarithm of
+        the diagonal of R, which is the growth of each direction orthogonal to those before it. Both results have the
+        dtype of `matrices`. A matrix with NaN or infinite entries gives NaN, without an effect on other matrices.
 
     Raises:
-        ValueError: fewer than two axes, or more columns than rows.
+        ValueError: `matrices` has fewer than two axes, or more columns than rows.
 
     References:
         Björck, Å.: Numerics of Gram-Schmidt orthogonalization. Linear Algebra and its Applications 197, 297-316 (1994).
@@ -51,7 +52,7 @@ def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tenso
         return matrices.clone(), matrices.new_zeros(*matrices.shape[:-2], matrices.shape[-1])
     stacked = matrices.reshape(-1, *matrices.shape[-2:])
     if matrices.device.type == "cpu":
-        # Imported here: loading the compiled kernels takes a while, and many programs never need them.
+        # Imported here, because loading the compiled kernels takes a while, and many programs never need them.
         from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
 
         q, log_r = orthonormalize_on_cpu(stacked, to_rounding)
@@ -68,16 +69,14 @@ def orthonormalize(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tenso
 
 
 def orthonormalize_unasked(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Do what `orthonormalize` does on CUDA with matrices that need no fallback, without waiting for the device.
+    """Do as `orthonormalize` on CUDA for matrices that need no fallback, without waiting for the device.
 
     Args:
         matrices: (..., n, k) with k <= n, any floating dtype, on any device.
 
     Returns:
-        q: as of `orthonormalize`.
-        log_r: likewise.
-        good: a boolean on the device, (): whether both are what `orthonormalize` returns on CUDA, bit for bit. If not,
-            they are of no use.
+        q: as in `orthonormalize`. log_r: as in `orthonormalize`. good: a boolean (), on the device: whether both equal
+        the result of `orthonormalize` on CUDA bit for bit. If not, they must not be used.
     """
     from lyapunov_pkg.linalg.cholesky import try_cholesky
 
@@ -88,9 +87,9 @@ def orthonormalize_unasked(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def orthonormalize_finite(matrices: Tensor, method: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Return Q and log r (N, ...) by a method that takes finite matrices (N, n, k); NaN for those that are not.
+    """Return Q and log r (N, ...) by a method for finite matrices (N, n, k); NaN for matrices that are not finite.
 
-    Libraries promise nothing for matrices that are not finite, and one must not spoil its batch.
+    Libraries guarantee nothing for matrices that are not finite, and such a matrix must not affect its batch.
     """
     finite = torch.isfinite(matrices).all(dim=(-2, -1))
     return _nan_where_not(finite, *method(torch.where(finite[:, None, None], matrices, 0.0)))

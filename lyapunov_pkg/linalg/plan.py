@@ -1,7 +1,7 @@
-"""What Jacobians are made of, as the caller states it and as the kernels read it.
+"""The structure of Jacobians, in the caller's form and in the form of the kernels.
 
-The caller forms no Jacobian. It names blocks, each a sum of products of the network's own weights with slopes that
-change from step to step.
+The caller does not form Jacobians. It lists blocks. Each is a sum of products of the network's weights with slopes,
+which change from step to step.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from lyapunov_pkg.linalg.layout import Layout, Shape, spaced
 from lyapunov_pkg.linalg.vectors import lanes_of
 
 Terms = tuple[tuple[tuple[int, ...], Tensor | None], ...]
-"""Of each term the slots of its slopes, one or two, and its weight W (variant, size, size) or None."""
+"""For each term, the slots of its slopes (one or two), and its weight W (variant, size, size) or None."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a Jacobian: the sum over its terms of diag(slopes) W, or of diag(slopes) where W is None.
+    """One block of a Jacobian: the sum over its terms of diag(slopes) W, or of diag(slopes) if W is None.
 
-    A term's slopes are those of one slot, or the product of those of two.
+    The slopes of a term are those of one slot, or the product of those of two slots.
 
     Attributes:
         target: block of rows of the tangent vectors to which it contributes.
         source: block of rows to which it is applied.
-        after: whether to that block as it is after this step (an upper layer reads its input, LEM's y its z); such
-            blocks must have been targets of earlier blocks.
+        after: whether the source is taken after this step (an upper layer's input, or z for LEM's y). Such a source
+            must be the target of an earlier block.
         terms: the slots of the slopes, and W (variant, size, size) or None.
     """
 
@@ -42,18 +42,18 @@ class Block:
 
 
 class Plan(NamedTuple):
-    """The Jacobians as the kernels read them."""
+    """The Jacobians in the form of the kernels."""
 
     shape: Shape
-    """Of one trajectory's tangent vectors."""
+    """Shape of one trajectory's tangent vectors."""
     blocks: NDArray
-    """(block,) records of `BLOCK`, in the order in which blocks are applied."""
+    """(block,) records of `BLOCK`, in the order of their application."""
     slots: NDArray
-    """(term, 2): the slots of each term's slopes; the second is -1 where there is one."""
+    """(term, 2): the slots of each term's slopes. The second is -1 if there is only one."""
     weights: NDArray
-    """The weights of all blocks, one after another."""
+    """The weights of all blocks, concatenated."""
     row_stride: int
-    """Numbers between the rows of a block of a group's Jacobians."""
+    """Distance between the rows of a block of a group's Jacobians, in numbers."""
 
 
 BLOCK = np.dtype(
@@ -61,18 +61,18 @@ BLOCK = np.dtype(
         ("target", np.int64),
         ("source", np.int64),
         ("after", np.int64),
-        ("adds", np.int64),  # to what earlier blocks left in the target
+        ("adds", np.int64),  # whether to add to the result of earlier blocks in the target
         ("first_slot", np.int64),
-        ("n_weights", np.int64),  # terms with a weight, which come first
+        ("n_weights", np.int64),  # number of terms with a weight, which come first
         ("n_slots", np.int64),  # terms
-        ("weight_at", np.int64),  # where the block's weights begin
+        ("weight_at", np.int64),  # beginning of the block's weights
     ],
     align=True,
 )
 
 
 def make_plan(blocks: Sequence[Block], layout: Layout, n_variants: int, dtype: np.dtype) -> Plan:
-    """Lay out blocks, of networks of n_variants different weights, for kernels of one layout."""
+    """Return the plan of blocks for the kernels of a layout, for networks with `n_variants` different weights."""
     records: list[tuple[int, ...]] = []
     slots: list[tuple[int, ...]] = []
     weights = [np.zeros(0, dtype)]
@@ -101,7 +101,7 @@ def make_plan(blocks: Sequence[Block], layout: Layout, n_variants: int, dtype: n
 
 
 def _laid_out(weights: Sequence[Tensor], layout: Layout, n_variants: int, dtype: np.dtype) -> NDArray:
-    """Return the weights of one block in the order in which kernels read them.
+    """Return the weights of one block in the order of the kernels' reads.
 
     In groups: (variant, row, column, term). One by one: (variant, vector of rows, column, term, row).
     """

@@ -1,8 +1,8 @@
 """Programs: a step of one trajectory as a list of element-wise functions, sums and matrix products.
 
-A kernel interprets the list, so that a program is not compiled: it starts at once, whatever the step. Each number has a
-slot among the values. Each number that depends on the state also has a row of tangents, with one entry for each tangent
-vector, and the chain rule is applied row by row.
+A kernel interprets the list, so that a program is not compiled and starts immediately for any step. Each number has a
+slot among the values. Each number that depends on the state also has a row of tangents, with one entry per tangent
+vector. The chain rule is applied row by row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lyapunov_pkg.linalg.vectors import (
 )
 
 PRODUCT, SUM, WHERE = 0, 1, 2
-"""Kinds of instructions beside the functions of one or two numbers."""
+"""Kinds of instructions besides the functions of one or two numbers."""
 
 FUNCTIONS = (
     *("add", "sub", "mul", "div", "pow", "maximum", "minimum", "atan2", "remainder"),
@@ -38,7 +38,7 @@ FUNCTIONS = (
     *("neg", "abs", "sign", "floor", "reciprocal", "square", "sqrt", "rsqrt", "root", "exp", "expm1", "log", "log1p"),
     *("sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "erf", "sigmoid", "relu", "copy"),
 )
-"""Functions of one or two numbers. `root` is a square root whose derivative at zero is zero, as that of a norm."""
+"""Functions of one or two numbers. `root` is a square root with derivative zero at zero, as for a norm."""
 
 KIND_OF = {name: number for number, name in enumerate(FUNCTIONS, 3)}
 
@@ -51,14 +51,14 @@ KIND_OF = {name: number for number, name in enumerate(FUNCTIONS, 3)}
 # fmt: on
 
 ENTRIES = 7
-"""Indices of an element of a function: slots of the result, the operands and the condition, and three rows."""
+"""Number of indices per element of a function: slots of result, operands and condition, and three rows."""
 
 
 class Program(NamedTuple):
     """A step of one trajectory.
 
-    The first slots hold the state, the next ones the input. A row of -1 says that a number has no tangents, or that
-    they are not to be computed.
+    The first slots contain the state, the next ones the input. A row of -1 means that a number has no tangents, or that
+    they are not computed.
     """
 
     code: NDArray
@@ -73,14 +73,14 @@ class Program(NamedTuple):
     values: NDArray
     """(slot,): the constants, zero elsewhere."""
     state_slots: NDArray
-    """(S,): where the next state stands."""
+    """(S,): slots of the next state."""
     state_rows: NDArray
-    """(S,): its tangents."""
+    """(S,): rows of the tangents of the next state."""
     n_rows: int
 
 
 class Memory(NamedTuple):
-    """What one thread needs to interpret a program."""
+    """The memory of one thread that interprets a program."""
 
     program: Program
     n_inputs: int
@@ -89,11 +89,11 @@ class Memory(NamedTuple):
     tangents: NDArray
     """(row, vector), flat."""
     n_vectors: int
-    """Vector registers that a row takes."""
+    """Number of vectors per row."""
 
 
 def make_memory(program: Program, n_inputs: int, n_columns: int) -> Memory:
-    """Return the memory of a program that takes so many inputs and moves so many tangent vectors."""
+    """Return the memory of a program with `n_inputs` inputs and `n_columns` tangent vectors."""
     dtype = program.values.dtype
     width = lanes_of(dtype.itemsize)
     n_vectors = -(-n_columns // width)
@@ -103,7 +103,7 @@ def make_memory(program: Program, n_inputs: int, n_columns: int) -> Memory:
 
 @register_jitable
 def _evaluate(kind, a, b):
-    """Return a function of two numbers, or of the first, and its derivatives. Ties are resolved as PyTorch does."""
+    """Return a function of two numbers, or of the first, and its derivatives. Ties are resolved as in PyTorch."""
     if kind == _ADD:
         return a + b, 1.0, 1.0
     if kind == _SUB:
@@ -203,7 +203,7 @@ def _evaluate_one(kind, a):
 
 @compiled
 def _combine(tangents, n_vectors, row, by_a, of_a, by_b, of_b):
-    """Write the row of a result: those of its operands, of which a negative one is zero, times two derivatives."""
+    """Write the row of a result: the rows of its operands times two derivatives. A negative row number means zero."""
     width = lanes(tangents)
     length = n_vectors * width
     a, b = spread(tangents, by_a), spread(tangents, by_b)
@@ -228,7 +228,7 @@ def _apply_function(kind, count, at, index, values, tangents, n_vectors):
         row, of_a, of_b = index[entry + 4], index[entry + 5], index[entry + 6]
         a, b = values[index[entry + 1]], values[index[entry + 2]]
         if kind == WHERE:
-            # What was not chosen may be infinite: it must not be multiplied by zero.
+            # The operand that was not chosen may be infinite, and must not be multiplied by zero.
             chosen = values[index[entry + 3]] != 0
             values[index[entry]] = a if chosen else b
             if row >= 0:
@@ -265,7 +265,7 @@ def _multiply(count, at, weight_at, n_terms, program, values, tangents, n_vector
     slot, row, vector_row, vector = index[at], index[at + 1], index[at + 2], at + 3
     for i in range(0, count, ROWS):
         first = weight_at + i * n_terms
-        # Four sums side by side: one alone would wait for each of its additions.
+        # Four independent sums, because the additions of a single sum would wait for each other.
         a = b = c = d = values.dtype.type(0)
         for t in range(n_terms):
             number, at_term = values[index[vector + t]], first + t
@@ -326,7 +326,7 @@ def _transpose_in(tangents, size, rows, length):
 
 @compiled
 def _transpose_out(rows, length, from_rows, tangents):
-    """Copy some rows, of which a negative one is zero, to the tangent vectors."""
+    """Copy rows to the tangent vectors. A negative row number means zero."""
     width, stride, size = lanes(rows), tangents.shape[1], len(from_rows)
     whole = len(tangents) // width * width
     for first in range(0, size, width):
@@ -343,14 +343,14 @@ def _transpose_out(rows, length, from_rows, tangents):
 
 
 def program_step(state, inputs, tangents, memory, at):
-    """Take a trajectory and its tangent vectors one step on, in place.
+    """Move a trajectory and its tangent vectors by one step, in place.
 
     Args:
         state: (S,).
-        inputs: (step * F,), of the trajectory.
+        inputs: (step * F,), the inputs of the trajectory.
         tangents: (k, at least S).
         memory: see `Memory`.
-        at: which step.
+        at: index of the step.
     """
     size, n_inputs = len(state), memory.n_inputs
     values, rows, length = memory.values, memory.tangents, memory.n_vectors * lanes(memory.tangents)
@@ -371,7 +371,7 @@ _program_step = register_jitable(program_step)
 
 @compiled
 def states_along(states, inputs, memory, first, stop, stride):
-    """Fill states (trajectory, step, S) behind the first step; inputs are (trajectory, step * F)."""
+    """Compute states (trajectory, step, S) after the first one, for inputs (trajectory, step * F)."""
     nothing = np.empty((0, 0), states.dtype)
     for trajectory in range(first, stop, stride):
         for at in range(states.shape[1] - 1):

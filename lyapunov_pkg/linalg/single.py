@@ -1,6 +1,6 @@
-"""Jacobians applied to the tangent vectors of trajectories whose matrices lie one after another.
+"""Products of Jacobians and tangent vectors for trajectories whose matrices are stored one after the other.
 
-All trajectories are at the same rows at the same time, so that the weights of these are read from memory once.
+All trajectories process the same rows at the same time, so that their weights are read from memory once.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from lyapunov_pkg.linalg.vectors import lanes, load, multiply_add, row_products,
 
 @compiled
 def apply_to_each(workspace, plan, slopes, variant, q, new):
-    """new = Jacobians times q for some trajectories; of each Jacobian a vector of rows of a block is formed at a time.
+    """Compute new = Jacobians times q for some trajectories, with one vector of rows of a block at a time.
 
-    Arguments as in `grouped.apply_to_group`; slopes (sequence, slot, row), one sequence to a matrix.
+    Arguments as in `grouped.apply_to_group`. Slopes are (sequence, slot, row), one sequence for each matrix.
     """
     size, width, n_slots = plan.shape.padded_block_rows, lanes(q), plan.slots.shape[0]
     _gather_slopes(workspace.slopes, plan, slopes)
@@ -34,7 +34,7 @@ def apply_to_each(workspace, plan, slopes, variant, q, new):
 
 @compiled
 def _gather_slopes(gathered, plan, slopes):
-    """Bring the slopes of all terms into the order in which blocks read them: (trajectory, term, row)."""
+    """Copy the slopes of all terms into the order in which blocks read them: (trajectory, term, row)."""
     size, n_slots = plan.shape.padded_block_rows, plan.slots.shape[0]
     for own in range(len(slopes)):
         for x in range(n_slots):
@@ -76,7 +76,7 @@ def _form_rows(workspace, plan, block, slopes_at, variant, first):
 
 @compiled
 def _apply_rows(formed, block, shape, origin, new, trajectory, first):
-    """Multiply all columns of the trajectory that begins at `trajectory` by rows, from `first`, that were formed."""
+    """Multiply all columns of the trajectory that begins at `trajectory` by the formed rows, from `first` on."""
     size, width, stride = shape.padded_block_rows, lanes(new), shape.stride
     rows = view(formed, 0, width)
     for c in range(0, shape.padded_columns, ROWS):

@@ -1,7 +1,7 @@
-"""Tangent vectors of systems whose steps are compiled: the loop over trajectories and steps around a step.
+"""Tangent vectors of systems with compiled steps: the loops over trajectories and steps.
 
-The matrices lie one by one (`one_by_one.py`). Each trajectory is computed by itself, so that no result depends on how
-many threads or trajectories there are.
+The matrices are stored one by one (`one_by_one.py`). Each trajectory is computed separately, so that no result depends
+on the number of threads or trajectories.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from lyapunov_pkg.linalg.workspace import (
 
 
 class SteppedWorkspace(NamedTuple):
-    """What one thread needs."""
+    """The workspace of one thread."""
 
     orthonormalization: Workspace
     fallback: Fallback
@@ -48,7 +48,7 @@ class SteppedWorkspace(NamedTuple):
     """The tangent vectors before they are orthonormalised."""
     factor: NDArray
     memory: Any
-    """`program.Memory`, of a program; None of every other step."""
+    """`program.Memory` for a program; None for every other step."""
 
 
 class SteppedSystems(NamedTuple):
@@ -56,7 +56,7 @@ class SteppedSystems(NamedTuple):
 
     shape: Shape
     parameters: NDArray
-    """(trajectory, P), or (1, P) for all alike. Of a program the inputs, (trajectory, step * F)."""
+    """(trajectory, P), or (1, P) for all trajectories. For a program the inputs, (trajectory, step * F)."""
     states: NDArray
     """(trajectory, S)"""
     frames: NDArray
@@ -72,23 +72,23 @@ class SteppedSchedule(NamedTuple):
 
 
 class SteppedResults(NamedTuple):
-    """What is found at each orthonormalisation."""
+    """Results of each orthonormalisation."""
 
     findings: Findings
     """(interval, trajectory, ...)"""
     finite: NDArray
     """(interval, trajectory), whether the state is finite."""
     kept: Kept
-    """(variant, trajectory, ...), of one variant."""
+    """(variant, trajectory, ...), for one variant."""
 
 
 SMALL = 32
-"""Numbers of a matrix up to which plain loops are faster than vector instructions."""
+"""Largest size of a matrix, in numbers, for which plain loops are faster than vector instructions."""
 
 
 @register_jitable
 def _orthonormalize_small(a, n_rows, n_columns, stride, squares, ratios, tiny):
-    """Modified Gram-Schmidt of a small matrix in place, as `orthonormalize_matrix` does it."""
+    """Orthonormalise a small matrix in place by modified Gram-Schmidt, as `orthonormalize_matrix` does."""
     for c in range(n_columns):
         own, explained, square = c * stride, 0.0, 0.0
         for before in range(0, own, stride):
@@ -109,7 +109,7 @@ def _orthonormalize_small(a, n_rows, n_columns, stride, squares, ratios, tiny):
 
 @compiled
 def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, trajectory):
-    """Orthonormalise the matrix of a trajectory and write down what is found and asked for."""
+    """Orthonormalise the matrix of a trajectory, and write the findings and the requested results."""
     findings, kept, work = results.findings, results.kept, workspace.orthonormalization
     own = slice(trajectory, trajectory + 1)
     found = Findings(
@@ -144,10 +144,10 @@ def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, tra
 
 @cache
 def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
-    """Return the kernel that takes trajectories through steps.
+    """Return the kernel that moves trajectories through steps.
 
     Args:
-        step: as `systems.kernels` says, or `program.program_step`.
+        step: a step as in `systems.kernels`, or `program.program_step`.
     """
     name, inlined = step.__name__, register_jitable(step)
     if step is not program_step:
@@ -159,7 +159,7 @@ def compiled_run(step: Callable[..., None]) -> Callable[..., None]:
 
     def run(workspace, systems, schedule, results, first, stop):
         shape, orthonormalizes, finite = systems.shape, schedule.orthonormalizes, results.finite
-        # Without named tuples in the loop, which cost more than all arithmetic of a small matrix.
+        # The loop has no named tuples, because they cost more than all arithmetic of a small matrix.
         n_rows, n_columns, stride = shape.block_rows, shape.n_columns, shape.stride
         all_squares, all_sines, spare = results.findings.squares, results.findings.sines, workspace.spare
         squares, ratios = workspace.orthonormalization.first.squares, workspace.orthonormalization.first.ratios
@@ -207,11 +207,11 @@ class SteppedFlow:
     def __init__(
         self, step: Callable[..., None] | Program, parameters: Tensor, states: Tensor, tangents: Tensor
     ) -> None:
-        """Lay out tangent vectors for the kernels.
+        """Store states and tangent vectors in the layout of the kernels.
 
         Args:
-            step: see `systems.kernels`; or a program.
-            parameters: (trajectory, P), or (1, P) for all alike. A program has none; see `drive`.
+            step: a step as in `systems.kernels`, or a program.
+            parameters: (trajectory, P), or (1, P) for all trajectories. A program has none; see `drive`.
             states: (trajectory, S), on the CPU, float32 or float64.
             tangents: (trajectory, S, k).
         """
@@ -229,12 +229,12 @@ class SteppedFlow:
         self._systems = SteppedSystems(shape, in_dtype, self.states.numpy(), frames)
 
     def drive(self, inputs: Tensor) -> None:
-        """Set the inputs (trajectory, step, F) of the steps that a program takes next, from the first one on."""
+        """Set the inputs (trajectory, step, F) of the next steps of a program."""
         self._n_inputs = inputs.shape[-1]
         self._systems = self._systems._replace(parameters=np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype))
 
     def states_along(self, inputs: Tensor) -> Tensor:
-        """Return the states (trajectory, step + 1, S) that a program goes through from where it is, and stay there."""
+        """Return the next states (trajectory, step + 1, S) of a program, without a change of its present state."""
         n, n_steps = inputs.shape[:2]
         states = np.empty((n, n_steps + 1, self.states.shape[-1]), self.dtype)
         states[:, 0] = self.states.numpy()
@@ -259,10 +259,10 @@ class SteppedFlow:
         keeps_q: bool = False,
         keeps_r: bool = False,
     ) -> tuple[Advance, Tensor]:
-        """Move states and tangent vectors; arguments and first result as in `TangentFlow.advance`, of one variant.
+        """Move states and tangent vectors. Arguments and first result are as in `TangentFlow.advance` for one variant.
 
         Returns:
-            What is found, and whether the states are finite at each orthonormalisation (interval, trajectory).
+            The findings, and whether the states are finite at each orthonormalisation (interval, trajectory).
         """
         schedule = SteppedSchedule(np.asarray(orthonormalizes, dtype=np.bool_), to_rounding)
         n_intervals, n, k = int(schedule.orthonormalizes.sum()), len(self.states), self.layout.shape.n_columns
@@ -305,7 +305,7 @@ class SteppedFlow:
         return self.states.clone(), self._systems.frames.copy()
 
     def restore(self, snapshot: Any) -> None:
-        """Set states and tangent vectors to what they were."""
+        """Restore states and tangent vectors from a snapshot."""
         states, frames = snapshot
         self.states.copy_(states)
         self._systems.frames[:] = frames

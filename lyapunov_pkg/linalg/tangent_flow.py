@@ -1,8 +1,8 @@
-"""Tangent vectors of many trajectories on the CPU: multiplied by Jacobians and orthonormalised.
+"""Propagation of the tangent vectors of many trajectories on the CPU: products with Jacobians, and QR.
 
-A Jacobian is given by what it is made of (`plan.py`) and is not kept for longer than a step. A thread takes some
-trajectories through all steps at a time, while their matrices stay in the cache: a group of as many as a vector has
-lanes, or, of large matrices, as many as fit.
+A Jacobian is given by its terms (`plan.py`), and is not stored for longer than a step. A thread moves some trajectories
+through all steps, so that their matrices stay in the cache. These are a group of as many trajectories as a vector has
+lanes, or, for large matrices, as many as fit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ apply_jacobians = by_layout(apply_to_group, apply_to_each)
 
 
 class FlowWorkspace(NamedTuple):
-    """What one thread needs to take trajectories through steps."""
+    """The workspace of one thread that moves trajectories through steps."""
 
     orthonormalization: Workspace
     slopes: NDArray
@@ -55,24 +55,24 @@ class FlowWorkspace(NamedTuple):
     rows: NDArray
     """Some rows of a block of the Jacobians."""
     spare: NDArray
-    """A frame: the tangent vectors before they are orthonormalised, for R and for what is recomputed in float64."""
+    """A frame: the tangent vectors before orthonormalisation, for R and for the fallback in float64."""
     factor: NDArray
     """R of the trajectories of a group, or of one."""
 
 
 class Steps(NamedTuple):
-    """The steps that tangent vectors are taken through."""
+    """Steps of tangent vectors."""
 
     slopes: NDArray
     """(variant, step, sequence, slot, row)"""
     orthonormalizes: NDArray
     """(step,): whether the vectors are orthonormalised after the step."""
     to_rounding: bool
-    """Whether they have to be orthonormal to rounding then."""
+    """Whether the vectors must then be orthonormal to rounding."""
 
 
 class Kept(NamedTuple):
-    """What is kept of each orthonormalisation; an array without sequences: nothing."""
+    """Stored results of each orthonormalisation. An array without sequences means that nothing is stored."""
 
     q: NDArray
     """(variant, sequence, interval, column * row)"""
@@ -81,15 +81,15 @@ class Kept(NamedTuple):
 
 
 class Advance(NamedTuple):
-    """What `TangentFlow.advance` returns.
+    """The result of `TangentFlow.advance`.
 
     Attributes:
         log_r: (interval, variant, sequence, k), float64: natural log of the diagonal of R at each orthonormalisation;
-            -inf for lost directions, which come last, NaN for what is not finite.
+            -inf for lost directions, which come last, NaN for matrices that are not finite.
         sines: (interval, variant, sequence), float64: smallest sine of the angle between a vector and the span of those
-            before it, from which the error of log_r follows (eps / sine).
-        q: (variant, sequence, interval, rows, k), if asked for.
-        r: (variant, sequence, interval, k, k), if asked for: the upper triangle of Q^T A.
+            before it, which gives the error of log_r (eps / sine).
+        q: (variant, sequence, interval, rows, k), if requested.
+        r: (variant, sequence, interval, k, k), if requested: the upper triangle of Q^T A.
     """
 
     log_r: Tensor
@@ -99,7 +99,7 @@ class Advance(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Trajectories that are processed together: n_sequences sequences, from `first` on, of one variant."""
+    """Trajectories that are processed together: `n_sequences` sequences of one variant, from `first` on."""
 
     variant: int
     first: int
@@ -108,7 +108,7 @@ class Place(NamedTuple):
 
 @compiled
 def _findings_at(findings, place, interval):
-    """The part of `findings` that is about the trajectories at a place after an interval."""
+    """Return the part of `findings` for the trajectories at a place after an interval."""
     sequences = slice(place.first, place.first + place.n_sequences)
     return Findings(
         findings.squares[interval, place.variant, sequences],
@@ -120,7 +120,7 @@ def _findings_at(findings, place, interval):
 
 @compiled
 def _keep(workspace, plan, place, frame, interval, kept):
-    """Copy what is asked for of the matrices of a frame, which were orthonormalised; `workspace.spare` is as before."""
+    """Copy the requested results of the orthonormalised matrices of a frame. `workspace.spare` is not changed."""
     shape = plan.shape
     for index in range(place.n_sequences):
         if kept.q.shape[1]:
@@ -133,7 +133,7 @@ def _keep(workspace, plan, place, frame, interval, kept):
 
 @compiled
 def _run(workspace, plan, steps, place, frames, begin, findings, kept):
-    """Take the trajectories at a place through steps, to the last or until a matrix has to be recomputed in float64.
+    """Move the trajectories at a place through steps, to the last one or until a matrix needs the float64 fallback.
 
     Args:
         workspace: `FlowWorkspace`.
@@ -141,12 +141,12 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         steps: `Steps`.
         place: `Place`.
         frames: two frames; the tangent vectors are in frames[step % 2] before a step.
-        begin: steps and intervals that are finished already.
-        findings: `Findings` (interval, variant, sequence), out.
-        kept: `Kept`, out.
+        begin: numbers of steps and intervals that are already finished.
+        findings: `Findings` (interval, variant, sequence), output.
+        kept: `Kept`, output.
 
     Returns:
-        Steps and intervals that are finished, and whether a matrix has to be recomputed.
+        The numbers of finished steps and intervals, and whether a matrix has to be recomputed.
     """
     step, interval = begin
     while step < steps.slopes.shape[1]:
@@ -168,9 +168,9 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
 
 @compiled
 def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallback):
-    """Recompute in float64 what one pass cannot be trusted with of the matrices after a step; arguments as in `_run`.
+    """Recompute in float64 those matrices after a step for which one pass is not accurate enough.
 
-    The matrices are multiplied again, because the pass was made in place.
+    Arguments as in `_run`. The matrices are multiplied again, because the pass was in place.
     """
     step, interval = end[0] - 1, end[1] - 1
     q, new = frames[step % 2], frames[(step + 1) % 2]
@@ -190,16 +190,17 @@ def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallb
 class TangentFlow:
     """Tangent vectors of many trajectories, moved by `advance`.
 
-    Trajectories are those of n_sequences sequences through each of n_variants networks, which differ in their weights.
+    There is one trajectory for each of n_sequences sequences and each of n_variants networks, which differ in their
+    weights.
     """
 
     def __init__(self, blocks: Sequence[Block], n_blocks: int, tangents: Tensor) -> None:
-        """Lay out weights and tangent vectors for the kernels.
+        """Store weights and tangent vectors in the layout of the kernels.
 
         Args:
-            blocks: what the Jacobians are made of, in the order in which they are applied.
-            n_blocks: blocks of rows of the tangent vectors, all of one size. A target of `blocks` beyond them exists
-                within a step only, as the source of a later block.
+            blocks: the blocks of the Jacobians, in the order of their application.
+            n_blocks: number of blocks of rows of the tangent vectors, all of one size. A target of `blocks` beyond them
+                exists only within a step, as the source of a later block.
             tangents: (variant, sequence, n_blocks * size, k), on the CPU, float32 or float64, k <= n_blocks * size.
         """
         self.n_variants, self.n_sequences, n_rows, n_columns = tangents.shape
@@ -225,12 +226,12 @@ class TangentFlow:
         keeps_q: bool = False,
         keeps_r: bool = False,
     ) -> Advance:
-        """Move the tangent vectors through steps with these slopes.
+        """Move the tangent vectors through steps with the given slopes.
 
         Args:
             slopes: (variant, step, sequence, slot, size), in the dtype of the tangent vectors.
             orthonormalizes: for each step, whether the vectors are orthonormalised after it.
-            to_rounding: whether they have to be orthonormal to rounding then, which takes two passes.
+            to_rounding: whether the vectors must then be orthonormal to rounding, which needs two passes.
             keeps_q: whether to return Q.
             keeps_r: whether to return R.
         """
@@ -257,7 +258,7 @@ class TangentFlow:
 
     @property
     def frame_size(self) -> int:
-        """Numbers in a frame, which holds the tangent vectors of the trajectories that are processed together."""
+        """Return how many numbers a frame has. It contains the tangent vectors of trajectories processed together."""
         return self.layout.frame_size // self.layout.lanes * self.together
 
     def _number_in_step(self) -> int:
@@ -280,12 +281,12 @@ class TangentFlow:
         return [frame.copy() for frame, _ in self.frames]
 
     def restore(self, snapshot: list[NDArray]) -> None:
-        """Set the tangent vectors to what they were."""
+        """Restore the tangent vectors from a snapshot."""
         for (frame, _), saved in zip(self.frames, snapshot, strict=True):
             frame[:] = saved
 
     def workspace(self) -> FlowWorkspace:
-        """Return what one thread needs."""
+        """Return the workspace of one thread."""
         size, width = self.layout.shape.padded_block_rows, lanes_of(self.dtype.itemsize)
         n_slopes = max(1, len(self.plan.slots) * size * self.together)
         n_formed = PANEL * self.plan.row_stride if self.layout.lanes > 1 else size * width
@@ -313,7 +314,7 @@ class _Worker:
         self.workspace, self.fallback = flow.workspace(), make_fallback(flow.layout.shape)
 
     def run(self, place: Place, frames: tuple[NDArray, ...]) -> None:
-        """Take the trajectories at a place through all steps."""
+        """Move the trajectories at a place through all steps."""
         arguments = self.workspace, self.plan, self.steps, place, frames
         end = 0, 0
         while end[0] < self.steps.slopes.shape[1]:

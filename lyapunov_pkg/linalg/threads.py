@@ -9,7 +9,7 @@ import torch
 
 
 def on_threads(work: Callable[[range], None], n_tasks: int) -> None:
-    """Share tasks 0 to n_tasks - 1 among as many threads as PyTorch uses; the kernels hold no lock."""
+    """Share tasks 0 to n_tasks - 1 among as many threads as PyTorch uses. Kernels release the lock."""
     n_threads = min(torch.get_num_threads(), n_tasks)
     if n_threads <= 1:
         work(range(n_tasks))

@@ -1,11 +1,11 @@
-"""Inner loops of the CPU kernels, written as LLVM vector instructions through Numba.
+"""Inner loops of the CPU kernels, as LLVM vector instructions through Numba.
 
-Plain Numba loops leave most of a core's arithmetic unused here: LLVM neither keeps a tile of sums in registers nor
-turns reductions into vector code by itself. The intrinsics below do just that, for tiles whose size is known when they
-are compiled; everything around them is ordinary Numba.
+Plain Numba loops would leave most of a core's arithmetic unused. LLVM does not keep a tile of sums in registers, and
+does not vectorise reductions. The intrinsics below do both, for tiles of a size that is known at compile time. All
+other code is ordinary Numba.
 
-A *vector* holds `lanes(array)` numbers, as many as a register of this machine does. Arrays are flat, offsets and
-strides count numbers. All intrinsics work in float32 and float64.
+A *vector* holds `lanes(array)` numbers, as many as a register of this machine. Arrays are flat. Offsets and strides are
+in numbers. All intrinsics work in float32 and float64.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _FEATURES = _available_features()
 _IS_ARM = binding.get_process_triple().startswith(("aarch64", "arm64"))
 VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx2" in _FEATURES else 16
 MANY_REGISTERS = "avx512f" in _FEATURES or _IS_ARM
-"""32 vector registers (AVX-512, NEON) or 16 (AVX2, and processors that are not known)."""
+"""Number of vector registers: 32 (AVX-512, NEON) or 16 (AVX2, and unknown processors)."""
 _HAS_FUSED = _IS_ARM or not _FEATURES.isdisjoint(("fma", "avx512f"))
-"""Whether the processor multiplies and adds in one instruction. Elsewhere that would be a call for each number."""
+"""Whether the processor multiplies and adds in one instruction. Otherwise this would be a function call per number."""
 
 
 def lanes_of(itemsize: int) -> int:
-    """Numbers of `itemsize` bytes in a vector."""
+    """Return how many numbers of `itemsize` bytes a vector has."""
     return VECTOR_BYTES // itemsize
 
 
@@ -48,7 +48,7 @@ def _vector_type(dtype: Any) -> ir.VectorType:
 
 
 class _Emitter:
-    """What the intrinsics share while they write LLVM code: loads, stores, loops, and fused multiply-add."""
+    """Generator of LLVM code for the intrinsics: loads, stores, loops, and fused multiply-add."""
 
     def __init__(self, builder: ir.IRBuilder, index_type: ir.Type, vector: ir.VectorType) -> None:
         self.builder, self.index_type, self.vector = builder, index_type, vector
@@ -105,7 +105,7 @@ class _Emitter:
 
 
 class View(types.Type):
-    """The Numba type of rows in a flat array: where the first one begins, and the numbers from one to the next."""
+    """The Numba type of rows in a flat array: the beginning of the first row, and the distance between rows."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -122,9 +122,9 @@ class _ViewModel(models.PrimitiveModel):
 
 @intrinsic
 def view(typingctx: Any, array: types.Array, at: types.Integer, stride: types.Integer) -> Any:
-    """The rows of a flat array that begin at offset `at` and lie `stride` numbers apart.
+    """Return the rows of a flat array that begin at offset `at` and are `stride` numbers apart.
 
-    A view does not keep its array alive; the caller of a kernel does.
+    A view does not keep its array alive. The caller of a kernel must do so.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -137,7 +137,7 @@ def view(typingctx: Any, array: types.Array, at: types.Integer, stride: types.In
 
 @intrinsic
 def shifted(typingctx: Any, rows: View, steps: types.Integer, numbers: types.Integer) -> Any:
-    """The rows that begin `steps` rows and `numbers` numbers later."""
+    """Return the rows that begin `steps` rows and `numbers` numbers later."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         data, stride = (builder.extract_value(args[0], field) for field in (0, 1))
@@ -153,7 +153,7 @@ def _data(context: Any, builder: ir.IRBuilder, array_type: types.Array, array: i
 
 @intrinsic
 def lanes(typingctx: Any, array: types.Array | View) -> Any:
-    """Numbers in a vector of the dtype of an array or a view, a constant to the compiler."""
+    """Return the number of lanes of a vector with the dtype of an array or a view, a constant for the compiler."""
     count = _vector_type(array.dtype).count
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -178,7 +178,7 @@ class _VectorModel(models.PrimitiveModel):
 
 @intrinsic
 def load(typingctx: Any, array: types.Array, at: types.Integer) -> Any:
-    """The vector at offset `at` of a flat array."""
+    """Return the vector at offset `at` of a flat array."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         pointer = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
@@ -201,7 +201,7 @@ def store(typingctx: Any, array: types.Array, at: types.Integer, vector: Vector)
 
 @intrinsic
 def spread(typingctx: Any, array: types.Array, number: types.Number) -> Any:
-    """A vector, of the array's dtype, that has the same number in every lane."""
+    """Return a vector of the array's dtype with the same number in every lane."""
     vector = _vector_type(array.dtype)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -212,7 +212,7 @@ def spread(typingctx: Any, array: types.Array, number: types.Number) -> Any:
 
 @intrinsic
 def square_root(typingctx: Any, vector: Vector) -> Any:
-    """Square root, lane by lane."""
+    """Return the square root, lane by lane."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         kind = args[0].type
@@ -225,7 +225,7 @@ def square_root(typingctx: Any, vector: Vector) -> Any:
 
 @intrinsic
 def sum_of_lanes(typingctx: Any, vector: Vector) -> Any:
-    """The sum of a vector's numbers, in pairs."""
+    """Return the sum of a vector's numbers, by pairwise summation."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         numbers = [
@@ -240,7 +240,7 @@ def sum_of_lanes(typingctx: Any, vector: Vector) -> Any:
 
 @intrinsic
 def transpose_tile(typingctx: Any, a: View, out: View) -> Any:
-    """out[j, i] = a[i, j] for a square of numbers as wide as a vector."""
+    """Write out[j, i] = a[i, j] for a square of numbers that is as wide as a vector."""
     vector = _vector_type(a.dtype)
     count = vector.count
 
@@ -267,7 +267,7 @@ def transpose_tile(typingctx: Any, a: View, out: View) -> Any:
 
 @intrinsic
 def multiply_add(typingctx: Any, x: Vector, y: Vector, z: Vector) -> Any:
-    """x y + z, lane by lane; rounded once where the processor can do it."""
+    """Return x y + z, lane by lane, rounded once if the processor supports it."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return _multiply_add(builder, *args)
@@ -320,10 +320,10 @@ for _function, _instruction in (
 def lane_products(
     typingctx: Any, a: View, b: View, n: types.Integer, out: View, adds: Any, tile_a: Any, tile_b: Any
 ) -> Any:
-    """out[i, j] = sum over r < n of a[i, r] b[j, r], lane by lane; added to what is there if `adds` is 1.
+    """Write out[i, j] = sum over r < n of a[i, r] b[j, r], lane by lane, or add it to `out` if `adds` is 1.
 
-    Rows of the views are rows i of `a`, rows j of `b`, rows i of `out`; a[i, r], b[j, r] and out[i, j] are vectors, and
-    those of one row lie together. The tile is tile_a x tile_b (literal integers).
+    The rows of the views are rows i of `a`, rows j of `b`, and rows i of `out`. a[i, r], b[j, r] and out[i, j] are
+    vectors, and those of one row are contiguous. The tile is tile_a x tile_b (literal integers).
     """
     vector, (rows, columns) = _vector_type(a.dtype), (tile_a.literal_value, tile_b.literal_value)
     cells = [(i, j) for i in range(rows) for j in range(columns)]
@@ -348,7 +348,7 @@ def lane_products(
 
 @intrinsic(prefer_literal=True)
 def lane_subtract(typingctx: Any, a: View, q: View, n: types.Integer, s: View, tile_q: Any, tile_a: Any) -> Any:
-    """a[j, r] -= sum over i of q[i, r] s[i, j], lane by lane, for r < n. Views and tile as in `lane_products`."""
+    """Compute a[j, r] -= sum over i of q[i, r] s[i, j], lane by lane, for r < n, with views as in `lane_products`."""
     vector, (rows, columns) = _vector_type(a.dtype), (tile_q.literal_value, tile_a.literal_value)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -378,10 +378,10 @@ def lane_subtract(typingctx: Any, a: View, q: View, n: types.Integer, s: View, t
 def row_products(
     typingctx: Any, a: View, b: View, n: types.Integer, out: View, sign: Any, tile_rows: Any, tile_vectors: Any
 ) -> Any:
-    """out[i, :] = sum over r < n of a[i, r] b[r, :], an ordinary matrix product; sign 1 adds it to `out`, -1 subtracts.
+    """Write out[i, :] = sum over r < n of a[i, r] b[r, :], a matrix product, or add or subtract it.
 
-    a[i, r] is a number, b[r, :] and out[i, :] are `tile_vectors` vectors; sign (0: overwrite) and the tile of
-    tile_rows x tile_vectors are literal integers.
+    a[i, r] is a number. b[r, :] and out[i, :] are `tile_vectors` vectors. `sign` 0 overwrites `out`, 1 adds to it, and
+    -1 subtracts from it. `sign` and the tile of tile_rows x tile_vectors are literal integers.
     """
     vector, (rows, columns) = _vector_type(a.dtype), (tile_rows.literal_value, tile_vectors.literal_value)
     cells = [(i, j) for i in range(rows) for j in range(columns)]

@@ -1,6 +1,6 @@
-"""What a thread needs to orthonormalise matrices, and operations that exist for either layout.
+"""Workspaces of threads that orthonormalise matrices, and the operations that both layouts have.
 
-The operations take a workspace first. While a kernel is compiled its type decides which layout's operation is called.
+The first argument of an operation is a workspace. Its type selects the layout's operation when a kernel is compiled.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lyapunov_pkg.linalg.vectors import lanes, lanes_of
 
 
 class Diagonal(NamedTuple):
-    """The diagonal of R as one pass of Gram-Schmidt finds it: of a matrix, or of each lane of a group."""
+    """The diagonal of R from one pass of Gram-Schmidt, for a matrix or for each lane of a group."""
 
     squares: NDArray
     """Squared diagonal entries."""
@@ -47,7 +47,7 @@ class Diagonal(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one thread needs to orthonormalise a group or a matrix, in one pass or two."""
+    """The workspace of one thread for the orthonormalisation of a group or a matrix, in one or two passes."""
 
     scratch: GroupScratch | MatrixScratch
     first: Diagonal
@@ -56,20 +56,20 @@ class Workspace(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What is found of the matrices of a frame, (matrix, ...)."""
+    """Results for the matrices of a frame, (matrix, ...)."""
 
     squares: NDArray
-    """(matrix, column): squared diagonal of R, up to `powers`."""
+    """(matrix, column): squared diagonal of R, without the factor of `powers`."""
     powers: NDArray
-    """(matrix, column), int16: the square is squares * 4**powers, so that it neither overflows nor vanishes."""
+    """(matrix, column), int16: the square is squares * 4**powers, which avoids overflow and underflow."""
     sines: NDArray
     """(matrix,): smallest sine of the angle between a column and the span of those before it."""
     untrusted: NDArray
-    """(matrix,), bool: whether one pass cannot be trusted with the matrix."""
+    """(matrix,), bool: whether one pass is not accurate enough for the matrix."""
 
 
 def make_workspace(layout: Layout, dtype: np.dtype) -> Workspace:
-    """Return what one thread needs for groups or matrices of this layout."""
+    """Return the workspace of one thread for groups or matrices of a layout."""
     n_numbers = round_up(layout.shape.padded_columns, lanes_of(dtype.itemsize)) * layout.lanes
     scratch = group_scratch(layout, dtype) if layout.lanes > 1 else matrix_scratch(layout, dtype)
     first, second = (Diagonal(*(aligned_zeros(n_numbers, dtype) for _ in range(2))) for _ in range(2))
@@ -77,13 +77,13 @@ def make_workspace(layout: Layout, dtype: np.dtype) -> Workspace:
 
 
 def make_findings(squares: NDArray) -> Findings:
-    """Return findings that have the squares (..., column) to write to, and say nothing yet."""
+    """Return empty findings with the array `squares` (..., column) to write to."""
     of_matrices = squares.shape[:-1]
     return Findings(squares, np.zeros(squares.shape, np.int16), np.empty(of_matrices), np.zeros(of_matrices, np.bool_))
 
 
 def log_diagonal(findings: Findings) -> NDArray:
-    """Return the natural logarithm of the diagonal of R; it takes the place of the squares."""
+    """Return the natural logarithm of the diagonal of R, which replaces the squares."""
     import torch
 
     # PyTorch's logarithm is several times faster than NumPy's.
@@ -94,13 +94,13 @@ def log_diagonal(findings: Findings) -> NDArray:
 
 
 def by_layout(of_group: Callable[..., Any], of_matrix: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function for kernels that calls one of two, by the type of the workspace that is its first argument."""
+    """Return a function for kernels that calls one of two functions, by the type of its first argument, a workspace."""
 
     def operation(workspace: Any, *arguments: Any) -> Any:
-        raise NotImplementedError("called from kernels alone")
+        raise NotImplementedError("this function can be called only from kernels")
 
     @overload(operation)
-    def _(workspace, *arguments):  # Numba compares this signature with that of the result, types included.
+    def _(workspace, *arguments):  # Numba compares this signature with that of the result, including types.
         chosen = of_group if _is_of_groups(workspace) else of_matrix
         return lambda workspace, *arguments: chosen(workspace, *arguments)
 
@@ -108,7 +108,7 @@ def by_layout(of_group: Callable[..., Any], of_matrix: Callable[..., Any]) -> Ca
 
 
 def _is_of_groups(workspace: types.Type) -> bool:
-    """Whether the Numba type of a named tuple is that of groups, or has one inside."""
+    """Return whether the Numba type of a named tuple is that of groups, or contains one."""
     if getattr(workspace, "instance_class", None) is GroupScratch:
         return True
     return any(
@@ -118,9 +118,9 @@ def _is_of_groups(workspace: types.Type) -> bool:
 
 @compiled
 def untrusted(found, first, step, n_columns, limits):
-    """Whether a matrix has a column that one pass cannot be trusted with; NaN is one.
+    """Return whether a matrix has a column for which one pass is not accurate enough, including NaN.
 
-    The numbers of its columns are at first, first + step, and so on.
+    The results of its columns are at first, first + step, and so on.
     """
     for x in range(first, first + n_columns * step, step):
         if not (found.ratios[x] >= limits.smallest_ratio and found.squares[x] >= limits.smallest_square):
@@ -130,7 +130,7 @@ def untrusted(found, first, step, n_columns, limits):
 
 @compiled
 def record_findings(found, first, step, n_columns, limits, findings, index):
-    """Write down what a pass found of one matrix."""
+    """Write the results of a pass for one matrix."""
     smallest = found.ratios[first]
     for c in range(n_columns):
         findings.squares[index, c] = found.squares[first + c * step]
@@ -182,7 +182,7 @@ def _unpack_matrix(workspace, frame, index, shape, matrix, matrix_stride):
 
 
 def factor_size(shape: Shape, width: int) -> int:
-    """Return how many numbers, of one matrix, `triangular_factor` works in; `width` is that of a vector."""
+    """Return the size of the memory of `triangular_factor` for one matrix; `width` is that of a vector."""
     return shape.padded_columns * round_up(shape.padded_columns, width)
 
 
@@ -211,7 +211,7 @@ def _copy_triangle(factor, first, stride, step, n_columns, r):
 triangular_factor = by_layout(_factor_of_lane, _factor_of_matrix)
 """(workspace, q, a, index, shape, factor, r): write the upper triangle of Q^T A of a matrix to r[row * k + column].
 
-Frames are asked for matrix after matrix: the first call for a group computes the factors of all its lanes.
+Call it for the matrices of a frame in order: the first call for a group computes the factors of all its lanes.
 """
 orthonormalize_frame = by_layout(_orthonormalize_lanes, _orthonormalize_each)
 """(workspace, frame, shape, twice, findings): orthonormalise the matrices of a frame in one pass or two."""

@@ -1,1 +1,1 @@
-"""The reproduction of the dissertation. It needs the extra `workflow`; the library imports nothing of it."""
+"""The reproduction of the dissertation. It needs the extra `workflow`. The library does not import it."""

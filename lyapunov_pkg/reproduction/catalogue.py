@@ -1,7 +1,7 @@
-"""All figures and tables, by their records, without importing the code that draws them.
+"""The records of all figures and tables, found without importing the code that draws them.
 
-A record is a decorator whose arguments are constants of its module, or of modules that import no more than constants.
-It is read from the syntax tree, so that a plan of the workflow does not wait for matplotlib and pandas.
+A record is a decorator. Its arguments are constants of its module, or of modules that import only constants. It is read
+from the syntax tree, so that a plan of the workflow does not wait for matplotlib and pandas.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FOLDERS = {"figure": REPRODUCTION / "figures", "table": REPRODUCTION / "tables"}
 
 @functools.cache
 def figures() -> dict[str, Record]:
-    """Return the records of all figures of chapters by name, in natural order.
+    """Return {name: record} of all figures of chapters, in natural order.
 
     Raises:
         RecordError: a record cannot be used, or two figures have the same name.
@@ -31,13 +31,13 @@ def figures() -> dict[str, Record]:
 
 @functools.cache
 def tables() -> dict[str, Record]:
-    """Return the records of all tables of chapters by name, in natural order; raises as `figures` does."""
+    """Return {name: record} of all tables of chapters, in natural order. It raises the errors of `figures`."""
     return {name: record for name, record in records_of_kind("table").items() if record.chapter is not None}
 
 
 @functools.cache
 def of_every_study() -> tuple[Record, ...]:
-    """Return the records of figures and tables that there are of every study; raises as `figures` does."""
+    """Return the records of figures and tables that every study has. It raises the errors of `figures`."""
     return tuple(record for kind in FOLDERS for record in records_of_kind(kind).values() if record.chapter is None)
 
 
@@ -49,7 +49,7 @@ def load(place: str) -> Callable[..., Any]:
 
 @functools.cache
 def records_of_kind(kind: str) -> dict[str, Record]:
-    """Return all records of a kind by the name of their function; raises as `figures` does."""
+    """Return {name of the function: record} of all records of a kind. It raises the errors of `figures`."""
     found: dict[str, Record] = {}
     for path in sorted(FOLDERS[kind].rglob("*.py")):
         for record in read_records(path):
@@ -82,13 +82,13 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def _declaration(function: ast.FunctionDef, module: str, constants: Constants) -> Declaration | None:
-    """The `figure` or `table` that decorates a function, or None."""
+    """Return the `figure` or `table` that decorates a function, or None."""
     for decorator in function.decorator_list:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         if isinstance(called, ast.Name) and called.id in FOLDERS:
             try:
                 declaration = constants.evaluate(decorator)
-            except Exception as error:  # whatever an expression can raise
+            except Exception as error:  # an expression can raise any exception
                 raise RecordError(
                     f"{function.name} in {module}: its record cannot be read: {type(error).__name__}: {error}"
                 ) from None
@@ -99,10 +99,10 @@ def _declaration(function: ast.FunctionDef, module: str, constants: Constants) -
 
 
 class Constants:
-    """The values of a module's names, computed when a record asks for them."""
+    """The values of a module's names, computed when a record needs them."""
 
     def __init__(self, tree: ast.Module) -> None:
-        """Sort the names by where they come from: an import, or an assignment in the module."""
+        """Sort the names by their origin: an import, or an assignment in the module."""
         self.imported: dict[str, tuple[str, str]] = {}
         self.assigned: dict[str, ast.expr] = {}
         for node in tree.body:
@@ -114,7 +114,7 @@ class Constants:
                     self.assigned[target.id] = node.value
 
     def evaluate(self, expression: ast.expr) -> Any:
-        """Return the value of an expression, importing only the modules that its names come from."""
+        """Return the value of an expression. Only the modules of its names are imported."""
         names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
         scope = {name: self.value(name) for name in names if name in self.imported or name in self.assigned}
         return eval(compile(ast.Expression(expression), "<record>", "eval"), scope)

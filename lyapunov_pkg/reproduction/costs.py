@@ -1,10 +1,10 @@
-"""What the jobs of the workflow cost, from operation counts and a short calibration on this machine.
+"""Estimated costs of the workflow's jobs, from operation counts and a short calibration on this machine.
 
     python -m lyapunov_pkg.reproduction.costs [ARGUMENTS OF SNAKEMAKE]
 
-prints the price of a run from an empty cache, rule by rule (`make plan`). The numbers of a job follow from the
-configuration: networks, steps, sizes, epochs. How long an operation takes was measured on one machine;
-`calibrate` measures how much slower or faster this one is. docs/cluster.md says how close that comes.
+prints the cost of a run from an empty cache by rule (`make plan`). The operation counts of a job follow from the
+configuration: networks, steps, sizes, epochs. The time of an operation was measured on one machine. `calibrate`
+measures the speed of the present machine relative to it. docs/cluster.md states the accuracy.
 """
 
 from __future__ import annotations
@@ -36,45 +36,45 @@ from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
 ROOT = Path(__file__).parents[2]
 
-# Seconds of an operation on one core of the machine on which they were measured: commands in docs/cluster.md.
+# Seconds per operation on one core of the reference machine. docs/cluster.md has the commands of the measurements.
 TRAINED_FLOP = 1 / 100e9  # a product in training
-CALIBRATED = 0.85  # time of the batch that `calibrate` trains, as a share of what these constants give
+CALIBRATED = 0.85  # measured time of the batch in `calibrate`, divided by the time from these constants
 TRAINED_ELEMENT = 4e-9  # a pre-activation or output in training
 TANGENT_FLOP = 1 / 100e9  # a product or orthonormalisation of tangent vectors
-RECOMPUTED = 1.5  # steps of trained networks, of which some are recomputed in float64, as a multiple of others
-FREE_RUN = 1.2  # tangent vectors along a free run, as a multiple of those of driven networks
-TANGENT_STEP = 2e-6  # a step of a trajectory, whatever its size
-SPECTRUM = 4e-3  # a spectrum, whatever its size
-UPDATE = 1e-3  # an update of a stack's parameters, whatever its size
-DENSE_STEP = 0.7e-3  # an update of autoencoders or PredNets, whatever their size
+RECOMPUTED = 1.5  # cost of steps of trained networks, some of which are recomputed in float64, relative to other steps
+FREE_RUN = 1.2  # cost of tangent vectors along a free run, relative to driven networks
+TANGENT_STEP = 2e-6  # a step of a trajectory, independent of its size
+SPECTRUM = 4e-3  # a spectrum, independent of its size
+UPDATE = 1e-3  # an update of a stack's parameters, independent of its size
+DENSE_STEP = 0.7e-3  # an update of autoencoders or PredNets, independent of their size
 DENSE_FLOP = 1 / 20e9
-DOUBLE_FLOP = 1 / 5e9  # of small matrices in float64
-RLS_FLOP = 1 / 10e9  # of recursive least squares
-BATCHED_FLOP = 1 / 20e9  # of many sequences or matrices at once in float64
+DOUBLE_FLOP = 1 / 5e9  # small matrices in float64
+RLS_FLOP = 1 / 10e9  # recursive least squares
+BATCHED_FLOP = 1 / 20e9  # many sequences or matrices together in float64
 FLOW_STEP = 4e-6  # a step of a trajectory of the Lorenz system with its tangent vectors
 
-START = 2.0  # seconds until a job computes: Snakemake, Python and imports
+START = 2.0  # seconds before the computation of a job begins: Snakemake, Python and imports
 START_WITHOUT_TORCH = 1.1
 WITHOUT_TORCH = frozenset({"char_rnn_dataset", "mocap_dataset", "evolution", "correlations", "pruning", "write_table"})
 BASE_MEMORY = 450.0  # MB of a process with PyTorch
-STACKED = 8  # networks that are trained side by side on a CPU
-EVALUATED_STEPS = 7000  # of validation sequences at once
-COMPRESSED = 0.92  # size of stored parameters and spectra as a share of their bytes
+STACKED = 8  # networks that are trained together on a CPU
+EVALUATED_STEPS = 7000  # steps of validation sequences that are evaluated together
+COMPRESSED = 0.92  # size of stored parameters and spectra relative to their bytes
 FLOAT = 4e-6  # MB
 TEXT_LENGTHS = {"python_topics": 500_000, "war_and_peace": 3_200_000}
 CHARACTERS = 100
-CMU_SEQUENCES = 189  # of all motions that are known
+CMU_SEQUENCES = 189  # of all known motions
 IMAGES = {"digits": (1437, 360, 8), "mnist": (60_000, 10_000, 28)}
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How long this machine takes, as a share of what the constants of this module say.
+    """Times on this machine, relative to the constants of this module.
 
     Attributes:
-        training: of training.
-        tangents: of tangent vectors.
-        start: of the start of a job.
+        training: relative time of training.
+        tangents: relative time of tangent vectors.
+        start: relative time of the start of a job.
     """
 
     training: float = 1.0
@@ -87,11 +87,11 @@ class Data:
     """The sequences of a task.
 
     Attributes:
-        n_train: in the training part.
-        n_validation: in the validation part.
-        n_steps: of each.
-        n_features: of each step.
-        n_outputs: of a network.
+        n_train: number of sequences in the training part.
+        n_validation: number of sequences in the validation part.
+        n_steps: number of steps of each sequence.
+        n_features: number of features of each step.
+        n_outputs: number of outputs of a network.
     """
 
     n_train: int
@@ -102,13 +102,13 @@ class Data:
 
     @property
     def size(self) -> float:
-        """MB of the sequences; characters and pixels are a byte each."""
+        """Return the size of the sequences in MB. Characters and pixels are one byte each."""
         features = 1 if self.n_features == self.n_outputs == CHARACTERS else self.n_features
         return (self.n_train + self.n_validation) * self.n_steps * features * FLOAT / 4
 
 
 def task_data(configuration: Mapping[str, Any], task: str) -> Data:
-    """Return the size of a task's data: what the configuration says, or what a user's own files have in them."""
+    """Return the size of a task's data, from the configuration or from a user's own files."""
     if task in ("smnist", "smnist_pixels"):
         settings = configuration["smnist"]["data"]
         if settings["source"] == "idx":
@@ -149,7 +149,7 @@ def own_sequences(path: str, standardise: bool, validation_share: float) -> Data
 
 @dataclass(frozen=True)
 class Networks:
-    """The operation counts of networks of a group, each on its task's data."""
+    """Operation counts of the networks of a group on the data of their task."""
 
     study: Mapping[str, Any]
     group: Group
@@ -164,12 +164,12 @@ class Networks:
 
     @property
     def hidden_size(self) -> int:
-        """Units of all layers."""
+        """Return the number of units of all layers."""
         return int(self.group.settings["hidden_size"]) * int(self._value["layers"])
 
     @property
     def n_parameters(self) -> int:
-        """Weights and readout of one network."""
+        """Return the number of parameters of one network, including the readout."""
         shapes = self._value["cell"].parameter_shapes()
         first = sum(rows * columns for rows, columns in shapes.values())
         rows, columns = shapes["recurrent_weight"]
@@ -178,16 +178,16 @@ class Networks:
 
     @property
     def n_rows(self) -> int:
-        """Pre-activations of a step."""
+        """Return the number of pre-activations of a step."""
         return int(self._value["cell"].parameter_shapes()["recurrent_weight"][0] * self._value["layers"])
 
     @property
     def scored(self) -> int:
-        """Outputs that are scored in a step."""
+        """Return the number of outputs in the loss, per step."""
         return self.data.n_outputs if self.study["training"].get("loss_on") == "all" else 0
 
     def training_seconds(self, n_networks: int, epochs: float) -> float:
-        """Seconds of training some of them."""
+        """Return the seconds to train some of the networks."""
         training, data = self.study["training"], self.data
         share = training.get("subsample") or 1.0
         n_validation = data.n_validation * (2 if training.get("validate_on") == "held_out" else 1)
@@ -199,7 +199,7 @@ class Networks:
         return epochs * (n_networks * steps + updates * UPDATE)
 
     def training_memory(self, n_networks: int, n_kept: int) -> float:
-        """MB of a job that trains some of them and keeps the parameters of `n_kept` epochs."""
+        """Return the MB of a job that trains some of the networks and stores the parameters of `n_kept` epochs."""
         stack, training = min(n_networks, STACKED), self.study["training"]
         evaluated = min(self.data.n_validation * self.data.n_steps, max(EVALUATED_STEPS, self.data.n_steps))
         steps = stack * max(training["batch_size"] * self.data.n_steps, evaluated)
@@ -208,7 +208,7 @@ class Networks:
         return BASE_MEMORY + activations + parameters * (4 * stack + 3 * n_networks * n_kept)
 
     def spectra_seconds(self, n_networks: int, n_epochs: int) -> float:
-        """Seconds of taking their spectra after some epochs."""
+        """Return the seconds to compute the spectra of some of the networks after some epochs."""
         spectra = self.study["spectra"]
         passes = spectra["warmup_passes"] + spectra.get("measured_passes", 1)
         steps = passes * spectra.get("n_steps", self.data.n_steps)
@@ -225,10 +225,10 @@ def tangent_flops(size: int, orthonormalize_every: int = 1) -> float:
 
 
 class Costs:
-    """What the jobs of one configuration cost."""
+    """The costs of the jobs of one configuration."""
 
     def __init__(self, configuration: Mapping[str, Any], speed: Speed | None = None) -> None:
-        """Take the configuration, as it was validated, and the speed of this machine."""
+        """Store a validated configuration and the speed of this machine."""
         self.configuration = configuration
         self.speed = speed or Speed()
         self.studies = configuration["studies"]
@@ -237,10 +237,10 @@ class Costs:
         self._data: dict[str, Data] = {}
 
     def of(self, job: Job) -> Cost:
-        """Return what a job costs.
+        """Return the cost of a job.
 
         Raises:
-            ValueError: its rule is unknown here.
+            ValueError: its rule is unknown in this module.
         """
         if job.rule not in RULES:
             raise ValueError(f"the rule {job.rule} has no cost; expected one in RULES of {__name__}")
@@ -279,25 +279,27 @@ class Costs:
 
 
 def dataset_cost(costs: Costs, task: str) -> Cost:
-    """Reading and cutting of data."""
+    """Return the cost of reading and cutting data."""
     data = task_data(costs.configuration, task)
     return Cost(0.2 + data.size / 20, 150 + 10 * data.size, data.size / 2)
 
 
 def train_cost(costs: Costs, study: str, group: str, shard: str) -> Cost:
-    """Training of a shard."""
+    """Return the cost of training a shard."""
     networks, n_networks = costs.networks(study, group), costs.n_networks(study, group, shard)
     epochs = costs.studies[study]["training"]["epochs"]
     kept = kept_parameters(study, costs.studies[study])
     n_kept = (epochs + 1 if kept["epochs"] is None else len(kept["epochs"])) + kept["best"]
-    left = n_kept * COMPRESSED + (2 if kept["epochs"] is None else 0)  # a checkpoint has the optimiser's two moments
+    left = n_kept * COMPRESSED + (
+        2 if kept["epochs"] is None else 0
+    )  # a checkpoint also has the optimiser's two moments
     seconds = costs.speed.training * networks.training_seconds(n_networks, epochs)
     memory = networks.training_memory(n_networks, n_kept) + 4 * networks.data.size
     return Cost(seconds, memory, n_networks * networks.n_parameters * FLOAT * left)
 
 
 def spectra_cost(costs: Costs, study: str, group: str, shard: str) -> Cost:
-    """Spectra of a shard."""
+    """Return the cost of the spectra of a shard."""
     networks, n_networks = costs.networks(study, group), costs.n_networks(study, group, shard)
     n_epochs = costs.n_spectra(study)
     seconds = costs.speed.tangents * networks.spectra_seconds(n_networks, n_epochs)
@@ -309,7 +311,7 @@ def spectra_cost(costs: Costs, study: str, group: str, shard: str) -> Cost:
 
 
 def train_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
-    """Recursive least squares of a shard."""
+    """Return the cost of recursive least squares for a shard."""
     study = costs.studies["target_learning"]
     training, size = study["training"], int(costs.groups["target_learning"][group].settings["hidden_size"])
     n_networks = costs.n_networks("target_learning", group, shard)
@@ -322,13 +324,13 @@ def train_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
 
 
 def spectra_target_learning_cost(costs: Costs, group: str, shard: str) -> Cost:
-    """Spectra of a shard of free runs."""
+    """Return the cost of the spectra of a shard of free runs."""
     cost = spectra_cost(costs, "target_learning", group, shard)
     return Cost(FREE_RUN * cost.seconds, cost.memory, cost.disk)
 
 
 def aelle_cost(costs: Costs, study: str, experiment: str) -> Cost:
-    """Training of the autoencoders of all seeds, side by side."""
+    """Return the cost of training the autoencoders of all seeds together."""
     settings = aelle_settings(costs.configuration, study)
     n_networks, epochs = costs.n_networks(study), 1 if experiment == "final" else settings["pretrained_epochs"]
     share = settings["final_fractions" if experiment == "final" else "pretrained_fractions"][0]
@@ -349,14 +351,14 @@ def aelle_cost(costs: Costs, study: str, experiment: str) -> Cost:
 
 
 def prednet_cost(costs: Costs, study: str) -> Cost:
-    """PredNets on early spectra, of all seeds."""
+    """Return the cost of PredNets on early spectra, for all seeds."""
     settings = costs.configuration["prednet"]["early"]
     length = settings["spectrum_length"] or costs.networks(study).hidden_size
     return _prednets(costs, study, settings, length, settings["fractions"][0])
 
 
 def eigenvalue_prednets_cost(costs: Costs, study: str) -> Cost:
-    """PredNets on spectra and on eigenvalues, of all seeds."""
+    """Return the cost of PredNets on spectra and on eigenvalues, for all seeds."""
     settings = costs.configuration["prednet"]["eigenvalues"]
     one = _prednets(costs, study, settings, costs.networks(study).hidden_size, 1 - settings["validation_share"])
     return Cost(2 * one.seconds, one.memory, one.disk)
@@ -370,7 +372,7 @@ def _prednets(costs: Costs, study: str, settings: Mapping[str, Any], length: int
 
 
 def eigenvalues_cost(costs: Costs, study: str) -> Cost:
-    """Eigenvalues of a Jacobian of every network."""
+    """Return the cost of the eigenvalues of a Jacobian of every network."""
     networks = costs.networks(study)
     flops = 25 * networks.hidden_size**3 * costs.n_networks(study)
     disk = costs.n_networks(study) * networks.hidden_size * 4 * FLOAT
@@ -379,13 +381,13 @@ def eigenvalues_cost(costs: Costs, study: str) -> Cost:
 
 
 def correlations_cost(costs: Costs, study: str) -> Cost:
-    """Statistics of spectra, and bootstraps."""
+    """Return the cost of statistics of spectra with bootstraps."""
     seconds = 1e-6 * costs.n_networks(study) * costs.configuration["correlations"]["n_resamples"] * 10
     return Cost(costs.speed.training * seconds, 200, 1)
 
 
 def optimizers_cost(costs: Costs) -> Cost:
-    """Training of the same networks by several optimisers, and spectra after the last epoch."""
+    """Return the cost of training the same networks by several optimisers, with spectra after the last epoch."""
     study = costs.studies["optimizers"]
     epochs, n_optimizers = study["training"]["epochs"], len(study["optimizers"])
     seconds, memory = 0.0, BASE_MEMORY
@@ -399,7 +401,7 @@ def optimizers_cost(costs: Costs) -> Cost:
 
 
 def estimator_cost(costs: Costs) -> Cost:
-    """Estimates of one network's exponents, those of warm-ups in float64."""
+    """Return the cost of the estimates of one network's exponents. Those of warm-ups are in float64."""
     settings, networks = costs.configuration["estimator"], costs.networks("char_rnn_initialisation")
     n_steps = settings["n_sequences"] * (max(settings["warmups"]) + settings["n_steps"])
     estimates = 2 * len(settings["warmups"]) + len(settings["intervals"])
@@ -410,7 +412,7 @@ def estimator_cost(costs: Costs) -> Cost:
 
 
 def alignment_cost(costs: Costs) -> Cost:
-    """Singular vectors of gradients, and Lyapunov vectors, at every step."""
+    """Return the cost of singular vectors of gradients, and of Lyapunov vectors, at every step."""
     settings, networks = costs.studies["row_rnn"]["alignment"], costs.networks("row_rnn")
     n_matrices = costs.n_networks("row_rnn") * len(settings["epochs"]) * settings["n_initial_states"]
     n_matrices *= networks.data.n_steps
@@ -420,7 +422,7 @@ def alignment_cost(costs: Costs) -> Cost:
 
 
 def participation_cost(costs: Costs) -> Cost:
-    """Training of the first epochs, and gradients at some of its updates."""
+    """Return the cost of training the first epochs, with gradients at some of the updates."""
     settings, networks = costs.studies["row_rnn"]["participation"], costs.networks("row_rnn")
     n_networks = costs.n_networks("row_rnn")
     seconds = networks.training_seconds(n_networks, max(settings["at_epochs"]))
@@ -430,14 +432,14 @@ def participation_cost(costs: Costs) -> Cost:
 
 
 N_RANKED_FLIPS = 42
-"""Flips of an image at a number of pixels that are not random: by seven rankings, of all steps, of later steps, and of
-four other images."""
+"""Number of non-random flips of an image per number of pixels: seven rankings of all steps, of later steps, and of four
+other images."""
 N_R_VALUES = 4
-"""Passes over an image for its R values: two conventions, with and without warm-up."""
+"""Number of passes over an image for its R values: two conventions, with and without warm-up."""
 
 
 def flips_cost(costs: Costs) -> Cost:
-    """Finite-time exponents of some images, and losses with pixels flipped."""
+    """Return the cost of the finite-time exponents of some images, and of losses with flipped pixels."""
     settings, networks = costs.studies["pixel_rnn"]["flips"], costs.networks("pixel_rnn")
     n_steps, size = networks.data.n_steps, networks.hidden_size
     n_flipped = (2 * settings["n_draws"] + N_RANKED_FLIPS) * len(settings["n_flips"])
@@ -448,7 +450,7 @@ def flips_cost(costs: Costs) -> Cost:
 
 
 def lorenz_cost(costs: Costs) -> Cost:
-    """Trajectories of the Lorenz system."""
+    """Return the cost of trajectories of the Lorenz system."""
     settings = costs.configuration["lorenz"]
     n_steps = 0.0
     for name in ("short_run", "steps_run", "long_run"):
@@ -459,7 +461,7 @@ def lorenz_cost(costs: Costs) -> Cost:
 
 
 def stability_regimes_cost(costs: Costs) -> Cost:
-    """Exponents of an untrained network, step by step in float64."""
+    """Return the cost of the exponents of an untrained network, step by step in float64."""
     settings = costs.configuration["stability_regimes"]
     n_steps = len(settings["gains"]) * settings["n_inputs"] * settings["n_initial_states"]
     n_steps *= settings["warmup"] + settings["n_steps"]
@@ -469,7 +471,7 @@ def stability_regimes_cost(costs: Costs) -> Cost:
 
 
 def fixed(seconds: float, memory: float, disk: float) -> Callable[..., Cost]:
-    """Return the cost of a rule whose jobs cost much the same whatever the configuration."""
+    """Return the cost function of a rule whose jobs have nearly the same cost in every configuration."""
 
     def cost(costs: Costs, **wildcards: str) -> Cost:
         return Cost(seconds * costs.speed.training, memory, disk)
@@ -478,7 +480,7 @@ def fixed(seconds: float, memory: float, disk: float) -> Callable[..., Cost]:
 
 
 def dataset_of(task: str) -> Callable[..., Cost]:
-    """Return the cost of the rule that makes a task's data."""
+    """Return the cost function of the rule that creates a task's data."""
     return lambda costs: dataset_cost(costs, task)
 
 
@@ -510,11 +512,11 @@ RULES: Mapping[str, Callable[..., Cost]] = {
     "draw_figure": fixed(0.2, 300, 0.5),
     "write_table": fixed(0.2, 150, 0.01),
 }
-"""What a job of each rule costs, from its wildcards."""
+"""The cost function of each rule, whose arguments are the wildcards of a job."""
 
 
 def calibrate() -> Speed:
-    """Return the speed of this machine, from a few seconds of training, of a spectrum, and of starting Python."""
+    """Return the speed of this machine, from a few seconds of training, of a spectrum, and of starts of Python."""
     import torch
 
     from lyapunov_pkg.networks import Network
@@ -546,7 +548,7 @@ def calibrate() -> Speed:
 
 
 def _shortest(action: Callable[[], None]) -> float:
-    """Return the shortest of several times that an action takes, s; the first, which compiles, does not count."""
+    """Return the shortest of several times of an action in s, without the first, which includes compilation."""
     action()
     times = []
     for _ in range(7):
@@ -557,10 +559,10 @@ def _shortest(action: Callable[[], None]) -> float:
 
 
 def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration that Snakemake reads with these arguments.
+    """Return the configuration that Snakemake reads for the given arguments.
 
     Raises:
-        ConfigurationError: it cannot be used.
+        ConfigurationError: the configuration is not valid.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
@@ -572,7 +574,7 @@ def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
     for pair in found.config:
         name, _, value = pair.partition("=")
         overlay = merged(overlay, {name: yaml.safe_load(value)})
-    # Keys of the overlay come first, as in Snakemake: labels of groups follow the order of hyperparameters.
+    # Keys of the overlay come first, as in Snakemake, because labels of groups follow the order of hyperparameters.
     configuration = merged(merged(overlay, read_configuration(ROOT / "config.yaml")), overlay)
     take_away_nulls(configuration)
     validate_configuration(configuration)
@@ -580,7 +582,7 @@ def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the price of a run; returns the exit status."""
+    """Print the cost of a run, and return the exit status."""
     try:
         configuration = read_settings(arguments)
     except ConfigurationError as error:

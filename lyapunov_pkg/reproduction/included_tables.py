@@ -1,12 +1,12 @@
-"""Tables of results in the pages of docs/reproduction, as the workflow wrote them.
+"""Inclusion of the workflow's tables in the pages of docs/reproduction.
 
-A page holds a block for each table. The block names the target and the configuration that it is of:
+A page contains a block for each table. The block names the target and the configuration:
 
     <!-- table: table_3_2, config.yaml -->
     ...
     <!-- end of table -->
 
-`make doc-tables` makes the tables of one configuration and replaces what stands in their blocks. It uses:
+`make doc-tables` creates the tables of one configuration and replaces the contents of their blocks. It uses:
 
 python -m lyapunov_pkg.reproduction.included_tables targets  # the tables of config.yaml that the pages hold
 python -m lyapunov_pkg.reproduction.included_tables write    # their blocks, from results/tables
@@ -34,14 +34,14 @@ BLOCK = re.compile(r"^<!-- table: (\w+), (\S+) -->\n(.*?)^<!-- end of table -->$
 
 
 class BlockError(ValueError):
-    """A block cannot be read or written; the message names the page or table and says what to do."""
+    """A block cannot be read or written. The message names the page or table and says what to do."""
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:
     """Yield (table, configuration) of every block of a page.
 
     Raises:
-        BlockError: a block has no end, no configuration, or the name of no table.
+        BlockError: a block has no end or no configuration, or names no table.
 
     >>> list(blocks("<!-- table: table_3_2, config.yaml -->\\n<!-- end of table -->"))
     [('table_3_2', 'config.yaml')]
@@ -63,11 +63,11 @@ def with_tables(page: str, configuration: str, content: Callable[[str], str]) ->
 
     Args:
         page: text of the page.
-        configuration: as the blocks name it; blocks of others stay as they are.
-        content: returns what a block holds, by the name of its table.
+        configuration: name of the configuration in the blocks. Blocks of other configurations are not changed.
+        content: function from the name of a table to the content of its block.
 
     Raises:
-        BlockError: as `blocks` does.
+        BlockError: as in `blocks`.
     """
     list(blocks(page))
 
@@ -80,24 +80,24 @@ def with_tables(page: str, configuration: str, content: Callable[[str], str]) ->
 
 
 def table_content(name: str, results: Path, origin: str) -> str:
-    """Return what a block holds: caption, table and note as the workflow wrote them, and their origin.
+    """Return the content of a block: the workflow's caption, table and note, and their origin.
 
     Raises:
-        BlockError: the workflow has not made the table.
+        BlockError: the workflow has not created the table.
     """
     path = results / "tables" / f"{name}.md"
     if not path.is_file():
         raise BlockError(f"there is no {path}; run `make doc-tables`, which makes it first")
-    # A note of several lines is a line for each task; Markdown would join them.
+    # A note of several lines has a line for each task, which Markdown would join.
     body = re.sub(r"(?<=[^|\n])\n(?=[^|\n])", "\n\n", path.read_text(encoding="utf-8").strip())
     return f"{tables()[name].text()}\n\n{body}\n\n*{origin}*"
 
 
 def origin_of(configuration: str, root: Path) -> str:
-    """Return the line that says which configuration, commit and day a table is of.
+    """Return the line with the configuration, commit and date of a table.
 
     Raises:
-        BlockError: files that git tracks, other than those of the documentation, have changes that no commit holds.
+        BlockError: tracked files outside the documentation have uncommitted changes.
     """
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs")
     if changed:
@@ -114,7 +114,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.reproduction.included_tables", allow_abbrev=False)
     parser.add_argument("command", choices=["targets", "write"])
     parser.add_argument("--configfile", "--configfiles", default=DEFAULT)

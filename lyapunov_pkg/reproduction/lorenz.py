@@ -1,4 +1,4 @@
-"""The Lorenz system of the dissertation's chapter 1: trajectories, and exponents of a short and of a long run."""
+"""The Lorenz system of chapter 1: trajectories, and exponents of a short and of a long run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lyapunov_pkg.spectra.driven import driven_system, orthonormalizations
 from lyapunov_pkg.systems import Flow, Lorenz, autonomous_inputs, trajectory
 
 SPREAD = 1.0
-"""Of the initial states of the long run around the given one; standard deviation, in the units of x, y and z."""
+"""Standard deviation of the initial states of the long run around the given one, in the units of x, y and z."""
 
 
 def lorenz_experiment(
@@ -29,27 +29,27 @@ def lorenz_experiment(
     long_run: LongRun,
     seed: int,
 ) -> xr.Dataset:
-    """Trajectories and exponents of Lorenz systems as the dissertation computes them, and as they converge.
+    """Return trajectories of Lorenz systems, and exponents by the dissertation's estimate and by a long run.
 
-    The short run is that of the text: from one initial state, tangent vectors that start as unit vectors when the
-    transient is over. The long run averages trajectories from random states, whose tangent vectors align during the
-    transient.
+    The short run is that of the text. It has one initial state, and tangent vectors that are unit vectors at the end of
+    the transient. The long run averages over trajectories from random states, with tangent vectors that align during
+    the transient.
 
     Args:
-        rho: (V,), one system each.
-        sigma: of all systems.
-        beta: of all systems.
-        initial_state: (x, y, z), of the short run; the long run's are scattered around it.
-        short_run: of which one trajectory is kept, every `orthonormalize_every` steps.
-        steps_run: the other reading of the text's run, from initial states around the origin.
-        long_run: its standard error over trajectories is kept as well.
-        seed: of the initial states of the long run and of the steps run.
+        rho: (V,), one value for each system.
+        sigma: sigma of all systems.
+        beta: beta of all systems.
+        initial_state: (x, y, z) of the short run. The initial states of the long run are random around it.
+        short_run: settings of the short run, whose trajectory is returned every `orthonormalize_every` steps.
+        steps_run: settings of the other reading of the text, with initial states around the origin.
+        long_run: settings of the long run, whose standard error over trajectories is also returned.
+        seed: seed of the initial states of the long run and of the steps run.
 
     Returns:
         Dataset over `rho`: `trajectory(rho, time, axis)`, `short_run_exponent`, `long_run_exponent`,
         `long_run_standard_error` and `fixed_point_exponent` (rho, exponent) and `steps_run_exponent(rho, run,
-        exponent)` in nats per time unit, decreasing, and `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN where
-        that point is unstable. Attributes: `transient` and `duration` of the short run and `long_run_duration` in time
+        exponent)` in nats per time unit, decreasing, and `fixed_point(rho, axis)`. `fixed_point_exponent` is NaN if the
+        point is unstable. Attributes: `transient` and `duration` of the short run and `long_run_duration` in time
         units, `steps_run_transient` and `steps_run_measured` in steps, `n_trajectories` of the long run.
     """
     start = torch.tensor(initial_state, dtype=torch.float64).expand(len(rho), 1, 3)
@@ -106,7 +106,7 @@ DESCRIPTIONS = {
 
 
 def _short_run(system: Lorenz, start: Tensor, settings: ShortRun) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Steps at which states are kept (time,), these states (time, V, 3) and exponents (V, 3) of one trajectory."""
+    """Return the stored steps (time,), their states (time, V, 3), and the exponents (V, 3) of one trajectory."""
     every = settings.orthonormalize_every
     transient = trajectory(system, start, settings.transient_steps)
     inputs = autonomous_inputs(1, settings.measured_steps)
@@ -119,7 +119,7 @@ def _short_run(system: Lorenz, start: Tensor, settings: ShortRun) -> tuple[np.nd
 
 
 def _long_run(system: Lorenz, start: Tensor, settings: LongRun, generator: torch.Generator) -> Tensor:
-    """Exponents of each trajectory, (V, n_trajectories, 3)."""
+    """Return the exponents of each trajectory, (V, n_trajectories, 3)."""
     shape = (start.shape[0], settings.n_trajectories, 3)
     driven = driven_system(
         system,
@@ -133,7 +133,7 @@ def _long_run(system: Lorenz, start: Tensor, settings: LongRun, generator: torch
 def _steps_run(
     rho: Sequence[float], sigma: float, beta: float, settings: StepsRun, generator: torch.Generator
 ) -> Tensor:
-    """Exponents of each run, (V, n_trajectories, 3); the runs of all systems have the same initial states."""
+    """Return the exponents of each run, (V, n_trajectories, 3). All systems have the same initial states."""
 
     def field(state: Tensor, rho: Tensor) -> Tensor:
         x, y, z = state.unbind(-1)

@@ -34,14 +34,14 @@ thead th {{ border-bottom: 2px solid #111; vertical-align: bottom; }}
 
 
 def figure_page(name: str, text: str, png: bytes) -> str:
-    """Return the HTML page of a figure: the image, whole in the page, over its title and caption `text`."""
+    """Return the HTML page of a figure: the embedded image above its title and caption `text`."""
     image = base64.b64encode(png).decode("ascii")
     picture = f'<img src="data:image/png;base64,{image}" alt="{escape(name)}">'
     return PAGE.format(title=escape(name), body=f'{picture}\n<p class="caption">{escape(text)}</p>')
 
 
 def table_page(name: str, text: str, frame: pd.DataFrame) -> str:
-    """Return the HTML page of a table: title and caption `text`, the table as in Markdown, and its note."""
+    """Return the HTML page of a table: its title and caption `text`, its rows as in Markdown, and its note."""
     body = f'<p class="caption">{escape(text)}</p>\n{readable(frame).to_html(index=False, border=0)}'
     note = frame.attrs.get("note")
     if note:
@@ -50,5 +50,5 @@ def table_page(name: str, text: str, frame: pd.DataFrame) -> str:
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write UTF-8 text that ends with a line break."""
+    """Write text in UTF-8, with a line break at the end."""
     Path(path).write_text(text.rstrip("\n") + "\n", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""What a figure or a table says of itself: its chapter, the stores and variables that it is drawn from, its caption.
+"""Records of figures and tables: chapter, stores and variables of the data, and caption.
 
-A record stands as a decorator, `figure` or `table`, on the function that draws the figure or computes the table. The
-rules, the report and `make list` read it through `reproduction.catalogue`.
+A record is a decorator, `figure` or `table`, of the function that draws the figure or computes the table. The rules,
+the report and `make list` read it through `reproduction.catalogue`.
 
-A record whose stores have "{study}" in their names stands for a figure or table of every study. `Record.of_study`
-returns that of a single study.
+A record with "{study}" in the names of its stores describes a figure or table of every study. `Record.of_study` returns
+the record of a single study.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NUMBER_FIELD = re.compile(r"\{(\w+)\[(\w+)\]\} ?")
 
 
 class RecordError(ValueError):
-    """A record cannot be used; the message names the figure or table, what was found and what is expected."""
+    """A record is not valid. The message names the figure or table, what was found and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Shards:
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of a study as the configuration states them: the settings of each with its number of `networks`."""
+    """The groups of a study in the configuration: the settings of each, with its number of `networks`."""
 
     study: str
 
@@ -63,50 +63,50 @@ Source = Store | Shards | Groups
 
 @dataclass(frozen=True)
 class Record:
-    """A figure or table: where its function stands, what that function takes, and the caption."""
+    """A figure or table: the place of its function, the data of the function's arguments, and the caption."""
 
     kind: Literal["figure", "table"]
     function: str  # its name
     module: str
     chapter: int | None  # None: of studies
-    sources: Mapping[str, Source]  # by the argument that takes it
-    caption: str  # may hold fields such as {n_test[final]}: the number of test networks of that argument
-    study: str | None = None  # that it is of, if there is one of every study
+    sources: Mapping[str, Source]  # {argument: source}
+    caption: str  # may contain fields such as {n_test[final]}: the number of test networks of that argument
+    study: str | None = None  # its study, if every study has such a figure or table
 
     @property
     def stem(self) -> str:
-        """What the function is called behind its prefix."""
+        """Return the function's name without its prefix."""
         return self.function.removeprefix(PREFIXES[self.kind]).removeprefix("study_" if self.chapter is None else "")
 
     @property
     def name(self) -> str:
-        """The name of its files; that of its target, too, unless it is of a study."""
+        """Return the name of its files, which is also that of its target unless it belongs to a study."""
         return self.function if self.study is None else f"study_{self.study}/{self.stem}"
 
     @property
     def place(self) -> str:
-        """The function, as "package.module:name"."""
+        """Return the place of the function, as "package.module:name"."""
         return f"{self.module}:{self.function}"
 
     @property
     def heading(self) -> str:
-        """The chapter or the study that it stands in, for menus."""
+        """Return its chapter or study, for menus."""
         return f"Study {self.study}" if self.chapter is None else f"Chapter {self.chapter}"
 
     def of_study(self, study: str) -> Record:
-        """Return the record of one study, of a record of every study."""
+        """Return the record for one study, from a record for every study."""
         return replace(
             self, study=study, sources={argument: of_study(source, study) for argument, source in self.sources.items()}
         )
 
     @property
     def number(self) -> str | None:
-        """Its number in the dissertation, such as "3.B4", or None if the dissertation does not have it."""
+        """Return its number in the dissertation, such as "3.B4", or None if the dissertation does not have it."""
         return self.stem.replace("_", ".").upper() if NUMBERED.fullmatch(self.stem) else None
 
     @property
     def label(self) -> str:
-        """Its name in menus, which sort labels as text: the figure space before one digit puts 3.2 before 3.10."""
+        """Return its name in menus. Menus sort text, so that a figure space before one digit puts 3.2 before 3.10."""
         kind = self.kind.capitalize()
         if self.chapter is None:
             return f"{kind}: {self.stem.replace('_', ' ')}"
@@ -116,13 +116,13 @@ class Record:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Where it stands among its kind: by chapter, those of the dissertation first, numbers as numbers."""
+        """Return its key for sorting: by chapter, those of the dissertation first, and numbers as numbers."""
         parts = re.findall(r"\d+|[^\d_]+", self.stem)
         natural = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
         return self.chapter or math.inf, self.study or "", self.number is None, natural
 
     def text(self, numbers: Mapping[str, Mapping[str, int]] | None = None) -> str:
-        """Return title and caption, with `numbers` such as {"n_test": {"final": 75}} in it, or without any."""
+        """Return title and caption, with `numbers` such as {"n_test": {"final": 75}} inserted, or without numbers."""
         beyond = "Beyond the dissertation" if self.study is None else f"Study {self.study}"
         title = f"{self.kind.capitalize()} {self.number}" if self.number else beyond
         caption = NUMBER_FIELD.sub("", self.caption) if numbers is None else self.caption.format(**numbers)
@@ -131,7 +131,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A record before it is known which function it stands on; as a decorator it gives the function its record."""
+    """The arguments of a record. As a decorator it adds the record to a function."""
 
     kind: Literal["figure", "table"]
     stores: Mapping[str, Source]
@@ -139,7 +139,7 @@ class Declaration:
     chapter: int | None
 
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        """Return the function with its `record`; a figure's draws in the style of the paper."""
+        """Return the function with its `record`. A figure's function draws in the style of the paper."""
         parameters = inspect.signature(function).parameters.values()
         names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
         record = self.record(function.__module__, function.__name__, names, len(names) < len(parameters))
@@ -152,12 +152,12 @@ class Declaration:
 
         Args:
             module: dotted name of the module.
-            name: of the function.
+            name: name of the function.
             parameters: names of the function's parameters.
             takes_any: whether the function also takes any other keyword.
 
         Raises:
-            RecordError: the record and the function do not go together, or a part of the record cannot be used.
+            RecordError: the record does not match the function, or a part of the record is not valid.
         """
 
         def refuse(problem: str) -> RecordError:
@@ -180,7 +180,7 @@ class Declaration:
         return Record(self.kind, name, module, self._chapter(name, refuse), dict(self.stores), self.caption)
 
     def _chapter(self, name: str, refuse: Callable[[str], RecordError]) -> int | None:
-        """The chapter, as stated or as the name begins: that of fig_3_5 is 3. None for what is of every study."""
+        """Return the chapter, as stated or from the name (3 for fig_3_5). None for a record of every study."""
         if any(STUDY in name_of(source) for source in self.stores.values()):
             if self.chapter is not None or not name.startswith(PREFIXES[self.kind] + "study_"):
                 expected = f"a name that begins with {PREFIXES[self.kind] + 'study_'!r} and no chapter"
@@ -189,7 +189,7 @@ class Declaration:
         numbered = NUMBERED.fullmatch(name.removeprefix(PREFIXES[self.kind]))
         chapter = int(numbered[1]) if numbered and self.chapter is None else self.chapter
         if type(chapter) is not int or chapter < 1:
-            raise refuse(f"chapter is {chapter!r}; expected chapter=1 or more, since the name has no number")
+            raise refuse(f"chapter is {chapter!r}; expected chapter=1 or more, because the name has no number")
         return chapter
 
     def _check_caption(self, refuse: Callable[[str], RecordError]) -> None:
@@ -206,24 +206,24 @@ class Declaration:
 
 
 def figure(*, stores: Mapping[str, Source], caption: str, chapter: int | None = None) -> Declaration:
-    """Declare a figure: the decorator of a function fig_... that takes Datasets and returns a matplotlib Figure.
+    """Return the decorator of a function fig_... that takes Datasets and returns a matplotlib Figure.
 
     Args:
-        stores: what each argument of the function is read from.
+        stores: {argument of the function: source of its data}.
         caption: complete sentences.
-        chapter: of a figure without a number in its name; otherwise the number says it. A figure of every study
-            (fig_study_...) has none.
+        chapter: chapter of a figure without a number in its name. Otherwise it follows from the number. A figure of
+            every study (fig_study_...) has no chapter.
 
     Raises:
-        RecordError: when it is applied to a function, or read, and cannot be used.
+        RecordError: the record is not valid. The error is raised when the decorator is applied or read.
     """
     return Declaration("figure", stores, caption, chapter)
 
 
 def table(*, stores: Mapping[str, Source], caption: str, chapter: int | None = None) -> Declaration:
-    """Declare a table: the decorator of a function table_... that takes Datasets and returns a pandas DataFrame.
+    """Return the decorator of a function table_... that takes Datasets and returns a pandas DataFrame.
 
-    The arguments, and what is raised, are those of `figure`.
+    Arguments and errors are those of `figure`.
     """
     return Declaration("table", stores, caption, chapter)
 
@@ -232,7 +232,7 @@ def record_of(function: Callable[..., object]) -> Record:
     """Return the record of a function that `figure` or `table` decorates.
 
     Raises:
-        RecordError: it has none.
+        RecordError: the function has no record.
     """
     record = getattr(function, "record", None)
     if not isinstance(record, Record):
@@ -241,7 +241,7 @@ def record_of(function: Callable[..., object]) -> Record:
 
 
 def name_of(source: Source) -> str:
-    """Return what names the study of a source: the path of a store, or the study itself."""
+    """Return the text that names the study of a source: the path of a store, or the study itself."""
     return source.path if isinstance(source, Store) else source.study
 
 
@@ -252,7 +252,7 @@ def of_study(source: Source, study: str) -> Source:
 
 
 def source_problem(source: object) -> str | None:
-    """Return what is wrong with one entry of `stores`, or None."""
+    """Return the problem of one entry of `stores`, or None."""
     if isinstance(source, Groups):
         return None
     if not isinstance(source, Store | Shards):
@@ -273,7 +273,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def in_paper_style(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Return the function, drawing in the style of the paper; matplotlib is imported when it is called."""
+    """Return the function with the style of the paper. Matplotlib is imported when it is called."""
 
     @functools.wraps(draw)
     def styled(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:

@@ -1,4 +1,4 @@
-"""What figures and tables are drawn from: the variables that their records name, read from the stores."""
+"""Data of figures and tables: the variables that their records name, read from the stores."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lyapunov_pkg.reproduction.records import Groups, Record, RecordError, did_y
 
 
 def select_variables(record: Record, stores: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Return, by argument, the variables that a record names; of a task's test samples, the first.
+    """Return {argument: variables that a record names}. Of a task's test samples, only the first ones are returned.
 
     Args:
-        record: of a figure or table.
-        stores: the opened stores by argument, as `workflow.store.open_shards` returns them.
+        record: record of a figure or table.
+        stores: {argument: opened store}, as `workflow.store.open_shards` returns it.
 
     Raises:
-        RecordError: a store is missing, or lacks a variable; the message names the figure or table.
+        RecordError: a store or one of its variables is missing. The message names the figure or table.
     """
     selected = {}
     for argument, source in record.sources.items():
@@ -41,7 +41,7 @@ def select_variables(record: Record, stores: Mapping[str, xr.Dataset]) -> dict[s
 
 
 def joined(data: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return what a figure is drawn from as one Dataset; names that several stores use get their store's in front."""
+    """Return the data of a figure as one Dataset. Names that several stores use get the store's name as prefix."""
     names = Counter(name for dataset in data.values() for name in {*dataset.variables, *dataset.dims})
     told_apart = [
         dataset.rename({name: f"{store}_{name}" for name in {*dataset.variables, *dataset.dims} if names[name] > 1})
@@ -51,6 +51,6 @@ def joined(data: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def caption_numbers(data: Mapping[str, xr.Dataset]) -> dict[str, dict[str, int]]:
-    """Return the numbers that captions name: of each Dataset that is split, the test networks of its first seed."""
+    """Return the numbers for captions: for each split Dataset, the number of test networks of its first seed."""
     split = {argument: dataset["partition"] for argument, dataset in data.items() if "partition" in dataset}
     return {"n_test": {name: int(np.sum(parts.isel(seed=0).values == "test")) for name, parts in split.items()}}

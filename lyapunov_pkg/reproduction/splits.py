@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Partition = NDArray[np.str_]
-"""Which of the `PARTS` each network is in, (seed, network), or (network,) of one seed."""
+"""The part in `PARTS` of each network, (seed, network), or (network,) for one seed."""
 
 PARTS = ("train", "validation", "test")
 
 
 def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[int]) -> Partition:
-    """Return which part each network belongs to, (seed, network) of "train", "validation" or "test".
+    """Return the part of each network, (seed, network): "train", "validation" or "test".
 
-    The first two parts have their fraction of the networks, rounded; the last has the rest.
+    The first two parts have their rounded fraction of the networks. The last part has the rest.
 
     >>> split_networks(10, (0.5, 0.2, 0.3), seeds=[1])[0].tolist().count("train")
     5
 
     Raises:
-        ValueError: fractions that are not three positive numbers of sum 1, or a part without a network.
+        ValueError: `fractions` are not three positive numbers of sum 1, or a part has no network.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
         raise ValueError(
@@ -39,5 +39,5 @@ def split_networks(n_networks: int, fractions: Sequence[float], seeds: Sequence[
 
 
 def networks_in(partition: Partition, part: str) -> NDArray[np.int_]:
-    """Return the networks of a part by position, (seed, n), from which part each is in, (seed, network)."""
+    """Return the indices of the networks of a part, (seed, n), from a partition (seed, network)."""
     return np.stack([np.flatnonzero(of_seed == part) for of_seed in partition])

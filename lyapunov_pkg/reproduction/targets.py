@@ -1,4 +1,4 @@
-"""Which figures and tables a configuration has: those of chapters whose studies it has, and those of each study.
+"""The figures and tables of a configuration: those of chapters whose studies it has, and those of each study.
 
 python -m lyapunov_pkg.reproduction.targets                        # every target with its caption
 python -m lyapunov_pkg.reproduction.targets --configfile FILE ...  # of config.yaml with these over it
@@ -25,7 +25,7 @@ from lyapunov_pkg.workflow.settings import ConfigurationError, merged
 from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
 FEWEST_NETWORKS = 20
-"""Networks below which a study has no AeLLE: a fifth of them, four, would be its test part."""
+"""Smallest number of networks of a study with AeLLE. A fifth of them, four, is the test part."""
 
 STUDY_OF_STORE = {
     "results/networks/estimator.zarr.zip": "char_rnn_initialisation",
@@ -34,7 +34,7 @@ STUDY_OF_STORE = {
     "results/gradients/flips.zarr.zip": "pixel_rnn",
     "results/optimizers/comparison.zarr.zip": "optimizers",
 }
-"""Stores that are made of one study of the dissertation, which their names do not say."""
+"""Stores of one study of the dissertation whose names do not contain the study."""
 
 OF_A_STUDY = re.compile(r"results/(?:evolution|populations|eigenvalues|aelle)/([\w-]+)\.zarr\.zip")
 AELLE = "results/aelle/"
@@ -42,13 +42,13 @@ AELLE = "results/aelle/"
 
 @dataclass(frozen=True)
 class Targets:
-    """What a configuration can make, and what not.
+    """The targets that a configuration can create, and those that it cannot.
 
     Attributes:
         records: figures and tables, those of chapters before those of studies, by name.
-        needing: chapters' figures and tables that are left out, by name: the study that each needs.
-        lacking: why figures and tables of a study are left out, by the study and their name in it.
-        own_studies: studies that are not the dissertation's.
+        needing: {name: missing study} of the figures and tables of chapters that are left out.
+        lacking: {study: {name: reason}} of the figures and tables of studies that are left out.
+        own_studies: studies that are not in the dissertation.
         left_out: studies that the configuration leaves out.
     """
 
@@ -59,7 +59,7 @@ class Targets:
     left_out: Sequence[str]
 
     def of_kind(self, kind: str) -> dict[str, Record]:
-        """Return the figures, or the tables, by name."""
+        """Return {name: record} of the figures or of the tables."""
         return {name: record for name, record in self.records.items() if record.kind == kind}
 
     def of_study(self, study: str) -> list[Record]:
@@ -67,11 +67,11 @@ class Targets:
         return [record for record in self.records.values() if record.study == study]
 
     def by_default(self) -> list[Record]:
-        """Return what `make run` makes: the figures and tables of chapters and of the user's own studies."""
+        """Return the targets of `make run`: the figures and tables of chapters and of the user's own studies."""
         return [record for record in self.records.values() if record.study is None or record.study in self.own_studies]
 
     def shortage(self, study: str) -> str:
-        """Return, in a line, what is left out with a study, or of it; empty if nothing is."""
+        """Return a line with the figures and tables that are left out with a study, or of it; "" if none are."""
         without = [name for name, needed in self.needing.items() if needed == study]
         if without:
             return f"study {study} is left out (studies.{study}: null), and with it {', '.join(without)}"
@@ -81,7 +81,7 @@ class Targets:
         return "; ".join(f"study_{study} is without {', '.join(names)}: {why}" for why, names in reasons.items())
 
     def refusal(self, asked: str) -> str | None:
-        """Return what to say of a target, or file of one, that needs a study that is left out; None of others."""
+        """Return a message on a target, or its file, that needs a study that is left out; None for other targets."""
         name = re.sub(r"^results/(figures|tables)/|\.[a-z.]+$", "", asked)
         if name in self.needing:
             study = self.needing[name]
@@ -98,14 +98,14 @@ class Targets:
 
 
 def targets_of(configuration: Mapping[str, Any], left_out: Iterable[str] = ()) -> Targets:
-    """Return what a configuration can make.
+    """Return the targets of a configuration.
 
     Args:
-        configuration: a valid one.
-        left_out: studies that were null in it, beside those of the dissertation that it does not have.
+        configuration: a valid configuration.
+        left_out: studies that were null, besides those of the dissertation that the configuration does not have.
 
     Raises:
-        RecordError: a figure or table is drawn from a study that nobody knows.
+        RecordError: a figure or table needs an unknown study.
     """
     studies = configuration["studies"]
     missing = {*Studies.model_fields, *left_out} - set(studies)
@@ -133,7 +133,7 @@ def targets_of(configuration: Mapping[str, Any], left_out: Iterable[str] = ()) -
 
 
 def _check_known(record: Record, known: Sequence[str]) -> None:
-    """Stop at a study that is neither in the configuration nor left out of it."""
+    """Raise an error if a study is neither in the configuration nor left out of it."""
     for source in record.sources.values():
         if isinstance(source, Groups | Shards) and source.study not in known:
             raise RecordError(
@@ -143,9 +143,9 @@ def _check_known(record: Record, known: Sequence[str]) -> None:
 
 
 def study_of(source: Source, known: Iterable[str]) -> list[str]:
-    """Return the study that a source is made of, as a list; empty if it is of none.
+    """Return the study of a source as a list, which is empty if there is none.
 
-    A store is called STUDY or STUDY_EXPERIMENT; of the known studies that fit, it is of the longest.
+    The name of a store is STUDY or STUDY_EXPERIMENT. If several known studies match, the longest name is used.
     """
     if not isinstance(source, Store):
         return [source.study]
@@ -157,7 +157,7 @@ def study_of(source: Source, known: Iterable[str]) -> list[str]:
 
 
 def lack(record: Record, study: str, configuration: Mapping[str, Any]) -> str | None:
-    """Return why a study cannot have a figure or table of every study, or None if it can."""
+    """Return the reason why a study cannot have a figure or table of every study, or None if it can."""
     sources = record.sources.values()
     paths = [source.path for source in sources if isinstance(source, Store)]
     from_spectra = any(OF_A_STUDY.fullmatch(path.format(study=study)) for path in paths)
@@ -170,7 +170,7 @@ def lack(record: Record, study: str, configuration: Mapping[str, Any]) -> str | 
 
 
 def lack_of_aelle(name: str, configuration: Mapping[str, Any]) -> str | None:
-    """Return why there is no AeLLE of the trained networks of a study with spectra, or None if there is."""
+    """Return the reason why there is no AeLLE of the trained networks of a study with spectra, or None."""
     study = configuration["studies"][name]
     taken, last = study["spectra"]["epochs"], study["training"]["epochs"]
     if taken is not None and last not in taken:
@@ -186,7 +186,7 @@ def lack_of_aelle(name: str, configuration: Mapping[str, Any]) -> str | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print every target of a configuration with what it makes, and what is left out; returns the exit status."""
+    """Print every target of a configuration with its caption, and those left out. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.reproduction.targets", allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
     configuration: dict[str, Any] = {}

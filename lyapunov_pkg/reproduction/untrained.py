@@ -1,4 +1,4 @@
-"""Untrained networks of chapter 2: the Jacobian of a network of layers, and the regimes of a recurrent network."""
+"""Untrained networks of chapter 2: the Jacobian of a layered network, and the regimes of a recurrent network."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ JACOBIAN_DESCRIPTIONS = {
 def layered_jacobian(
     architecture: str, n_layers: int, hidden_size: int, init_param: float, n_steps: int, seed: int
 ) -> xr.Dataset:
-    """The Jacobian of the hidden units of a network of layers (dissertation, eq. 2.6 and fig. 2.1).
+    """Return the Jacobian of the hidden units of a layered network (dissertation, eq. 2.6 and fig. 2.1).
 
     Args:
         architecture: a key of `lyapunov_pkg.cells.CELLS`.
-        n_layers: layers.
-        hidden_size: hidden units of each layer, and features of the input.
+        n_layers: number of layers.
+        hidden_size: number of hidden units of each layer, and of input features.
         init_param: weights are uniform on [-p, p].
-        n_steps: steps under standard normal inputs from the state zero, the last of which is the one differentiated.
-        seed: of weights and inputs.
+        n_steps: number of steps under standard normal inputs from the zero state. The Jacobian is that of the last
+            step.
+        seed: seed of weights and inputs.
 
     Returns:
         Dataset with `jacobian(unit, previous_unit)`, the derivative of each unit at a step by each unit a step before,
@@ -66,21 +67,21 @@ def stability_regimes(
     n_steps: int,
     seed: int,
 ) -> xr.Dataset:
-    """A tanh RNN, h_t = tanh(g Q h_{t-1} + x_t), with gains g that make it stable, marginal or chaotic (fig. 2.3).
+    """Return exponents of a tanh RNN h_t = tanh(g Q h_{t-1} + x_t) that is stable, marginal or chaotic (fig. 2.3).
 
-    Q is one random orthogonal matrix, so that the systems differ in their gain alone: g^2 / hidden_size is the mean
-    square of the recurrent weights. All take the same inputs and start from the same states.
+    Q is one random orthogonal matrix, so that the systems differ only in their gain g. The mean square of the recurrent
+    weights is g^2 / hidden_size. All systems have the same inputs and initial states.
 
     Args:
-        gains: g by the name of the regime.
-        hidden_size: hidden units, and features of the input.
-        input_variance: of the Gaussian inputs, independent in time.
-        initial_variance: of the Gaussian initial states.
-        n_inputs: realisations of the inputs.
-        n_initial_states: with each.
-        warmup: steps before exponents are measured.
-        n_steps: steps over which they are measured.
-        seed: of all random numbers.
+        gains: {name of the regime: g}.
+        hidden_size: number of hidden units, and of input features.
+        input_variance: variance of the Gaussian inputs, which are independent in time.
+        initial_variance: variance of the Gaussian initial states.
+        n_inputs: number of realisations of the inputs.
+        n_initial_states: number of initial states for each realisation.
+        warmup: number of steps before exponents are measured.
+        n_steps: number of measured steps.
+        seed: seed of all random numbers.
 
     Returns:
         Dataset with `lyapunov_exponent(regime, input, initial_state, exponent)` in nats per step, decreasing, and
@@ -125,14 +126,14 @@ REGIME_DESCRIPTIONS = {
 
 
 def _driven_by_identity(gains: Tensor, orthogonal: Tensor) -> Network:
-    """One tanh RNN for each gain (V,), with recurrent weights `gains` times `orthogonal` (H, H) and input weights I."""
+    """Return a tanh RNN for each gain (V,), with recurrent weights g times `orthogonal` (H, H) and input weights I."""
     recurrent = gains[:, None, None] * orthogonal
     identity = torch.eye(len(orthogonal), dtype=torch.float64).expand_as(recurrent)
     return Network.from_params("rnn", {"layer_0.input_weight": identity, "layer_0.recurrent_weight": recurrent})
 
 
 def _first_unit(network: Network, inputs: Tensor, states: Tensor) -> Tensor:
-    """Activation (V, B, T + 1) of the first unit from initial states (B, H) on, under inputs (B, T, F)."""
+    """Return the activation (V, B, T + 1) of the first unit from initial states (B, H), under inputs (B, T, F)."""
     states = states.expand(network.n_variants, -1, -1)
     activations = [states[..., 0]]
     for x in inputs.unbind(1):

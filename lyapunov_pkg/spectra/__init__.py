@@ -1,6 +1,6 @@
-"""Lyapunov spectra of recurrent networks and systems, and the statistics that sum them up.
+"""Lyapunov spectra of recurrent networks and other systems, and statistics of spectra.
 
-What needs PyTorch is imported on first use, so that statistics alone stay light.
+Modules that need PyTorch are imported on first use, so that the statistics alone load quickly.
 """
 
 from __future__ import annotations

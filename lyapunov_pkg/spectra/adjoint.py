@@ -1,4 +1,4 @@
-"""Orthonormal vectors of the adjoint tangent dynamics: QR decompositions of transposed Jacobians, backward in time."""
+"""Orthonormal vectors of the adjoint tangent dynamics, from transposed Jacobians taken backward in time."""
 
 from __future__ import annotations
 
@@ -36,56 +36,57 @@ def adjoint_vectors(
     resume: xr.Dataset | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
-    """Return orthonormal vectors that the transposed Jacobians carry back in time.
+    """Return orthonormal vectors that transposed Jacobians propagate backward in time.
 
-    Going back from the last step, J_t^T A_{t+1} = A_t L_t with orthonormal A and upper triangular L. The mean of log L
-    is the Lyapunov spectrum. The vectors at a time depend on the steps that follow it: the first one is the gradient
-    that grows fastest when errors are back-propagated, and a perturbation along it grows fastest from then on.
+    Backward from the last step, J_t^T A_{t+1} = A_t L_t with orthonormal A and upper triangular L. The mean logarithm
+    of the diagonal of L is the Lyapunov spectrum. The vectors at a time depend on the steps that follow it. The first
+    vector is the gradient that grows fastest under back-propagation. A perturbation along it grows fastest from that
+    time on.
 
     Three kinds of vectors must not be confused:
 
     * The orthonormal Q of `finite_time_exponents` (`return_q`) depends on the past. Its columns are called backward
-      Lyapunov vectors, since they are the limit of a start in the far past.
+      Lyapunov vectors, because they are the limit for initial vectors in the far past.
     * The A of this function depends on the future. Its columns are called forward Lyapunov vectors, although they are
       computed backward in time.
-    * The vectors of `covariant_vectors` depend on both. The j-th one lies in the span of the first j columns of Q, and
-      is orthogonal to the first j - 1 columns of A.
+    * The vectors of `covariant_vectors` depend on both past and future. The j-th one lies in the span of the first j
+      columns of Q, and is orthogonal to the first j - 1 columns of A.
 
-    Stored are n_sequences * rows^2 * (steps after the warm-up) numbers for each variant, with rows the size of the
-    state.
+    The function stores n_sequences * rows^2 * (steps after the warm-up) numbers per variant, where rows is the state
+    size.
 
     Args:
-        system: as all arguments but the two warm-ups, see `lyapunov_spectrum`.
-        inputs: see there.
-        n_steps: see there.
-        duration: see there.
-        n_exponents: see there.
-        jacobian: see there.
-        initial_state: see there.
-        initial_tangents: see there; here they stand after the last step.
-        warmup: first steps, which only move the state.
-        backward_warmup: last steps, in which A turns towards its directions; nothing is returned of them. Default: a
-            quarter of the steps.
+        system: as in `lyapunov_spectrum`.
+        inputs: as in `lyapunov_spectrum`.
+        n_steps: as in `lyapunov_spectrum`.
+        duration: as in `lyapunov_spectrum`.
+        n_exponents: as in `lyapunov_spectrum`.
+        jacobian: as in `lyapunov_spectrum`.
+        initial_state: as in `lyapunov_spectrum`.
+        initial_tangents: as in `lyapunov_spectrum`, but they are the vectors after the last step.
+        warmup: number of initial steps, which only update the state.
+        backward_warmup: number of last steps, in which A turns towards its directions. Nothing is returned for them.
+            Default: a quarter of the steps.
         orthonormalize_every: steps from one QR decomposition to the next, counted from the end of the warm-up. Vectors
-            are returned at these times alone.
-        dtype: see there.
-        device: see there.
-        resume: the result of an earlier call of the library, whose final state is started from.
-        progress: see there.
+            are returned at these times only.
+        dtype: as in `lyapunov_spectrum`.
+        device: as in `lyapunov_spectrum`.
+        resume: the result of an earlier call of this package. The run starts from its final state.
+        progress: as in `lyapunov_spectrum`.
 
     Returns:
         Dataset with these variables. A `Network` adds the dimension `variant` in front.
 
         * `adjoint_vector(sequence, time, unit, exponent)`: orthonormal vectors.
         * `adjoint_exponent(sequence, time, exponent)`: log L of the interval that begins at this time, divided by its
-          length: natural log per time step, of a flow per time unit. -inf for a direction that is lost.
+          length: nats per time step, or per time unit for a flow. -inf for a lost direction.
 
-        The coordinate `time` is the time taken since the start of the run, in steps or in a flow's time units. NaN: the
+        The coordinate `time` is the time since the start of the run, in steps or in a flow's time units. NaN: the
         trajectory diverged.
 
     Raises:
-        TypeError: `system` is nothing of which exponents can be taken.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
+        TypeError: `system` is of a type that has no exponents.
+        ValueError: an argument (or a weight) is out of range, has the wrong shape, or is not finite.
 
     Example:
         The second covariant vector of the Hénon map is orthogonal to the first adjoint vector:

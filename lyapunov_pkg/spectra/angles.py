@@ -16,14 +16,14 @@ def vector_angles(vectors: ArrayLike) -> NDArray[np.float64]: ...
 
 
 def vector_angles(vectors: xr.DataArray | ArrayLike) -> xr.DataArray | NDArray[np.float64]:
-    """Return the angle between each two of some vectors, whatever their signs and lengths.
+    """Return the angle between each pair of vectors. Signs and lengths of the vectors do not matter.
 
     Args:
         vectors: array (..., unit, exponent), or a DataArray with these dimensions, such as the `covariant_vector` of
             `covariant_vectors`.
 
     Returns:
-        (..., exponent, other), radians from 0 to pi / 2. NaN for a vector with NaN.
+        (..., exponent, other), radians from 0 to pi / 2. NaN if a vector contains NaN.
 
     Raises:
         ValueError: the vectors have not these dimensions.
@@ -60,19 +60,19 @@ def subspace_angles(
 ) -> xr.DataArray | NDArray[np.float64]:
     """Return the principal angles between the spans of two sets of vectors (Björck and Golub 1973).
 
-    The smallest one is the angle between the two closest vectors of the subspaces. Between the unstable and the stable
-    covariant vectors it is zero at a homoclinic tangency. Small angles are as accurate as large ones.
+    The smallest angle is that between the two closest vectors of the subspaces. For the unstable and the stable
+    covariant vectors, it is zero at a homoclinic tangency. Small angles are as accurate as large ones.
 
     Args:
         first: array (..., unit, exponent) or a DataArray with these dimensions, of linearly independent vectors.
         second: as `first`, with any number of vectors.
 
     Returns:
-        (..., angle), radians from 0 to pi / 2, increasing, as many as the smaller of the two sets has vectors. NaN
-        where a vector is NaN.
+        (..., angle), radians from 0 to pi / 2, increasing. There are as many angles as the smaller set has vectors. NaN
+        if a vector contains NaN.
 
     Raises:
-        TypeError: one is a DataArray and the other one is not.
+        TypeError: only one of the two arguments is a DataArray.
         ValueError: the vectors have not these dimensions.
 
     Example:
@@ -122,7 +122,7 @@ def _checked(name: str, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _vector_angles(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles by 2 atan2(|u - v|, |u + v|) of unit vectors, which is accurate at all of them (Kahan)."""
+    """Return 2 atan2(|u - v|, |u + v|) of unit vectors u and v, which is accurate for all angles (Kahan)."""
     unit = vectors / np.linalg.norm(vectors, axis=-2, keepdims=True)
     columns = []
     for j in range(unit.shape[-1]):

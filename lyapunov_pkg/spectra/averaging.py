@@ -1,6 +1,7 @@
 """Average log expansion rates along trajectories: algorithms 1 and 2 of the dissertation (chapter 2).
 
-Tensors in and tensors out, for any stack of systems; `spectra.exponents` has the checked and labelled form.
+The functions take and return tensors, for any stack of systems. `spectra.exponents` has the form with checked arguments
+and labelled results.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
 from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 AUTO_TOLERANCE = 1e-4
-"""What `orthonormalize_every="auto"` keeps the error of exponents below, nats per step."""
+"""Bound on the error of exponents with `orthonormalize_every="auto"`, nats per step."""
 
 PROBED_STEPS = 4
-"""Steps after which "auto" first looks how fast tangent vectors align."""
+"""Length of the first interval of "auto", after which it measures how fast tangent vectors align, in steps."""
 
 
 class Average(NamedTuple):
-    """Exponents with how they came about.
+    """Exponents, with the intervals and lost directions of the computation.
 
     Attributes:
         exponents: (..., k), nats per step, decreasing.
-        longest_interval: most steps between two orthonormalisations.
-        n_orthonormalizations: how many there were, the warm-up's included.
-        n_lost: (...), int64, how many directions were lost, and so how many exponents are -inf.
-        n_lossy_intervals: (...), int64, at how many of the measured orthonormalisations a direction was lost.
+        longest_interval: largest number of steps between two orthonormalisations.
+        n_orthonormalizations: number of orthonormalisations, including the warm-up.
+        n_lost: (...), int64, number of lost directions, whose exponents are -inf.
+        n_lossy_intervals: (...), int64, number of measured intervals in which a direction was lost.
     """
 
     exponents: Tensor
@@ -52,36 +53,37 @@ def average_exponents(
     warmup: int = 0,
     orthonormalize_every: int | Literal["auto"] = 1,
 ) -> Average:
-    """Average log expansion rates of tangent vectors along driven trajectories (Algorithm 2, eq. 2.7).
+    """Return the average log expansion rates of tangent vectors along driven trajectories (Algorithm 2, eq. 2.7).
 
-    State and tangents evolve through the first `warmup` steps without being measured. Every `orthonormalize_every`
-    steps (T_ON) the tangents are orthonormalised and their log lengths added up; a shorter last interval counts too.
-    Between two orthonormalisations whatever is smaller than the rounding error of the fastest direction is lost, so
-    that a long interval spoils the trailing exponents: in float32 they come out too large (dissertation, figure 2.5),
-    in float64 as -inf where `orthonormalize` finds them lost. A direction that is lost in one interval has the exponent
-    -inf, because what follows cannot bring it back; the result says how many were lost, and how often. Sums are taken
-    in float64.
+    The first `warmup` steps are not measured. Every `orthonormalize_every` steps (T_ON) the tangent vectors are
+    orthonormalised and their log lengths are summed. A shorter last interval is included. Between two
+    orthonormalisations, components smaller than the rounding error of the fastest direction are lost. Long intervals
+    therefore make trailing exponents wrong. In float32 they are too large (dissertation, figure 2.5). In float64 they
+    are -inf if `orthonormalize` finds the directions lost. A direction that is lost in one interval has the exponent
+    -inf, because later steps cannot restore it. The result counts the lost directions and the intervals in which they
+    were lost. Sums are in float64.
 
-    J_T ... J_1 Q_0 = Q_T R_T ... R_1 telescopes for any Q_t: averages need the factorisation at each interval to be
-    accurate, and its basis to be well conditioned, but not orthogonal to rounding. Networks on the CPU take one pass of
-    Gram-Schmidt where that suffices, see `lyapunov_pkg.linalg.fallback`.
+    J_T ... J_1 Q_0 = Q_T R_T ... R_1 holds for any Q_t. Averages therefore need an accurate factorisation at each
+    interval and a well-conditioned basis, but no basis that is orthogonal to rounding. Networks on the CPU use one pass
+    of Gram-Schmidt where it suffices; see `lyapunov_pkg.linalg.fallback`.
 
-    With "auto" intervals grow as long as the sine of the smallest angle between a tangent vector and the span of those
-    before it stays above eps / `AUTO_TOLERANCE`, so that rounding errors move no exponent by more than that. An
-    interval after which it turns out smaller is taken again, in shorter ones.
+    "auto" considers the smallest angle between a tangent vector and the span of the vectors before it. Intervals grow
+    while the sine of this angle stays above eps / `AUTO_TOLERANCE`. Rounding errors then change no exponent by more
+    than `AUTO_TOLERANCE`. If the sine is smaller after an interval, the interval is repeated in shorter parts.
 
     Args:
         system: a `Network`, or anything with `push_forward(state, x, tangents)`.
-        inputs: (V, B, T, F), (B, T, F) for all variants alike, or whatever else precedes (T, F) that the system takes.
+        inputs: (V, B, T, F), or (B, T, F) for all variants, or (..., T, F) with other leading axes that the system
+            takes.
         initial_state: (V, B, S), or (B, S) for a system without variants.
-        initial_tangents: (rows, k) for all alike, or (V, B, rows, k): orthonormal columns, which need not be complete.
+        initial_tangents: (rows, k) for all trajectories, or (V, B, rows, k): k orthonormal columns, k <= rows.
         warmup: steps of `inputs` that are not measured.
         orthonormalize_every: T_ON, in steps, or "auto".
 
     Returns:
-        Exponents (V, B, k) or (B, k): natural log per time step, decreasing along the last axis, in the dtype of the
-        tangents. -inf for directions that are lost beyond what float64 resolves, which includes singular Jacobians; NaN
-        for a trajectory that does not stay finite. See `Average` for what comes with them.
+        Exponents (V, B, k) or (B, k): nats per time step, decreasing along the last axis, in the dtype of the tangents.
+        They are -inf for directions that float64 cannot resolve, including those of singular Jacobians. They are NaN
+        for a trajectory that does not stay finite. `Average` describes the other fields.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is neither positive nor "auto".
@@ -104,14 +106,14 @@ def average_exponents(
             n_lossy_intervals += torch.isneginf(log_r).any(dim=-1).sum(dim=0)
     n_lost = torch.isneginf(totals).sum(dim=-1)
     exponents = (totals / (n_steps - warmup)).sort(dim=-1, descending=True).values
-    # A map that saturates can have a finite Jacobian at an infinite state.
+    # A saturating map can have a finite Jacobian at an infinite state.
     stays_finite = torch.isfinite(propagator.state).all(dim=-1, keepdim=True)
     exponents = torch.where(stays_finite, exponents, torch.nan).to(tangents.dtype)
     return Average(exponents, longest, count, n_lost, n_lossy_intervals)
 
 
 def average_of(driven: DrivenSystem, *, warmup: int = 0, orthonormalize_every: int | Literal["auto"] = 1) -> Average:
-    """Return `average_exponents` of a checked system, from the state and the tangent vectors that it has."""
+    """Return `average_exponents` of a checked system, with its own initial state and tangent vectors."""
     start = driven.initial_state, driven.initial_tangents
     return average_exponents(
         driven.system, driven.inputs, *start, warmup=warmup, orthonormalize_every=orthonormalize_every
@@ -123,7 +125,7 @@ def _equal_intervals(
 ) -> Iterator[tuple[int, int, Tensor]]:
     """Yield the last step, the length and log r (interval, ..., k) of a few intervals at a time.
 
-    Intervals are counted from the end of the warm-up, so that one ends there and none straddles it.
+    Intervals are counted from the end of the warm-up, so that no interval extends across it.
     """
     at_once = propagator.steps_at_once
     for first, stop in ((0, warmup), (warmup, inputs.shape[-2])):
@@ -136,7 +138,7 @@ def _equal_intervals(
 
 
 def _adaptive_intervals(propagator: Propagator, inputs: Tensor, warmup: int) -> Iterator[tuple[int, int, Tensor]]:
-    """As `_equal_intervals`, with intervals as long as `AUTO_TOLERANCE` allows; see `average_exponents`."""
+    """Yield as `_equal_intervals` does, with intervals as long as `AUTO_TOLERANCE` allows; see `average_exponents`."""
     needed = max(torch.finfo(inputs.dtype).eps / AUTO_TOLERANCE, 10 * SMALLEST_SINE[inputs.dtype])
     length, longest, settled = 1, inputs.shape[-2], False
     at_once = propagator.steps_at_once
@@ -149,7 +151,7 @@ def _adaptive_intervals(propagator: Propagator, inputs: Tensor, warmup: int) -> 
                 ends = [(step - at) % length == 0 or step == last for step in range(at + 1, last + 1)]
                 before = propagator.snapshot()
                 log_r, sines = propagator.follow(path, slice(at - begin, last - begin), ends)
-                # A trajectory that diverged has no angles, and is NaN whatever the interval.
+                # A diverged trajectory has no angles. Its exponents are NaN for every interval.
                 smallest = sines.nan_to_num(nan=1.0).min().item()
                 if smallest < needed and length > 1:
                     propagator.restore(before)

@@ -1,4 +1,4 @@
-"""Sums of log expansion rates over consecutive batches: the estimate of exponents, and how far it has converged."""
+"""Sums of log expansion rates over consecutive batches, which give the exponents and their standard errors."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 MOST_BATCHES = 16
 FEWEST_FOR_AN_ERROR = 8
 ROWS_AT_ONCE = 4096
-"""Numbers of a row up to which rows are summed by one call of NumPy instead of one call each."""
+"""Rows with at most this many numbers are summed by one call of NumPy, longer ones by one call each."""
 
 
 @dataclass
 class Batches:
-    """Log r summed over batches of consecutive intervals, of which there are at most `MOST_BATCHES`.
+    """Log r summed over at most `MOST_BATCHES` batches of consecutive intervals.
 
-    All batches but the last have the same number of intervals. When the last one is full and there is no room for
-    another, neighbours are added up in pairs. The sums are taken in float64, row after row. They depend on the rows
-    alone, and not on how many rows are added at a time, so that a run in parts has the sums of a run in one.
+    All batches but the last have the same number of intervals. When all batches are full, neighbouring batches are
+    merged in pairs. Sums are computed in float64, row after row. They do not depend on how many rows are added at a
+    time, so that a run in parts has the same sums as an uninterrupted run.
 
     Attributes:
         sums: of each batch, (..., k), nats.
@@ -34,7 +34,7 @@ class Batches:
     def add(self, rows: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
         """Add intervals: log r (interval, ..., k), and the steps of each."""
         at = 0
-        with np.errstate(invalid="ignore"):  # NaN of trajectories that diverged
+        with np.errstate(invalid="ignore"):  # NaN of diverged trajectories
             while at < len(rows):
                 if not self.sums or self.intervals[-1] == self.intervals[0]:
                     self._open(rows.shape[1:])
@@ -64,7 +64,7 @@ class Batches:
     def standard_error(self) -> NDArray[np.float64]:
         """Return the standard error of `exponents` by the method of batch means, (..., k).
 
-        It is NaN with fewer than `FEWEST_FOR_AN_ERROR` full batches, and of exponents that are not finite.
+        It is NaN with fewer than `FEWEST_FOR_AN_ERROR` full batches, and for exponents that are not finite.
         """
         full = [i for i, n in enumerate(self.intervals) if n == self.intervals[0]]
         if len(full) < FEWEST_FOR_AN_ERROR:
@@ -80,7 +80,7 @@ class Batches:
 
 
 def _add_in_order(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add rows to a total, one after the other."""
+    """Return a total after adding rows to it one after the other."""
     if total.size <= ROWS_AT_ONCE:
         result: NDArray[np.float64] = np.cumsum(np.concatenate((total[None], rows)), axis=0)[-1].copy()
         return result

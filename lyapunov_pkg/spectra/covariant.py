@@ -1,4 +1,4 @@
-"""Covariant Lyapunov vectors: the directions that the tangent dynamics maps onto themselves."""
+"""Covariant Lyapunov vectors: directions that the Jacobian of each step maps to those of the next step."""
 
 from __future__ import annotations
 
@@ -43,58 +43,59 @@ def covariant_vectors(
     """Return covariant Lyapunov vectors along trajectories (Ginelli et al. 2007).
 
     Vector v_t^j is a unit vector with J_t v_t^j = exp(g) v_{t+1}^j, where the time average of g is the j-th Lyapunov
-    exponent. The vectors are not orthogonal. Unlike Q and `adjoint_vectors` they do not depend on the inner product.
-    The first one is the first column of Q, and their span up to j is that of Q up to j.
+    exponent. The vectors are not orthogonal. Unlike Q and `adjoint_vectors`, they do not depend on the inner product.
+    The first j vectors span the same subspace as the first j columns of Q.
 
-    On the way forward Q and R are stored, J_t Q_t = Q_{t+1} R_{t+1}. On the way back coefficients C, which start from
-    the identity, are mapped by C_t = R_{t+1}^{-1} C_{t+1} and normalised by columns; then V_t = Q_t C_t. At both ends
-    there is a transient: the error of v^j falls as exp(-s times the gap between neighbouring exponents) with s the
-    steps from the end. What is returned is covariant throughout, whatever the transients. Along exactly or nearly
-    degenerate exponents (a rotation, such as a complex pair) the vectors are some of many that are covariant. The
-    angles between the vectors, from `vector_angles`, measure how close the system comes to a tangency.
+    The forward pass stores Q and R with J_t Q_t = Q_{t+1} R_{t+1}. The backward pass starts from coefficients C that
+    are the identity. It computes C_t = R_{t+1}^{-1} C_{t+1}, normalises the columns, and returns V_t = Q_t C_t. There
+    is a transient at both ends: s steps from the end, the error of v^j is of order exp(-s times the gap between
+    neighbouring exponents). The returned vectors are covariant in spite of these transients. If exponents are equal or
+    nearly equal (a rotation, such as a complex pair), many sets of vectors are covariant, and one of them is returned.
+    The angles between the vectors, from `vector_angles`, measure how close the system comes to a tangency.
 
-    Stored are n_sequences * (rows * k * times returned + k^2 * times after the warm-up) numbers for each variant, with
-    rows the size of the state and k the exponents. `orthonormalize_every` divides both by its value.
+    The function stores n_sequences * (rows * k * times returned + k^2 * times after the warm-up) numbers per variant,
+    where rows is the state size and k the number of exponents. `orthonormalize_every` divides both numbers of times.
 
     Args:
-        system: as all arguments but the two warm-ups, see `lyapunov_spectrum`. float64 is advisable: in float32 a
-            vector is covariant up to rounding errors times the ratio of the fastest growth to its own.
-        inputs: see there.
-        n_steps: see there.
-        duration: see there.
-        n_exponents: how many leading vectors to compute, k; default all. The vectors do not depend on it.
-        jacobian: see there.
-        initial_state: see there.
-        initial_tangents: see there.
-        warmup: first steps in which Q turns towards its directions; nothing is returned of them. Default: a quarter of
-            the steps, or none with `resume`.
-        backward_warmup: last steps in which C does; nothing is returned of them. Default: a quarter of the steps.
-        orthonormalize_every: steps from one QR decomposition to the next. Vectors are returned at these times alone.
-            The longer the interval, the less accurate are the trailing vectors.
-        dtype: see there.
-        device: see there.
-        resume: the result of any earlier call of the library, from whose final state and tangent vectors the way
-            forward starts. Vectors are returned of the new steps alone. They are those of one long run if both go back
-            from the same end.
-        progress: see there.
+        system: as in `lyapunov_spectrum`. Use float64 if you can: in float32 the error of a vector is the rounding
+            error times the ratio of the fastest growth to the vector's own growth.
+        inputs: as in `lyapunov_spectrum`.
+        n_steps: as in `lyapunov_spectrum`.
+        duration: as in `lyapunov_spectrum`.
+        n_exponents: k, the number of leading vectors to compute. Default: all. The vectors do not depend on k.
+        jacobian: as in `lyapunov_spectrum`.
+        initial_state: as in `lyapunov_spectrum`.
+        initial_tangents: as in `lyapunov_spectrum`.
+        warmup: number of initial steps, in which Q turns towards its directions. Nothing is returned for them. Default:
+            a quarter of the steps, or 0 with `resume`.
+        backward_warmup: number of last steps, in which C turns towards its directions. Nothing is returned for them.
+            Default: a quarter of the steps.
+        orthonormalize_every: steps from one QR decomposition to the next. Vectors are returned at these times only.
+            Longer intervals make the trailing vectors less accurate.
+        dtype: as in `lyapunov_spectrum`.
+        device: as in `lyapunov_spectrum`.
+        resume: the result of any earlier call of this package. The forward pass starts from its final state and tangent
+            vectors. Vectors are returned for the new steps only. They equal those of one long run if the backward pass
+            starts at the same step.
+        progress: as in `lyapunov_spectrum`.
 
     Returns:
         Dataset with these variables. A `Network` adds the dimension `variant` in front.
 
         * `covariant_vector(sequence, time, unit, exponent)`: unit vectors. Their signs carry no meaning.
         * `covariant_exponent(sequence, time, exponent)`: g of the interval that ends at this time, divided by its
-          length: natural log per time step, of a flow per time unit.
+          length: nats per time step, or per time unit for a flow.
         * `final_state(sequence, state)` and `final_tangents(sequence, unit, direction)`, after the last step.
 
-        The coordinate `time` is the time taken since the start of the run, in steps or in a flow's time units.
+        The coordinate `time` is the time since the start of the run, in steps or in a flow's time units.
 
-        NaN throughout: the trajectory diverged. From the first direction on that singular Jacobians lose at some time
-        after the warm-up, the vectors of that sequence are NaN: a vector in the kernel of J has no image. Their
-        exponents are -inf, or NaN for those that are themselves not lost.
+        All values of a sequence are NaN if its trajectory diverged. If singular Jacobians lose a direction after the
+        warm-up, that vector and all later ones are NaN, because a vector in the kernel of J has no image. The exponent
+        of a lost direction is -inf. Exponents of the other NaN vectors are NaN.
 
     Raises:
-        TypeError: `system` is nothing of which exponents can be taken.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
+        TypeError: `system` is of a type that has no exponents.
+        ValueError: an argument (or a weight) is out of range, has the wrong shape, or is not finite.
 
     Example:
         The angle between the stable and the unstable direction along an orbit of the Hénon map, in radians:
@@ -163,7 +164,7 @@ def covariant_vectors(
 
 
 def _schedule(n_steps: int, warmup: int | None, backward_warmup: int | None, resumes: bool) -> tuple[int, int]:
-    """Return the steps of the warm-up, and the last step of which something is returned.
+    """Return the steps of the warm-up, and the last step for which vectors are returned.
 
     Raises:
         ValueError: the warm-ups leave no step, or one of them is negative.
@@ -197,7 +198,7 @@ def _vectors(forward: Recording, q: Tensor, driven: DrivenSystem) -> tuple[Tenso
 
 
 def _keep_order(log_r: Tensor, r: Tensor) -> Tensor:
-    """Return which columns (..., k) always stood where they had stood: QR moves lost ones to the end, others forward.
+    """Return which columns (..., k) kept their place: QR moves lost columns to the end and the others forward.
 
     Args:
         log_r: (..., time, k).

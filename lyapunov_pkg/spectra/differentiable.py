@@ -19,16 +19,17 @@ def differentiable_exponents(
     orthonormalize_every: int | Literal["auto"] = 1,
     advanced: Callable[[int], object] = lambda n_steps: None,
 ) -> Tensor:
-    """The exponents of `average_exponents`, in the graph of all that is in `driven`.
+    """Return the exponents of `average_exponents`, in the autograd graph of all tensors of `driven`.
 
     Args:
         driven: the system with its inputs.
         warmup: steps that are not measured.
         orthonormalize_every: T_ON, in steps.
-        advanced: called with the number of steps that were taken since the last call.
+        advanced: called with the number of steps done since the last call.
 
     Returns:
-        (sequence, exponent), or (variant, sequence, exponent) for a `Network`; nats per step, of a flow per time unit.
+        (sequence, exponent), or (variant, sequence, exponent) for a `Network`; nats per step, or per time unit for a
+        flow.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive or "auto".

@@ -1,7 +1,7 @@
-"""What every computation of exponents starts from: a system, its inputs, a state and tangent vectors, all checked.
+"""Checked arguments of every computation of exponents: a system, its inputs, a state and tangent vectors.
 
-`driven_system` is the one place where the arguments that `lyapunov_spectrum`, `finite_time_exponents` and
-`covariant_vectors` share are looked at; `orthonormalizations` steps what it returns.
+`driven_system` checks the arguments that `lyapunov_spectrum`, `finite_time_exponents` and `covariant_vectors` share.
+`orthonormalizations` runs the system that it returns.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from lyapunov_pkg.systems.states import State, leaves
 from lyapunov_pkg.version import package_version
 
 Analysable: TypeAlias = torch.nn.Module | Network | TangentMap | Callable[..., Any]
-"""What exponents can be taken of; `lyapunov_spectrum` says what each is."""
+"""Systems that have exponents. `lyapunov_spectrum` describes each kind."""
 
 
 @dataclass(frozen=True)
 class DrivenSystem:
-    """A system and what drives it, checked, in one dtype and on one device.
+    """A system with its inputs, checked, in one dtype and on one device.
 
     Attributes:
-        system: what is stepped.
+        system: the system.
         inputs: (sequence, time, feature).
         initial_state: (sequence, S), or (variant, sequence, S).
         initial_tangents: (rows, k) for all trajectories, or (..., sequence, rows, k): orthonormal columns.
-        jacobian: "full" or "reduced", the Jacobian that is taken.
-        drops_variant: the system was a torch.nn module, whose one variant is no axis of the results.
-        time_per_step: time units of a step of a flow; 1 for everything else, whose time is counted in steps.
+        jacobian: "full" or "reduced", the Jacobian that is used.
+        drops_variant: whether results have no axis of variants, because the system was a torch.nn module.
+        time_per_step: time units per step of a flow; 1 for all other systems, whose time is counted in steps.
     """
 
     system: TangentMap
@@ -54,7 +54,7 @@ class DrivenSystem:
     time_per_step: float = 1.0
 
     def results(self, values: Tensor) -> Tensor:
-        """Return values ([variant], sequence, ...) as the user sees them: a torch.nn module has no axis of variants."""
+        """Return values ([variant], sequence, ...) without the axis of variants if the system was a torch.nn module."""
         return values.squeeze(0) if self.drops_variant else values
 
     def dataset(
@@ -64,13 +64,13 @@ class DrivenSystem:
         descriptions: dict[str, tuple[str, str]],
         **settings: int | str,
     ) -> xr.Dataset:
-        """Label results.
+        """Return results as a labelled Dataset.
 
         Args:
             variables: {name: (dimensions after `sequence`, values)}; values ([variant], sequence, ...).
-            coordinates: what belongs on a dimension beside the indices of the exponents.
-            descriptions: {name: (units, long_name)} of both.
-            settings: attributes beside those that every result has.
+            coordinates: coordinates besides the indices of the exponents.
+            descriptions: {name: (units, long_name)} of variables and coordinates.
+            settings: attributes besides those that every result has.
         """
         labelled = {}
         for name, (dims, values) in variables.items():
@@ -97,26 +97,27 @@ def driven_system(
     device: torch.device | str | None = None,
     differentiable: bool = False,
 ) -> DrivenSystem:
-    """Check the arguments that all computations of exponents share; see `lyapunov_spectrum` for what they are.
+    """Check the arguments that all computations of exponents share; `lyapunov_spectrum` describes them.
 
-    A torch module is run for a step or two, in evaluation mode and without a trace left in it, and compared with what
-    will be computed. Weights that hooks make are those of that call. A module whose own forward is not that of
-    torch.nn, but is a recurrent step, is stepped through its own forward.
+    A torch module is run for one or two steps in evaluation mode, and the result is compared with the computation. The
+    module is not changed. Weights that hooks compute are those of this call. If the module's own forward is a recurrent
+    step that differs from torch.nn's, the computation uses the module's own forward.
 
-    The computation runs in `dtype`, else in that of the system's weights, else in the wider one of inputs and initial
-    state. With `differentiable` what is returned stays in the graph of a torch.nn module's own weights.
+    The computation runs in `dtype`. The default is the dtype of the system's weights, or without weights the wider
+    dtype of inputs and initial state. With `differentiable`, the result stays in the autograd graph of a torch.nn
+    module's own weights.
 
     Raises:
-        TypeError: `system` is nothing of which exponents can be taken, or an argument is no numbers.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included; the system
-            is not a deterministic step that treats each sequence by itself, or cannot be differentiated.
+        TypeError: `system` is of a type that has no exponents, or an argument is not numeric.
+        ValueError: an argument (or a weight) is out of range, has the wrong shape, or is not finite. Or the system is
+            random, mixes sequences, or cannot be differentiated.
     """
     _check_choices(jacobian, differentiable)
     reader = reader_of(system)
     sequences, state = _read(reader, inputs, n_steps, initial_state)
     placement = _placement(reader, sequences, state, dtype, device, differentiable)
     sequences = converted("inputs", sequences, placement.dtype, placement.device)
-    if not differentiable:  # PyTorch multiplies in another way, to other last bits, what requires gradients.
+    if not differentiable:  # PyTorch rounds products differently if they require gradients.
         sequences = sequences.detach()
     prepared = reader.prepare(state, sequences, placement)
     start = prepared.initial_state
@@ -129,10 +130,10 @@ def driven_system(
 
 
 def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 1, *, or_auto: bool = False) -> None:
-    """Refuse a warm-up that leaves nothing to measure, and an interval that is not positive (nor "auto", if allowed).
+    """Raise an error if the warm-up leaves no step, or the interval is neither positive nor an allowed "auto".
 
     Raises:
-        ValueError: one of them.
+        ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not valid.
     """
     expected = f"a whole number, 0 or more and fewer than the {n_steps} time steps of inputs"
     whole_number("warmup", warmup, expected, 0, n_steps - 1)
@@ -142,17 +143,17 @@ def check_schedule(n_steps: int, warmup: int, orthonormalize_every: int | str = 
 
 
 LONGEST = 2**62
-"""Above any number of steps."""
+"""An upper limit of all numbers of steps."""
 
 
 class Orthonormalization(NamedTuple):
     """The end of an interval between two QR decompositions.
 
     Attributes:
-        time: steps of the inputs taken so far.
-        length: steps of the interval.
+        time: number of input steps taken so far.
+        length: number of steps of the interval.
         state: (..., S), after the interval.
-        tangents: (..., rows, k), as the Jacobians left them.
+        tangents: (..., rows, k), after the Jacobians, before orthonormalisation.
         q: (..., rows, k), orthonormalised.
         log_r: (..., k), nats over the whole interval; NaN where the state is no longer finite.
     """
@@ -172,10 +173,10 @@ def orthonormalizations(
     orthonormalize_every: int = 1,
     decompose: Callable[[Tensor], tuple[Tensor, Tensor]] = orthonormalize,
 ) -> Iterator[Orthonormalization]:
-    """Step a system and its tangent vectors through all inputs, and yield each QR decomposition after the warm-up.
+    """Run a system and its tangent vectors through all inputs, and yield each QR decomposition after the warm-up.
 
-    Intervals are counted from the end of the warm-up, so that one ends there and none straddles it; the last one ends
-    with the inputs and may be shorter.
+    Intervals are counted from the end of the warm-up, so that no interval extends across it. The last one ends with the
+    inputs and may be shorter.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
@@ -190,7 +191,7 @@ def orthonormalizations(
         if (time - warmup) % orthonormalize_every == 0 or time == n_steps:
             q, log_r = decompose(tangents)
             if time > warmup:
-                # A map that saturates can have a finite Jacobian at an infinite state.
+                # A saturating map can have a finite Jacobian at an infinite state.
                 finite = torch.isfinite(state).all(dim=-1, keepdim=True)
                 yield Orthonormalization(time, time - last, state, tangents, q, torch.where(finite, log_r, torch.nan))
             tangents, last = q, time
@@ -209,19 +210,20 @@ def _read(reader: Reader, inputs: Values | None, n_steps: int | None, initial_st
     if inputs is not None:
         if n_steps is not None:
             raise ValueError(
-                f"n_steps: got {shown(n_steps)} beside inputs, which have their own; expected one of the two"
+                f"n_steps: got {shown(n_steps)} together with inputs, which have their own number of steps; expected "
+                "only one of the two"
             )
         sequences = reader.read_inputs(inputs)
         return sequences, reader.read_state(initial_state, len(sequences))
     if reader.input_size():
         raise ValueError(
-            f"inputs: got None, expected inputs of {reader.input_size()} features; zeros where nothing drives it"
+            f"inputs: got None, expected inputs of {reader.input_size()} features (zeros if nothing drives the system)"
         )
     if n_steps is None:
         raise ValueError("inputs: got None, expected inputs, or n_steps of an autonomous system")
     steps = whole_number("n_steps", n_steps, "a whole number of steps, 1 or more", 1, LONGEST)
     state = reader.read_state(initial_state, None)
-    # Integers: they have no say in the dtype of the computation.
+    # Integers, so that they do not influence the dtype of the computation.
     return torch.zeros(1, 1, 0, dtype=torch.int64).expand(reader.count_sequences(state), steps, 0), state
 
 
@@ -234,19 +236,19 @@ def _placement(
         dtype = _common_dtype([weight] if weight is not None else given)
     if not isinstance(dtype, torch.dtype) or dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype: got {shown(dtype)}, expected torch.float32 or torch.float64")
-    # Autonomous inputs are made here; their device says nothing.
+    # The inputs of an autonomous system were created here, so their device carries no information.
     reference = weight if weight is not None else given[-1] if inputs.shape[-1] == 0 else inputs
     return Placement(dtype, _known_device(reference.device if device is None else device), differentiable)
 
 
 def _common_dtype(tensors: list[Tensor]) -> torch.dtype:
-    """Return the widest floating-point type among some tensors; float64 where there is none."""
+    """Return the widest floating-point type of the tensors; float64 if there is none."""
     found = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
     return max(found, key=lambda dtype: dtype.itemsize, default=torch.float64)
 
 
 def _known_device(device: object) -> torch.device:
-    expected = 'one that PyTorch finds here, such as "cpu" or "cuda"'
+    expected = 'a device that PyTorch finds on this machine, such as "cpu" or "cuda"'
     if not isinstance(device, str | torch.device):
         raise ValueError(f"device: got {shown(device)}, expected {expected}")
     try:
@@ -255,7 +257,7 @@ def _known_device(device: object) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device: got {str(device)!r}, expected {expected} ({reason})") from error
     if known.type == "meta":
-        raise ValueError(f'device: got "meta", on which nothing is computed, expected {expected}')
+        raise ValueError(f'device: got "meta", which computes nothing, expected {expected}')
     return known
 
 
@@ -264,5 +266,5 @@ def _complete_tangents(system: TangentMap, jacobian: Literal["full", "reduced"],
     if isinstance(system, Network):
         return system.initial_tangents(jacobian)
     if jacobian == "reduced":
-        raise ValueError('jacobian: got "reduced", expected "full": only a recurrent network has a reduced Jacobian')
+        raise ValueError('jacobian: got "reduced", expected "full"; only a recurrent network has a reduced Jacobian')
     return torch.eye(state.shape[-1], dtype=state.dtype, device=state.device)

@@ -1,4 +1,4 @@
-"""The estimate of Lyapunov exponents piece by piece, so that a run can be watched, interrupted and gone on with.
+"""Estimation of Lyapunov exponents in pieces, so that a run can show progress, be interrupted, and be resumed.
 
 `average_exponents` of `spectra.averaging` is the plain form of the same algorithm.
 """
@@ -21,30 +21,30 @@ from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
 from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 WORK_AT_ONCE = 1_500_000_000
-"""Multiplications that are done between two looks at the keyboard, about a quarter of a second of one core."""
+"""Multiplications between two checks for Ctrl-C, about a quarter of a second on one core."""
 
 WORK_OF_A_STEP = 10_000
-"""What a step costs beyond its multiplications, in multiplications."""
+"""Overhead of a step, expressed in multiplications."""
 
 
 @dataclass
 class Checkpoint:
-    """Where a run stands, with all that is needed to go on to the same bits as a run that did not stop.
+    """The state of a run, from which it can continue bit for bit like an uninterrupted run.
 
-    Matrix products depend in their last bits on where their operands lie in memory. Compiled networks therefore go on
-    from the last step that is a multiple of `Propagator.aligned_steps`, and run through the inputs since then again.
+    The last bits of matrix products depend on the memory addresses of the operands. Compiled networks therefore resume
+    at the last multiple of `Propagator.aligned_steps`, and repeat the steps after it.
 
     Attributes:
-        n_steps: steps taken, the warm-up included.
-        warmup: steps of the warm-up.
+        n_steps: number of steps taken, including the warm-up.
+        warmup: number of steps of the warm-up.
         state: (..., S), after all steps.
         tangents: (..., rows, k), after all steps, orthonormalised.
         aligned_state: (..., S), after the last step that is a multiple of `Propagator.aligned_steps`.
-        pending_inputs: (sequence, step, feature), since then.
+        pending_inputs: (sequence, step, feature), the inputs after that step.
         batches: sums of log r.
-        lossy_intervals: (...), intervals in which a direction was lost.
-        longest_interval: most steps between two orthonormalisations.
-        n_orthonormalizations: how many there were, the warm-up's included.
+        lossy_intervals: (...), number of intervals in which a direction was lost.
+        longest_interval: largest number of steps between two orthonormalisations.
+        n_orthonormalizations: number of orthonormalisations, including the warm-up.
     """
 
     n_steps: int
@@ -60,11 +60,11 @@ class Checkpoint:
 
 
 class Intervals(NamedTuple):
-    """Intervals between orthonormalisations that follow one another.
+    """Consecutive intervals between orthonormalisations.
 
     Attributes:
-        last: steps of the inputs taken so far; an interval may have begun that is not over.
-        ends: steps of the inputs taken at the end of each interval.
+        last: number of input steps taken so far, possibly within an unfinished interval.
+        ends: number of input steps taken at the end of each interval.
         log_r: (interval, ..., k), float64.
     """
 
@@ -82,14 +82,14 @@ def run(
     earlier: Checkpoint | None = None,
     advanced: Callable[[int], object] = lambda n_steps: None,
 ) -> Checkpoint:
-    """Take a system and its tangent vectors through all inputs, and return where it stands then.
+    """Run a system and its tangent vectors through all inputs, and return the state of the run.
 
     Args:
-        driven: the system, with the state and the tangent vectors to start from; of an earlier run its final ones.
+        driven: the system, with the initial state and tangent vectors, or the final ones of an earlier run.
         warmup: steps that are not measured.
         orthonormalize_every: T_ON in steps, or "auto"; see `average_exponents`.
-        earlier: where an earlier run stood, whose sums are gone on with.
-        advanced: called with the number of steps that were taken since the last call.
+        earlier: the final state of an earlier run, to whose sums this run adds.
+        advanced: called with the number of steps done since the last call.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is neither positive nor "auto".
@@ -135,9 +135,9 @@ def _add(now: Checkpoint, log_r: NDArray[np.float64], lengths: NDArray[np.int64]
 def _of_one_length(
     propagator: Propagator, inputs: Tensor, warmup: int, length: int, now: Checkpoint
 ) -> Iterator[Intervals]:
-    """Yield a few intervals at a time, which are counted from the end of the warm-up; `inputs` with the pending ones.
+    """Yield a few intervals of equal length at a time, counted from the end of the warm-up.
 
-    Sets `state`, `aligned_state` and `pending_inputs` of `now` at the end.
+    `inputs` include the pending ones. At the end, `state`, `aligned_state` and `pending_inputs` of `now` are set.
     """
     aligned, pending = propagator.aligned_steps, now.pending_inputs.shape[-2]
     total = inputs.shape[-2]
@@ -158,7 +158,7 @@ def _of_one_length(
 
 
 def _finish(propagator: Propagator, inputs: Tensor, last_aligned: int, now: Checkpoint) -> None:
-    """Set where the state is: a padded path has gone beyond it."""
+    """Set the final states of `now`. A padded path extends beyond them."""
     now.pending_inputs = inputs[:, last_aligned:]
     if propagator.aligned_steps == 1 or not now.pending_inputs.shape[-2]:
         now.state = now.aligned_state = propagator.state
@@ -169,7 +169,7 @@ def _finish(propagator: Propagator, inputs: Tensor, last_aligned: int, now: Chec
 
 
 def _of_their_own_length(propagator: Propagator, inputs: Tensor, warmup: int, now: Checkpoint) -> Iterator[Intervals]:
-    """As `_of_one_length`, with intervals as long as rounding allows; not to the bits of a run that did not stop."""
+    """Yield as `_of_one_length` does, with intervals as long as rounding allows. Resuming may change last bits."""
     pending = now.pending_inputs.shape[-2]
     if pending:
         propagator.state = now.state
@@ -183,7 +183,7 @@ def _of_their_own_length(propagator: Propagator, inputs: Tensor, warmup: int, no
 
 
 def steps_of_a_moment(propagator: Propagator, state: Tensor, tangents: Tensor) -> int:
-    """Return how many steps are taken before Ctrl-C has an effect, whatever the clock says: results depend on none."""
+    """Return the steps between two checks for Ctrl-C. The number does not depend on the clock and changes no result."""
     n_rows, k = tangents.shape[-2:]
     of_step = state[..., 0].numel() * (n_rows * (n_rows + k) * k + WORK_OF_A_STEP)
     steps = min(propagator.steps_at_once, max(1, WORK_AT_ONCE // of_step))
@@ -191,7 +191,7 @@ def steps_of_a_moment(propagator: Propagator, state: Tensor, tangents: Tensor) -
 
 
 def padded(inputs: Tensor, multiple: int) -> Tensor:
-    """Repeat the last step of inputs (..., step, feature) until their number is a multiple."""
+    """Return inputs (..., step, feature) with the last step repeated until their number is a multiple of `multiple`."""
     n_more = -inputs.shape[-2] % multiple
     if not n_more:
         return inputs

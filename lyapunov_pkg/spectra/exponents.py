@@ -1,4 +1,4 @@
-"""Lyapunov exponents of driven systems, checked and labelled: algorithms 1 and 2 of the dissertation (chapter 2)."""
+"""Lyapunov spectra as labelled Datasets, by algorithms 1 and 2 of the dissertation (chapter 2)."""
 
 from __future__ import annotations
 
@@ -79,107 +79,110 @@ def lyapunov_spectrum(
 ) -> xr.Dataset | Tensor:
     """Return the Lyapunov spectrum of a system, for each trajectory.
 
-    Tangent vectors are multiplied by the Jacobian of each step and orthonormalised; the exponents are the mean
-    logarithms of their lengths before orthonormalisation (dissertation, Algorithm 2). Spectra are not averaged over
-    sequences.
+    The Jacobian of each step multiplies a set of tangent vectors, which are then orthonormalised. The exponents are the
+    mean logarithms of the vectors' lengths before orthonormalisation (dissertation, Algorithm 2). Spectra are not
+    averaged over sequences.
 
-    The arguments below are those of `finite_time_exponents`, `covariant_vectors` and `adjoint_vectors`, too.
+    `finite_time_exponents`, `covariant_vectors` and `adjoint_vectors` take the same arguments.
 
     Args:
         system: one of these:
 
-            * torch.nn.RNN, LSTM or GRU of any depth, or RNNCell, LSTMCell or GRUCell. It is taken in evaluation mode,
-              and its own forward is compared with what is computed, so that hooks and subclasses count;
-            * a module of your own that maps (x, state) to the next state, or to (output, state);
+            * torch.nn.RNN, LSTM or GRU of any depth, or RNNCell, LSTMCell or GRUCell. It is used in evaluation mode.
+              Its own forward is compared with the computation, so that hooks and overridden methods are respected;
+            * your own module that maps (x, state) to the next state, or to (output, state);
             * a `Network` of this package, which may hold many variants;
             * a map of `lyapunov_pkg.systems.maps` or a flow of `lyapunov_pkg.systems.flows`;
             * an object with `push_forward(state, x, tangents)`;
             * a function `step(state, x) -> state`, or `step(state)`, on states (sequence, ...) of any nesting and
-              inputs (sequence, feature). It is differentiated automatically and needs `initial_state`. A function
-              whose arguments are called (x, state), (input, hidden) or the like is called with the input first.
-        inputs: of torch.nn.RNN, LSTM or GRU what its own forward takes: (time, sequence, feature), or (sequence, time,
-            feature) where it is `batch_first`, or (time, feature). Of all other systems (sequence, time, feature).
-            A DataArray is read by these names of its dimensions. None: the system is autonomous.
-        n_steps: steps of an autonomous system, the warm-up included.
-        duration: in place of `n_steps`, the time units that a flow is integrated over, the warm-up included. It is
+              inputs (sequence, feature). It is differentiated automatically and needs `initial_state`. If its arguments
+              are named (x, state), (input, hidden) or similar, it is called with the input first.
+        inputs: for torch.nn.RNN, LSTM or GRU, what the module's own forward takes: (time, sequence, feature), or
+            (sequence, time, feature) with `batch_first`, or (time, feature). For all other systems (sequence, time,
+            feature). A DataArray must have dimensions with these names, in any order. None: the system is autonomous.
+        n_steps: number of steps of an autonomous system, including the warm-up.
+        duration: time units over which a flow is integrated, including the warm-up. It replaces `n_steps` and is
             rounded to whole steps.
-        n_exponents: how many of the largest exponents to compute, k. Default: all, one per row of the Jacobian.
-        jacobian: "full" takes the Jacobian of the whole state (LSTM: h and c), "reduced" the dissertation's,
-            dh_t/dh_{t-1} with the cell state held.
-        initial_state: of a torch module what its own forward takes, such as (h, c) with layers first; of a step
-            function a state of its own form. Both also take it flat: (S,), (sequence, S), or (variant, sequence, S) of
-            a `Network`, layer after layer, and in each the hidden units first. Default: zeros, or what a system itself
-            starts from.
-        initial_tangents: k independent tangent vectors to start from, in the columns of (rows, k) or (..., sequence,
-            rows, k). They are orthonormalised if they are not orthonormal. Default: for all exponents the columns
-            of the identity, those of a network's last layer first; for fewer, random vectors with a fixed seed, the
-            same in every call.
-        warmup: number of first steps that move state and tangent vectors but are not measured. A flow counts steps
-            here, too.
-        orthonormalize_every: steps from one QR decomposition to the next (T_ON of Algorithm 2). Larger is faster;
-            trailing exponents lose accuracy first. "auto" makes intervals as long as rounding errors move no exponent
-            by more than 1e-4 nats per step, which pays where the spectrum is narrow. The attributes
-            `longest_interval` and `n_orthonormalizations` of the result say what it chose.
-        dtype: torch.float32 or torch.float64. Default: that of the weights of a module or `Network`; of everything else
-            the wider one of inputs and initial state, in which lists count as float64. Automatic mixed precision
-            (`torch.autocast`) has no effect.
-        device: where to compute. Default: that of the network, else of the inputs.
-        differentiable: return a tensor through which a loss can be back-propagated; see below.
-        resume: the result of an earlier call with the same system and the same settings. The run goes on where that
-            one ended, with the inputs that follow; the estimate is that of both together. Its bits are those of one
-            long run, if the earlier one ended with a full interval of `orthonormalize_every`, which is not "auto".
-            `warmup` stays 0, and of `initial_state` only the nesting counts. The result may be saved and loaded in
-            between.
-        progress: None shows a bar on a terminal if the computation takes longer than two seconds, True always shows
-            it, False never.
+        n_exponents: k, the number of largest exponents to compute. Default: all, one per row of the Jacobian.
+        jacobian: "full" is the Jacobian of the whole state (for an LSTM, h and c). "reduced" is the dissertation's:
+            dh_t/dh_{t-1} with the cell state held fixed.
+        initial_state: for a torch module, what its own forward takes, such as (h, c) with layers first. For a step
+            function, a state in the function's own form. Both also accept a flat state: (S,), (sequence, S), or
+            (variant, sequence, S) for a `Network`. A flat state has layer after layer, and within a layer the hidden
+            units first. Default: zeros, or the system's own initial state.
+        initial_tangents: k linearly independent initial tangent vectors, as the columns of (rows, k) or (..., sequence,
+            rows, k). They are orthonormalised if they are not orthonormal. Default for all exponents: the columns of
+            the identity, those of a network's last layer first. Default for fewer exponents: random vectors with a
+            fixed seed, the same in every call.
+        warmup: number of initial steps that update the state and the tangent vectors but are not measured. For a flow
+            this is also a number of steps.
+        orthonormalize_every: steps from one QR decomposition to the next (T_ON of Algorithm 2). Larger values are
+            faster, but trailing exponents lose accuracy first. "auto" chooses the longest intervals for which rounding
+            errors change no exponent by more than 1e-4 nats per step. It is faster where the spectrum is narrow. The
+            attributes `longest_interval` and `n_orthonormalizations` of the result report its choice.
+        dtype: torch.float32 or torch.float64. Default: the dtype of the weights of a module or `Network`. For other
+            systems the default is the wider dtype of inputs and initial state, where lists count as float64. Automatic
+            mixed precision (`torch.autocast`) has no effect.
+        device: where to compute. Default: the device of the network, otherwise that of the inputs.
+        differentiable: True returns a tensor through which a loss can be back-propagated; see below.
+        resume: the result of an earlier call with the same system and the same settings. The run continues from the end
+            of that run, with the inputs that follow. The estimate is that of both runs together. It equals one long run
+            bit for bit if the earlier run ended with a full interval and `orthonormalize_every` is not "auto". `warmup`
+            must be 0. Of `initial_state` only the nesting is used. The earlier result may have been saved and loaded.
+        progress: None shows a progress bar on a terminal if the computation takes longer than two seconds. True always
+            shows it, False never.
 
     Returns:
         Dataset with these variables. A `Network` adds the dimension `variant` in front.
 
-        * `lyapunov_exponent(sequence, exponent)`: natural log per time step, of a flow per time unit, decreasing along
-          `exponent`. -inf: a direction is lost beyond what float64 resolves. NaN: the trajectory diverged.
-        * `standard_error(sequence, exponent)`: how far the estimate has converged, in the same units. The measured
-          steps are divided into 8 to 16 batches of equal length, and the standard error of their mean is taken. It is
-          an estimate if batches are longer than the correlation time, and NaN for fewer than 8 intervals.
-        * `n_lost(sequence)`: how many exponents are -inf; `n_lossy_intervals(sequence)`: measured intervals in which
-          a direction was lost.
-        * `final_state(sequence, state)` and `final_tangents(sequence, unit, direction)`: the end of the run, from
-          which `resume` goes on. Tangent vectors are S times k numbers; drop them from what you store if you will not
-          go on.
-        * `batch_sum(sequence, batch, direction)`: log r summed over each batch, in nats. Directions have the order of
-          the QR decomposition; their exponents need not decrease.
+        * `lyapunov_exponent(sequence, exponent)`: nats per time step, or per time unit for a flow, decreasing along
+          `exponent`. -inf: float64 cannot resolve the direction. NaN: the trajectory diverged.
+        * `standard_error(sequence, exponent)`: standard error of the estimate, in the same units. The measured steps
+          are divided into 8 to 16 batches of equal length, and the standard error is computed from the means of the
+          batches. It is valid if batches are longer than the correlation time. It is NaN for fewer than 8 intervals.
+        * `n_lost(sequence)`: number of exponents that are -inf.
+        * `n_lossy_intervals(sequence)`: number of measured intervals in which a direction was lost.
+        * `final_state(sequence, state)` and `final_tangents(sequence, unit, direction)`: the end of the run, from which
+          `resume` continues. The tangent vectors are S times k numbers. Drop them before saving if you do not plan to
+          resume.
+        * `batch_sum(sequence, batch, direction)`: log r summed over each batch, in nats. Directions are in the order of
+          the QR decomposition, so their exponents need not decrease.
 
-        With `differentiable` a tensor of the shape and with the values of `lyapunov_exponent`.
+        With `differentiable`, a tensor with the shape and the values of `lyapunov_exponent`.
 
     Raises:
-        TypeError: `system` is none of these, or `inputs` are no numbers.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included; a step function
-            cannot be differentiated, returns something else than a state, or mixes sequences.
+        TypeError: `system` is of another type, or `inputs` are not numeric.
+        ValueError: an argument (or a weight) is out of range, has the wrong shape, or is not finite. Or a step function
+            cannot be differentiated, does not return a state, or mixes sequences.
 
     Fewer exponents than rows:
-        The k largest exponents are found whatever the structure of the Jacobian, because the tangent vectors start from
-        random directions. Two things remain. Until the vectors have turned towards the leading directions, the sums
-        contain a transient, which falls as 1 / (measured steps); a `warmup` removes it. Directions whose exponents are
-        equal cannot be told apart: of degenerate exponents the vectors span some directions of their common subspace,
-        and which ones depends on the start.
+        The k largest exponents are found for any structure of the Jacobian, because the tangent vectors start from
+        random directions. Two limits remain:
+
+        * Until the vectors have turned towards the leading directions, the sums contain a transient. Its effect falls
+          as 1 / (measured steps). A `warmup` removes it.
+        * Directions with equal exponents cannot be told apart. The vectors then span some directions of the common
+          subspace, and these depend on the initial vectors.
 
     Differentiable exponents:
-        Gradients flow to the weights of a torch.nn module, to the `params` of a `Network`, to what a step function
-        refers to, to `inputs` and to `initial_state`, wherever these require them. They are the exact derivatives of
-        what is returned, through states and tangent vectors of all steps, the warm-up included. Second derivatives are
-        refused.
+        Gradients reach the weights of a torch.nn module, the `params` of a `Network`, tensors that a step function
+        uses, `inputs` and `initial_state`, if these require gradients. They are the exact derivatives of the returned
+        values, through the states and tangent vectors of all steps, including the warm-up. Second derivatives raise an
+        error.
 
-        Through chaos gradients explode: the exact derivative of the finite-time exponent grows like the tangent vectors
-        themselves, although the exponent converges. `examples/plot_gradients_through_chaos.py` measures this for
-        an autonomous tanh RNN of 100 units with Gaussian weights of gain g = 2. The largest exponent changes with g at
-        a rate of 0.18, as long runs at g = 1.9 and 2.1 show. The exact derivative is 0.5 over 25 steps, and its
-        magnitude is of the order of 1e8 over 175. Where the largest exponent is positive, differentiate over few steps.
+        In a chaotic system gradients explode. The exact derivative of the finite-time exponent grows like the tangent
+        vectors, although the exponent itself converges. `examples/plot_gradients_through_chaos.py` measures this for an
+        autonomous tanh RNN of 100 units with Gaussian weights of gain g = 2. Long runs at g = 1.9 and 2.1 show that the
+        largest exponent changes with g at a rate of 0.18. The exact derivative is 0.5 over 25 steps, and its magnitude
+        is of the order of 1e8 over 175. If the largest exponent is positive, differentiate over few steps only.
 
-        All steps are kept until the backward pass: 3 to 10 numbers (fewest for RNN, most for GRU with few exponents)
-        for each entry of the tangent vectors, which are state size times `n_exponents` per step, sequence and variant.
-        To keep less, run a warm-up of the state beforehand and give its last state, detached, as `initial_state`.
-        A gradient is NaN, for the weights of that variant, if a direction is lost (-inf) or a trajectory diverged
-        (NaN): with singular Jacobians take `n_exponents` small enough. Degenerate exponents are no obstacle.
+        Memory: all steps are kept until the backward pass. Each step stores 3 to 10 numbers (fewest for RNN, most for
+        GRU with few exponents) per entry of the tangent vectors. The tangent vectors have state size times
+        `n_exponents` entries per sequence and variant. To save memory, first run the warm-up of the state without
+        gradients. Then pass its last state, detached, as `initial_state`.
+
+        A gradient is NaN, for the weights of one variant, if a direction is lost (-inf) or a trajectory diverged (NaN).
+        With singular Jacobians choose a small enough `n_exponents`. Equal exponents cause no problem.
 
     Example:
         The Hénon map, whose exponents are 0.419 and -1.623 nats per step:
@@ -190,7 +193,7 @@ def lyapunov_spectrum(
         >>> spectrum["lyapunov_exponent"].values.round(1)
         array([[ 0.4, -1.6]])
 
-        An LSTM under ten sequences of inputs, and 200 steps more:
+        An LSTM driven by ten sequences, first for 300 steps and then for 200 more:
 
         >>> import torch
         >>> generator = torch.Generator().manual_seed(0)
@@ -232,12 +235,16 @@ def lyapunov_spectrum(
         device=device,
     )
     if resume is not None and warmup != 0:
-        raise ValueError(f"warmup: got {warmup} beside resume, expected 0; the earlier run had the warm-up")
+        raise ValueError(
+            f"warmup: got {warmup} together with resume, expected 0: the warm-up was part of the earlier run"
+        )
     n_new = driven.inputs.shape[-2]
     with without_autocast(), steps_bar(n_new, "Lyapunov exponents", progress) as advanced:
         if differentiable:
             if resume is not None:
-                raise ValueError("differentiable: got True beside resume, expected False; a resumed run has no graph")
+                raise ValueError(
+                    "differentiable: got True together with resume, expected False: a resumed run has no graph"
+                )
             return differentiable_exponents(
                 driven, warmup=warmup, orthonormalize_every=orthonormalize_every, advanced=advanced
             )
@@ -254,7 +261,7 @@ def lyapunov_spectrum(
 def _dataset(driven: DrivenSystem, checkpoint: Checkpoint, orthonormalize_every: int | str) -> xr.Dataset:
     exponents, order = torch.from_numpy(checkpoint.batches.exponents()).sort(dim=-1, descending=True)
     errors = torch.from_numpy(checkpoint.batches.standard_error()).gather(-1, order)
-    # A map that saturates can have a finite Jacobian at an infinite state.
+    # A saturating map can have a finite Jacobian at an infinite state.
     stays_finite = torch.isfinite(checkpoint.state).all(dim=-1, keepdim=True).cpu()
     exponents = torch.where(stays_finite, exponents, torch.nan)
     estimates = {"lyapunov_exponent": exponents, "standard_error": torch.where(stays_finite, errors, torch.nan)}

@@ -1,4 +1,4 @@
-"""Finite-time Lyapunov exponents: what each step, or each interval, adds to the exponents (dissertation, chapter 4)."""
+"""Finite-time Lyapunov exponents: the growth rates of single steps or intervals (dissertation, chapter 4)."""
 
 from __future__ import annotations
 
@@ -44,47 +44,48 @@ def finite_time_exponents(
 ) -> xr.Dataset:
     """Return finite-time Lyapunov exponents along trajectories: log R of each QR decomposition.
 
-    These are the terms of the sum that `lyapunov_spectrum` takes, log r_t^k of eq. 4.3, each divided by the time of its
-    interval. Their mean over time, weighted by `interval`, is the spectrum; up to each time it is eq. 4.4, which
-    `running_exponents` computes.
+    `lyapunov_spectrum` sums log r_t^k of eq. 4.3. This function returns each term, divided by the length of its
+    interval. The mean over time, weighted by `interval`, is the spectrum. `running_exponents` computes the mean up to
+    each time (eq. 4.4).
 
-    Directions keep the order of the QR decomposition (the k-th is the k-th column of Q). At a single step it need not
-    be the order of size, and without warm-up the first steps also measure how Q turns towards the directions of the
-    system.
+    Directions keep the order of the QR decomposition: the k-th exponent belongs to the k-th column of Q. At a single
+    step the exponents need not decrease. Without a warm-up, the first steps also contain the rotation of Q towards the
+    system's directions.
 
     Args:
-        system: as all arguments but `return_q`, see `lyapunov_spectrum`.
-        inputs: see there.
-        n_steps: see there.
-        duration: see there.
-        n_exponents: see there.
-        jacobian: see there.
-        initial_state: see there.
-        initial_tangents: see there.
-        warmup: number of first steps that are not measured.
-        orthonormalize_every: steps of an interval. The first interval starts where the warm-up ends; the last one ends
+        system: as in `lyapunov_spectrum`.
+        inputs: as in `lyapunov_spectrum`.
+        n_steps: as in `lyapunov_spectrum`.
+        duration: as in `lyapunov_spectrum`.
+        n_exponents: as in `lyapunov_spectrum`.
+        jacobian: as in `lyapunov_spectrum`.
+        initial_state: as in `lyapunov_spectrum`.
+        initial_tangents: as in `lyapunov_spectrum`.
+        warmup: number of initial steps that are not measured.
+        orthonormalize_every: steps per interval. The first interval starts at the end of the warm-up. The last one ends
             with the inputs and may be shorter.
-        return_q: whether to return Q as well: `rows` numbers for each exponent, where `rows` is the state size.
-        dtype: see there.
-        device: see there.
-        resume: the result of an earlier call of this function, with the same settings. What is returned has the
-            intervals of both.
-        progress: see there.
+        return_q: whether to return Q as well. Q has `rows` numbers per exponent, where `rows` is the state size.
+        dtype: as in `lyapunov_spectrum`.
+        device: as in `lyapunov_spectrum`.
+        resume: the result of an earlier call of this function with the same settings. The returned Dataset has the
+            intervals of both calls.
+        progress: as in `lyapunov_spectrum`.
 
     Returns:
         Dataset with these variables. A `Network` adds the dimension `variant` in front.
 
-        * `finite_time_exponent(sequence, time, exponent)`: natural log per time step, of a flow per time unit. -inf:
-          the Jacobians of the interval lose the direction. NaN: the trajectory has diverged by then.
-        * `q(sequence, time, unit, exponent)`, if asked for: the orthonormal vectors at the end of each interval.
-        * `final_state(sequence, state)` and `final_tangents(sequence, unit, direction)`, from which `resume` goes on.
+        * `finite_time_exponent(sequence, time, exponent)`: nats per time step, or per time unit for a flow. -inf: the
+          direction is lost in the interval. NaN: the trajectory diverged in or before the interval.
+        * `q(sequence, time, unit, exponent)`, only with `return_q`: the orthonormal vectors at the end of each
+          interval.
+        * `final_state(sequence, state)` and `final_tangents(sequence, unit, direction)`, from which `resume` continues.
 
-        The coordinate `time` is the time taken by the end of the interval, in steps or in a flow's time units;
-        `interval(time)` is how much of it the interval spans.
+        The coordinate `time` is the time at the end of the interval, in steps or in a flow's time units. The coordinate
+        `interval(time)` is the length of the interval in the same unit.
 
     Raises:
-        TypeError: `system` is nothing of which exponents can be taken.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, weights included.
+        TypeError: `system` is of a type that has no exponents.
+        ValueError: an argument (or a weight) is out of range, has the wrong shape, or is not finite.
 
     Example:
         Every step of the Hénon map changes areas by the factor 0.3:
@@ -150,10 +151,10 @@ def _descriptions(driven: DrivenSystem, with_q: bool) -> dict[str, tuple[str, st
 
 
 def _continued(earlier: xr.Dataset, later: xr.Dataset, driven: DrivenSystem) -> xr.Dataset:
-    """Put the intervals of two runs one after another.
+    """Return the intervals of two runs, joined along time.
 
     Raises:
-        ValueError: the first is not a result of this function, or one of them has Q and the other one has not.
+        ValueError: `earlier` is not a result of `finite_time_exponents`, or only one of the two results has Q.
     """
     if "finite_time_exponent" not in earlier or ("q" in earlier) != ("q" in later):
         raise ValueError(
@@ -161,7 +162,10 @@ def _continued(earlier: xr.Dataset, later: xr.Dataset, driven: DrivenSystem) -> 
             "with the same return_q"
         )
     if later.attrs["warmup"]:
-        raise ValueError(f"warmup: got {later.attrs['warmup']} beside resume, expected 0; the earlier run had it")
+        raise ValueError(
+            f"warmup: got {later.attrs['warmup']} together with resume, expected 0: the warm-up was part of the "
+            "earlier run"
+        )
     n_earlier = int(earlier.attrs["n_steps"])
     steps = np.rint(later["time"].values / driven.time_per_step).astype(np.int64) + n_earlier
     later = later.assign_coords(time=("time", in_time(driven, steps), later["time"].attrs))
@@ -174,15 +178,15 @@ def _continued(earlier: xr.Dataset, later: xr.Dataset, driven: DrivenSystem) -> 
 def running_exponents(finite_time: xr.Dataset) -> xr.DataArray:
     """Return the estimate of the exponents up to each time: the running mean of finite-time exponents (eq. 4.4).
 
-    At the last time it is what `lyapunov_spectrum` returns, except that `lyapunov_spectrum` sorts it. Times may be
-    selected beforehand: what is left out at the beginning is then a longer warm-up of the estimate.
+    The estimate at the last time is what `lyapunov_spectrum` returns, except that `lyapunov_spectrum` sorts it. You may
+    select times beforehand. Times that you leave out at the beginning then act as a longer warm-up.
 
     Args:
-        finite_time: what `finite_time_exponents` returned.
+        finite_time: the result of `finite_time_exponents`.
 
     Returns:
-        (..., time, exponent), in the units of the finite-time exponents, in float64. -inf from the time on at which a
-        direction is lost, NaN from the time on at which the trajectory has diverged.
+        (..., time, exponent), in the units of the finite-time exponents, in float64. Values are -inf from the time at
+        which a direction is lost, and NaN from the time at which the trajectory diverged.
 
     Example:
         >>> from lyapunov_pkg import finite_time_exponents, running_exponents

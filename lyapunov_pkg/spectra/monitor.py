@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DESCRIPTIONS = {
-    "update": Label("update", "updates of the weights since the monitor was made"),
+    "update": Label("update", "updates of the weights since the monitor was created"),
     "loss": Label("1", "loss of the update, as given to the monitor"),
     "diverged": Label("1", "whether weights, inputs or a trajectory were not finite"),
 }
@@ -31,11 +31,11 @@ NOT_FOR_MONITORS = ("differentiable", "resume")
 
 
 _Record = tuple[int, NDArray[Any], float, float]
-"""Updates so far, exponents (sequence, exponent), loss, epoch."""
+"""Number of updates so far, exponents (sequence, exponent), loss and epoch."""
 
 
 class Writer(Protocol):
-    """What a `torch.utils.tensorboard.SummaryWriter` has, as far as a monitor uses it."""
+    """The methods of `torch.utils.tensorboard.SummaryWriter` that a monitor uses."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
         """Write a number."""
@@ -45,27 +45,27 @@ class Writer(Protocol):
 
 
 class SpectrumMonitor:
-    """Takes the Lyapunov spectrum of a module before training and after every so many updates of its weights.
+    """Computes the Lyapunov spectrum of a module before training, and then regularly during training.
 
-    Call the monitor once after each update, in any training loop. Training goes on to the same bits as without it:
-    weights, gradients, mode, buffers and random numbers stay as they are.
+    Call the monitor once after each update of the weights, in any training loop. The training results are bit for bit
+    the same as without a monitor: weights, gradients, mode, buffers and random numbers are not changed.
 
     Args:
-        module: the recurrent module that is trained, anything that `lyapunov_spectrum` takes as a module.
-        inputs: of `lyapunov_spectrum`, the same at every update, so that only the weights change the spectrum. If
-            earlier layers make the inputs and are trained, too, give a function of no arguments that returns them, such
-            as `lambda: submodule_inputs(model, "lstm", tokens)`. None: the module is autonomous, and `n_steps` is among
-            the options.
-        every: updates from one spectrum to the next.
-        writer: a `torch.utils.tensorboard.SummaryWriter`, to which the largest exponent, their mean and their
-            distribution are written under `lyapunov/`; means over sequences.
-        options: further arguments of `lyapunov_spectrum`, such as `n_exponents` and `warmup`. A cheap monitor has few
-            sequences, a few hundred steps, and only the leading exponents.
+        module: the recurrent module that is trained: any module that `lyapunov_spectrum` accepts.
+        inputs: as in `lyapunov_spectrum`. Give the same inputs for all updates, so that only the weights change the
+            spectrum. If earlier layers compute the inputs and are also trained, give a function without arguments that
+            returns the inputs, such as `lambda: submodule_inputs(model, "lstm", tokens)`. None: the module is
+            autonomous, and `options` must contain `n_steps`.
+        every: number of updates from one spectrum to the next.
+        writer: a `torch.utils.tensorboard.SummaryWriter`. The monitor writes the largest exponent, the mean and the
+            distribution of the exponents to it, under `lyapunov/`, as means over sequences.
+        options: further arguments of `lyapunov_spectrum`, such as `n_exponents` and `warmup`. A monitor is cheap with
+            few sequences, a few hundred steps, and only the leading exponents.
 
     Raises:
-        TypeError: `module` is no torch.nn.Module, or an option is not for monitors.
-        ValueError: `every` is below 1, or what `lyapunov_spectrum` raises; the first spectrum is taken at once, so that
-            wrong arguments are found before training.
+        TypeError: `module` is not a torch.nn.Module, or an option is not allowed for a monitor.
+        ValueError: `every` is below 1, or `lyapunov_spectrum` refuses an argument. The first spectrum is computed
+            immediately, so that wrong arguments are found before training.
 
     Example:
         >>> import torch
@@ -101,7 +101,7 @@ class SpectrumMonitor:
         every = whole_number("every", every, "a number of updates from 1 on", 1, sys.maxsize)
         refused = [name for name in NOT_FOR_MONITORS if name in options]
         if refused:
-            raise TypeError(f"{refused[0]}: expected no such option of a monitor")
+            raise TypeError(f"{refused[0]}: a monitor does not accept this option")
         self.module, self.every, self.writer = module, every, writer
         self._inputs, self._options = inputs, {"progress": False} | options
         self._n_updates = 0
@@ -112,15 +112,15 @@ class SpectrumMonitor:
         self._record(self._first.values, np.nan, np.nan)
 
     def __call__(self, loss: float | Tensor | None = None, *, epoch: float | None = None) -> None:
-        """Count an update of the weights, and take a spectrum if it is due.
+        """Count an update of the weights, and compute a spectrum if it is due.
 
         Args:
-            loss: of this update, which is stored beside the spectrum. A tensor is read only when a spectrum is due.
-            epoch: passes over the training samples so far, if they are to be a coordinate.
+            loss: loss of this update, which is stored with the spectrum. A tensor is read only if a spectrum is due.
+            epoch: number of passes over the training samples so far, which becomes a coordinate.
 
         Raises:
-            ValueError: the module has changed so that `lyapunov_spectrum` refuses it, for another reason than weights
-                that are not finite.
+            ValueError: `lyapunov_spectrum` refuses the module in its present form, for a reason other than weights that
+                are not finite.
         """
         self._n_updates += 1
         if self._n_updates % self.every == 0:
@@ -131,10 +131,14 @@ class SpectrumMonitor:
         """Return the spectra so far.
 
         Returns:
-            Dataset with `lyapunov_exponent(update, sequence, exponent)`, in nats per step, `loss(update)`, and
-            `diverged(update)`: whether weights, inputs or a trajectory were not finite. Their exponents are NaN. The
-            first loss is NaN, because there is no update before it. `epoch(update)` is a coordinate if it was given,
-            with NaN where it was not, as for the first spectrum. Updates count from when the monitor was made.
+            Dataset with these variables:
+
+            * `lyapunov_exponent(update, sequence, exponent)`: nats per step.
+            * `loss(update)`: the first loss is NaN, because no update precedes it.
+            * `diverged(update)`: whether weights, inputs or a trajectory were not finite. The exponents are then NaN.
+
+            `update` counts from the creation of the monitor. `epoch(update)` is a coordinate if an epoch was ever
+            given. It is NaN where none was given, as for the first spectrum.
         """
         updates, exponents, losses, epochs = zip(*self._records, strict=True)
         spectra = np.stack(exponents)
@@ -153,7 +157,7 @@ class SpectrumMonitor:
         return describe(result.assign_coords(epoch=("update", np.array(epochs))), {"epoch": EPOCH})
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the exponents, means over sequences, against the update; see `lyapunov_pkg.plots.over_training`."""
+        """Draw the exponents (means over sequences) against the update; see `lyapunov_pkg.plots.over_training`."""
         return over_training(self.dataset(), ax)
 
     def _current_inputs(self) -> Values | None:
@@ -164,14 +168,14 @@ class SpectrumMonitor:
             return self._inputs()
 
     def _spectrum(self) -> NDArray[Any]:
-        """Return the exponents of now; NaN where weights or inputs are not finite."""
+        """Return the present exponents; NaN if weights or inputs are not finite."""
         not_finite = np.full_like(self._first.values, np.nan)
         try:
             refuse_bad_weights(self.module)
         except ValueError:
             return not_finite
         inputs = self._current_inputs()
-        if callable(self._inputs):  # others were checked with the first spectrum
+        if callable(self._inputs):  # fixed inputs were checked with the first spectrum
             numbers = inputs if isinstance(inputs, Tensor) else torch.as_tensor(np.asarray(inputs))
             if not bool(torch.isfinite(numbers).all()):
                 return not_finite
@@ -188,5 +192,5 @@ class SpectrumMonitor:
         writer.add_scalar("lyapunov/maximum_exponent", float(spectrum[0]), update)
         writer.add_scalar("lyapunov/mean_exponent", float(spectrum.mean()), update)
         finite = spectrum[np.isfinite(spectrum)]
-        if len(finite):  # TensorBoard has no histogram of nothing
+        if len(finite):  # TensorBoard cannot draw an empty histogram
             writer.add_histogram("lyapunov/exponents", finite, update)

@@ -1,8 +1,7 @@
 """Propagation of tangent vectors along trajectories.
 
-Compiled kernels do it for the networks of this package on the CPU, PyTorch for everything else.
-
-A propagator holds the state and the tangent vectors of all trajectories and takes them through a few steps at a time.
+Networks and systems of this package use compiled kernels on the CPU. All other systems use PyTorch. A propagator holds
+the state and the tangent vectors of all trajectories, and moves them through a few steps at a time.
 """
 
 from __future__ import annotations
@@ -29,25 +28,25 @@ if TYPE_CHECKING:
     from lyapunov_pkg.systems.kernels import SystemKernel
 
 SLOPES_AT_ONCE = 16_000_000
-"""Slopes that are computed ahead of the kernels, numbers; bounds memory, changes no result."""
+"""Number of slopes that are computed before the kernels run. It bounds memory and changes no result."""
 
 JACOBIANS_AT_ONCE = 4_000_000
-"""Entries of a flow's Jacobians that are computed ahead; bounds memory."""
+"""Number of entries of a flow's Jacobians that are computed ahead. It bounds memory."""
 
 STEPS_UNASKED = 32
-"""Steps on a GPU after which the host asks whether all orthonormalisations succeeded; changes no result."""
+"""Steps on a GPU after which the host checks whether all orthonormalisations succeeded. It changes no result."""
 
 SYSTEM_MODULES = (AutonomousMap.__module__, Flow.__module__)
-"""Where the systems are that may be kernels."""
+"""Modules whose systems may have kernels."""
 
 
 class Record(NamedTuple):
-    """What `Propagator.record` finds at each orthonormalisation.
+    """Result of `Propagator.record` at each orthonormalisation.
 
     Attributes:
         log_r: (..., interval, k), float64: natural logarithm of the diagonal of R.
         finite: (..., interval), whether the state is finite.
-        q: (..., interval, rows, k), orthonormal to rounding; None: not asked for.
+        q: (..., interval, rows, k), orthonormal to rounding; None if not requested.
         r: (..., interval, k, k), the upper triangle of Q^T A, of which the diagonal is that of R but for rounding.
     """
 
@@ -60,13 +59,14 @@ class Record(NamedTuple):
 class Propagator(ABC):
     """Trajectories with their tangent vectors.
 
-    A path is laid through some steps of the inputs, and then followed, piece by piece.
+    `path` prepares some steps of the inputs. `follow` or `record` then moves the tangent vectors along them, piece by
+    piece.
 
     Attributes:
-        state: (..., S), at the end of what was followed, or of the path.
-        steps_at_once: of how many steps a path is best made.
-        aligned_steps: paths that begin at multiples of so many steps, and are of multiples, have the same bits whatever
-            their lengths.
+        state: (..., S), at the end of the steps that were followed, or at the end of the path.
+        steps_at_once: the best number of steps for a path.
+        aligned_steps: if paths begin at multiples of this number and their lengths are multiples of it, results do not
+            depend on the lengths in any bit.
     """
 
     state: Tensor
@@ -75,16 +75,16 @@ class Propagator(ABC):
 
     @abstractmethod
     def path(self, inputs: Tensor) -> Any:
-        """Return the path through inputs (..., step, feature), which continues the last one."""
+        """Return the path through inputs (..., step, feature), which continues the last path."""
 
     @abstractmethod
     def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """Take the tangent vectors through some steps of a path.
+        """Move the tangent vectors through some steps of a path.
 
         Args:
-            path: what `path` returned; its steps are followed in their order.
-            steps: which of them.
-            orthonormalizes: for each of these, whether the tangent vectors are orthonormalised after it.
+            path: the result of `path`; its steps must be followed in order.
+            steps: the steps of the path.
+            orthonormalizes: for each of these steps, whether the tangent vectors are orthonormalised after it.
 
         Returns:
             log_r (interval, ..., k): natural logarithm of the diagonal of R at each orthonormalisation.
@@ -95,41 +95,41 @@ class Propagator(ABC):
     def record(
         self, path: Any, steps: slice, orthonormalizes: Sequence[bool], *, keeps_q: bool = False, keeps_r: bool = False
     ) -> Record:
-        """Do as `follow`, with vectors that are orthonormal to rounding, and return what they are.
+        """Move as `follow` does, with vectors that are orthonormal to rounding, and return them as a `Record`.
 
         Args:
-            path: see `follow`, as the next two.
-            steps: see there.
-            orthonormalizes: see there.
+            path: as in `follow`.
+            steps: as in `follow`.
+            orthonormalizes: as in `follow`.
             keeps_q: whether to return Q.
             keeps_r: whether to return R.
         """
 
     def state_after(self, path: Any, n_steps: int) -> Tensor:
-        """Return the state (..., S) after some steps of the last path, all of which were followed or recorded."""
+        """Return the state (..., S) after some steps of the last path, once all its steps were followed."""
         return self.state
 
     @abstractmethod
     def current_tangents(self) -> Tensor:
-        """Return the tangent vectors (..., rows, k) where following is now."""
+        """Return the present tangent vectors (..., rows, k)."""
 
     @abstractmethod
     def snapshot(self) -> Any:
-        """Return what `restore` needs to come back to where following is now."""
+        """Return the data from which `restore` recovers the present position."""
 
     @abstractmethod
     def restore(self, snapshot: Any) -> None:
-        """Come back to where `snapshot` was taken, on the same path."""
+        """Return to the position of a `snapshot` on the same path."""
 
 
 def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records: bool = False) -> Propagator:
-    """Return what is fastest for this system and these tangent vectors (..., rows, k).
+    """Return the fastest propagator for this system and these tangent vectors (..., rows, k).
 
     Args:
         system: the system.
         state: (..., S).
         tangents: (..., rows, k).
-        records: `Propagator.record` will be called, which asks for the states after all intervals.
+        records: whether `Propagator.record` will be called, which needs the states after all intervals.
     """
     if (
         isinstance(system, Network)
@@ -150,7 +150,7 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records
 
 
 def _kernel_of(system: TangentMap, state: Tensor, tangents: Tensor) -> SystemKernel | None:
-    """Return a system as a kernel; None: it is none, or the tensors are not where kernels work."""
+    """Return the kernel of a system; None if it has none, or the tensors do not suit kernels."""
     if not _is_for_kernels(state, tangents) or type(system).__module__ not in SYSTEM_MODULES:
         return None
     # Imported here: loading the compiled kernels takes a while, and many programs never need them.
@@ -164,11 +164,11 @@ def _is_for_kernels(state: Tensor, tangents: Tensor) -> bool:
 
 
 class StepPropagator(Propagator):
-    """Any system, step by step: its own `push_forward`, and `orthonormalize`.
+    """Propagator of any system, step by step, by its own `push_forward` and `orthonormalize`.
 
     Attributes:
-        asks_each_time: whether each orthonormalisation finds out at once if it needs its fallback. On a GPU that would
-            wait for the device.
+        asks_each_time: whether each orthonormalisation checks immediately if it needs the fallback. On a GPU the host
+            would have to wait for the device.
     """
 
     steps_at_once = 256
@@ -229,10 +229,10 @@ class StepPropagator(Propagator):
         to_rounding: bool,
         measure: Callable[[Tensor, Tensor], Any],
     ) -> list[Any]:
-        """Take steps of a path, and return what `measure(before, log_r)` finds at each orthonormalisation.
+        """Take steps of a path, and return the results of `measure(before, log_r)` at each orthonormalisation.
 
-        On a GPU the host asks once for a block of steps whether all orthonormalisations succeeded. If one did not, the
-        block is repeated with the question at each, so that results are the same.
+        On a GPU the host checks once per block of steps whether all orthonormalisations succeeded. If one failed, the
+        block is repeated with a check at each orthonormalisation, so that results are the same.
         """
         numbered = list(zip(range(self._n_steps(path))[steps], orthonormalizes, strict=True))
         asking = partial(orthonormalize, to_rounding=to_rounding)
@@ -262,7 +262,7 @@ class StepPropagator(Propagator):
         orthonormalized: Callable[[Tensor], tuple[Tensor, Tensor]],
         measure: Callable[[Tensor, Tensor], Any],
     ) -> list[Any]:
-        """Take the steps of these numbers, of which each says whether vectors are orthonormalised after it."""
+        """Take the given steps. Each says whether the vectors are orthonormalised after it."""
         found = []
         for step, ends in numbered:
             self._move(path, step)
@@ -276,7 +276,7 @@ class StepPropagator(Propagator):
         return path.shape[-2]
 
     def _move(self, path: Tensor, step: int) -> None:
-        """Take state and tangent vectors through one step of a path."""
+        """Move state and tangent vectors through one step of a path."""
         self.state, self.tangents = self.system.push_forward(self.state, path[..., step, :], self.tangents)
 
     def current_tangents(self) -> Tensor:
@@ -297,7 +297,7 @@ class KernelPath(NamedTuple):
 
     Attributes:
         slopes: (variant, step, sequence, slot, size).
-        states: of each layer, before the first step and after each: (variant, step, sequence, S of the layer).
+        states: for each layer, (variant, step, sequence, S of the layer), before the first step and after each step.
     """
 
     slopes: Tensor
@@ -305,7 +305,7 @@ class KernelPath(NamedTuple):
 
 
 class FlowPropagator(StepPropagator):
-    """A flow, whose Jacobians at many steps are differentiated together."""
+    """Propagator of a flow, which computes the Jacobians of many steps together."""
 
     system: Flow
 
@@ -329,7 +329,7 @@ class FlowPropagator(StepPropagator):
         self.tangents = path[step] @ self.tangents
 
     def snapshot(self) -> Tensor:
-        """See `Propagator.snapshot`; the state is at the end of the path all along."""
+        """See `Propagator.snapshot`. The state is always that at the end of the path."""
         return self.tangents
 
     def restore(self, snapshot: Tensor) -> None:
@@ -338,12 +338,12 @@ class FlowPropagator(StepPropagator):
 
 
 class SteppedPropagator(Propagator):
-    """A step that is compiled or interpreted by `linalg.stepping`."""
+    """Propagator of a step that `linalg.stepping` compiles or interprets."""
 
     steps_at_once = 100_000
 
     def __init__(self, flow: SteppedFlow, leading: torch.Size) -> None:
-        """Take the trajectories of a flow, whose axis has the shape `leading` outside."""
+        """Store a flow. Its axis of trajectories has the shape `leading` in arguments and results."""
         self.flow, self._leading = flow, leading
 
     @property
@@ -371,7 +371,7 @@ class SteppedPropagator(Propagator):
         )
 
     def _by_trajectory(self, values: Tensor, dim: int) -> Tensor:
-        """Give the axis of trajectories its shape."""
+        """Return values with the axis of trajectories in its outside shape."""
         return values.reshape(*values.shape[:dim], *self._leading, *values.shape[dim + 1 :])
 
     def current_tangents(self) -> Tensor:
@@ -388,7 +388,7 @@ class SteppedPropagator(Propagator):
 
 
 class SystemPropagator(SteppedPropagator):
-    """A system that is a kernel."""
+    """Propagator of a system that has a kernel."""
 
     def __init__(self, kernel: SystemKernel, state: Tensor, tangents: Tensor) -> None:
         from lyapunov_pkg.linalg.stepping import SteppedFlow
@@ -402,9 +402,9 @@ class SystemPropagator(SteppedPropagator):
 
 
 class KernelPropagator(Propagator):
-    """A network of this package on the CPU: states and slopes of many steps at once, then `linalg.TangentFlow`."""
+    """Propagator of a network on the CPU: states and slopes of many steps first, then `linalg.TangentFlow`."""
 
-    aligned_steps = 16  # of the narrowest rows, of one float32, make a cache line
+    aligned_steps = 16  # rows of one float32, the narrowest ones, fill a cache line
 
     def __init__(self, network: Network, state: Tensor, tangents: Tensor) -> None:
         # Imported here: loading the compiled kernels takes a while, and many programs never need them.
@@ -453,11 +453,11 @@ class KernelPropagator(Propagator):
         self.flow.restore(snapshot)
 
     def state_after(self, path: KernelPath, n_steps: int) -> Tensor:
-        """See `Propagator.state_after`; the path may have been longer."""
+        """See `Propagator.state_after`. The path may be longer."""
         return torch.cat([states[:, n_steps] for states in path.states], dim=-1)
 
     def path(self, inputs: Tensor) -> KernelPath:
-        """See `Propagator.path`: the slopes and the states on the way."""
+        """See `Propagator.path`. The path has the slopes and states of all steps."""
         from lyapunov_pkg.cells.sequences import linearize_sequence
 
         cells = self.network.cells
@@ -475,18 +475,18 @@ class KernelPropagator(Propagator):
 
 
 Terms = dict[tuple[int, bool], list[tuple[tuple[int, ...], Tensor | None]]]
-"""Terms of `Block`s with one target, by source and whether that is taken after the step."""
+"""Terms of `Block`s with one target, by source and by whether the source is taken after the step."""
 
 
 def jacobian_blocks(network: Network, jacobian: Literal["full", "reduced"]) -> tuple[list[Block], int, int]:
-    """Return what the Jacobian of a network is made of (dissertation, eq. 2.6), in the order of its computation.
+    """Return the blocks of a network's Jacobian (dissertation, eq. 2.6), in the order of their computation.
 
-    The blocks of rows are those of the layers in order, of each its state or, where "reduced", its hidden units. What a
-    cell needs on the way beyond them (LEM's z) comes behind all of them.
+    The rows are those of the layers in order: the state of each layer, or its hidden units if `jacobian` is "reduced".
+    Intermediate quantities of a cell (LEM's z) come after all layers.
 
     Returns:
-        The blocks, how many blocks of rows the tangent vectors have, and how many slots of slopes there are: layer
-        after layer those of `cells.sequences.linearize_sequence`.
+        The blocks, the number of blocks of rows of the tangent vectors, and the number of slots of slopes. The slots
+        are those of `cells.sequences.linearize_sequence`, layer after layer.
     """
     from lyapunov_pkg.linalg.plan import Block
 
@@ -508,15 +508,15 @@ def jacobian_blocks(network: Network, jacobian: Literal["full", "reduced"]) -> t
 def _layer_terms(
     cell: Cell, params: Params, n_kept: int, places: dict[int, int], below: int | None, n_slots: int
 ) -> tuple[dict[int, Terms], int]:
-    """Return the terms of each block that a layer renews, in this order, and how many slots there are with its own.
+    """Return the terms of each block that a layer updates, in order, and the number of slots including its own.
 
     Args:
         cell: the layer's cell.
         params: its parameters.
-        n_kept: blocks of its state that move before the step; the rest is held.
-        places: where blocks of its state stand among the rows.
-        below: where the hidden units stand that are its input; None: the input is fixed.
-        n_slots: slots of the layers before.
+        n_kept: number of blocks of its state that have tangents; the others are held fixed.
+        places: indices of the blocks of its state among the rows.
+        below: index of the hidden units that are its input; None if the input is fixed.
+        n_slots: number of slots of the layers before it.
     """
     weights = cell.pre_activation_weights(cell.prepare(params))
     input_weights = params["input_weight"].chunk(cell.n_gates, dim=-2)
@@ -536,7 +536,7 @@ def _layer_terms(
         for j in update.blocks:
             if j in moved and j in places:
                 terms.setdefault((places[j], True), []).append(((n_slots,), None))
-            elif j in moved:  # A block that is not among the rows moves with what it was renewed from.
+            elif j in moved:  # A block that is not among the rows changes with the blocks from which it was computed.
                 for source, of_source in moved[j].items():
                     folded = [((*slots, n_slots), weight) for slots, weight in of_source]
                     terms.setdefault(source, []).extend(folded)

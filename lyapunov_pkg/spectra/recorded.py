@@ -1,8 +1,8 @@
-"""Propagation of steps of one's own: as a program of `linalg.program` where they are one, through PyTorch elsewhere.
+"""Propagation of user-defined steps: as a program of `linalg.program` where possible, otherwise through PyTorch.
 
-No number comes from a program alone. All states of a path are compared with those that the user's own function makes of
-the states before, and tangent vectors at some of them. Where anything differs, the run goes on through PyTorch from the
-beginning of that path.
+No number comes from a program alone. The user's own function computes the next state from each state of a path, and the
+results are compared with the program's states. Tangent vectors are compared at some of the states. If anything differs,
+the run continues through PyTorch from the beginning of that path.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
 from lyapunov_pkg.systems.tracing import program_of
 
 CHECKED_STATES = 16
-"""States of a path at which tangent vectors are compared."""
+"""Number of states of a path at which tangent vectors are compared."""
 
 CHECKED_EVERY = 512
-"""Steps from one such comparison to the next, at least."""
+"""Minimum number of steps between two such comparisons."""
 
 LARGEST_MEMORY = 16_000_000
-"""Numbers that the tangents of a program may take in each thread. Beyond it PyTorch's products are no slower."""
+"""Largest number of entries of a program's tangent vectors per thread. Above it PyTorch's products are as fast."""
 
 NUMBERS_AT_ONCE = 1_000_000
-"""Numbers of the states that the user's function is given at once."""
+"""Number of entries of the states that are passed to the user's function at once."""
 
 
 class ProgramPropagator(SteppedPropagator):
-    """A program, driven by inputs."""
+    """Propagator of a program that is driven by inputs."""
 
     steps_at_once = StepPropagator.steps_at_once
 
@@ -68,7 +68,7 @@ class ProgramPropagator(SteppedPropagator):
 
 
 class RecordedPropagator(Propagator):
-    """A step or a flow of one's own, by what is fastest and was found to agree with it."""
+    """Propagator of a user-defined step or flow, by the fastest method that agrees with it."""
 
     def __init__(
         self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor
@@ -77,7 +77,7 @@ class RecordedPropagator(Propagator):
 
         Args:
             system: the system.
-            plain: what takes it along where it is no program.
+            plain: the propagator to use if the step is not a program.
             state: (sequence, S).
             tangents: (sequence, S, k).
         """
@@ -85,7 +85,7 @@ class RecordedPropagator(Propagator):
         self._now: Propagator = plain(system, state, tangents)
         self._is_traced = False
         self._unchecked = CHECKED_EVERY
-        self.steps_at_once = self._now.steps_at_once  # of a program, too: callers have planned with it
+        self.steps_at_once = self._now.steps_at_once  # also with a program, because callers have planned with it
 
     @property
     def state(self) -> Tensor:
@@ -105,7 +105,7 @@ class RecordedPropagator(Propagator):
         return self._now.path(inputs)
 
     def _trace(self, inputs: Tensor) -> None:
-        """Go on as a program if the step is one."""
+        """Continue as a program if the step can be one."""
         self._is_traced = True
         step, state = self.system.step, self._now.state
         if inputs.shape[:1] != state.shape[:-1]:
@@ -117,7 +117,7 @@ class RecordedPropagator(Propagator):
             self._now = ProgramPropagator(program, state, self._now.current_tangents())
 
     def _agrees(self, program: ProgramPropagator, inputs: Tensor) -> bool:
-        """Return whether the program does along a path what the user's function does."""
+        """Return whether the program agrees with the user's function along a path."""
         along = program.flow.states_along(inputs.detach())
         before, after = along[:, :-1].flatten(0, 1), along[:, 1:].flatten(0, 1)
         x = inputs.flatten(0, 1)
@@ -130,7 +130,7 @@ class RecordedPropagator(Propagator):
                         return False
                 self._unchecked += inputs.shape[1]
                 return self._unchecked <= CHECKED_EVERY or self._tangents_agree(program, before, x)
-        except Exception:  # The function does not take as many states, say.
+        except Exception:  # For example, the function does not accept as many states.
             return False
 
     def _tangents_agree(self, program: ProgramPropagator, states: Tensor, x: Tensor) -> bool:
@@ -143,7 +143,8 @@ class RecordedPropagator(Propagator):
         moved.drive(x[:, None])
         moved.advance([False])
         expected = self.system.push_forward(states, x, tangents)[1]
-        # Slopes of units that saturate are rounding: below it, beside those of other states, nothing is compared.
+        # The slopes of saturated units are rounding errors. They are not compared if they are that small beside other
+        # slopes.
         return _close(moved.tangents().mT, expected.mT, 1e-3 * expected.abs().max())
 
     def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
@@ -174,7 +175,7 @@ def _largest(vectors: Tensor) -> Tensor:
 
 
 def _close(found: Tensor, expected: Tensor, scale: Tensor) -> bool:
-    """Return whether vectors (..., S) agree but for rounding, beside the largest entry of each, or beside a scale."""
+    """Return whether vectors (..., S) agree up to rounding, relative to the largest entry of each or to a scale."""
     if not torch.equal(found.isfinite(), expected.isfinite()):
         return False
     found, expected = (value.nan_to_num(0, 0, 0) for value in (found, expected))

@@ -1,4 +1,4 @@
-"""What each orthonormalisation along trajectories finds: log R and, where asked for, Q and R."""
+"""Recording of log R, and optionally of Q and R, at each orthonormalisation along trajectories."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 @dataclass(frozen=True)
 class Recording:
-    """The intervals after the warm-up, and where the run ended.
+    """The intervals after the warm-up, and the end of the run.
 
     Attributes:
-        times: steps taken at the end of each interval.
-        lengths: steps of each interval.
-        log_r: (..., time, k), float64, nats over the whole interval; NaN where the state is no longer finite.
-        q: (..., time, rows, k), at the times up to `q_until`; None: there are none.
-        r: (..., time, k, k), upper triangular, with the diagonal as Q^T A has it; None: not asked for.
+        times: number of steps taken at the end of each interval.
+        lengths: number of steps of each interval.
+        log_r: (..., time, k), float64, nats over the whole interval; NaN once the state is not finite.
+        q: (..., time, rows, k), at the times up to `q_until`; None if there are none.
+        r: (..., time, k, k), the upper triangle of Q^T A, including its diagonal; None if not requested.
         state: (..., S), after the last step.
         tangents: (..., rows, k), after the last step.
     """
@@ -48,19 +48,19 @@ def record(
     keeps_r: bool = False,
     progress: bool | None = None,
 ) -> Recording:
-    """Take a system and its tangent vectors through all inputs, orthonormal to rounding after each interval.
+    """Run a system through all inputs, with tangent vectors that are orthonormal to rounding after each interval.
 
-    Intervals are counted from the end of the warm-up, so that one ends there and none straddles it; the last one ends
-    with the inputs and may be shorter.
+    Intervals are counted from the end of the warm-up, so that no interval extends across it. The last one ends with the
+    inputs and may be shorter.
 
     Args:
         driven: the system.
-        description: what the bar says.
-        warmup: first steps, of which nothing is returned.
-        orthonormalize_every: steps of an interval.
-        q_until: Q is returned of the intervals that end by this step.
+        description: text of the progress bar.
+        warmup: number of initial steps, for which nothing is returned.
+        orthonormalize_every: number of steps of an interval.
+        q_until: Q is returned for the intervals that end at or before this step.
         keeps_r: whether R is returned.
-        progress: whether a bar is shown; None: after a few seconds, in a terminal.
+        progress: whether a bar is shown; None: after a few seconds, on a terminal.
 
     Raises:
         ValueError: `warmup` leaves no step to measure, or `orthonormalize_every` is not positive.
@@ -76,7 +76,7 @@ def record(
     with without_autocast(), steps_bar(n_steps, description, progress) as advanced:
         for begin in range(0, n_steps, at_once):
             end = min(begin + at_once, n_steps)
-            # Padded only where the path is the last: then the state after it is not that after the last step.
+            # Only the last path is padded. The state after it is not the state after the last step.
             path = propagator.path(padded(driven.inputs[..., begin:end, :], propagator.aligned_steps))
             for first, last, measured in ((begin, min(end, warmup), False), (max(begin, warmup), end, True)):
                 if first >= last:

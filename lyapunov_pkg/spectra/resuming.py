@@ -1,4 +1,4 @@
-"""Going on from an earlier result: what results carry for it, and how it is read back."""
+"""Resuming from an earlier result: the variables that results store for this, and how they are read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DESCRIPTIONS = {
 
 
 class SharedArguments(TypedDict):
-    """What all computations of exponents take; `lyapunov_spectrum` says what each argument is."""
+    """The arguments of all computations of exponents; `lyapunov_spectrum` describes them."""
 
     n_steps: int | None
     n_exponents: int | None
@@ -48,11 +48,11 @@ def prepare(
     differentiable: bool = False,
     **shared: Unpack[SharedArguments],
 ) -> DrivenSystem:
-    """Check the arguments that all computations share, and start from where an earlier result ended.
+    """Check the arguments that all computations share, and start at the end of an earlier result if one is given.
 
     Raises:
-        TypeError: `system` is nothing of which exponents can be taken, or `resume` is no Dataset.
-        ValueError: an argument is out of range, or of the wrong shape, or not finite, or does not go with `resume`.
+        TypeError: `system` is of a type that has no exponents, or `resume` is not a Dataset.
+        ValueError: an argument is out of range, has the wrong shape, is not finite, or contradicts `resume`.
     """
     shared["n_steps"] = _number_of_steps(system, inputs, shared["n_steps"], duration)
     if resume is None:
@@ -75,10 +75,11 @@ def prepare(
 def _number_of_steps(
     system: Analysable, inputs: Tensor | ArrayLike | None, n_steps: int | None, duration: float | None
 ) -> int | None:
-    """Return how many steps an autonomous system takes; None for a driven one, where the inputs say it.
+    """Return the number of steps of an autonomous system; None for a driven one, whose inputs give it.
 
     Raises:
-        ValueError: more than one of `inputs`, `n_steps` and `duration` is given, or a `duration` for what is no flow.
+        ValueError: more than one of `inputs`, `n_steps` and `duration` is given, or `duration` for a system that is not
+            a flow.
     """
     given = {"inputs": inputs, "n_steps": n_steps, "duration": duration}
     names = [name for name, value in given.items() if value is not None]
@@ -88,9 +89,13 @@ def _number_of_steps(
         return n_steps
     time_per_step: float | None = getattr(system, "time_per_step", None)
     if time_per_step is None:
-        raise ValueError(f"duration: got {duration} for what is no flow, expected None; give n_steps instead")
+        raise ValueError(
+            f"duration: got {duration} for a system that is not a flow, expected None; give n_steps instead"
+        )
     if not np.isfinite(duration) or round(duration / time_per_step) < 1:
-        raise ValueError(f"duration: got {duration}, expected time units, at least one step of {time_per_step}")
+        raise ValueError(
+            f"duration: got {duration}, expected a number of time units, at least {time_per_step} (one step)"
+        )
     return round(duration / time_per_step)
 
 
@@ -99,9 +104,13 @@ def _check_resume(resume: object, shared: SharedArguments) -> None:
         raise TypeError(f"resume: got {type(resume).__name__}, expected the Dataset that an earlier call returned")
     missing = [name for name in DESCRIPTIONS if name not in resume]
     if missing:
-        raise ValueError(f"resume: it has no {' and no '.join(missing)}, expected the Dataset that a call returned")
+        raise ValueError(
+            f"resume: got a Dataset without {' and '.join(missing)}, expected the Dataset that an earlier call returned"
+        )
     if shared["initial_tangents"] is not None:
-        raise ValueError("initial_tangents: got some beside resume, expected None; resume has those to go on from")
+        raise ValueError(
+            "initial_tangents: got some together with resume, expected None: resume contains the tangent vectors"
+        )
     found = resume.attrs.get("jacobian"), resume.sizes["direction"], resume.attrs.get("dtype")
     dtype = None if shared["dtype"] is None else str(shared["dtype"]).removeprefix("torch.")
     wanted = shared["jacobian"], shared["n_exponents"] or found[1], dtype or found[2]
@@ -111,7 +120,7 @@ def _check_resume(resume: object, shared: SharedArguments) -> None:
 
 
 def _inside(driven: DrivenSystem, values: Tensor) -> Tensor:
-    """Return results as the computation has them, on its device."""
+    """Return results in the form of the computation, on its device."""
     values = values.to(dtype=driven.initial_state.dtype, device=driven.initial_state.device)
     return values[None] if driven.drops_variant else values
 
@@ -119,8 +128,8 @@ def _inside(driven: DrivenSystem, values: Tensor) -> Tensor:
 def _check_shape(name: str, found: Tensor, expected: tuple[int, ...]) -> None:
     if tuple(found.shape) != expected:
         raise ValueError(
-            f"resume: {name} has shape {tuple(found.shape)}, expected {expected}: those of the same system with as "
-            "many sequences of inputs as before"
+            f"resume: {name} has shape {tuple(found.shape)}, expected {expected}; give the same system and as many "
+            "input sequences as in the earlier run"
         )
 
 
@@ -130,13 +139,13 @@ def time_unit(driven: DrivenSystem) -> str:
 
 
 def in_time(driven: DrivenSystem, steps: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64 | np.float64]:
-    """Return numbers of steps as times: in time units for a flow, else in steps."""
+    """Return numbers of steps as times: time units for a flow, otherwise steps."""
     counts = np.array(steps)
     return counts * driven.time_per_step if time_unit(driven) == "time unit" else counts
 
 
 def ending_variables(state: Tensor, tangents: Tensor) -> Variables:
-    """Return what every result carries: the state (..., S) and the tangent vectors (..., rows, k) at its end."""
+    """Return the variables of every result's end: the state (..., S) and the tangent vectors (..., rows, k)."""
     return {"final_state": (("state",), state), "final_tangents": (("unit", "direction"), tangents)}
 
 
@@ -164,7 +173,7 @@ def checkpoint_variables(
 
 PENDING_DESCRIPTIONS = {
     "aligned_state": ("1", "state before pending_input"),
-    "pending_input": ("1", "last inputs, through which a run that goes on passes again to reach the same bits"),
+    "pending_input": ("1", "last inputs, which a resumed run repeats to obtain the same bits"),
 }
 
 CHECKPOINT_DESCRIPTIONS = DESCRIPTIONS | {
@@ -176,13 +185,13 @@ CHECKPOINT_DESCRIPTIONS = DESCRIPTIONS | {
 
 
 def read_checkpoint(resume: xr.Dataset, driven: DrivenSystem) -> Checkpoint:
-    """Return where the run stood that `resume` is the result of; `driven` is what `prepare` made of it.
+    """Return the checkpoint that `resume` contains. `driven` is the result of `prepare`.
 
     Raises:
         ValueError: `resume` is not a result of `lyapunov_spectrum`.
     """
     if "batch_sum" not in resume:
-        raise ValueError("resume: it has no batch_sum, expected the Dataset that lyapunov_spectrum returned")
+        raise ValueError("resume: got a Dataset without batch_sum, expected the result of lyapunov_spectrum")
     sums = resume["batch_sum"].transpose("batch", ...).values
     if driven.drops_variant:
         sums = sums[:, None]

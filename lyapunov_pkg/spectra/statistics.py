@@ -1,11 +1,11 @@
-"""Numbers that sum up a Lyapunov spectrum.
+"""Statistics of Lyapunov spectra.
 
-Everything here takes arrays (..., exponent), or a DataArray with the dimension `exponent`, such as the
-`lyapunov_exponent` of `lyapunov_spectrum`. What is returned is an array (...), or a DataArray that keeps the other
-dimensions with their coordinates.
+Each function takes an array (..., exponent), or a DataArray with the dimension `exponent`, such as the
+`lyapunov_exponent` of `lyapunov_spectrum`. It returns an array (...), or a DataArray that keeps the other dimensions
+and their coordinates.
 
-Exponents are in natural log per time step, of a flow per time unit, and decrease. -inf (a singular Jacobian) is a value
-like any other. A spectrum with NaN (a diverged network) gives NaN.
+Exponents are in nats per time step, or per time unit for a flow, and decrease. -inf (a singular Jacobian) is a valid
+value. A spectrum that contains NaN (a diverged network) gives NaN.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 
 
 class Statistic(Protocol[Options]):
-    """A function of spectra that returns labels where it gets them."""
+    """A function of spectra that returns a DataArray if its argument is one."""
 
     @overload
     def __call__(self, exponents: xr.DataArray, /, *args: Options.args, **kwargs: Options.kwargs) -> xr.DataArray: ...
@@ -34,11 +34,11 @@ class Statistic(Protocol[Options]):
 def _keeping_labels(
     long_name: str, units: str | None = None
 ) -> Callable[[Callable[Concatenate[ArrayLike, Options], Values]], Statistic[Options]]:
-    """Let a function of arrays (..., exponent) take DataArrays as well.
+    """Return a decorator that lets a function of arrays (..., exponent) also take DataArrays.
 
     Args:
         long_name: of the result.
-        units: of the result; None: those of the exponents.
+        units: of the result; None: the units of the exponents.
     """
 
     def decorate(function: Callable[Concatenate[ArrayLike, Options], Values]) -> Statistic[Options]:
@@ -65,21 +65,21 @@ def _keeping_labels(
 
 @_keeping_labels("largest Lyapunov exponent")
 def maximum_exponent(exponents: ArrayLike) -> Values:
-    """The largest exponent, which decides linear stability (eq. 1.9): nats per step, (...)."""
+    """Return the largest exponent, which decides linear stability (eq. 1.9): nats per step, (...)."""
     largest: Values = np.max(_spectra(exponents), axis=-1)
     return largest
 
 
 @_keeping_labels("mean Lyapunov exponent")
 def mean_exponent(exponents: ArrayLike) -> Values:
-    """The mean exponent, the rate at which volumes grow (eq. 1.12): nats per step, (...). -inf if any exponent is."""
+    """Return the mean exponent, the growth rate of volumes (eq. 1.12): nats per step, (...). -inf if one is."""
     mean: Values = np.mean(_spectra(exponents), axis=-1)
     return mean
 
 
 @_keeping_labels("variance of the Lyapunov exponents", "nat^2/step^2")
 def exponent_variance(exponents: ArrayLike) -> Values:
-    """Variance over a spectrum's exponents: (nats per step)^2, (...). inf if any exponent is -inf."""
+    """Return the variance over a spectrum's exponents: (nats per step)^2, (...). inf if any exponent is -inf."""
     spectra = _spectra(exponents)
     lost = np.isneginf(spectra)
     return np.where(lost.any(axis=-1), np.inf, np.var(np.where(lost, 0.0, spectra), axis=-1))
@@ -87,7 +87,7 @@ def exponent_variance(exponents: ArrayLike) -> Values:
 
 @_keeping_labels("Lyapunov exponents near zero", "1")
 def number_near_zero(exponents: ArrayLike, tolerance: float) -> Values:
-    """How many exponents are within `tolerance` (nats per step, inclusive) of zero: (...), floats because of NaN.
+    """Return how many exponents are within `tolerance` (nats per step, inclusive) of zero: (...), floats for NaN.
 
     Raises:
         ValueError: `tolerance` is negative.
@@ -100,17 +100,18 @@ def number_near_zero(exponents: ArrayLike, tolerance: float) -> Values:
 
 @_keeping_labels("positive Lyapunov exponents", "1")
 def number_above_zero(exponents: ArrayLike) -> Values:
-    """How many exponents are positive, the number of unstable directions: (...), floats because of NaN."""
+    """Return the number of positive exponents (unstable directions): (...), floats because of NaN."""
     spectra = _spectra(exponents)
     return _nan_where_undefined(np.count_nonzero(spectra > 0, axis=-1), spectra)
 
 
 @_keeping_labels("Kaplan-Yorke dimension", "1")
 def kaplan_yorke_dimension(exponents: ArrayLike) -> Values:
-    """Kaplan-Yorke dimension of an attractor, D = j + sum_{i<=j} lambda_i / |lambda_{j+1}| (eqs. 1.10, 1.11).
+    """Return the Kaplan-Yorke dimension D = j + sum_{i<=j} lambda_i / |lambda_{j+1}| of an attractor (eqs. 1.10, 1.11).
 
-    j is the largest number of leading exponents whose sum is not negative. D is 0 when the first exponent is negative
-    (a fixed point), and n when the sum of all n is not (a spectrum that is cut short gives a lower bound).
+    j is the largest number of leading exponents whose sum is not negative. D is 0 if the first exponent is negative (a
+    fixed point). D is n if the sum of all n exponents is not negative: if the spectrum is incomplete, D is then a lower
+    bound.
 
     Args:
         exponents: (..., exponent), in any order.
@@ -122,7 +123,7 @@ def kaplan_yorke_dimension(exponents: ArrayLike) -> Values:
         ValueError: no exponents.
 
     Example:
-        Lorenz's attractor:
+        The Lorenz attractor:
 
         >>> from lyapunov_pkg import kaplan_yorke_dimension
         >>> round(float(kaplan_yorke_dimension([0.9056, 0.0, -14.5723])), 4)
@@ -142,7 +143,8 @@ def kaplan_yorke_dimension(exponents: ArrayLike) -> Values:
     """
     spectra = -np.sort(-_spectra(exponents), axis=-1)
     sums = np.cumsum(spectra, axis=-1)
-    # Sums of a decreasing sequence never turn non-negative again once they are negative, so counting them finds j.
+    # Partial sums of a decreasing sequence stay negative once they are negative. Counting the non-negative ones gives
+    # j.
     j = np.count_nonzero(sums >= 0, axis=-1)[..., None]
     n = spectra.shape[-1]
     sum_to_j = np.where(j > 0, np.take_along_axis(sums, np.maximum(j - 1, 0), axis=-1), 0.0)
@@ -152,10 +154,10 @@ def kaplan_yorke_dimension(exponents: ArrayLike) -> Values:
 
 @_keeping_labels("slope of the leading Lyapunov exponents, per index")
 def initial_slope(exponents: ArrayLike, fraction: float = 0.1) -> Values:
-    """Mean slope of the spectrum over the leading `fraction` of its indices: nats per step per index, (...).
+    """Return the mean slope of a spectrum over the leading `fraction` of its indices: nats per step per index, (...).
 
-    The section runs from the first exponent over `slope_width` indices. Not positive, since exponents decrease; -inf
-    where the section ends in -inf, NaN where it also begins there.
+    The section runs from the first exponent over `slope_width` indices. The slope is not positive, because exponents
+    decrease. It is -inf if the section ends in -inf, and NaN if it also begins with -inf.
 
     Raises:
         ValueError: fewer than two exponents, or a fraction outside (0, 1].
@@ -167,9 +169,9 @@ def initial_slope(exponents: ArrayLike, fraction: float = 0.1) -> Values:
 
 @_keeping_labels("slope of the trailing Lyapunov exponents, per index")
 def final_slope(exponents: ArrayLike, fraction: float = 0.1) -> Values:
-    """Mean slope of the spectrum over the trailing `fraction` of its indices: nats per step per index, (...).
+    """Return the mean slope of a spectrum over the trailing `fraction` of its indices: nats per step per index, (...).
 
-    The section ends at the last exponent; otherwise as `initial_slope`.
+    The section ends at the last exponent. Everything else is as in `initial_slope`.
     """
     spectra = _spectra(exponents)
     width = slope_width(spectra.shape[-1], fraction)
@@ -177,7 +179,7 @@ def final_slope(exponents: ArrayLike, fraction: float = 0.1) -> Values:
 
 
 def slope_width(n_exponents: int, fraction: float) -> int:
-    """How many indices the initial and the final slope each span: `fraction` of them, at least one step.
+    """Return how many indices the initial and the final slope span: the share `fraction` of all indices, at least one.
 
     Raises:
         ValueError: fewer than two exponents, or a fraction outside (0, 1].
@@ -190,27 +192,29 @@ def slope_width(n_exponents: int, fraction: float) -> int:
 
 
 def interpolate_spectrum(exponents: ArrayLike, length: int) -> Values:
-    """Bring spectra to a common length by linear interpolation between neighbouring exponents (dissertation, chapter 3,
-    appendix A: "we use linear interpolation to increase the dimension of each spectrum").
+    """Return spectra of another length, by linear interpolation between neighbouring exponents.
 
-    The first and the last exponent stay; the others lie at equal distances between them, so that the shape of a
-    spectrum is compared across network sizes.
+    The dissertation does so in chapter 3, appendix A: "we use linear interpolation to increase the dimension of each
+    spectrum".
+
+    The first and the last exponent stay, and the others are taken at equal distances between them. This makes the
+    shapes of spectra comparable across network sizes.
 
     Args:
         exponents: (..., d), decreasing along the last axis, finite.
-        length: exponents afterwards.
+        length: number of exponents of the result.
 
     Returns:
-        (..., length), nats per step; decreasing like `exponents`, equal to them where d is `length`.
+        (..., length), nats per step, decreasing. Equal to `exponents` if d is `length`.
 
     Raises:
-        ValueError: `length` is below 2, or there is an infinite exponent.
+        ValueError: `length` is below 2, or an exponent is infinite.
     """
     spectra = _spectra(exponents)
     if length < 2:
-        raise ValueError(f"length: got {length}, expected at least 2 spectra")
+        raise ValueError(f"length: got {length}, expected at least 2 exponents")
     if np.isinf(spectra).any():
-        raise ValueError(f"exponents: {np.count_nonzero(np.isinf(spectra))} are infinite, expected none")
+        raise ValueError(f"exponents: got {np.count_nonzero(np.isinf(spectra))} infinite ones, expected none")
     n = spectra.shape[-1]
     place = np.arange(length) * ((n - 1) / (length - 1))
     left = np.minimum(place.astype(int), max(n - 2, 0))

@@ -1,4 +1,4 @@
-"""The tangent vectors that a computation of exponents starts from."""
+"""Initial tangent vectors of a computation of exponents."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 from lyapunov_pkg.systems.numbers import Values, converted, read_numbers, shown, whole_number
 
 TANGENT_SEED = 0
-"""Of the tangent vectors that a computation of fewer exponents than the Jacobian has rows starts from."""
+"""Seed of the initial tangent vectors if there are fewer exponents than rows of the Jacobian."""
 
 
 def initial_tangents(complete: Tensor, n_exponents: int | None, given: Values | None, n_sequences: int) -> Tensor:
     """Return orthonormal tangent vectors.
 
-    All of them: `complete`. Fewer: drawn, since the first of `complete` may lie in a subspace that the Jacobians map to
-    itself and that does not hold the fastest directions. The draws are the same in every call, for all sequences and in
-    every dtype.
+    For all exponents these are `complete`. For fewer they are random, because the first columns of `complete` may span
+    an invariant subspace that does not contain the fastest directions. The random vectors are the same in every call,
+    for all sequences and in every dtype.
 
     Args:
-        complete: the system's own, one for each row of the Jacobian, (rows, rows).
-        n_exponents: how many; None: as many as are given, else as many as there are rows.
-        given: by the user, (rows, k) or (sequence, rows, k); they are orthonormalised.
-        n_sequences: of the inputs.
+        complete: the system's own tangent vectors, one per row of the Jacobian, (rows, rows).
+        n_exponents: number of vectors; None: as many as are given, otherwise as many as there are rows.
+        given: the user's vectors, (rows, k) or (sequence, rows, k), which are orthonormalised.
+        n_sequences: number of sequences of the inputs.
 
     Returns:
-        (rows, k), or (sequence, rows, k) where these were given, in the dtype and on the device of `complete`.
+        (rows, k), or (sequence, rows, k) if `given` has this shape, in the dtype and on the device of `complete`.
 
     Raises:
-        TypeError: `given` are no numbers.
-        ValueError: `n_exponents` is out of range, or `given` have another shape or are linearly dependent.
+        TypeError: `given` is not numeric.
+        ValueError: `n_exponents` is out of range, or `given` has another shape or linearly dependent columns.
     """
     rows, count = len(complete), None
     if n_exponents is not None:
@@ -45,15 +45,15 @@ def initial_tangents(complete: Tensor, n_exponents: int | None, given: Values | 
 
 
 def of_each_trajectory(tangents: Tensor, state: Tensor) -> Tensor:
-    """Return tangent vectors (rows, k) or (..., rows, k) as one set a trajectory, (..., rows, k); state (..., S)."""
+    """Return tangent vectors (rows, k) or (..., rows, k) as one set per trajectory of the state (..., S)."""
     return tangents.expand(*state.shape[:-1], *tangents.shape[-2:])
 
 
 def drawn_tangents(rows: int, n_exponents: int) -> Tensor:
-    """Return orthonormal vectors (rows, n_exponents), float64, always the same; the first of many are those of fewer.
+    """Return orthonormal random vectors (rows, n_exponents), float64, the same in every call.
 
-    Their signs and sizes are drawn before they are orthonormalised; the sizes are from 1/2 to 1, so that no unit of the
-    state starts with a small share.
+    The first n vectors do not depend on how many follow. Signs and sizes of the entries are drawn before
+    orthonormalisation. The sizes are between 1/2 and 1, so that every unit of the state has a considerable share.
     """
     draws = torch.from_numpy(np.random.default_rng(TANGENT_SEED).random((n_exponents, 2, rows)))
     signs, sizes = torch.where(draws[:, 0] < 0.5, -1.0, 1.0), (1 + draws[:, 1]) / 2
@@ -73,7 +73,7 @@ def _checked(given: Values, rows: int, count: int | None, n_sequences: int) -> T
     if torch.allclose(tangents.mT @ tangents, identity, rtol=0.0, atol=1e-14):
         return tangents
     q, lengths = _orthonormalized(tangents)
-    # Relative to its own length a vector must stick out of the span of those before it.
+    # A vector's part outside the span of the vectors before it, relative to the vector's length, must not be tiny.
     share = lengths / torch.linalg.vector_norm(tangents, dim=-2)
     if not (share > 1e-10).all():
         raise ValueError(

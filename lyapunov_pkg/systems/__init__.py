@@ -1,4 +1,4 @@
-"""Systems that exponents can be taken of besides networks: maps, and flows of ordinary differential equations."""
+"""Dynamical systems other than networks: maps, and flows of ordinary differential equations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the computation of exponents asks of a system, and how each kind of system reads its inputs and states."""
+"""Protocol of a system whose exponents are computed, and base class of the readers of each kind of system."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lyapunov_pkg.systems.numbers import Values, converted, read_numbers
 from lyapunov_pkg.systems.states import State
 
 INPUT_DIMS = ("sequence", "time", "feature")
-"""Dimensions of labelled inputs, and the order of the others, except those of torch.nn modules."""
+"""Dimensions of labelled inputs. Other inputs have this order, except those of torch.nn modules."""
 
 
 @runtime_checkable
 class TangentMap(Protocol):
-    """A system as exponents are computed of it: a step that carries tangent vectors along."""
+    """A system in the form that the computation of exponents needs: a step of the state and of tangent vectors."""
 
     def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """From state (..., S), input (..., F) and tangents (..., S, k): the next state, and J times the tangents."""
+        """Return the next state (..., S), and the Jacobian times the tangents (..., S, k), for inputs (..., F)."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Placement:
 
 @dataclass(frozen=True)
 class PreparedSystem:
-    """A system with its initial state, checked and placed.
+    """A system with its initial state, checked, in the dtype and on the device of the computation.
 
     Attributes:
-        system: what is stepped.
+        system: the system.
         initial_state: (sequence, S), or (variant, sequence, S).
-        drops_variant: the system has an axis of one variant that its user does not know of.
+        drops_variant: whether to drop the axis of variants from results, because the user's system has none.
     """
 
     system: TangentMap
@@ -49,30 +49,30 @@ class PreparedSystem:
 
 
 class Reader(ABC):
-    """A kind of system: what its inputs and states look like, and how it becomes a `TangentMap`.
+    """Reader of one kind of system: it checks inputs and states, and makes the system a `TangentMap`.
 
-    The order of the calls is `refuse_missing_state`, `read_inputs`, `read_state`, `prepare`.
+    Call the methods in this order: `refuse_missing_state`, `read_inputs`, `read_state`, `prepare`.
     """
 
     def refuse_missing_state(self, initial_state: State, autonomous: bool) -> None:  # noqa: B027
-        """Refuse a call without a state of a system that defines none; most kinds define one."""
+        """Raise an error if no state is given and the system defines none. Most kinds define one."""
 
     @abstractmethod
     def read_state(self, initial_state: State, n_sequences: int | None) -> State:
-        """Return the state that the user gave as checked tensors; None where the system's own is taken.
+        """Return the user's state as checked tensors; None if the system's own state is used.
 
         Args:
-            initial_state: what the user gave.
-            n_sequences: of the inputs; None: the system is autonomous.
+            initial_state: the user's argument.
+            n_sequences: number of sequences of the inputs; None if the system is autonomous.
         """
 
     @abstractmethod
     def count_sequences(self, state: State) -> int:
-        """Return how many sequences a state starts that `read_state` returned."""
+        """Return the number of sequences of a state that `read_state` returned."""
 
     @abstractmethod
     def prepare(self, state: State, inputs: Tensor, placement: Placement) -> PreparedSystem:
-        """Return the system, checked on its first inputs (sequence, time, feature), which are placed."""
+        """Return the system, checked with its first inputs (sequence, time, feature) on the right device."""
 
     def read_inputs(self, inputs: Values) -> Tensor:
         """Return inputs (sequence, time, feature) in their own dtype."""
@@ -84,7 +84,7 @@ class Reader(ABC):
         return self.check_features(sequences)
 
     def check_features(self, sequences: Tensor) -> Tensor:
-        """Refuse inputs (..., feature) of another number of features than the system takes."""
+        """Return inputs (..., feature), or raise an error if their number of features is not that of the system."""
         expected = self.input_size()
         if expected is not None and sequences.shape[-1] != expected:
             raise ValueError(
@@ -93,11 +93,11 @@ class Reader(ABC):
         return sequences
 
     def input_size(self) -> int | None:
-        """Return how many features the inputs must have; None: any number."""
+        """Return the required number of input features; None if any number is allowed."""
         return None
 
     def weights(self) -> Tensor | None:
-        """Return a weight whose dtype and device decide those of the computation; None: inputs and state decide."""
+        """Return a weight that sets the dtype and device of the computation; None if inputs and state set them."""
         return None
 
 

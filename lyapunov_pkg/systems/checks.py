@@ -1,4 +1,4 @@
-"""Trial steps of a user's own system: what does not fit is refused before anything is computed."""
+"""Trial steps of a user-defined system, which find errors before the computation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lyapunov_pkg.systems.base import TangentMap
 
 @contextmanager
 def random_numbers_kept(device: torch.device) -> Iterator[None]:
-    """Leave PyTorch's random numbers where they were."""
+    """Restore the state of PyTorch's random generators afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 def agree(first: Tensor, second: Tensor) -> bool:
-    """Return whether two calls of one function returned the same; GPUs may add in another order."""
+    """Return whether two results of the same function are equal. On a GPU sums may differ by rounding."""
     if first.device.type == "cpu":
         return torch.equal(first.nan_to_num(), second.nan_to_num())
     return torch.allclose(first, second, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def kind(tensor: Tensor) -> str:
-    """Return shape and type of a tensor in words."""
+    """Return a description of the shape and type of a tensor."""
     return f"{tuple(tensor.shape)} of {tensor.dtype}"
 
 
@@ -41,19 +41,20 @@ def check_tangent_map(
     step: str | None = None,
     advance: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> None:
-    """Take a step or two with tangent vectors, and refuse a system that mixes sequences or is not deterministic.
+    """Take one or two steps with tangent vectors, and raise an error if the system mixes sequences or is random.
 
     Args:
-        system: any but a `Network`.
+        system: any system except a `Network`.
         state: (..., sequence, S).
         inputs: (sequence, time, feature).
-        step: the call of a step that was tried before and is differentiated, in words; None: the system has a
-            `push_forward` of its own.
-        advance: from state and input to the next state, where that costs less than `push_forward`.
+        step: description of the call of a step that was already tried and is differentiated. None: the system has its
+            own `push_forward`.
+        advance: function from state and input to the next state, if it costs less than `push_forward`.
 
     Raises:
         TypeError: `push_forward` does not return two tensors.
-        ValueError: it fails, they are of other shapes or types, two calls differ, or a sequence moves another.
+        ValueError: `push_forward` fails, returns wrong shapes or types, or differs between two calls. Or a sequence
+            changes another one.
     """
     tangents, columns = _separate_directions(state)
     with random_numbers_kept(state.device):
@@ -61,10 +62,12 @@ def check_tangent_map(
             after, moved = _pushed(system, state, x, tangents, step)
             if step is None and not all(map(agree, (after, moved), system.push_forward(state, x, tangents))):
                 raise ValueError(f"system: push_forward {NOT_DETERMINISTIC}")
-            # NaN says nothing here: the step may overflow for another sequence.
+            # NaN shows nothing here, because the step may overflow for another sequence.
             strayed = moved.nan_to_num(nan=0.0).abs().amax(dim=-2) * ~columns
             if strayed.any():
-                raise ValueError(f"system: moving the state of one sequence moved that of another; {_by_itself(state)}")
+                raise ValueError(
+                    f"system: a change in the state of one sequence changed another sequence; {_by_itself(state)}"
+                )
             if advance is None:
                 _refuse_mixing(lambda s, x: system.push_forward(s, x, tangents[..., :1])[0], state, x, after)
             else:
@@ -74,13 +77,13 @@ def check_tangent_map(
 
 def _by_itself(state: Tensor) -> str:
     return (
-        f"expected a step that treats each sequence by itself, along axis {state.ndim - 2} of the state, "
-        f"{kind(state)}. A step of one sequence becomes one of many by torch.vmap(step)"
+        f"expected a step that treats sequences independently, along axis {state.ndim - 2} of the state, "
+        f"{kind(state)}. For a step of one sequence use torch.vmap(step)"
     )
 
 
 def _refuse_mixing(advance: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor, after: Tensor) -> None:
-    """Refuse a step of which a sequence comes out otherwise when the others are made like it."""
+    """Raise an error if the result for one sequence changes when the other sequences are made equal to it."""
     if state.shape[-2] < 2:
         return
     tolerance = 1e3 * torch.finfo(state.dtype).eps
@@ -89,21 +92,21 @@ def _refuse_mixing(advance: Callable[[Tensor, Tensor], Tensor], state: Tensor, x
         found, expected = (value[..., row, :].nan_to_num() for value in (alike, after))
         if not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
             raise ValueError(
-                f"system: the input or the state of one sequence changed what another became; {_by_itself(state)}"
+                f"system: the input or the state of one sequence changed the next state of another; {_by_itself(state)}"
             )
 
 
 NOT_DETERMINISTIC = (
-    "returned another state when it was called again, expected a deterministic step; give random numbers as inputs, "
-    "and switch dropout off: module.eval()"
+    "returned another state in a second call, expected a deterministic step; give random numbers as inputs, and "
+    "switch dropout off with module.eval()"
 )
-"""What is said of a system that draws random numbers or counts its calls."""
+"""Error for a system that draws random numbers or counts its calls."""
 
 
 def _separate_directions(state: Tensor) -> tuple[Tensor, Tensor]:
-    """Return tangent vectors (..., sequence, S, k), and which sequences (sequence, k) each of them moves.
+    """Return tangent vectors (..., sequence, S, k), and the sequences (sequence, k) in which each is not zero.
 
-    Of any two sequences there is a vector that moves the first and not the second.
+    For any two sequences there is a vector that is nonzero in the first and zero in the second.
     """
     n_sequences, size = state.shape[-2:]
     bits = torch.arange(max(1, math.ceil(math.log2(n_sequences))), device=state.device)
@@ -117,7 +120,7 @@ def _separate_directions(state: Tensor) -> tuple[Tensor, Tensor]:
 def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor, step: str | None) -> tuple[Tensor, Tensor]:
     try:
         with warnings.catch_warnings():
-            # PyTorch's own, when it loads its forward derivatives.
+            # PyTorch's own warnings when it loads its forward derivatives.
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
             returned = system.push_forward(state, x, tangents)
     except Exception as error:
@@ -131,11 +134,11 @@ def _pushed(system: TangentMap, state: Tensor, x: Tensor, tangents: Tensor, step
         raise TypeError(f"system: push_forward returned {type(returned).__name__}, expected two tensors in a tuple")
     expected, found = (kind(state), kind(tangents)), tuple(kind(value) for value in returned)
     if found != expected:
-        raise ValueError(f"system: push_forward returned {found}, expected {expected}, those of state and tangents")
+        raise ValueError(f"system: push_forward returned {found}, expected {expected} like state and tangents")
     return returned
 
 
 def _how_to_differentiate(error: Exception) -> str:
     if "random" in str(error):
-        return ". Give random numbers as inputs, and switch dropout off: module.eval()"
-    return ". Write the step with torch operations alone, without NumPy, .item() and .detach().numpy()"
+        return ". Give random numbers as inputs, and switch dropout off with module.eval()"
+    return ". Write the step with torch operations only, without NumPy, .item() and .detach().numpy()"

@@ -1,4 +1,4 @@
-"""Torch modules as they compute in evaluation mode, without a trace left in them."""
+"""Calls of torch modules in evaluation mode that leave the modules unchanged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor
 
 @contextmanager
 def evaluation(module: torch.nn.Module) -> Iterator[None]:
-    """Put a module and all in it into evaluation mode, and bring every attribute back afterwards.
+    """Put a module and its submodules into evaluation mode, and restore every attribute afterwards.
 
-    Meanwhile it runs uncompiled, and without oneDNN and cuDNN, whose recurrent layers have no forward-mode derivative.
-    What a forward changes in the values of tensors stays changed; `FrozenModule` runs on copies.
+    Inside the context the module runs uncompiled, and without oneDNN and cuDNN, whose recurrent layers have no
+    forward-mode derivative. If a forward changes values of tensors, they stay changed. `FrozenModule` therefore runs on
+    copies.
     """
     kept = [_Attributes(part) for part in module.modules()]
-    # Not `torch.backends.mkldnn.flags`, which warns of other settings.
+    # `torch.backends.mkldnn.flags` would warn about other settings.
     uses_mkldnn, uses_cudnn = torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     torch._C._set_cudnn_enabled(False)
@@ -36,7 +37,7 @@ def evaluation(module: torch.nn.Module) -> Iterator[None]:
 
 
 class _Attributes:
-    """The attributes of a module, and what its dicts, lists and sets hold."""
+    """A copy of a module's attributes, and of the contents of its dicts, lists and sets."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.current = module.__dict__
@@ -45,7 +46,7 @@ class _Attributes:
         self.contents = [(container, container.copy()) for container in containers]
 
     def restore(self) -> None:
-        """Bring them back."""
+        """Restore the attributes and contents."""
         for name in [name for name in self.current if name not in self.values]:
             del self.current[name]
         self.current.update(self.values)
@@ -58,10 +59,10 @@ class _Attributes:
 
 
 class FrozenModule:
-    """A module in evaluation mode, on copies of its parameters and buffers in a dtype and on a device.
+    """A module in evaluation mode, with copies of its parameters and buffers in a given dtype and on a given device.
 
-    Calls leave the module as it was: mode, parameters, buffers, and attributes. Tensors that are neither parameters nor
-    buffers stay as they are.
+    Calls do not change the module's mode, parameters, buffers and attributes. Tensors that are neither parameters nor
+    buffers are not copied or converted.
     """
 
     def __init__(
@@ -75,9 +76,9 @@ class FrozenModule:
 
         Args:
             module: the module.
-            dtype: of its floating-point tensors; None: as they are.
-            device: None: where they are.
-            differentiable: gradients flow back to the module's own parameters.
+            dtype: dtype of its floating-point tensors; None keeps their own.
+            device: device of its tensors; None keeps their own.
+            differentiable: whether gradients flow back to the module's own parameters.
         """
 
         def copy(tensor: Tensor, attached: bool) -> Tensor:
@@ -89,46 +90,47 @@ class FrozenModule:
         self.buffers = {name: copy(value, False) for name, value in module.named_buffers()}
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Return what the module's own forward returns, its hooks included."""
+        """Return the result of the module's own forward, including its hooks."""
         with evaluation(self.module):
             return self.call_in_evaluation(*arguments, **named)
 
     def call_in_evaluation(self, *arguments: Any, **named: Any) -> Any:
-        """Call the module inside a context of `evaluation`, so that what hooks set can be read before it ends."""
+        """Call the module inside a context of `evaluation`, so that the caller can read what hooks set."""
         tensors = self.parameters | {name: value.clone() for name, value in self.buffers.items()}
         return torch.func.functional_call(self.module, tensors, arguments, named)
 
 
 def reference_weight(module: torch.nn.Module) -> Tensor | None:
-    """Return the first floating-point parameter or buffer of a module, which decides its dtype and device.
+    """Return the first floating-point parameter or buffer of a module, which sets its dtype and device.
 
     Raises:
-        TypeError: a weight has no values: it is on the meta device, or not initialised.
-        ValueError: weights are of different types.
+        TypeError: a weight has no values, because it is on the meta device or not initialised.
+        ValueError: weights have different types.
     """
     weights = dict(module.named_parameters()) | dict(module.named_buffers())
     for name, weight in weights.items():
         if weight.device.type == "meta" or torch.nn.parameter.is_lazy(weight):
             raise TypeError(
-                f"system: its weight {name} has no values (meta device, or lazy), expected a module with values"
+                f"system: got a module whose weight {name} has no values (meta device, or lazy), expected a module "
+                "with values"
             )
     floating = {name: weight for name, weight in weights.items() if weight.is_floating_point()}
     dtypes = {weight.dtype for weight in floating.values()}
     if len(dtypes) > 1:
         raise ValueError(
-            f"system: its weights are of different types ({', '.join(sorted(map(str, dtypes)))}), expected one; "
-            "convert them: module.float() or module.double()"
+            f"system: got weights of different types ({', '.join(sorted(map(str, dtypes)))}), expected one type; "
+            "convert them with module.float() or module.double()"
         )
     return next(iter(floating.values()), None)
 
 
 def refuse_bad_weights(module: torch.nn.Module) -> None:
-    """Refuse NaN and infinite weights.
+    """Raise an error if weights are NaN or infinite.
 
     Raises:
-        ValueError: there are some.
+        ValueError: a weight is NaN or infinite.
     """
     weights = {name: w for name, w in module.named_parameters() if w.is_floating_point()}
     bad = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if bad:
-        raise ValueError(f"system: NaN or infinite weights in {bad}, expected finite weights")
+        raise ValueError(f"system: got NaN or infinite weights in {bad}, expected finite weights")

@@ -1,9 +1,9 @@
-"""Flows of ordinary differential equations: one step of their integration is the map that exponents are taken of.
+"""Flows of ordinary differential equations. Exponents are those of the map that one integration step defines.
 
-Exponents are in nats per time unit. They are exactly those of the map that the integrator makes of the equation; its
-step has to be short enough for them to be those of the flow.
+Exponents are in nats per time unit. They are exactly those of the integrator's map. The step must be short enough for
+them to agree with those of the flow.
 
-Values that are called Sprott's are from Sprott, J. C.: Chaos and Time-Series Analysis. Oxford University Press (2003),
+Values attributed to Sprott are from Sprott, J. C.: Chaos and Time-Series Analysis. Oxford University Press (2003),
 appendix A.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from lyapunov_pkg.systems.maps import AutonomousMap
 
 MATRICES_UP_TO = 16
-"""State sizes up to which the Jacobian is formed, however few tangent vectors there are."""
+"""Largest state size for which the Jacobian is formed even if there are few tangent vectors."""
 
 
 class Tableau(NamedTuple):
@@ -38,29 +38,29 @@ METHODS = {
 
 
 class Flow:
-    """The map that one step of an integrator makes of the ordinary differential equation dx/dt = field(x).
+    """The map defined by one integration step of the ordinary differential equation dx/dt = field(x).
 
-    The field is differentiated automatically, in forward mode. It has to consist of PyTorch operations, without
-    branches on values, and treat each trajectory by itself. An explicit dependence on time is not supported: take time
-    as a further coordinate of the state, or as an input.
+    The field is differentiated automatically, in forward mode. It must consist of PyTorch operations, without branches
+    on values, and treat trajectories independently. An explicit dependence on time is not supported. Use time as an
+    additional coordinate of the state, or as an input.
 
     Args:
-        field: the velocity (sequence, S) at states (sequence, S). Called as `field(state, **parameters)`, and with
-            `input_size` as `field(state, u, **parameters)`, where the input u (sequence, input_size) is held constant
-            during a step.
+        field: function that returns the velocity (sequence, S) at states (sequence, S). It is called as `field(state,
+            **parameters)`, or with `input_size` as `field(state, u, **parameters)`. The input u (sequence, input_size)
+            is constant during a step.
         step_size: time units of a step.
         method: "rk4", "midpoint" or "euler".
-        parameters: of the field, by name: numbers, or tensors whose first axis is that of the trajectories, so that
-            each has its own, e.g. (sequence,).
-        input_size: features of the inputs; 0 for an autonomous equation.
-        initial_state: (S,), where trajectories start that are given no `initial_state`.
+        parameters: parameters of the field by name. Each is a number, or a tensor whose first axis is that of the
+            trajectories, e.g. (sequence,).
+        input_size: number of features of the inputs; 0 for an autonomous equation.
+        initial_state: (S,), the default initial state of trajectories.
 
     Raises:
         TypeError: `field` is not callable.
-        ValueError: `step_size` is not positive, or there is no such method.
+        ValueError: `step_size` is not positive, or `method` is unknown.
 
     Example:
-        From a field to the Kaplan-Yorke dimension of its attractor, here Rössler's:
+        The Kaplan-Yorke dimension of the Rössler attractor, from its field:
 
         >>> import torch
         >>> from lyapunov_pkg import kaplan_yorke_dimension, lyapunov_spectrum
@@ -121,8 +121,8 @@ class Flow:
         """Return the Jacobians of many steps at once, (step, ..., S, S).
 
         Args:
-            states: before each step, (step, ..., S).
-            inputs: of each step, (step, ..., input_size).
+            states: the state before each step, (step, ..., S).
+            inputs: the input of each step, (step, ..., input_size).
 
         Raises:
             ValueError: the field cannot be differentiated.
@@ -162,7 +162,8 @@ class Flow:
         velocity = self.field(*given, **parameters)
         if velocity.shape != state.shape:
             raise ValueError(
-                f"field: returned shape {tuple(velocity.shape)} for a state {tuple(state.shape)}, expected the same"
+                f"field: got a result of shape {tuple(velocity.shape)} for a state of shape {tuple(state.shape)}, "
+                "expected the same shape"
             )
         return velocity
 
@@ -177,8 +178,8 @@ class Flow:
             return torch.func.vmap(along, in_dims=-1, out_dims=-1)(vectors)
         except RuntimeError as error:
             raise ValueError(
-                f"field: it cannot be differentiated in forward mode under torch.vmap, expected PyTorch operations "
-                f"without branches on values: {error}"
+                "field: got a function that cannot be differentiated in forward mode under torch.vmap, expected "
+                f"PyTorch operations without branches on values: {error}"
             ) from error
 
     def _field_jacobians(self, stages: Tensor, x: Tensor | None) -> Tensor:
@@ -201,9 +202,9 @@ class Rossler(Flow):
     At a = b = 0.2 and c = 5.7 the exponents are 0.0714, 0 and -5.3943 nats per time unit (Sprott 2003).
 
     Args:
-        a: a number, or one for each trajectory (sequence,); so are `b` and `c`.
-        b: a number.
-        c: a number.
+        a: a number, or one for each trajectory (sequence,).
+        b: as `a`.
+        c: as `a`.
         step_size: time units of a Runge-Kutta step.
 
     References:
@@ -222,17 +223,17 @@ def _rossler(state: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 class Lorenz96(Flow):
     """Lorenz's model of n sites on a circle: dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F.
 
-    The sum of the exponents is -n for every trajectory, since the divergence of the field is. With 40 sites and F = 8
-    the largest is 1.67 to 1.69 nats per time unit, 13 are positive, and the Kaplan-Yorke dimension is 27.1 (Lorenz and
-    Emanuel 1998; Karimi and Paul 2010).
+    The sum of the exponents is -n for every trajectory, because the divergence of the field is -n. With 40 sites and F
+    = 8 the largest exponent is 1.67 to 1.69 nats per time unit, 13 exponents are positive, and the Kaplan-Yorke
+    dimension is 27.1 (Lorenz and Emanuel 1998; Karimi and Paul 2010).
 
     Args:
-        n: sites, at least 4.
+        n: number of sites, at least 4.
         forcing: F, a number, or one for each trajectory (sequence,).
         step_size: time units of a Runge-Kutta step.
 
     Raises:
-        ValueError: fewer than 4 sites.
+        ValueError: `n` is below 4.
 
     References:
         Lorenz, E. N., Emanuel, K. A.: Optimal sites for supplementary weather observations: simulation with a small
@@ -256,7 +257,7 @@ def _lorenz_96(state: Tensor, forcing: Tensor) -> Tensor:
 class DampedOscillator(Flow):
     """The harmonic oscillator d^2x/dt^2 = -omega^2 x - 2 gamma dx/dt; states are (x, dx/dt).
 
-    Its exponents are the real parts of -gamma +- sqrt(gamma^2 - omega^2): both -gamma, where the damping is weak.
+    Its exponents are the real parts of -gamma +- sqrt(gamma^2 - omega^2). If the damping is weak, both are -gamma.
 
     Args:
         omega: angular frequency without damping, radians per time unit; a number, or one for each trajectory.
@@ -277,7 +278,7 @@ def _oscillator(state: Tensor, omega: Tensor, gamma: Tensor) -> Tensor:
 class HenonHeiles(Flow):
     """The flow of the Hamiltonian H = (p_x^2 + p_y^2 + x^2 + y^2) / 2 + x^2 y - y^3 / 3; states are (x, y, p_x, p_y).
 
-    The exponents come in pairs of opposite sign, and two are zero. The default initial state has the energy 0.125, at
+    The exponents form pairs of opposite sign, and two are zero. The default initial state has the energy 0.125, for
     which most orbits are chaotic.
 
     Args:
@@ -301,19 +302,19 @@ class Lorenz(AutonomousMap):
     """One step of the Lorenz flow and of its tangent equations (eq. 1.13, 1.14), by the classical Runge-Kutta method.
 
     dx/dt = sigma (y - x), dy/dt = rho x - y - x z, dz/dt = x y - beta z. The tangent vectors take the same Runge-Kutta
-    step as the state, which makes their map the exact derivative of the state's. Its error is of the fourth order in
-    `step_size`: at 0.01 the sum of the exponents is -(1 + sigma + beta), as it is for the flow, to 1e-4.
+    step as the state, so that their map is the exact derivative of the step. The error is of fourth order in
+    `step_size`. At 0.01 the sum of the exponents is that of the flow, -(1 + sigma + beta), to 1e-4.
 
     At sigma = 10, beta = 8/3 and rho = 28 the exponents are 0.906, 0 and -14.572 nats per time unit (Sprott 2003,
-    appendix A). Where the trajectory ends on a fixed point, they are the real parts of the eigenvalues there,
+    appendix A). If the trajectory converges to a fixed point, they are the real parts of the eigenvalues there,
     `fixed_point_exponents`.
 
     Args:
-        rho: Rayleigh number; one number, or several (V,) for a stack of systems with states (V, sequence, 3).
+        rho: Rayleigh number: one number, or several (V,) for a stack of systems with states (V, sequence, 3).
         sigma: Prandtl number.
         beta: aspect ratio of the convection cells.
-        step_size: time units of a step; exponents need |eigenvalues| * step_size well below 2.8, where the method
-            becomes unstable. For the values above 0.01 is ample.
+        step_size: time units of a step. Exponents need |eigenvalues| * step_size well below 2.8, where the method
+            becomes unstable. For the parameters above, 0.01 is small enough.
 
     Raises:
         ValueError: `rho` has more than one axis, or `step_size` is not positive.
@@ -326,12 +327,12 @@ class Lorenz(AutonomousMap):
     ) -> None:
         self.rho = torch.as_tensor(rho, dtype=torch.float64)
         if self.rho.ndim > 1:
-            raise ValueError(f"rho: got shape {tuple(self.rho.shape)}, expected a number or a row of them (V,)")
+            raise ValueError(f"rho: got shape {tuple(self.rho.shape)}, expected a number, or several numbers (V,)")
         if not step_size > 0:
             raise ValueError(f"step_size: got {step_size}, expected more than 0 time units")
         self.beta = beta
         self.step_size = self.time_per_step = step_size
-        # The field is A u + x B u; here A lies above B, so that one product does for both.
+        # The field is A u + x B u. A is stacked on B, so that one product computes both terms.
         matrix = torch.zeros(*self.rho.shape, 6, 3, dtype=torch.float64)
         matrix[..., 0, 0], matrix[..., 0, 1] = -sigma, sigma
         matrix[..., 1, 0], matrix[..., 1, 1] = self.rho, -1
@@ -340,30 +341,32 @@ class Lorenz(AutonomousMap):
         self.matrix = matrix[:, None] if self.rho.ndim else matrix
 
     def initial_state(self, n_sequences: int) -> Tensor:
-        """(1, 1, 1), since the origin is a fixed point: (n_sequences, 3), or (V, n_sequences, 3) of a stack."""
+        """Return (1, 1, 1), because the origin is a fixed point: (n_sequences, 3), or (V, n_sequences, 3)."""
         return torch.ones(*self.rho.shape, n_sequences, 3, dtype=torch.float64)
 
     def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
-        """The state `step_size` time units later."""
+        """Return the state `step_size` time units later."""
         return self._advance(state[..., None])[..., 0]
 
     def jacobian(self, state: Tensor, x: Tensor | None = None) -> Tensor:
-        """The derivative of the step, (..., 3, 3)."""
+        """Return the derivative of the step, (..., 3, 3)."""
         return self.push_forward(state, x, torch.eye(3).to(state).expand(*state.shape, 3))[1]
 
     def push_forward(self, state: Tensor, x: Tensor | None, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """State and tangent vectors (..., 3, k) `step_size` time units later."""
+        """Return the state and the tangent vectors (..., 3, k) `step_size` time units later."""
         columns = self._advance(torch.cat((state[..., None], tangents), dim=-1))
         return columns[..., 0], columns[..., 1:]
 
     def field_jacobian(self, state: Tensor) -> Tensor:
-        """The matrix of the tangent equations (eq. 1.14), per time unit: (..., 3, 3)."""
+        """Return the matrix of the tangent equations (eq. 1.14), per time unit: (..., 3, 3)."""
         identity = torch.eye(3).to(state).expand(*state.shape, 3)
         columns = torch.cat((state[..., None], identity), dim=-1)
         return self._field(columns, self.matrix.to(state))[..., 1:]
 
     def fixed_point(self) -> Tensor:
-        """The origin for rho up to 1, beyond it C+ = (r, r, rho - 1), r^2 = beta (rho - 1): (3,), or (V, 3) of a stack.
+        """Return a fixed point of the flow: (3,), or (V, 3) for a stack.
+
+        For rho up to 1 it is the origin. Above 1 it is C+ = (r, r, rho - 1) with r^2 = beta (rho - 1).
 
         C+ and its mirror image (-r, -r, rho - 1) have the same eigenvalues.
         """
@@ -372,17 +375,17 @@ class Lorenz(AutonomousMap):
         return torch.stack((radius, radius, height), dim=-1)
 
     def fixed_point_exponents(self) -> Tensor:
-        """Real parts of the eigenvalues at `fixed_point`, decreasing, nats per time unit: (3,), or (V, 3) of a stack.
+        """Return the real parts of the eigenvalues at `fixed_point`, decreasing, (3,), or (V, 3) for a stack.
 
-        They are the Lyapunov exponents of all trajectories that end there.
+        They are the Lyapunov exponents, in nats per time unit, of all trajectories that converge to the fixed point.
         """
-        # One sequence, for the axis that a stack has there.
+        # One sequence, because a stack has an axis of sequences.
         jacobian = self.field_jacobian(self.fixed_point().unsqueeze(-2)).squeeze(-3)
         exponents: Tensor = torch.linalg.eigvals(jacobian).real.sort(dim=-1, descending=True).values
         return exponents
 
     def _advance(self, columns: Tensor) -> Tensor:
-        """A Runge-Kutta step of columns (..., 3, 1 + k): the state, then the tangent vectors."""
+        """Return columns (..., 3, 1 + k) after a Runge-Kutta step: the state, then the tangent vectors."""
         matrix, step_size = self.matrix.to(columns), self.step_size
         first = self._field(columns, matrix)
         second = self._field(torch.add(columns, first, alpha=step_size / 2), matrix)
@@ -392,7 +395,7 @@ class Lorenz(AutonomousMap):
 
     @staticmethod
     def _field(columns: Tensor, matrix: Tensor) -> Tensor:
-        """Velocity of the state u, A u + x B u, and of each tangent vector e, A e + x B e + e_x B u."""
+        """Return the velocity of the state u, A u + x B u, and of each tangent vector e, A e + x B e + e_x B u."""
         linear, by_x = (matrix @ columns).chunk(2, dim=-2)
         velocity = linear + columns[..., :1, :1] * by_x
         velocity[..., 1:] += columns[..., :1, 1:] * by_x[..., :1]

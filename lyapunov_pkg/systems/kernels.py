@@ -1,8 +1,8 @@
-"""The systems of this package as functions that Numba compiles.
+"""Compiled steps of the systems of this package.
 
-A system as a kernel is a function `step(state, parameters, tangents)`, which takes the state (S,) of one trajectory one
-step on, and its tangent vectors (k, columns of at least S numbers) along, in place. What lies in a column behind the
-first S numbers stays zero. Parameters are (P,).
+The kernel of a system is a function `step(state, parameters, tangents)`. It updates the state (S,) of one trajectory
+and its tangent vectors (k, at least S) in place. Entries of a tangent vector after the first S stay zero. Parameters
+are (P,).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from lyapunov_pkg.systems.flows import DampedOscillator, Flow, HenonHeiles, Lore
 from lyapunov_pkg.systems.maps import CatMap, Henon, Ikeda, LinearMap, LogisticMap, StandardMap, TowelMap
 
 LARGEST_MATRIX = 16
-"""Size up to which a linear map is a kernel; beyond it PyTorch's products are faster."""
+"""Largest size of a linear map with a kernel. Above it PyTorch's products are faster."""
 
 
 class SystemKernel(NamedTuple):
-    """A system as a kernel.
+    """The kernel of a system with its parameters.
 
     Attributes:
-        step: `step(state, parameters, tangents)`, a function of a module that Numba can compile.
-        parameters: (trajectory, P), or (1, P) for all alike.
+        step: `step(state, parameters, tangents)`, a module-level function that Numba can compile.
+        parameters: (trajectory, P), or (1, P) for all trajectories.
     """
 
     step: Callable[..., None]
@@ -37,9 +37,9 @@ class SystemKernel(NamedTuple):
 
 
 def kernel_of(system: object, state: Tensor) -> SystemKernel | None:
-    """Return a system of this package as a kernel for trajectories that start at a state (..., S); None: it is none.
+    """Return the kernel of a system for trajectories from a state (..., S); None if it has none.
 
-    Subclasses have steps of their own, and parameters may be anything that broadcasts in PyTorch.
+    Subclasses have no kernel, because their steps may differ. Parameters may have any shape that broadcasts in PyTorch.
     """
     entry = _KERNELS.get(type(system))
     values = None if entry is None else entry[1](system)
@@ -154,13 +154,13 @@ def runge_kutta(
     parameters: NDArray[Any],
     tangents: NDArray[Any],
 ) -> None:
-    """One step of the classical Runge-Kutta method; the tangent vectors take the same step.
+    """Take one step of the classical Runge-Kutta method, with the state and the tangent vectors.
 
     Args:
-        field: `field(state, parameters, velocity)`, writes the velocity.
-        derivative: `derivative(state, parameters, vector, velocity)`, writes the field's Jacobian times a vector.
+        field: `field(state, parameters, velocity)` writes the velocity.
+        derivative: `derivative(state, parameters, vector, velocity)` writes the field's Jacobian times a vector.
         state: (S,).
-        parameters: the step size, then those of the field.
+        parameters: the step size, followed by the parameters of the field.
         tangents: (k, at least S).
     """
     n, step_size, of_field = len(state), parameters[0], parameters[1:]
@@ -180,7 +180,7 @@ def runge_kutta(
 
 @register_jitable
 def _shift(start: NDArray[Any], velocities: NDArray[Any], stage: int, step_size: float, point: NDArray[Any]) -> None:
-    """Write where the method evaluates the field at a stage."""
+    """Write the point at which a stage evaluates the field."""
     shift = 0.0 if stage == 0 else step_size if stage == 3 else step_size / 2
     for i in range(len(point)):
         point[i] = start[i] if stage == 0 else start[i] + shift * velocities[stage - 1, i]

@@ -1,4 +1,4 @@
-"""Programs written instruction by instruction: slots of numbers, rows of tangents, and what computes them."""
+"""Writing of programs, instruction by instruction: slots of numbers, rows of tangents, and instructions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lyapunov_pkg.linalg.layout import ROWS, round_up
 from lyapunov_pkg.linalg.program import ENTRIES, KIND_OF, PRODUCT, SUM, WHERE, Program
 
 LARGEST_PROGRAM = 200_000
-"""Indices that a program may have. A step with more is not one of small vectors, for which programs are made."""
+"""Maximum number of indices of a program. Programs are meant for steps of small vectors, which need fewer."""
 
 WITHOUT_SLOPE = ("eq", "ne", "lt", "le", "gt", "ge", "sign", "floor")
 """Functions whose derivative is zero, so that their results have no tangents."""
@@ -27,7 +27,7 @@ def _broadcast(*slots: Tensor) -> tuple[Tensor, ...]:
 
 
 class Lowering:
-    """A program that is being written. Slots are int64 tensors of any shape; each entry names a number."""
+    """A program under construction. Slots are int64 tensors of any shape, and each entry identifies a number."""
 
     def __init__(self, state_size: int, input_size: int, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -49,7 +49,7 @@ class Lowering:
         if tensor.is_complex():
             raise Refused("complex numbers")
         numbers = tensor.detach().double().flatten().numpy().copy()
-        # By their content: the step may change a constant in place, and use it again.
+        # Identified by content, because the step may change a constant in place and use it again.
         key = tuple(tensor.shape), numbers.tobytes()
         if key not in self._slots_of:
             slots = self._new_slots(tensor.shape, np.full(tensor.numel(), -1))
@@ -58,17 +58,17 @@ class Lowering:
         return self._slots_of[key]
 
     def rows_of(self, slots: Tensor) -> NDArray[np.int64]:
-        """Return the rows of tangents of some numbers; -1 where they do not depend on the state."""
+        """Return the rows of tangents of numbers; -1 for numbers that do not depend on the state."""
         rows: NDArray[np.int64] = np.asarray(self._rows, np.int64)[slots.flatten().numpy()]
         return rows
 
     def function(self, name: str, *operands: Tensor, moves: bool = True) -> Tensor:
-        """Write a function of one or two numbers, element by element, and return the slots of its results.
+        """Write an elementwise function of one or two numbers, and return the slots of its results.
 
         Args:
             name: one of `linalg.program.FUNCTIONS`.
-            operands: their slots.
-            moves: whether the results have tangents where the operands have.
+            operands: slots of the operands.
+            moves: whether the results have tangents if the operands have.
         """
         a, b = _broadcast(operands[0], operands[-1])
         of_a, of_b = self.rows_of(a), self.rows_of(b) if len(operands) == 2 else np.full(a.numel(), -1)
@@ -81,7 +81,7 @@ class Lowering:
         return self._elementwise(KIND_OF[name], (a, b, a), rows, (written, of_a, of_b))
 
     def where(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Write a choice between two numbers, and return the slots of what is chosen."""
+        """Write a choice between two numbers, and return the slots of the results."""
         condition, a, b = _broadcast(condition, a, b)
         of_a, of_b = self.rows_of(a), self.rows_of(b)
         rows = self._new_rows((of_a >= 0) | (of_b >= 0))
@@ -100,7 +100,7 @@ class Lowering:
         return slots
 
     def product(self, matrix: Tensor, vector: Tensor) -> Tensor:
-        """Write a constant matrix (M, P) times a vector of slots (P,), and return the slots (M,) of the results."""
+        """Write a constant matrix (M, P) times a vector of slots (P,), and return the slots (M,) of the result."""
         of_vector = self.rows_of(vector)
         is_active = bool((of_vector >= 0).any())
         if is_active and not (np.diff(of_vector) == 1).all():
@@ -120,7 +120,7 @@ class Lowering:
         return slots
 
     def _keep_weights(self, matrix: Tensor) -> int:
-        """Return where a matrix stands among the weights; the same rows stand there once."""
+        """Return the position of a matrix among the weights. Equal rows are stored once."""
         padded = np.zeros((round_up(matrix.shape[0], ROWS), matrix.shape[1]))
         padded[: matrix.shape[0]] = matrix.detach().double().numpy()
         key = tuple(matrix.shape), padded.tobytes()
@@ -131,7 +131,7 @@ class Lowering:
         return self._weights_at[key]
 
     def program(self, state: Tensor) -> Program:
-        """Return the program, of which the next state stands in slots (S,)."""
+        """Return the program. The next state is in the slots `state` (S,)."""
         values = np.zeros(len(self._rows))
         for first, numbers in self._constants:
             values[first : first + len(numbers)] = numbers

@@ -1,4 +1,4 @@
-"""Torch modules of one's own: steps (x, state) -> state, and whole models with recurrent modules in them."""
+"""User-defined torch modules: steps (x, state) -> state, and models that contain recurrent modules."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from lyapunov_pkg.systems.states import State, StateLayout, count_sequences, map
 from lyapunov_pkg.systems.steps import Order, OwnStep, argument_order, checked_step, refuse_unseen_inputs
 
 CELLS = (torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
-"""Cells of torch.nn, which take one step a call."""
+"""Cells of torch.nn, which compute one step per call."""
 
 EXPECTED = (
     "torch.nn.RNN, LSTM or GRU, or their cells, a Network of lyapunov_pkg, a module (x, state) -> state, "
     "an object with push_forward(state, x, tangents), or a function step(state, x) -> state"
 )
-"""What exponents can be taken of, in words."""
+"""Description of the systems that have exponents, for error messages."""
 
 
 def unwrapped(system: Any) -> Any:
-    """Return what was wrapped: the module of a bound method, of a compiled or of a parallel module.
+    """Return the original module of a bound method, a compiled module or a parallel module.
 
     Raises:
-        TypeError: a class, or a scripted module, which cannot be unwrapped.
+        TypeError: `system` is a class, or a scripted module, which cannot be unwrapped.
     """
     if isinstance(system, type):
         raise TypeError(f"system: got the class {system.__name__}, expected an instance: {system.__name__}(...)")
     if isinstance(system, torch.jit.ScriptModule):
         raise TypeError(
-            f"system: got a scripted {getattr(system, 'original_name', 'module')}, expected the module that was "
-            "scripted; load its weights with load_state_dict"
+            f"system: got a scripted {getattr(system, 'original_name', 'module')}, expected the original module; "
+            "load its weights with load_state_dict"
         )
     module = getattr(system, "__self__", None)
     if isinstance(module, torch.nn.Module) and system in (module.forward, module.__call__):
@@ -54,14 +54,14 @@ def unwrapped(system: Any) -> Any:
 
 
 def recurrent_submodules(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """Return the recurrent modules and cells of torch.nn in a module, by their names in it."""
+    """Return the recurrent modules and cells of torch.nn inside a module, as {name: module}."""
     return {
         name: part for name, part in module.named_modules() if isinstance(part, (torch.nn.RNNBase, *CELLS)) and name
     }
 
 
 def _hint(module: torch.nn.Module) -> str:
-    """Return how to take the exponents of the recurrent submodules of a model."""
+    """Return advice on how to compute the exponents of the recurrent submodules of a model."""
     found = recurrent_submodules(module)
     if not found:
         return ""
@@ -75,7 +75,7 @@ def _hint(module: torch.nn.Module) -> str:
 
 
 class ModuleReader(Reader):
-    """A module of one's own that is a step: (x, state) -> state or (output, state); or state -> state."""
+    """Reader of a user-defined module that is a step: (x, state) -> state or (output, state), or state -> state."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
@@ -88,7 +88,7 @@ class ModuleReader(Reader):
         """See `Reader.refuse_missing_state`.
 
         Raises:
-            TypeError: there is no state, and the module is none that takes one.
+            TypeError: there is no state, and the module does not take one.
             ValueError: there is no state.
         """
         if initial_state is not None:
@@ -97,8 +97,8 @@ class ModuleReader(Reader):
         if order is Order.STATE_ALONE or recurrent_submodules(self.module):
             raise TypeError(f"system: got {type(self.module).__name__}, expected {EXPECTED}{_hint(self.module)}")
         raise ValueError(
-            "initial_state: got None, expected (sequence, S) or tensors (sequence, ...) of any nesting, because a "
-            f"module of one's own does not define one; its forward is called as {order.value}"
+            "initial_state: got None, expected (sequence, S) or nested tensors (sequence, ...), because a "
+            f"user-defined module has no default state; its forward is called as {order.value}"
         )
 
     def read_inputs(self, inputs: Values) -> Tensor:
@@ -120,8 +120,8 @@ class ModuleReader(Reader):
         """See `Reader.prepare`.
 
         Raises:
-            TypeError: the module returns no state.
-            ValueError: it fails as a step, or cannot be differentiated.
+            TypeError: the module does not return a state.
+            ValueError: the module fails as a step, or cannot be differentiated.
         """
         refuse_bad_weights(self.module)
         layout, flat = StateLayout.of(state, len(inputs))
@@ -141,25 +141,25 @@ def submodule_inputs(
 ) -> Any:
     """Run a model in evaluation mode and return the inputs of one of its recurrent submodules.
 
-    The model keeps its mode, parameters, buffers and attributes, and PyTorch its random numbers.
+    The function does not change the model's mode, parameters, buffers and attributes, or PyTorch's random numbers.
 
     Args:
         model: the model.
-        name: of the submodule, as in `model.named_modules()`.
-        model_inputs: what the model is called with.
-        return_state: return the state that the submodule was given as well, for `initial_state`.
+        name: name of the submodule, as in `model.named_modules()`.
+        model_inputs: positional arguments of the model.
+        return_state: also return the state that the submodule received, for `initial_state`.
         model_arguments: keyword arguments of the model.
 
     Returns:
-        What the submodule's forward was given, ready for `lyapunov_spectrum(submodule, ...)`. Of a submodule that was
-        called several times, each call going on from the state that the last one returned: all inputs, one after the
-        other along time; of a cell (sequence, time, feature). With `return_state` a pair: these, and the state of the
-        first call, None where it was given none.
+        The inputs of the submodule's forward, ready for `lyapunov_spectrum(submodule, ...)`. If the submodule was
+        called several times, and each call continued from the last returned state, all inputs are joined along time.
+        For a cell they are (sequence, time, feature). With `return_state`, a pair of the inputs and the state of the
+        first call. The state is None if the submodule received none.
 
     Raises:
-        TypeError: `model` is no module, or the submodule is not recurrent or was given a packed sequence.
-        ValueError: there is no such submodule, the model does not call it, it calls it on separate sequences, or it
-            gives it a state and `return_state` is not set.
+        TypeError: `model` is not a module, or the submodule is not recurrent or received a packed sequence.
+        ValueError: there is no such submodule. Or the model does not call the submodule, calls it on separate
+            sequences, or passes it a state while `return_state` is False.
 
     Example:
         >>> class Model(torch.nn.Module):
@@ -174,12 +174,12 @@ def submodule_inputs(
     module = _named(model, name)
     calls = _recorded_calls(model, module, model_inputs, model_arguments)
     if not calls:
-        raise ValueError(f"name: the model did not call {name!r}, expected one of the submodules that it calls")
+        raise ValueError(f"name: got {name!r}, which the model did not call; expected a submodule that it calls")
     inputs = [call.arguments[0] for call in calls]
     if any(isinstance(value, PackedSequence) for value in inputs):
         raise TypeError(
-            f"model_inputs: {name!r} was given a PackedSequence, expected sequences of one length; "
-            "call the model with one sequence, or with sequences of one length that it does not pack"
+            f"model_inputs: {name!r} received a PackedSequence, expected sequences of equal length; call the model "
+            "with one sequence, or with sequences of equal length that it does not pack"
         )
     _refuse_changed_weights(module, name, calls[0])
     states = [call.arguments[1] if len(call.arguments) > 1 else None for call in calls]
@@ -187,12 +187,12 @@ def submodule_inputs(
         carried = call.returned if isinstance(module, CELLS) else call.returned[1]
         if state is None or not _same(carried, state):
             raise ValueError(
-                f"name: the model calls {name!r} {len(calls)} times, not each time with the state that it returned "
-                "before, expected one trajectory; give the inputs of one of the calls yourself"
+                f"name: got {name!r}, which the model calls {len(calls)} times without passing on the returned "
+                "state; expected one trajectory; select the inputs of one call yourself"
             )
     if states[0] is not None and not return_state and any(bool(part.any()) for part in _parts(states[0])):
         raise ValueError(
-            f"return_state: got False, but the model gives {name!r} a state; expected True, and that state as "
+            f"return_state: got False, but the model passes a state to {name!r}; expected True, and this state as "
             "initial_state"
         )
     joined = _joined(module, inputs)
@@ -207,12 +207,14 @@ def _named(model: torch.nn.Module, name: str) -> torch.nn.Module:
         raise ValueError(f"name: got {name!r}, expected one of {list(recurrent_submodules(model)) or list(modules)}")
     module = modules[name]
     if not isinstance(module, (torch.nn.RNNBase, *CELLS)):
-        raise TypeError(f"name: {name!r} is a {type(module).__name__}, expected a recurrent module or cell of torch.nn")
+        raise TypeError(
+            f"name: got {name!r}, a {type(module).__name__}; expected a recurrent module or cell of torch.nn"
+        )
     return module
 
 
 class _Call(NamedTuple):
-    """A call of a submodule: (x,) or (x, state), the weights it computed with, and what it returned."""
+    """A call of a submodule: its arguments (x,) or (x, state), its weights, and its result."""
 
     arguments: tuple[Any, ...]
     weights: dict[str, Tensor]
@@ -222,12 +224,12 @@ class _Call(NamedTuple):
 def _recorded_calls(
     model: torch.nn.Module, module: torch.nn.Module, inputs: tuple[Any, ...], arguments: dict[str, Any]
 ) -> list[_Call]:
-    """Return each call of a submodule while the model runs."""
+    """Return all calls of a submodule while the model runs."""
     calls: list[_Call] = []
 
     def record(_: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any], returned: Any) -> None:
         given = given + tuple(named[key] for key in ("input", "hx") if key in named)
-        # Copies: the model may change a tensor in place later on.
+        # Copies, because the model may later change a tensor in place.
         calls.append(_Call(map_leaves(given, _copied), _weights(module), map_leaves(returned, _copied)))
 
     frozen = FrozenModule(model)
@@ -242,7 +244,7 @@ def _recorded_calls(
 
 
 def _weights(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Return copies of the weights under torch.nn's names, whether they are parameters or made by a hook."""
+    """Return copies of the weights under torch.nn's names, both parameters and weights that hooks compute."""
     n_layers = getattr(module, "num_layers", None)
     suffixes = [""] if n_layers is None else [f"_l{layer}" for layer in range(n_layers)]
     names = [kind + suffix for suffix in suffixes for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
@@ -251,10 +253,10 @@ def _weights(module: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def _refuse_changed_weights(module: torch.nn.Module, name: str, call: _Call) -> None:
-    """Refuse a submodule to which the model gives weights that it has not when it is called by itself.
+    """Raise an error if the submodule has other weights inside the model than when called alone.
 
     Raises:
-        ValueError: that is so.
+        ValueError: the weights differ.
     """
     frozen = FrozenModule(module)
     with evaluation(module):
@@ -266,8 +268,8 @@ def _refuse_changed_weights(module: torch.nn.Module, name: str, call: _Call) -> 
     ]
     if changed:
         raise ValueError(
-            f"name: the model changes {changed} of {name!r} before it calls it, expected a submodule that computes "
-            "with its own weights; give a function step(state, x) that does what the model does"
+            f"name: got {name!r}, whose {changed} the model changes before each call; expected a submodule that "
+            "computes with its own weights; give a function step(state, x) that does the same as the model"
         )
 
 
@@ -284,7 +286,7 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _joined(module: torch.nn.Module, inputs: list[Tensor]) -> Tensor:
-    """Return the inputs of all calls along time."""
+    """Return the inputs of all calls, joined along time."""
     if isinstance(module, CELLS):
         return torch.stack(inputs, dim=-2)
     is_batch_first = isinstance(module, torch.nn.RNNBase) and module.batch_first and inputs[0].ndim == 3

@@ -1,6 +1,6 @@
-"""Reading of the numbers that users give: tensors, arrays, lists, labelled arrays, and counts.
+"""Conversion of numeric arguments: tensors, arrays, lists, labelled arrays, and counts.
 
-Every error names the argument, what came, what was expected and what to do.
+Every error names the argument, its value, the expected value and what to do.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 Values: TypeAlias = Tensor | ArrayLike | xr.DataArray
-"""Numbers as users give them."""
+"""Types of numeric arguments."""
 
 READ_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-"""Floating-point types that are read; all but the last two are widened before anything is computed."""
+"""Accepted floating-point types. All but the last two are widened before the computation."""
 
 
 def whole_number(name: str, value: object, expected: str, low: int, high: int) -> int:
-    """Return a count that the user gave.
+    """Return an argument that is a count.
 
     Args:
-        name: of the argument.
-        value: what was given.
-        expected: what is allowed, for the error.
-        low: smallest count that is allowed.
-        high: largest count that is allowed.
+        name: name of the argument.
+        value: value of the argument.
+        expected: description of the allowed values, for the error.
+        low: smallest allowed count.
+        high: largest allowed count.
 
     Raises:
-        ValueError: something else than a whole number from `low` to `high`; True and False are none.
+        ValueError: `value` is not a whole number from `low` to `high`. True and False are not accepted.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
@@ -42,7 +42,7 @@ def whole_number(name: str, value: object, expected: str, low: int, high: int) -
 
 
 def shown(value: object) -> str:
-    """Return how a wrong value stands in an error: itself where it is short, else its type."""
+    """Return the description of a wrong value for an error: the value itself if it is short, otherwise its type."""
     if isinstance(value, int | float | bool) or value is None:
         return str(value)
     if isinstance(value, str):
@@ -55,37 +55,36 @@ def shown(value: object) -> str:
 
 
 def read_numbers(name: str, values: object, dims: Sequence[str] | None = None) -> Tensor:
-    """Return numbers as a tensor in which gradients still flow to what was given.
+    """Return numbers as a tensor through which gradients reach the argument.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         values: a tensor, an array, nested lists of numbers or of tensors of one shape, or a DataArray.
-        dims: the dimensions that a DataArray may have, in the order in which they are returned. None: a DataArray is
-            taken as an array.
+        dims: allowed dimensions of a DataArray, in the order of the result. None: a DataArray is read as an array.
 
     Returns:
-        A strided tensor of real, finite numbers in their own type.
+        A strided tensor of real, finite numbers in their own dtype.
 
     Raises:
-        TypeError: no numbers, or numbers of a kind that is not read: masked, complex, sparse, quantised, nested,
-            packed, without values (meta device).
-        ValueError: lists of unequal lengths, other dimensions, NaN or infinite numbers.
+        TypeError: `values` is not numeric, or of an unsupported kind: masked, complex, sparse, quantised, nested,
+            packed, or without values (meta device).
+        ValueError: `values` has lists of unequal lengths, other dimensions, or NaN or infinite numbers.
     """
     if isinstance(values, PackedSequence):
         raise TypeError(
-            f"{name}: got a PackedSequence, expected sequences of one length. "
-            "Take each sequence by itself: torch.nn.utils.rnn.unpack_sequence(packed) lists them"
+            f"{name}: got a PackedSequence, expected sequences of equal length; "
+            "torch.nn.utils.rnn.unpack_sequence(packed) lists the sequences, which you can use one by one"
         )
     if isinstance(values, xr.DataArray) and dims is not None:
         values = _in_order(name, values, dims)
     tensor = _as_tensor(name, values)
     if not torch.isfinite(tensor).all():
-        raise ValueError(f"{name}: found NaN or infinite values, expected finite numbers")
+        raise ValueError(f"{name}: got NaN or infinite values, expected finite numbers")
     return tensor
 
 
 def _in_order(name: str, values: xr.DataArray, dims: Sequence[str]) -> np.ndarray:
-    """Return the values of a labelled array with its dimensions in the order of `dims`."""
+    """Return the values of a labelled array, with dimensions in the order of `dims`."""
     unknown = [dim for dim in values.dims if dim not in dims]
     if unknown:
         raise ValueError(
@@ -118,10 +117,10 @@ def _some(items: Sequence[object]) -> str:
 
 
 def _plain(name: str, tensor: Tensor) -> Tensor:
-    """Refuse a tensor that is not a strided one of real numbers."""
+    """Return a tensor, or raise an error if it is not a strided tensor of real numbers."""
     found = None
     if tensor.is_nested:
-        found, remedy = "a nested tensor", "take each sequence by itself, or sequences of one length: tensor.unbind()"
+        found, remedy = "a nested tensor", "use its sequences one by one: tensor.unbind()"
     elif tensor.is_quantized:
         found, remedy = "a quantised tensor", "give tensor.dequantize()"
     elif tensor.layout != torch.strided:
@@ -134,18 +133,18 @@ def _plain(name: str, tensor: Tensor) -> Tensor:
         found, remedy = f"numbers of {tensor.dtype}", "give tensor.float()"
     if found is not None:
         raise TypeError(f"{name}: got {found}, expected a dense tensor of real numbers; {remedy}")
-    # A tensor of inference mode can have no derivative; its copy can.
+    # A tensor created in inference mode cannot have a derivative, but its copy can.
     return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _from_array(name: str, values: object) -> Tensor:
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(
-            f"{name}: got a masked array, expected an array without missing values; fill or drop what is masked, "
-            "masked.filled(0.0) for instance"
+            f"{name}: got a masked array, expected an array without missing values; fill or drop the masked values, "
+            "for example with masked.filled(0.0)"
         )
     try:
-        # A copy: PyTorch cannot share read-only memory or negative strides.
+        # A copy, because PyTorch cannot share read-only memory or negative strides.
         array = np.array(values, order="C")
     except ValueError as error:
         raise ValueError(f"{name}: got lists of unequal lengths, expected rows of one length ({error})") from error
@@ -170,9 +169,9 @@ def converted(name: str, tensor: Tensor, dtype: torch.dtype, device: torch.devic
     """Return numbers in the dtype and on the device of the computation.
 
     Raises:
-        ValueError: some are too large for the dtype.
+        ValueError: some numbers are too large for the dtype.
     """
     moved = tensor.to(device=device, dtype=dtype)
     if moved.dtype != tensor.dtype and not torch.isfinite(moved).all():
-        raise ValueError(f"{name}: found values too large for {dtype}; give dtype=torch.float64, or scale them")
+        raise ValueError(f"{name}: got values too large for {dtype}; give dtype=torch.float64, or scale the values")
     return moved

@@ -1,4 +1,4 @@
-"""What kind of system a user gave."""
+"""Recognition of the kind of a user's system."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lyapunov_pkg.systems.tangent_maps import NetworkReader, TangentMapReader
 
 
 def reader_of(system: object) -> Reader:
-    """Return what reads the inputs and the state of a system.
+    """Return the reader for a system's inputs and state.
 
     Raises:
-        TypeError: nothing of which exponents can be taken.
-        ValueError: a bidirectional module.
+        TypeError: `system` is of a type that has no exponents.
+        ValueError: `system` is a bidirectional module.
     """
     system = unwrapped(system)
     if isinstance(system, Network):

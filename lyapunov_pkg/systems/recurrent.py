@@ -1,4 +1,4 @@
-"""The recurrent modules and cells of torch.nn: read as networks where their own forward computes just that.
+"""Readers of the recurrent modules and cells of torch.nn, as networks if their own forward agrees with these.
 
 Symbols: L layers, B sequences, T steps, F input features, H hidden units, P hidden units after a projection.
 """
@@ -23,24 +23,25 @@ from lyapunov_pkg.systems.steps import DifferentiatedStep
 
 
 def refuse_bidirectional(module: RecurrentModule) -> None:
-    """Refuse a module that also reads its inputs backwards.
+    """Raise an error if a module also reads its inputs backward.
 
     Raises:
-        ValueError: that is so.
+        ValueError: the module is bidirectional.
     """
     if getattr(module, "bidirectional", False):
         raise ValueError(
-            "system: got a bidirectional module, expected one direction, since a state that reads the future is no map"
+            "system: got a bidirectional module, expected one direction; a state that depends on future inputs is "
+            "not a map"
         )
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What a module's own forward returned for a few steps.
+    """The result of a module's own forward for a few steps.
 
     Attributes:
-        state: (B, S), after the last step; None: it was not returned.
-        output: (B, steps, P), hidden units of the last layer; None: it was not returned, or has another shape.
+        state: (B, S), after the last step; None if it was not returned.
+        output: (B, steps, P), hidden units of the last layer; None if it was not returned or has another shape.
     """
 
     state: Tensor | None
@@ -48,11 +49,11 @@ class Rollout:
 
 
 OWN_TYPES = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU, torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
-"""Modules of torch.nn, not what derives from them."""
+"""Modules of torch.nn, without subclasses."""
 
 
 class RecurrentReader(Reader):
-    """A module whose inputs and states are what its own forward takes."""
+    """Reader of a module that takes inputs and states in the form of the module's own forward."""
 
     def __init__(self, module: RecurrentModule) -> None:
         refuse_bidirectional(module)
@@ -73,18 +74,18 @@ class RecurrentReader(Reader):
         return reference_weight(self.module)
 
     def read_state(self, initial_state: State, n_sequences: int | None) -> Tensor | None:
-        """Return the state (B, S) that the user gave: in the module's own form, or flat as (S,) or (B, S).
+        """Return the user's state as (B, S). It may have the module's own form, or be flat as (S,) or (B, S).
 
         Raises:
-            TypeError: no numbers.
-            ValueError: another shape.
+            TypeError: the state is not numeric.
+            ValueError: the state has another shape.
         """
         if initial_state is None:
             return None
         n_sequences = 1 if n_sequences is None else n_sequences
         own_shapes = [self.state_shape(size, n_sequences) for size in self.layer_sizes]
         given = {"initial_state": initial_state}
-        # Two lists of numbers are a flat state of two sequences.
+        # Two lists of numbers mean a flat state of two sequences.
         if self.has_cell_state and is_nesting(initial_state) and len(initial_state) == 2:
             given = {f"initial_state[{index}]": part for index, part in enumerate(initial_state)}
         parts = [read_numbers(name, part, self.state_dims()) for name, part in given.items()]
@@ -106,7 +107,7 @@ class RecurrentReader(Reader):
 
     @abstractmethod
     def state_shape(self, size: int, n_sequences: int) -> tuple[int, ...]:
-        """Return the shape of h or c of some size, as the module's own forward takes them."""
+        """Return the shape of h or c of a given size, as the module's own forward takes it."""
 
     @abstractmethod
     def state_dims(self) -> tuple[str, ...]:
@@ -118,14 +119,14 @@ class RecurrentReader(Reader):
 
     @abstractmethod
     def run(self, call: Callable[..., Any], inputs: Tensor, state: Tensor | None) -> Rollout:
-        """Run the module's own forward over inputs (B, steps, F) from a flat state (B, S); None: from its own."""
+        """Run the module's own forward over inputs (B, steps, F) from a flat state (B, S); None: its own state."""
 
     @abstractmethod
     def is_one_step(self, call: Callable[..., Any], inputs: Tensor, state: Tensor) -> bool:
-        """Return whether the forward takes one step, whatever is behind it: its result is that of the first input."""
+        """Return whether the forward takes only one step, so that its result is that of the first input alone."""
 
     def flatten(self, parts: list[Tensor]) -> Tensor:
-        """Return h, or h and c, (L, B, size) as a flat state (B, S): layer after layer, in each h before c."""
+        """Return h, or h and c, (L, B, size) as a flat state (B, S): layer after layer, with h before c."""
         return torch.cat([part[layer] for layer in range(self.n_layers) for part in parts], dim=-1)
 
     def unflatten(self, flat: Tensor) -> list[Tensor]:
@@ -135,10 +136,10 @@ class RecurrentReader(Reader):
         return [torch.stack(blocks[part::n_parts]) for part in range(n_parts)]
 
     def prepare(self, state: Tensor | None, inputs: Tensor, placement: Placement) -> PreparedSystem:
-        """Return the network that the module is, or else its own forward, differentiated automatically.
+        """Return the module as a network if possible, otherwise its own forward with automatic differentiation.
 
         Raises:
-            ValueError: the module's own forward fails, or is not a step of its state repeated.
+            ValueError: the module's own forward fails, or is not a repeated step of its state.
         """
         flat = placed(inputs.new_zeros(len(inputs), self.state_size) if state is None else state, placement)
         with random_numbers_kept(flat.device):
@@ -154,22 +155,22 @@ class RecurrentReader(Reader):
         return PreparedSystem(system, flat)
 
     def _own_network(self, inputs: Tensor, start: Tensor, is_given: bool, differentiable: bool) -> Network | None:
-        """Return the network that does what the module's own forward does, as tried for two steps.
+        """Return the network that agrees with the module's own forward for two steps.
 
         Args:
             inputs: (B, T, F).
             start: (B, S).
-            is_given: the user gave it; else the module is run without.
-            differentiable: gradients flow to the module's parameters.
+            is_given: whether the user gave the state; otherwise the module runs without one.
+            differentiable: whether gradients flow to the module's parameters.
 
         Returns:
-            The network; None where there is none, but the module can be stepped through its own forward.
+            The network; None if there is none but the module can take steps through its own forward.
 
         Raises:
-            ValueError: neither.
+            ValueError: the module is neither a network nor a repeated step.
         """
         reference = self.weights()
-        # Of torch.nn's own modules a few sequences say as much as all.
+        # For torch.nn's own modules a few sequences suffice.
         n_tried = 4 if type(self.module) in OWN_TYPES else len(inputs)
         probe = inputs[:n_tried, :2].to(inputs if reference is None else reference)
         start = start[:n_tried].to(probe)
@@ -191,7 +192,7 @@ class RecurrentReader(Reader):
         """Run the module's own forward and return its last state.
 
         Raises:
-            ValueError: the forward fails, or returns no state.
+            ValueError: the forward fails, or does not return a state.
         """
         try:
             after = self.run(call, inputs, state).state
@@ -213,8 +214,8 @@ class RecurrentReader(Reader):
         """Run the module once, so that its hooks make its weights, and read them.
 
         Returns:
-            The network, None where the module is none; and what the forward returned from its own start or from
-            `start`, None where it failed.
+            The network, or None if the module is none. And the result of the forward from its own state or from
+            `start`, or None if it failed.
         """
         with torch.set_grad_enabled(differentiable), evaluation(self.module):
             try:
@@ -223,21 +224,21 @@ class RecurrentReader(Reader):
                 rollout = None
             try:
                 network = None if getattr(self.module, "proj_size", 0) else from_torch(self.module, not differentiable)
-            except AttributeError:  # A weight of torch.nn's own is not there.
+            except AttributeError:  # One of torch.nn's own weights is missing.
                 network = None
         if network is not None:
             bad = [name for name, weights in network.params.items() if not torch.isfinite(weights).all()]
             if bad:
-                raise ValueError(f"system: NaN or infinite weights in {bad}, expected finite weights")
+                raise ValueError(f"system: got NaN or infinite weights in {bad}, expected finite weights")
         return network, rollout
 
     def _network_in(self, dtype: torch.dtype, differentiable: bool) -> Network:
-        """Read the module, whose hooks have made its weights, in another dtype."""
+        """Return the module as a network in another dtype, after its hooks have computed its weights."""
         with torch.set_grad_enabled(differentiable), evaluation(self.module):
             return from_torch(self.module, not differentiable, dtype)
 
     def _tried(self, call: Callable[..., Any], probe: Tensor, state: Tensor) -> tuple[bool, Rollout]:
-        """Return whether the forward takes a state, and what it returns, from that state where it does."""
+        """Return whether the forward takes a state, and its result (from that state if it takes one)."""
         try:
             return True, self.run(call, probe, state)
         except Exception:
@@ -251,16 +252,16 @@ class RecurrentReader(Reader):
             raise ValueError(f"system: the own forward of this {type(self.module).__name__} {NOT_DETERMINISTIC}")
 
     def _refuse_own_start(self, frozen: FrozenModule, probe: Tensor, zeros: Tensor) -> None:
-        """Refuse a module that starts from another state than zeros, where none is given."""
+        """Raise an error if no state is given and the module starts from another state than zeros."""
         own, from_zeros = self._state_after(frozen, probe, None), self._state_after(frozen, probe, zeros)
         if not _close(own, from_zeros, 500 * torch.finfo(probe.dtype).eps):
             raise ValueError(
-                "initial_state: got None, but the module starts from a state of its own, not from zeros; "
-                "expected that state"
+                "initial_state: got None, but the module has its own initial state, which is not zero; expected "
+                "this state"
             )
 
     def _refuse_other_than_steps(self, frozen: FrozenModule, probes: list[tuple[Tensor, Tensor]]) -> None:
-        """Refuse a forward that is not a step repeated: what a step at a time gives is then not what it computes."""
+        """Raise an error if the forward of several steps differs from single steps in sequence."""
         for probe, state in probes:
             whole = self._state_after(frozen, probe, state)
             if probe.shape[1] == 1 or self.is_one_step(frozen, probe, state):
@@ -269,14 +270,14 @@ class RecurrentReader(Reader):
             second = self._state_after(frozen, probe[:, 1:], first)
             if not _close(second, whole, 1e-3 if probe.dtype != torch.float64 else 1e-8):
                 raise ValueError(
-                    f"system: what this {type(self.module).__name__} computes of two steps is not its step taken "
-                    "twice (a hook or a forward of its own changes whole sequences), expected a recurrent step; "
-                    "give a function step(state, x)"
+                    f"system: got {type(self.module).__name__}, whose result for two steps differs from two single "
+                    "steps (a hook or its own forward changes whole sequences), expected a recurrent step; give a "
+                    "function step(state, x)"
                 )
 
 
 def _does(network: Network, found: Rollout, probe: Tensor, state: Tensor) -> bool:
-    """Return whether a module's own forward did what the network does, up to rounding errors."""
+    """Return whether a module's own forward agreed with the network, up to rounding errors."""
     own, is_state = (found.state, True) if found.state is not None else (found.output, False)
     if own is None:
         return False
@@ -287,7 +288,7 @@ def _does(network: Network, found: Rollout, probe: Tensor, state: Tensor) -> boo
         return False
     if _close(own, same, tolerance):
         return True
-    # The second step may amplify the rounding errors of the first; float32 shows how much.
+    # The second step may amplify the rounding errors of the first. A float32 run shows by how much.
     single, double = (
         _network_rollout(network.to(dtype=dtype), probe.to(dtype), state.to(dtype), is_state)
         for dtype in (torch.float32, torch.float64)
@@ -297,7 +298,7 @@ def _does(network: Network, found: Rollout, probe: Tensor, state: Tensor) -> boo
 
 
 def _close(found: Tensor, expected: Tensor, relative: float, absolute: float = 0.0) -> bool:
-    """Return whether two tensors agree; where they are not finite, both must be so."""
+    """Return whether two tensors agree. Entries that are not finite must be in the same places."""
     finite = torch.isfinite(expected)
     if not torch.equal(torch.isfinite(found), finite):
         return False
@@ -308,7 +309,7 @@ def _close(found: Tensor, expected: Tensor, relative: float, absolute: float = 0
 
 
 def _random_probe(probe: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Return inputs and a state of the same shapes that hide no weight, always the same."""
+    """Return random inputs and a random state, the same in every call, on which every weight acts."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(probe.shape, generator=generator, dtype=torch.float64) - 0.5
     start = torch.rand(state.shape, generator=generator, dtype=torch.float64) - 0.5
@@ -326,12 +327,12 @@ def _network_rollout(network: Network, inputs: Tensor, state: Tensor, is_state: 
 
 
 class SequenceReader(RecurrentReader):
-    """torch.nn.RNN, LSTM or GRU, and what derives from them."""
+    """Reader of torch.nn.RNN, LSTM or GRU, and of their subclasses."""
 
     module: torch.nn.RNNBase
 
     def read_inputs(self, inputs: Values) -> Tensor:
-        """Return inputs (sequence, time, feature) of those that the module's own forward takes."""
+        """Return inputs (sequence, time, feature) from inputs in the form of the module's own forward."""
         tensor = read_numbers("inputs", inputs, INPUT_DIMS)
         names = getattr(inputs, "dims", None)
         batch_first = self.module.batch_first or names is not None
@@ -380,7 +381,7 @@ class SequenceReader(RecurrentReader):
         return Rollout(None, rows)
 
     def state_shape_batched(self, size: int, n_sequences: int) -> tuple[int, ...]:
-        """Return the shape of h or c of a batch, whatever the user's inputs are."""
+        """Return the shape of h or c of a batch, also if the user's inputs have no axis of sequences."""
         return (self.n_layers, n_sequences, size)
 
     def is_one_step(self, call: Callable[..., Any], inputs: Tensor, state: Tensor) -> bool:
@@ -396,12 +397,12 @@ class SequenceReader(RecurrentReader):
 
 
 class CellReader(RecurrentReader):
-    """torch.nn.RNNCell, LSTMCell or GRUCell, and what derives from them: one step a call."""
+    """Reader of torch.nn.RNNCell, LSTMCell or GRUCell, and of their subclasses, which take one step per call."""
 
     module: torch.nn.RNNCell | torch.nn.LSTMCell | torch.nn.GRUCell
 
     def read_inputs(self, inputs: Values) -> Tensor:
-        """Return inputs (sequence, time, feature), or those of one sequence (time, feature)."""
+        """Return inputs as (sequence, time, feature). Inputs (time, feature) are one sequence."""
         tensor = read_numbers("inputs", inputs, INPUT_DIMS)
         names = getattr(inputs, "dims", None)
         if tensor.ndim not in (2, 3) or 0 in tensor.shape[:-1] or (names and not {"time", "feature"} <= set(names)):
@@ -440,5 +441,5 @@ class CellReader(RecurrentReader):
         return Rollout(state, None)
 
     def is_one_step(self, call: Callable[..., Any], inputs: Tensor, state: Tensor) -> bool:
-        """See `RecurrentReader.is_one_step`: it is so by construction."""
+        """See `RecurrentReader.is_one_step`. A cell always takes one step."""
         return True

@@ -1,4 +1,4 @@
-"""States of any shape and nesting, and their flat form (sequence, S), in which exponents are computed."""
+"""Nested states, and their flat form (sequence, S), for which exponents are computed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor
 from lyapunov_pkg.systems.numbers import read_numbers
 
 STATE_DIMS = ("variant", "layer", "sequence", "unit")
-"""Dimensions that a labelled state may have, in the order in which they are read."""
+"""Allowed dimensions of a labelled state, in the order of the result."""
 
 State: TypeAlias = Any
 """A tensor (sequence, ...), or tuples, lists and dicts of them."""
 
 
 def leaves(state: State, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what is nested in a state, each with its place, such as `['h'][0]`."""
+    """Yield the leaves of a nested state, each with its path, such as `['h'][0]`."""
     if isinstance(state, Mapping):
         for key, value in state.items():
             yield from leaves(value, f"{path}[{key!r}]")
@@ -33,31 +33,31 @@ def leaves(state: State, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def is_nesting(state: State) -> bool:
-    """Return whether a list or tuple nests tensors or arrays; one of numbers alone is an array."""
+    """Return whether a list or tuple contains tensors or arrays. A list of numbers only is an array."""
     return isinstance(state, list | tuple) and any(
         isinstance(value, Tensor | np.ndarray | xr.DataArray | Mapping) or is_nesting(value) for value in state
     )
 
 
 def map_leaves(state: State, change: Callable[[Any], Any]) -> State:
-    """Return the same nesting with each leaf changed."""
+    """Return the same nesting with `change` applied to each leaf."""
     if isinstance(state, Mapping):
         return {key: map_leaves(value, change) for key, value in state.items()}
     if is_nesting(state):
         parts = [map_leaves(value, change) for value in state]
         if isinstance(state, list):
             return parts
-        # A named tuple takes its fields one by one.
+        # A named tuple takes its fields as separate arguments.
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return change(state)
 
 
 def read_state(state: State, dims: tuple[str, ...] = STATE_DIMS) -> State:
-    """Return the same nesting with checked tensors in it.
+    """Return the same nesting with checked tensors as leaves.
 
     Raises:
-        TypeError: a leaf is no numbers.
-        ValueError: a leaf is not finite, or nothing is in the state.
+        TypeError: a leaf is not numeric.
+        ValueError: a leaf is not finite, or the state is empty.
     """
     paths = iter([path for path, _ in leaves(state)])
     read = map_leaves(state, lambda leaf: read_numbers(f"initial_state{next(paths)}", leaf, dims))
@@ -67,7 +67,7 @@ def read_state(state: State, dims: tuple[str, ...] = STATE_DIMS) -> State:
 
 
 def described(state: State) -> str:
-    """Return a state in words: its nesting with the shapes and types of its tensors."""
+    """Return a description of a state: its nesting with the shapes and types of its tensors."""
     if isinstance(state, Mapping):
         return "{" + ", ".join(f"{key!r}: {described(value)}" for key, value in state.items()) + "}"
     if isinstance(state, list | tuple):
@@ -79,22 +79,22 @@ def described(state: State) -> str:
 
 
 def count_sequences(state: State) -> int:
-    """Return how many sequences a state starts: the first axis of its tensors; those of one axis start any number.
+    """Return the number of sequences of a state: the length of axis 0. Tensors with one axis fit any number.
 
     Raises:
-        ValueError: its tensors disagree.
+        ValueError: its tensors have different numbers.
     """
     found = {leaf.shape[0] for _, leaf in leaves(state) if leaf.ndim > 1} - {1}
     if len(found) > 1:
         raise ValueError(
-            f"initial_state: got {described(state)}, expected the same number of sequences in axis 0 of all"
+            f"initial_state: got {described(state)}, expected the same number of sequences along axis 0 of all tensors"
         )
     return found.pop() if found else 1
 
 
 @dataclass(frozen=True)
 class StateLayout:
-    """How a nested state is laid out in a flat one, leaf after leaf.
+    """The layout of a nested state in a flat one, leaf after leaf.
 
     Attributes:
         example: the nesting, with leaves (sequence, ...).
@@ -104,18 +104,18 @@ class StateLayout:
 
     @classmethod
     def of(cls, state: State, n_sequences: int) -> tuple[StateLayout, Tensor]:
-        """Return the layout of a state that was read, and its flat form (sequence, S).
+        """Return the layout of a state from `read_state`, and its flat form (sequence, S).
 
-        A leaf is (sequence, ...) or, for all sequences alike, (1, ...), (S,) or a number.
+        A leaf is (sequence, ...). A leaf (1, ...), (S,) or a number is used for all sequences.
 
         Raises:
-            ValueError: a leaf is of another number of sequences.
+            ValueError: a leaf has another number of sequences.
         """
         for path, leaf in leaves(state):
             if leaf.ndim > 1 and leaf.shape[0] not in (1, n_sequences):
                 raise ValueError(
-                    f"initial_state{path}: got shape {tuple(leaf.shape)}, expected ({n_sequences}, ...): the sequences "
-                    "come first, and one of 1 or a single axis is taken for all"
+                    f"initial_state{path}: got shape {tuple(leaf.shape)}, expected ({n_sequences}, ...): axis 0 is "
+                    "that of the sequences, and a tensor with one sequence or one axis is used for all of them"
                 )
 
         def batched(leaf: Tensor) -> Tensor:
@@ -141,16 +141,16 @@ class StateLayout:
         return map_leaves(self.example, lambda leaf: next(parts).reshape(flat.shape[0], *leaf.shape[1:]))
 
     def kinds(self, state: State) -> list[tuple[torch.Size, torch.dtype]]:
-        """Return shape and type of each leaf of a state of this layout, in the order of the layout."""
+        """Return the shape and type of each leaf of a state, in the order of the layout."""
         return [(leaf.shape, leaf.dtype) for leaf in _aligned(self.example, state)]
 
     def fits(self, state: State) -> bool:
-        """Return whether a state has this nesting and these shapes, for any number of sequences."""
+        """Return whether a state has the nesting and the shapes of this layout, for any number of sequences."""
         return _same_nesting(self.example, state)
 
 
 def _aligned(example: State, state: State) -> Iterator[Tensor]:
-    """Yield the leaves of a state in the order of the example's, whatever the order of the keys of its dicts."""
+    """Yield the leaves of a state in the order of the example. The order of keys in its dicts does not matter."""
     if isinstance(example, Mapping):
         for key, value in example.items():
             yield from _aligned(value, state[key])

@@ -1,4 +1,4 @@
-"""Step functions of one's own, differentiated automatically."""
+"""User-defined step functions, differentiated automatically."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lyapunov_pkg.systems.states import State, StateLayout, count_sequences, des
 
 INPUT_NAMES = re.compile(r"x|u|xs|us|xt|ut|in|inp|.*inputs?|inputt|drive|stimulus|tokens?|embedding|features?|obs|data")
 STATE_NAMES = re.compile(r"s|h|z|hx|hc|hs|ht|st|hprev|hiddens?|.*states?|statet|carry|memory|prev|previous|.*hidden.*")
-"""Names of arguments, in lower case and without underscores and digits, by which their order is known."""
+"""Argument names that show the order of arguments, in lower case and without underscores and digits."""
 
 
 class Order(Enum):
-    """How a step is called."""
+    """The order in which a step takes its arguments."""
 
     STATE_FIRST = "step(state, x)"
     INPUT_FIRST = "step(x, state)"
@@ -31,13 +31,14 @@ class Order(Enum):
 
 
 def argument_order(function: Callable[..., Any], default: Order, autonomous: bool) -> Order:
-    """Return how a step is called, by the names and the number of its arguments.
+    """Return the order of a step's arguments, from their names and their number.
 
     Args:
         function: the step, or the `forward` of a module.
-        default: the order where the names do not say otherwise. They do where one name is an input's (x, u, input,
-            ...), the other a state's (state, h, hidden, hx, ...), and they stand the other way round.
-        autonomous: the inputs have no features, so that a step whose second argument has a default goes without.
+        default: the order unless the names show another one. They do if one is the name of an input (x, u, input, ...),
+            the other that of a state (state, h, hidden, hx, ...), and their order is not the default.
+        autonomous: whether inputs have no features. A step whose second argument has a default value is then called
+            with the state only.
     """
     names, n_required = _positional_arguments(function)
     if len(names) == 1 or (autonomous and n_required == 1):
@@ -51,7 +52,7 @@ def argument_order(function: Callable[..., Any], default: Order, autonomous: boo
 
 
 def _positional_arguments(function: Callable[..., Any]) -> tuple[list[str], int]:
-    """Return the plain names of positional arguments, and how many have no default; none where nothing is known."""
+    """Return the plain names of positional arguments, and how many have no default; none if they are unknown."""
     schema = getattr(function, "schema", None)
     if isinstance(function, torch.jit.ScriptFunction) and schema is not None:
         names = [argument.name for argument in schema.arguments]
@@ -71,7 +72,7 @@ def _plain_name(name: str) -> str:
 
 
 class DifferentiatedStep:
-    """A step on flat states with its tangent map from forward-mode differentiation: k tangents cost k columns."""
+    """A step on flat states. Forward-mode differentiation gives its tangent map, at a cost proportional to k."""
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.step = step
@@ -83,25 +84,25 @@ class DifferentiatedStep:
             moved = torch.func.jvp(lambda point: self.step(point, x), (state,), (tangent,))
             return moved[0], moved[1]
 
-        # Along the first axis: PyTorch cannot place another one where the step does not depend on the state.
+        # The first axis, because PyTorch allows no other if the step does not depend on the state.
         out_dims: Any = (None, 0)
         state, moved = torch.func.vmap(along, in_dims=-1, out_dims=out_dims)(tangents)
         return state, moved.movedim(0, -1)
 
 
 class OwnStep:
-    """A user's function or module as a step on flat states (sequence, S)."""
+    """A user-defined function or module as a step on flat states (sequence, S)."""
 
     def __init__(
         self, function: Callable[..., Any], order: Order, layout: StateLayout, may_return_output: bool = False
     ) -> None:
-        """Take a step as the user wrote it.
+        """Wrap a user-defined step.
 
         Args:
-            function: what is called.
-            order: how.
-            layout: of its states.
-            may_return_output: it may return (output, state), as the modules of torch.nn do.
+            function: the user's function.
+            order: the order of its arguments.
+            layout: the layout of its states.
+            may_return_output: whether it may return (output, state), as the modules of torch.nn do.
         """
         self.function, self.order, self.layout = function, order, layout
         self.may_return_output = may_return_output
@@ -111,33 +112,34 @@ class OwnStep:
         return self.layout.flatten(self.next_state(self.call(self.layout.unflatten(flat), x)))
 
     def call(self, state: State, x: Tensor) -> Any:
-        """Call the function in its own order of arguments."""
+        """Call the function with its arguments in order."""
         if self.order is Order.STATE_ALONE:
             return self.function(state)
         return self.function(state, x) if self.order is Order.STATE_FIRST else self.function(x, state)
 
     def next_state(self, returned: Any) -> State:
-        """Return the state in what the function returned; that itself where no state is in it."""
+        """Return the state within the function's result, or the whole result if it contains no state."""
         if self.may_return_output and not self.layout.fits(returned):
             is_pair = isinstance(returned, tuple) and len(returned) == 2
             return returned[1] if is_pair and self.layout.fits(returned[1]) else returned
         return returned
 
     def described_call(self, flat: Tensor, x: Tensor) -> str:
-        """Return the call in words."""
+        """Return a description of the call."""
         state = f"{self.order.value}, with state {described(self.layout.unflatten(flat))}"
         return f"{state}," if self.order is Order.STATE_ALONE else f"{state} and x {kind(x)},"
 
     def check(self, flat: Tensor, x: Tensor) -> None:
-        """Refuse a step that cannot be run, or does not return a new state like the old one.
+        """Raise an error if the step fails, or does not return a new state of the same form.
 
         Args:
             flat: (sequence, S), in the dtype of the computation.
             x: (sequence, feature).
 
         Raises:
-            TypeError: what the step returns is no state.
-            ValueError: anything else of these.
+            TypeError: the step does not return a state.
+            ValueError: the step fails, changes its arguments, returns a state of another form, or has a hidden
+                dependence on the state.
         """
         given_x = x.clone()
         given = map_leaves(self.layout.unflatten(flat.clone()), torch.clone)
@@ -149,16 +151,16 @@ class OwnStep:
                 raise ValueError(f"system: {called} failed: {error}{self._advice(error, flat, x)}") from error
             after = self._checked(returned, given, called)
             if not (torch.equal(self.layout.flatten(given), flat) and torch.equal(given_x, x)):
-                raise ValueError(f"system: {called} changed one of them in place, expected a new tensor")
+                raise ValueError(f"system: {called} changed one of its arguments in place, expected a new tensor")
             if not agree(self(flat, x), after):
                 raise ValueError(f"system: {called} {NOT_DETERMINISTIC}")
             self._refuse_hidden_constants(flat, x, called)
 
     def _refuse_hidden_constants(self, flat: Tensor, x: Tensor, called: str) -> None:
-        """Refuse a step that takes numbers out of the state, by `.item()` say, and so hides part of its derivative."""
+        """Raise an error if the step reads numbers of the state, as by `.item()`, which hides their derivative."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Of speed, which does not matter for one call.
+                warnings.simplefilter("ignore")  # warnings about speed, which do not matter for one call
                 torch.func.vmap(lambda state: self(state, x))(flat[None])
             return
         except Exception as error:
@@ -167,15 +169,15 @@ class OwnStep:
             direction = torch.linspace(1, 2, flat.shape[-1]).to(flat).expand_as(flat)
         try:
             moved = torch.func.jvp(lambda state: self(state, x), (flat,), (direction,))[1]
-        except Exception:  # That it cannot be differentiated is said where it is.
+        except Exception:  # differentiation reports this error later
             return
         length = torch.finfo(flat.dtype).eps ** (1 / 3)
         difference = (self(flat + length * direction, x) - self(flat - length * direction, x)) / (2 * length)
         apart = (moved - difference).abs() > 0.05 * torch.maximum(moved.abs(), difference.abs()) + 1e-3
         if moved.any() and apart.any():
             raise ValueError(
-                f"system: {called} has another derivative than automatic differentiation finds, expected torch "
-                "operations alone; .item(), float() and torch.tensor() make constants of parts of the state"
+                f"system: {called} has a derivative that automatic differentiation does not find, expected torch "
+                "operations only; .item(), float() and torch.tensor() turn parts of the state into constants"
             )
 
     def _checked(self, returned: Any, given: State, called: str) -> Tensor:
@@ -191,7 +193,7 @@ class OwnStep:
                 f"{described(given)}"
             )
             if wrong_kind:
-                raise TypeError(f"{message}, made with torch operations")
+                raise TypeError(f"{message}, computed with torch operations")
             raise ValueError(message)
         if self.layout.kinds(after) != self.layout.kinds(given):
             raise ValueError(
@@ -200,7 +202,7 @@ class OwnStep:
         return self.layout.flatten(after)
 
     def _advice(self, error: Exception, flat: Tensor, x: Tensor) -> str:
-        """Return what may be wrong with a step that failed: the order of its arguments, or the dtype."""
+        """Return advice on a failed step: the order of its arguments, or the dtype."""
         if self.order is not Order.STATE_ALONE:
             other = Order.INPUT_FIRST if self.order is Order.STATE_FIRST else Order.STATE_FIRST
             swapped = OwnStep(self.function, other, self.layout, self.may_return_output)
@@ -210,15 +212,15 @@ class OwnStep:
                 fits = False
             if fits:
                 return (
-                    f". Called as {other.value} it works: name its arguments so that the order is known, as in "
-                    "lambda state, x: function(x, state)"
+                    f". Called as {other.value} it works: choose argument names that show the order, as in lambda "
+                    "state, x: function(x, state)"
                 )
             if self._is_of_one_sequence(flat, x):
-                return ". It is a step of one sequence: torch.vmap(step) makes one of many of it"
+                return ". It is a step of one sequence: use torch.vmap(step) for several sequences"
         if "dtype" in str(error) or "Double" in str(error):
             return (
-                f". The computation runs in {flat.dtype}, the wider type of inputs and initial_state: convert what the "
-                "step refers to, or give dtype=torch.float32"
+                f". The computation runs in {flat.dtype}, the wider type of inputs and initial_state: convert the "
+                "tensors that the step uses, or give dtype=torch.float32"
             )
         return ""
 
@@ -231,7 +233,7 @@ class OwnStep:
 
 
 class StepReader(Reader):
-    """A function that maps a state (and an input) to the next state."""
+    """Reader of a function that maps a state (and an input) to the next state."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -240,8 +242,8 @@ class StepReader(Reader):
         """See `Reader.refuse_missing_state`."""
         if initial_state is None:
             raise ValueError(
-                "initial_state: got None, expected (sequence, S) or tensors (sequence, ...) of any nesting, because "
-                "the system does not define one"
+                "initial_state: got None, expected (sequence, S) or nested tensors (sequence, ...), because the "
+                "system has no default state"
             )
 
     def read_state(self, initial_state: State, n_sequences: int | None) -> State:
@@ -263,31 +265,31 @@ class StepReader(Reader):
 
 
 def _signed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what knows the names of the arguments: of a partial module its forward."""
+    """Return the function whose signature has the argument names: the forward of a partial module."""
     if isinstance(function, partial) and isinstance(function.func, torch.nn.Module):
         return partial(function.func.forward, *function.args, **function.keywords)
     return function
 
 
 def refuse_unseen_inputs(order: Order, inputs: Tensor) -> None:
-    """Refuse inputs with features for a step that takes the state alone.
+    """Raise an error if inputs have features but the step takes only the state.
 
     Raises:
-        ValueError: that is so.
+        ValueError: the step would not receive the inputs.
     """
     if order is Order.STATE_ALONE and inputs.shape[-1] > 0:
         raise ValueError(
-            "system: step(state) takes one positional argument, the state, but inputs has "
-            f"{inputs.shape[-1]} features, which it would not see; expected step(state, x), or n_steps and no inputs"
+            f"system: got step(state), which takes only the state, but inputs with {inputs.shape[-1]} features; "
+            "expected step(state, x), or n_steps and no inputs"
         )
 
 
 def checked_step(step: OwnStep, flat: Tensor, inputs: Tensor) -> PreparedSystem:
-    """Return the system that a step makes, after trial steps.
+    """Return a step as a system, after trial steps.
 
     Raises:
-        TypeError: what it returns is no state.
-        ValueError: it cannot be run or differentiated, is not deterministic, or mixes sequences.
+        TypeError: the step does not return a state.
+        ValueError: the step fails, cannot be differentiated, is random, or mixes sequences.
     """
     system = DifferentiatedStep(step)
     with torch.no_grad():

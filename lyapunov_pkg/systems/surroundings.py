@@ -1,4 +1,4 @@
-"""What a function of a user refers to outside itself, so that a call that changes it is noticed."""
+"""Objects that a user's function refers to, so that a call that changes them is noticed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from torch import Tensor
 
 DEEPEST = 4
-"""How many references are followed, one after another."""
+"""Maximum length of a chain of references."""
 
 MOST_ITEMS = 200
-"""Items of a container, and numbers of an array, that are looked at."""
+"""Maximum number of items per container, and of numbers per array, that are examined."""
 
 MOST_IN_ALL = 20_000
-"""What is looked at in all, so that large data that a function refers to cost little."""
+"""Maximum total number of examined objects, so that large data cost little."""
 
 
 def surroundings(function: Callable[..., Any]) -> list[Any]:
-    """Return what a function refers to, in a form that compares: numbers, lengths, identities and versions.
+    """Return a comparable description of a function's references: numbers, lengths, identities and versions.
 
-    Looked at are the variables of its closure, the globals and defaults that it names, the object that it is bound to,
-    and what these refer to.
+    It covers the variables of the closure, the named globals and defaults, the object to which the function is bound,
+    and the objects that these refer to.
     """
     return list(itertools.islice(_looked_at(function, DEEPEST, set()), MOST_IN_ALL))
 
@@ -77,6 +77,6 @@ def _is_set(cell: types.CellType) -> bool:
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """Return the names that a function, or a function in it, may look up among the globals."""
+    """Return the global names that a function, or a function inside it, may use."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return set(code.co_names).union(*map(_names, inner))

@@ -1,4 +1,4 @@
-"""Systems that carry tangent vectors themselves: networks of this package, and objects with `push_forward`."""
+"""Readers of systems with their own tangent map: networks of this package, and objects with `push_forward`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from lyapunov_pkg.systems.states import STATE_DIMS, State
 
 
 class TangentMapReader(Reader):
-    """An object with `push_forward(state, x, tangents)`; `initial_state`, `state_size`, `input_size` are optional."""
+    """Reader of objects with `push_forward(state, x, tangents)`.
+
+    The attributes `initial_state`, `state_size` and `input_size` of the object are optional.
+    """
 
     def __init__(self, system: Any) -> None:
         self.system = system
@@ -26,11 +29,11 @@ class TangentMapReader(Reader):
         return size if isinstance(size, int) else None
 
     def read_state(self, initial_state: State, n_sequences: int | None) -> Tensor:
-        """Return the state (sequence, S), or (variant, sequence, S), given or the system's own.
+        """Return the state (sequence, S), or (variant, sequence, S): the user's, or the system's own.
 
         Raises:
-            TypeError: no numbers.
-            ValueError: another shape than the system's.
+            TypeError: the state is not numeric.
+            ValueError: the state has another shape than that of the system.
         """
         given = None if initial_state is None else read_numbers("initial_state", initial_state, STATE_DIMS)
         makes_default = callable(getattr(self.system, "initial_state", None))
@@ -40,7 +43,7 @@ class TangentMapReader(Reader):
         if given is None:
             if default is None:
                 raise ValueError(
-                    "initial_state: got None, expected (sequence, S), because the system does not define one"
+                    "initial_state: got None, expected (sequence, S), because the system has no default state"
                 )
             return torch.as_tensor(default)
         if default is not None:
@@ -68,7 +71,7 @@ class TangentMapReader(Reader):
 
 
 class NetworkReader(TangentMapReader):
-    """A `Network` of this package, of any number of variants."""
+    """Reader of a `Network` of this package, with any number of variants."""
 
     system: Network
 
@@ -80,6 +83,6 @@ class NetworkReader(TangentMapReader):
         """See `Reader.prepare`."""
         bad = [name for name, weights in self.system.params.items() if not torch.isfinite(weights).all()]
         if bad:
-            raise ValueError(f"system: NaN or infinite weights in {bad}, expected finite weights")
+            raise ValueError(f"system: got NaN or infinite weights in {bad}, expected finite weights")
         network = self.system.to(device=placement.device, dtype=placement.dtype)
         return PreparedSystem(network, placed(state, placement))

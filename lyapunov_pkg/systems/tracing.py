@@ -1,7 +1,7 @@
-"""Steps of one's own as programs: a step is run once, on tensors that write down what is done with them.
+"""Conversion of user-defined steps to programs: a step runs once, on tensors that record the operations.
 
-Such a tensor, a `Recorded`, has no numbers that Python could read. A step that asks for some, in a branch, a loop or a
-call of another library, is refused, and so is every operation that is not listed below.
+Such a tensor, a `Recorded`, has no numbers that Python could read. A step that needs numbers, in a branch, a loop or a
+call of another library, is refused. Every operation that is not listed below is also refused.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Recorded(Tensor):
     """A tensor of numbers that a program will compute.
 
     Attributes:
-        value: the numbers at the point where the step is traced, which give shape, strides and dtype.
-        slots: of the numbers, in the shape and with the strides of `value`, and a view wherever `value` is one.
-        lowering: what the program is written with.
+        value: the numbers at the point of the trace, which give shape, strides and dtype.
+        slots: slots of the numbers, with the shape and the strides of `value`. They are a view if `value` is a view.
+        lowering: the writer of the program.
     """
 
     value: Tensor
@@ -43,7 +43,7 @@ class Recorded(Tensor):
 
     @staticmethod
     def __new__(cls, value: Tensor, slots: Tensor, lowering: Lowering) -> Recorded:
-        """Make a tensor without numbers of its own."""
+        """Create a tensor without numbers."""
         made: Recorded = Tensor._make_wrapper_subclass(
             cls, value.shape, strides=value.stride(), dtype=value.dtype, device=value.device
         )
@@ -57,31 +57,31 @@ class Recorded(Tensor):
     def __torch_dispatch__(  # type: ignore[override] # PyTorch declares it without the function.
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Run an operation, and write it down."""
+        """Run an operation, and record it."""
         try:
             return _record(function, args, kwargs or {})
         except Exception:
-            # The step may catch it, and go on in another way.
+            # The step may catch the exception and continue in another way.
             next(leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, Recorded)).lowering.was_refused = True
             raise
 
     def __repr__(self) -> str:  # type: ignore[override]
-        """Refuse to show numbers."""
+        """Raise `Refused`, because there are no numbers to show."""
         raise Refused("a representation of numbers")
 
 
 def program_of(
     step: Callable[[Tensor, Tensor], Tensor], function: Callable[..., Any], state: Tensor, x: Tensor
 ) -> Program | None:
-    """Return a step as a program; None: it cannot be one.
+    """Return a step as a program; None if it cannot be one.
 
-    The step is traced at two points. It has to do the same at both with the same constants, change nothing that it
-    refers to, and print nothing.
+    The step is traced at two points. The operations and constants must be the same at both points. The step must not
+    change objects that it refers to, and must not print.
 
     Args:
-        step: from states (sequence, S) and inputs (sequence, F) to the next states.
-        function: what the user wrote, which `step` calls.
-        state: (sequence, S), of which the first is where it is traced.
+        step: function from states (sequence, S) and inputs (sequence, F) to the next states.
+        function: the user's function, which `step` calls.
+        state: (sequence, S); the step is traced at the first.
         x: (sequence, F).
     """
     other = torch.linspace(-1, 1.3, state.shape[-1]).to(state), torch.linspace(0.7, -0.9, x.shape[-1]).to(x)
@@ -94,14 +94,14 @@ def program_of(
                 _refuse_own_derivatives(step, state[:1], x[:1])
                 first, second = _traced(step, state[0], x[0]), _traced(step, *other)
             is_pure = surroundings(function) == before and not printed.getvalue()
-    except Exception:  # Whatever a step does that a program cannot.
+    except Exception:  # The step does something that a program cannot do.
         return None
     is_same = all(np.array_equal(np.asarray(one), np.asarray(two)) for one, two in zip(first, second, strict=True))
     return first if is_pure and is_same else None
 
 
 def _refuse_own_derivatives(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) -> None:
-    """Refuse a step with derivatives of the user's, which need not be those of what is computed."""
+    """Raise `Refused` if a step has user-defined derivatives, which may differ from those of its operations."""
     with torch.enable_grad():
         pending, seen = [step(state.clone().requires_grad_(), x).grad_fn], set()
     while pending:
@@ -115,10 +115,10 @@ def _refuse_own_derivatives(step: Callable[[Tensor, Tensor], Tensor], state: Ten
 
 
 def _traced(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) -> Program:
-    """Return a step, at one state (S,) and input (F,), as a program.
+    """Return a step as a program, traced at one state (S,) and input (F,).
 
     Raises:
-        Refused: it cannot be written as one.
+        Refused: the step cannot be written as a program.
         Exception: the step fails.
     """
     size, n_inputs = len(state), len(x)
@@ -170,7 +170,7 @@ def _wrapped(value: Any, slots: Any, lowering: Lowering) -> Any:
 
 
 def _laid_out(slots: Any, value: Any) -> Any:
-    """Return slots with the strides of the values, so that views of both are views of the same entries."""
+    """Return slots with the strides of the values, so that views of slots and values have the same entries."""
     if isinstance(value, tuple | list):
         return [_laid_out(of_one, one) for of_one, one in zip(slots, value, strict=True)]
     return torch.empty_like(value, dtype=torch.int64).copy_(slots.expand(value.shape))
@@ -191,7 +191,7 @@ def _slots(leaf: Any, lowering: Lowering, takes_constants: bool) -> Any:
 
 
 def _out_of_place(function: Any, name: str, args: tuple[Any, ...]) -> Any:
-    """Return the operation whose result an in-place one writes into its first argument."""
+    """Return the operation whose result an in-place operation writes into its first argument."""
     if not isinstance(args[0], Recorded):
         raise Refused(f"{name} of a tensor that was not computed from the state")
     packet = getattr(aten, name.removesuffix("_"), None)
@@ -218,7 +218,7 @@ def _function(name: str) -> Callable[..., Tensor]:
 
 
 def _scaled(name: str, reverses: bool = False) -> Callable[..., Tensor]:
-    """Return the rule of an addition or a subtraction whose second operand has a factor."""
+    """Return the rule of an addition or subtraction with a factor on the second operand."""
 
     def rule(lowering: Lowering, a: Any, b: Any, *unnamed: Any, alpha: float = 1) -> Tensor:
         alpha = unnamed[0] if unnamed else alpha
@@ -248,7 +248,7 @@ def _masked_fill(lowering: Lowering, a: Any, mask: Any, value: Any) -> Tensor:
 
 
 def _clamp(lowering: Lowering, a: Any, lowest: float | None = None, highest: float | None = None) -> Tensor:
-    """Choose among the number and its bounds; at a bound the derivative is 1, as that of PyTorch is."""
+    """Return the number or one of its bounds. At a bound the derivative is 1, as in PyTorch."""
     slots: Tensor = a.slots
     for bound, is_beyond in ((lowest, "lt"), (highest, "gt")):
         if bound is not None:
@@ -258,7 +258,7 @@ def _clamp(lowering: Lowering, a: Any, lowest: float | None = None, highest: flo
 
 
 def _hardtanh(lowering: Lowering, a: Any, lowest: float = -1, highest: float = 1) -> Tensor:
-    """Choose as `_clamp`, but for the derivative at a bound, which is 0."""
+    """Return the same as `_clamp`, but with the derivative 0 at a bound."""
     slots: Tensor = a.slots
     for bound, is_beyond in ((lowest, "le"), (highest, "ge")):
         limit = lowering.constant(float(bound))
@@ -288,7 +288,7 @@ def _logical(name: str) -> Callable[..., Tensor]:
 
 
 def _to(lowering: Lowering, a: Any, **kwargs: Any) -> Tensor:
-    """A change of dtype: of truth values to numbers, or none at all."""
+    """Convert truth values to numbers. Other changes of dtype are refused."""
     if kwargs.get("device") not in (None, torch.device("cpu")) or (kwargs.get("dtype") == torch.bool != a.dtype):
         raise Refused("a change of type")
     slots: Tensor = a.slots
@@ -302,7 +302,7 @@ def _sum(lowering: Lowering, a: Any, dims: Any = None, keepdim: bool = False, *,
 
 
 def _over(reduce: Callable[[Tensor], Tensor], slots: Tensor, dims: Any, keepdim: bool) -> Tensor:
-    """Apply what reduces the last axis to some axes; none named: to all."""
+    """Apply a reduction of the last axis to the given axes, or to all axes if none are given."""
     dims = [dims] if isinstance(dims, int) else list(dims or range(slots.ndim))
     dims = sorted(dim % slots.ndim for dim in dims) if slots.ndim else []
     others = [dim for dim in range(slots.ndim) if dim not in dims]
@@ -329,7 +329,7 @@ def _norm(lowering: Lowering, a: Any, order: float = 2, dims: Any = None, keepdi
 
 
 def _softmax(lowering: Lowering, a: Any, dim: int, to_float: bool) -> Tensor:
-    """Divide exponentials by their sum. What is subtracted before changes nothing, and needs no tangents."""
+    """Divide exponentials by their sum. The subtracted maximum changes no result and needs no tangents."""
     largest = a.slots.select(dim, 0)
     for i in range(1, a.slots.shape[dim]):
         largest = lowering.function("maximum", largest, a.slots.select(dim, i), moves=False)
@@ -356,7 +356,7 @@ def _layer_norm(lowering: Lowering, a: Any, shape: Any, weight: Any, bias: Any, 
 
 
 def _matrix_product(lowering: Lowering, a: Any, b: Any) -> Tensor:
-    """Matrices (..., M, P) times (..., P, N), of which one, or both, are computed."""
+    """Multiply matrices (..., M, P) and (..., P, N), of which at least one is computed."""
     if isinstance(a, Recorded) and isinstance(b, Recorded):
         pairs = lowering.function("mul", a.slots[..., :, None, :], b.slots.mT[..., None, :, :])
         return lowering.sum(pairs)
@@ -397,7 +397,7 @@ def _product(lowering: Lowering, a: Any, b: Any) -> Tensor:
 
 
 def _composed(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return the rule of a function that is composed of others."""
+    """Return the rule of a function that is a composition of other functions."""
 
     def rule(lowering: Lowering, *args: Any, **kwargs: Any) -> Tensor:
         composed: Recorded = function(*args, **kwargs)
@@ -423,16 +423,16 @@ _VIEWS: dict[Any, None] = dict.fromkeys(
         *(aten.cat.default, aten.stack.default),
     )
 )
-"""Operations that only take, move or repeat numbers: applied to slots they say which."""
+"""Operations that only select, move or repeat numbers. Applied to slots, they give the slots of the result."""
 
 _SHAPED = (
     *(aten.zeros_like.default, aten.ones_like.default, aten.full_like.default, aten.new_zeros.default),
     *(aten.new_ones.default, aten.new_full.default),
 )
-"""Operations that make constants in the shape or the type of a tensor."""
+"""Operations that create constants with the shape or the type of a tensor."""
 
 _JOINS = (aten.cat.default, aten.stack.default)
-"""Those of them that may join constants."""
+"""The operations among them that may join constants."""
 
 _RULES: dict[Any, Callable[..., Any]] = {
     **{
@@ -486,4 +486,4 @@ _RULES: dict[Any, Callable[..., Any]] = {
     aten.dot.default: _composed(lambda a, b: (a * b).sum()),
     aten.mv.default: _composed(lambda a, b: (a @ b[:, None])[:, 0]),
 }
-"""How each operation is written, as slots of its result."""
+"""The rule of each operation, which returns the slots of its result."""

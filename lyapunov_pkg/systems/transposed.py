@@ -13,19 +13,18 @@ from lyapunov_pkg.systems.base import TangentMap
 class TransposedJacobian:
     """A system whose tangent vectors are multiplied by Jᵀ instead of J, forward in time (dissertation, eq. 4.11).
 
-    The products J_tᵀ ... J_1ᵀ are what the dissertation's released programs decompose. They are neither those of the
-    tangent dynamics, J_t ... J_1, nor those of a gradient that goes back in time, J_1ᵀ ... J_tᵀ
-    (`lyapunov_pkg.adjoint_vectors`). Their exponents are other numbers than the Lyapunov exponents
-    if Jacobians change from step to step, but for their sum. Use this class to compare with numbers of such programs.
-
-    Each step forms the whole Jacobian, so that this is slower than the spectrum of the system itself.
+    The dissertation's released programs decompose the products J_tᵀ ... J_1ᵀ. These differ from the products of the
+    tangent dynamics, J_t ... J_1. They also differ from the products of a gradient that goes backward in time, J_1ᵀ ...
+    J_tᵀ (`lyapunov_pkg.adjoint_vectors`). If Jacobians change from step to step, the exponents are not the Lyapunov
+    exponents. Only their sum is the same. Use this class to compare with numbers of such programs. It is slower than
+    the spectrum of the system itself, because each step forms the whole Jacobian.
 
     Args:
         system: a `Network`, a map or flow of `lyapunov_pkg.systems`, or anything with
             `push_forward(state, x, tangents)`; a torch.nn module by `from_torch`.
 
     Example:
-        The sum of the exponents of the Hénon map is ln 0.3 in either convention:
+        The sum of the exponents of the Hénon map is ln 0.3 with and without transposition:
 
         >>> from lyapunov_pkg import lyapunov_spectrum
         >>> from lyapunov_pkg.systems import Henon, TransposedJacobian
@@ -38,8 +37,8 @@ class TransposedJacobian:
         self.system = system
 
     def __getattr__(self, name: str) -> Any:
-        """Everything but `push_forward` is that of the system."""
-        if name == "system":  # before __init__, as in a copy
+        """Return the system's attribute. Only `push_forward` is different."""
+        if name == "system":  # before __init__ has run, as in a copy
             raise AttributeError(name)
         return getattr(self.system, name)
 

@@ -1,1 +1,1 @@
-"""What a workflow needs and that knows no science: stores, cache, locks, provenance, logs."""
+"""Infrastructure of a workflow, without any science: stores, cache, locks, provenance, logs."""

@@ -1,7 +1,7 @@
-"""Reader of arrays by name from one file: NumPy's `.npz`, or a Zarr hierarchy in a folder or a zip file.
+"""Reading of named arrays from one file: NumPy's `.npz`, or a Zarr hierarchy in a folder or a zip file.
 
-Nothing in a file is run: arrays of Python objects, which only pickle can read, are refused. A small file can hold
-arrays of terabytes; what arrays take is therefore read from their headers before any of them is loaded.
+No code in a file is run: arrays of Python objects, which only pickle can read, raise an error. A small file can contain
+arrays of terabytes. The sizes of arrays are therefore read from their headers before an array is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lyapunov_pkg.workflow.settings import suggestion
 
 ZARR_ROOTS = (".zgroup", "zarr.json")
 PACKED_ATTRIBUTES = ("scale_factor", "add_offset")
-LARGEST_ARRAYS = 4 << 30  # bytes, of all arrays that are read together
+LARGEST_ARRAYS = 4 << 30  # bytes, total of all arrays that are read together
 EXPECTED = "expected a .npz file, or a Zarr folder or zip file"
 
 
@@ -33,9 +33,9 @@ class NamedArray:
     """An array of a file.
 
     Attributes:
-        place: the file and the name, for errors.
+        place: description of the file and the name, for errors.
         values: the array; text is `str`.
-        dims: names of its dimensions, where the file has them.
+        dims: names of its dimensions, if the file has them.
     """
 
     place: str
@@ -43,7 +43,7 @@ class NamedArray:
     dims: tuple[str, ...] | None = None
 
     def with_leading(self, *dims: str) -> NDArray[Any]:
-        """Return the values with the dimensions of these names first, in this order; without names as they are."""
+        """Return the values with the named dimensions first, in order; unchanged if the dimensions have no names."""
         if self.dims is None or not set(dims) <= set(self.dims):
             return self.values
         return np.moveaxis(self.values, [self.dims.index(dim) for dim in dims], range(len(dims)))
@@ -52,15 +52,17 @@ class NamedArray:
 def read_arrays(
     path: Path, required: Iterable[str], optional: Iterable[str]
 ) -> tuple[dict[str, NamedArray], list[str]]:
-    """Read the arrays of these names.
+    """Return the arrays with the given names.
 
     Returns:
-        The arrays by name, without optional ones that are not there; and the names of all others in the file.
+        The arrays as {name: array}, without optional ones that are missing, and the names of all other arrays in the
+        file.
 
     Raises:
-        FileNotFoundError: nothing is at `path`.
-        ValueError: a file of another kind or a damaged one; a required array is missing; another one is called almost
-            as an optional one that is missing; an array of Python objects; arrays larger than `LARGEST_ARRAYS`.
+        FileNotFoundError: `path` does not exist.
+        ValueError: the file is of another kind or damaged, a required array is missing, an optional one is missing
+            while another has nearly the same name, an array contains Python objects, or the arrays are larger than
+            `LARGEST_ARRAYS`.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; {EXPECTED}")
@@ -87,16 +89,16 @@ def _check_size(path: Path, sizes: dict[str, int]) -> None:
 
 
 def _likely(name: str, present: Iterable[str]) -> str:
-    """Return a question that names the array which is called almost as a missing one."""
+    """Return a question with the name of an array that is similar to a missing one."""
     text = suggestion(name, present)
     return f"; {text.removesuffix('?')}, and is it to be called {name}?" if text.startswith("did you mean") else ""
 
 
 def _is_npz(path: Path) -> bool:
-    """Whether a file is .npz; otherwise it is Zarr.
+    """Return whether a file is .npz; otherwise it is Zarr.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the file is neither.
     """
     if path.is_dir():
         return False
@@ -118,7 +120,7 @@ class _Npz:
             self.names = sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
 
     def size(self, name: str) -> int:
-        """Return the bytes of an array by its header."""
+        """Return the bytes of an array, from its header."""
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as member:
                 version = np.lib.format.read_magic(member)
@@ -142,7 +144,7 @@ class _Npz:
 
 
 class _Zarr:
-    """Arrays of a Zarr group, format 2 or 3, that is in a folder or in a zip file, which may hold it in a folder."""
+    """Arrays of a Zarr group, format 2 or 3, in a folder or in a zip file, possibly in a folder of the zip file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -159,7 +161,7 @@ class _Zarr:
             ) from error
 
     def size(self, name: str) -> int:
-        """Return the bytes of an array by its description; chunks that are missing count, as they are filled."""
+        """Return the bytes of an array, from its description. Missing chunks count too, because reading fills them."""
         array = self.group[name]
         assert isinstance(array, zarr.Array)
         return array.nbytes
@@ -193,7 +195,7 @@ def _dims(array: zarr.Array[Any]) -> tuple[str, ...] | None:
 
 
 def _root_in_zip(path: Path) -> str:
-    """Return the folder of a zip file that holds the outermost group."""
+    """Return the folder of a zip file that contains the outermost group."""
     with zipfile.ZipFile(path) as archive:
         members = [PurePosixPath(name) for name in archive.namelist()]
     roots = [member.parent for member in members if member.name in ZARR_ROOTS]
@@ -206,8 +208,8 @@ def _root_in_zip(path: Path) -> str:
 
 def _of_objects(place: str) -> str:
     return (
-        f"{place} holds Python objects, which could run code when they are read; expected numbers or text. "
-        "Sequences of several lengths have to be cut to one"
+        f"{place} holds Python objects, which could run code when they are read; expected numbers or text. Cut "
+        "sequences of several lengths to one length"
     )
 
 

@@ -1,17 +1,17 @@
-"""The cache of results and checkpoints that clones and branches share, and users who want to: its folder, and its use.
+"""The cache of results and checkpoints, which clones and branches share, and optionally several users.
 
 Layout of the folder:
 
-- `results/`: one file for each result, named by the digest of all that it depends on.
-- `checkpoints/`: one folder for each way of training, named likewise (`reproduction.training.checkpoints`). Who trains
-  there holds its `lock`, shared.
-- `users/`: the folders of results that link here, one file each.
-- `lock`: held, shared, while a result is taken or stored, and alone while the cache is pruned.
+- `results/`: one file per result. Its name is the digest of everything on which the result depends.
+- `checkpoints/`: one folder per training, named in the same way (`reproduction.training.checkpoints`). A training holds
+  the `lock` in its folder as a shared lock.
+- `users/`: one file for each folder of results that links to the cache.
+- `lock`: held as a shared lock while a result is read or stored, and exclusively during pruning.
 
-The folder is made for its owner alone, or for a group. What is made in it later can be used as the folder itself can,
-and nothing that is there already changes its permissions. Links in it are not followed.
+The folder is created for its owner only, or for a group. New files in it get the permissions of the folder. Permissions
+of existing files are not changed. Links in the folder are not followed.
 
-`lyapunov_pkg.workflow.pruning` lists what is in it, and deletes what nobody uses.
+`lyapunov_pkg.workflow.pruning` lists the contents, and deletes entries that nobody uses.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ FOLDERS = ("results", "checkpoints", "users")
 
 
 def prepare_cache(directory: str | Path, group: str | None = None) -> Path:
-    """Make the folders of the cache where they are missing; return its absolute path ("~" is the home folder).
+    """Create the missing folders of the cache, and return its absolute path ("~" is the home folder).
 
     Args:
         directory: folder of the cache.
-        group: name of a group of users who share the cache; by default it is the user's own.
+        group: name of a group of users who share the cache. By default only the user can use it.
 
     Raises:
-        OSError: the cache cannot be made or read, or exists but is not the group's; the message names the setting.
+        OSError: the cache cannot be created or read, or exists but does not belong to the group. The message names the
+            setting.
     """
     path = Path(directory).expanduser().absolute()
     try:
@@ -67,12 +68,12 @@ def prepare_cache(directory: str | Path, group: str | None = None) -> Path:
 
 
 def _make_cache(path: Path, group: str | None) -> None:
-    """Make the folder of the cache, for this user alone or for a group."""
+    """Create the folder of the cache, for this user only or for a group."""
     identifier = None if group is None else _group_identifier(group)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.mkdir(0o700)
-    except FileExistsError:  # another run has just made it
+    except FileExistsError:  # another run has just created it
         return
     if identifier is not None:
         os.chown(path, -1, identifier)
@@ -80,7 +81,7 @@ def _make_cache(path: Path, group: str | None) -> None:
 
 
 def _check_shared(path: Path, group: str) -> None:
-    """Raise an error unless a group can use the folder at `path`: its permissions are not ours to change."""
+    """Raise an error unless a group can use the folder at `path`. Its permissions are not changed."""
     found = path.stat()
     if found.st_gid != _group_identifier(group) or stat.S_IMODE(found.st_mode) & 0o2070 != 0o2070:
         raise PermissionError(
@@ -98,7 +99,7 @@ def _group_identifier(group: str) -> int:
 
 
 def is_writable(cache: Path) -> bool:
-    """Return whether results can be kept in the cache, or only be taken from it.
+    """Return whether results can be stored in the cache, or only be read from it.
 
     Raises:
         OSError: the folder cannot be used at all.
@@ -113,10 +114,10 @@ def is_writable(cache: Path) -> bool:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make a folder if it is missing.
+    """Create a folder if it is missing, and check that files can be written in it.
 
     Raises:
-        OSError: it cannot be made, or nothing can be written in it.
+        OSError: the folder cannot be created, or files cannot be written in it.
     """
     folder = Path(folder).absolute()
     try:
@@ -128,7 +129,7 @@ def check_writable(folder: str | Path) -> None:
 
 
 def open_to_everybody(cache: Path) -> str | None:
-    """Return a warning if every user of this machine can write into the cache: what they put there would be used."""
+    """Return a warning if every user of this machine can write into the cache, because their files would be used."""
     if cache.stat().st_mode & stat.S_IWOTH:
         return f"every user of this machine can change the cache {cache}; to end that: chmod -R o-w {cache}"
     return None
@@ -136,7 +137,7 @@ def open_to_everybody(cache: Path) -> str | None:
 
 @contextlib.contextmanager
 def in_use(cache: Path) -> Iterator[None]:
-    """Keep the cache from being pruned meanwhile. One that cannot be written, and was never locked, is not pruned."""
+    """Prevent pruning of the cache inside this context. A read-only cache that was never locked is not pruned."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(file_lock(cache / "lock", shared=True))
@@ -147,10 +148,10 @@ def in_use(cache: Path) -> Iterator[None]:
 
 
 def record_user(cache: Path, results: str | Path) -> None:
-    """Remember that the folder `results` links to the cache, and on which disk it lies.
+    """Record that the folder `results` links to the cache, and on which disk it is.
 
     Raises:
-        OSError: the record cannot be written; one that was there stays.
+        OSError: the record cannot be written. An earlier record is kept.
     """
     results = Path(results).absolute()
     record = cache / "users" / record_name(results)
@@ -166,7 +167,7 @@ def record_user(cache: Path, results: str | Path) -> None:
 
 
 def record_text(results: Path, mount_point: Path) -> str:
-    """Return the content of a record: a folder of results, where its disk is mounted, and the digest of both."""
+    """Return the content of a record: a folder of results, the mount point of its disk, and the digest of both."""
     text = f"{results}\n{mount_point}\n"
     return text + hashlib.sha256(text.encode()).hexdigest() + "\n"
 
@@ -182,15 +183,15 @@ def _mount_point(path: Path) -> Path:
 
 
 def keep(output: Path, entry: Path) -> None:
-    """Move a result into the cache, and leave a link to it in its place.
+    """Move a result into the cache, and replace it by a link.
 
     Raises:
-        OSError: the cache cannot be written; the result stays where it is.
+        OSError: the cache cannot be written. The result then stays in its place.
     """
     with whole_file(entry) as partial:
         try:
             link_file(partial, output)
-        except OSError:  # as on another disk, or another group's: a copy is of the folder's
+        except OSError:  # for example on another disk, or with another group; a copy gets the folder's group
             shutil.copyfile(output, partial)
             take_permissions_from_folder(partial)
     with whole_file(output) as link:
@@ -198,9 +199,9 @@ def keep(output: Path, entry: Path) -> None:
 
 
 def is_damaged(entry: Path) -> bool:
-    """Return whether a result of the cache is damaged, and delete it then, saying so on standard error.
+    """Return whether a result of the cache is damaged. A damaged result is deleted, with a message on standard error.
 
-    One that is whole counts as used now. One that may not be read is left to whoever takes it.
+    An intact result counts as used now. A result without permission to read is not checked.
     """
     if is_regular_file(entry):
         if not os.access(entry, os.R_OK, effective_ids=True):
@@ -210,17 +211,18 @@ def is_damaged(entry: Path) -> bool:
         problem = "it is no regular file" if os.path.lexists(entry) else None
     if problem:
         print(f"The cache's {entry} was damaged ({problem}): it is recomputed.", file=sys.stderr)
-        with contextlib.suppress(OSError):  # of a cache that can only be read, or another user's folder
+        with contextlib.suppress(OSError):  # in a read-only cache, or in the folder of another user
             entry.unlink(missing_ok=True)
     else:
-        # The time of access says when an entry was last used. That of its content stays: results would look outdated.
+        # The access time records when an entry was last used. The modification time must not change, or results would
+        # look outdated.
         with contextlib.suppress(OSError):
             os.utime(entry, (time.time(), entry.stat().st_mtime))
     return bool(problem)
 
 
 def delete_damaged_links(cache: Path, results: str | Path) -> None:
-    """Check the entries that `results` links to and that were written to after they were linked."""
+    """Check the entries that `results` links to and that changed after the link was made."""
     for link, entry in links(cache, Path(results)):
         with contextlib.suppress(FileNotFoundError):
             if entry.lstat().st_mtime >= link.lstat().st_mtime and is_damaged(entry):
@@ -228,15 +230,15 @@ def delete_damaged_links(cache: Path, results: str | Path) -> None:
 
 
 def links(cache: Path, results: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield (link, entry) for the links below `results` into the cache, whether the entry is there or not.
+    """Yield (link, entry) for the links below `results` into the cache, also if the entry does not exist.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        OSError: a part of it cannot be read.
+        OSError: a part of the folder cannot be read.
     """
 
     def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # a folder that was deleted meanwhile has no links
+        if not isinstance(error, FileNotFoundError):  # a folder that was deleted in the meantime has no links
             raise error
 
     results.stat()

@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, that notice any damage, and that others may use as their folder says.
+"""Files that appear complete or not at all, with checksums against damage and the permissions of their folder.
 
-A *sealed* file is a zip file that ends with the SHA-256 of everything before it, as the comment that zip files may
-have. Programs that read zip files read sealed ones, and `damage` notices every changed, missing or added byte: the
-checksums within a zip file cover its members alone, not its table of contents.
+A *sealed* file is a zip file whose comment, at its end, is the SHA-256 of everything before it. Programs that read zip
+files can read sealed files. `damage` detects every changed, missing or added byte. The checksums inside a zip file
+cover only its members, not its table of contents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-PARTIAL = ".partial"  # how the name of a file ends while it is being written
+PARTIAL = ".partial"  # end of a file's name while it is being written
 SEAL = b"sha256:"
 DIGEST_LENGTH = 64  # hexadecimal digits of SHA-256
 READ_AT_ONCE = 1 << 20  # bytes
@@ -25,7 +25,7 @@ READ_AT_ONCE = 1 << 20  # bytes
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield the path to write to, so that the file appears at `path` whole or not at all."""
+    """Yield a temporary path for writing, so that the file appears at `path` complete or not at all."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         yield partial
@@ -37,13 +37,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def remove_partial_files(directory: str | Path) -> None:
-    """Delete what `whole_file` left below `directory` in processes that were killed; nobody may be writing there."""
+    """Delete files that `whole_file` left below `directory` in killed processes. No process may be writing there."""
     for partial in Path(directory).rglob(f".*{PARTIAL}"):
         partial.unlink(missing_ok=True)
 
 
 def seal(path: Path) -> None:
-    """Write the SHA-256 of a zip file at its end; the same content gives the same bytes.
+    """Write the SHA-256 of a zip file at its end. The same content gives the same bytes.
 
     Raises:
         OSError: the file cannot be written.
@@ -57,7 +57,7 @@ def seal(path: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """Return what is wrong with the sealed file at `path`, or None if all of it is as it was when it was sealed.
+    """Return the damage of the sealed file at `path`, or None if it has not changed since it was sealed.
 
     Raises:
         PermissionError: the file may not be read.
@@ -67,12 +67,12 @@ def damage(path: Path) -> str | None:
             return damage_in(file)
     except PermissionError:
         raise
-    except OSError as error:  # such as a disk that cannot read it
+    except OSError as error:  # for example a disk error
         return f"{type(error).__name__}: {error}"
 
 
 def damage_in(file: BinaryIO) -> str | None:
-    """Return what is wrong with the open sealed file, or None; see `damage`."""
+    """Return the damage of an open sealed file, or None; see `damage`."""
     if file.seek(0, os.SEEK_END) < len(SEAL) + DIGEST_LENGTH:
         return "it is shorter than its checksum"
     digest = _digest_before_the_end(file)
@@ -95,7 +95,7 @@ def _digest_before_the_end(file: BinaryIO) -> bytes:
 
 
 def is_regular_file(path: Path) -> bool:
-    """Return whether a file lies at `path` itself: no link, which somebody else may have put there, and no folder."""
+    """Return whether `path` is a regular file: not a folder, and not a link, which another user may have created."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -103,11 +103,12 @@ def is_regular_file(path: Path) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that others may use as they may use the folder above it. One that is there stays as it is.
+    """Create a folder with the permissions of the folder above it. An existing folder is not changed.
 
     Raises:
-        NotADirectoryError: a link or a file is there. Links are not followed: somebody else may have put them there.
-        OSError: the folder cannot be made.
+        NotADirectoryError: `path` is a link or a file. Links are not followed, because another user may have created
+            them.
+        OSError: the folder cannot be created.
     """
     try:
         path.mkdir(0o700)
@@ -119,21 +120,22 @@ def make_folder(path: Path) -> None:
 
 
 def link_file(path: Path, existing: Path) -> None:
-    """Give an existing file a second name, `path`, under which others may use it as the folder says.
+    """Create a hard link `path` to an existing file, with the permissions of its folder.
 
     Raises:
-        OSError: it cannot have one there, as on another disk, or it is another group's than the folder.
+        OSError: the link is impossible, for example on another disk, or the file and the folder belong to different
+            groups.
     """
     if existing.stat().st_gid != path.parent.stat().st_gid:
-        raise OSError(f"{existing} is another group's than {path.parent}")
+        raise OSError(f"{existing}: got a file of another group than that of {path.parent}, expected the same group")
     path.hardlink_to(existing)
     take_permissions_from_folder(path)
 
 
 def take_permissions_from_folder(path: Path) -> None:
-    """Let others use what this process has just made as they may use its folder; nobody else but the group may write.
+    """Give a file that this process has just created the permissions of its folder. Only the group may also write.
 
-    Nothing that another user made is changed, and no link is followed.
+    Files of other users are not changed, and links are not followed.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -141,7 +143,7 @@ def take_permissions_from_folder(path: Path) -> None:
         if made.st_uid == os.geteuid():
             folder = path.parent.stat()
             shared = stat.S_IMODE(folder.st_mode) & (0o2775 if stat.S_ISDIR(made.st_mode) else 0o664)
-            with contextlib.suppress(PermissionError):  # of file systems that have no permissions
+            with contextlib.suppress(PermissionError):  # on file systems without permissions
                 os.fchmod(descriptor, shared | stat.S_IMODE(made.st_mode) & 0o700)
     finally:
         os.close(descriptor)

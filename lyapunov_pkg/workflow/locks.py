@@ -1,4 +1,4 @@
-"""Locks between processes. They end with the process that holds them, however that ends."""
+"""Locks between processes. A lock ends with the process that holds it, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lyapunov_pkg.workflow.files import take_permissions_from_folder
 
 @contextlib.contextmanager
 def file_lock(path: str | Path, *, shared: bool = False, wait: bool = True) -> Iterator[int]:
-    """Hold an advisory lock (flock) on the file `path`, which is made if it is missing; yields its descriptor.
+    """Hold an advisory lock (flock) on the file `path`, which is created if missing, and yield its descriptor.
 
-    A lock whose file was deleted or replaced while this process waited for it is not taken for the lock.
+    If the lock file was deleted or replaced while this process waited, the lock is acquired again on the new file.
 
     Args:
-        path: the lock file, a regular file; links are not followed. Who may use its folder may use the lock.
-        shared: many may hold the lock at once, unless somebody wants it alone.
-        wait: wait until the lock is free, saying so on standard error.
+        path: the lock file, a regular file. Links are not followed. All users of its folder may use the lock.
+        shared: whether several processes may hold the lock at the same time. False: this process holds it alone.
+        wait: whether to wait until the lock is free, with a message on standard error.
 
     Raises:
-        BlockingIOError: another process holds it, and `wait` is false.
-        FileNotFoundError: the folder is not there.
-        OSError: the lock file is no regular file, or cannot be made or opened.
+        BlockingIOError: another process holds the lock, and `wait` is False.
+        FileNotFoundError: the folder does not exist.
+        OSError: the lock file is not a regular file, or cannot be created or opened.
     """
     path = Path(path)
     while True:
@@ -57,7 +57,7 @@ def _acquire(descriptor: int, path: Path, shared: bool, wait: bool) -> None:
 
 
 def _open(path: Path) -> int:
-    """Open a lock file, made if it is missing; for reading alone where this process may not write it."""
+    """Open a lock file, which is created if missing. Without permission to write it is opened for reading."""
     while True:
         try:
             return _make(path)
@@ -68,20 +68,20 @@ def _open(path: Path) -> int:
         try:
             return _open_existing(path)
         except FileNotFoundError:
-            if not is_there:  # else it was deleted meanwhile: make it
+            if not is_there:  # otherwise it was deleted in the meantime, so create it
                 raise
 
 
 def _make(path: Path) -> int:
-    """Make a lock file that others may use as they may use its folder, and open it."""
+    """Create a lock file with the permissions of its folder, and open it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile, which whoever locks it will notice
+    with contextlib.suppress(FileNotFoundError):  # it was deleted in the meantime, which `file_lock` detects
         take_permissions_from_folder(path)
     return descriptor
 
 
 def _open_existing(path: Path) -> int:
-    """Open a lock file that is there."""
+    """Open an existing lock file."""
     for access in (os.O_RDWR, os.O_RDONLY):
         try:
             descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -107,7 +107,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def is_locked(path: str | Path) -> bool:
-    """Return whether another process holds a lock; one whose file is missing is held by nobody.
+    """Return whether another process holds a lock. If the lock file does not exist, no process holds it.
 
     Raises:
         OSError: the lock file cannot be opened.
@@ -122,14 +122,14 @@ def is_locked(path: str | Path) -> bool:
 
 
 def lock_for_this_process(path: str | Path, purpose: str) -> None:
-    """Hold a lock until this process ends, and write into its file who holds it.
+    """Hold a lock until this process ends, and write a description of this process into its file.
 
     Args:
         path: the lock file.
-        purpose: what is locked, for the message to others.
+        purpose: description of what is locked, for the message to other processes.
 
     Raises:
-        BlockingIOError: another process holds it; the message says which, since when, and what to do.
+        BlockingIOError: another process holds the lock. The message says which process, since when, and what to do.
     """
     try:
         descriptor = _held.enter_context(file_lock(path, wait=False))

@@ -1,4 +1,4 @@
-"""Logs of jobs, and how jobs end that have no log yet."""
+"""Logs of jobs, and the end of jobs that have no log yet."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def logging_to(path: str | Path) -> Iterator[None]:
-    """Send what a job prints to a log file; an error ends the job with one line here and its traceback in the log.
+    """Redirect a job's output to a log file. An error ends the job with one line here and its traceback in the log.
 
-    Ctrl-C ends it without a traceback.
+    Ctrl-C ends the job without a traceback.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,14 +23,14 @@ def logging_to(path: str | Path) -> Iterator[None]:
                 yield
         except KeyboardInterrupt:
             log.write("interrupted\n")
-            raise SystemExit(130) from None  # as the shell says of a program that Ctrl-C ended
+            raise SystemExit(130) from None  # the shell's exit status after Ctrl-C
         except Exception as error:
             traceback.print_exc(file=log)
             raise SystemExit(f"{type(error).__name__}: {error} (traceback in {path})") from None
 
 
 def start_jobs_with(folder: Path) -> None:
-    """Let Python processes that are started from now on import `sitecustomize` from a folder (envs/startup)."""
+    """Let all Python processes that start later import `sitecustomize` from a folder (envs/startup)."""
     first, folders = str(folder.resolve()), os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if first not in folders:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [first, *folders]))

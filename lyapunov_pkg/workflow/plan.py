@@ -1,6 +1,6 @@
-"""What a run will cost: the jobs that Snakemake plans, and a table of their prices, rule by rule.
+"""The expected cost of a run: the jobs that Snakemake plans, and a table of their costs by rule.
 
-What a job costs is not known here; see `lyapunov_pkg.reproduction.costs`.
+`lyapunov_pkg.reproduction.costs` computes the cost of a job.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Job:
     """A job that Snakemake plans.
 
     Attributes:
-        rule: its name.
-        wildcards: their values by name.
+        rule: name of its rule.
+        wildcards: {name: value}.
     """
 
     rule: str
@@ -27,12 +27,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job costs.
+    """The cost of a job.
 
     Attributes:
-        seconds: on one core.
-        memory: at most, MB.
-        disk: what it leaves there, MB.
+        seconds: time on one core.
+        memory: largest memory, MB.
+        disk: size of its output files, MB.
     """
 
     seconds: float
@@ -42,7 +42,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Asked:
-    """What jobs of a rule ask of a cluster.
+    """The resources that jobs of a rule request from a cluster.
 
     Attributes:
         minutes: longest time.
@@ -54,7 +54,7 @@ class Asked:
 
 
 def planned_jobs(dry_run: str) -> list[Job]:
-    """Return the jobs that a dry run of Snakemake announces; those of target rules, which make nothing, are left out.
+    """Return the jobs that a dry run of Snakemake announces, without those of target rules, which create nothing.
 
     Example:
         >>> planned_jobs("rule train:\\n    output: a\\n    wildcards: study=s, shard=0\\n\\nrule all:\\n    input: a")
@@ -71,10 +71,10 @@ def planned_jobs(dry_run: str) -> list[Job]:
 
 
 def price_table(costs: Iterable[tuple[str, Cost]], asked: Mapping[str, Asked]) -> str:
-    """Return a table of what jobs cost, a line for each rule and one for all of them.
+    """Return a table of the costs of jobs, with a line for each rule and one for the total.
 
-    `costs` are pairs of a rule and what one of its jobs costs. Where the longest or the largest job of a rule exceeds
-    what its jobs ask for, a line below the table says so.
+    `costs` are pairs of a rule and the cost of one of its jobs. If the longest or the largest job of a rule exceeds the
+    resources that its jobs request, a line below the table says so.
     """
     by_rule: dict[str, list[Cost]] = {}
     for rule, cost in costs:
@@ -100,7 +100,7 @@ def price_table(costs: Iterable[tuple[str, Cost]], asked: Mapping[str, Asked]) -
 
 
 def _numbers(costs: list[Cost], minutes: str, memory: str) -> tuple[str, ...]:
-    """Return the cells of a row behind its name."""
+    """Return the cells of a row after its name."""
     hours = sum(cost.seconds for cost in costs) / 3600
     longest, largest = max(cost.seconds for cost in costs) / 60, max(cost.memory for cost in costs)
     disk = sum(cost.disk for cost in costs) / 1000

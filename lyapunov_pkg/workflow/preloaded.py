@@ -1,4 +1,4 @@
-"""Imports what the scripts of jobs import, in the process that jobs are forks of; see `warm_start`."""
+"""Imports of the jobs' scripts, in the process from which jobs are forked; see `warm_start`."""
 
 import contextlib
 import os
@@ -7,5 +7,5 @@ from importlib import import_module
 MODULES = "LYAPUNOV_PKG_PRELOADED"  # the environment variable that names the modules
 
 for module in os.environ.get(MODULES, "").split():
-    with contextlib.suppress(Exception):  # the script that needs it says why
+    with contextlib.suppress(Exception):  # the script that needs it reports the error
         import_module(module)

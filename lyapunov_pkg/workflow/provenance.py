@@ -1,7 +1,7 @@
-"""What a stage's result depends on beyond its inputs and settings: the code it can reach, and the numerical libraries.
+"""Dependencies of a stage's result besides inputs and settings: the code it can reach, and numerical libraries.
 
 The code digest starts at a script and follows imports and names through the package, definition by definition.
-Comments, docstrings and formatting do not count: they are not in the syntax tree that is hashed.
+Comments, docstrings and formatting have no influence, because they are not in the hashed syntax tree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE_ROOT = Path(__file__).parents[1]
 PACKAGE = PACKAGE_ROOT.name
 Place = tuple[str, str | None]
-"""A module and a definition in it; None is all of the module, "" what it does when it is imported."""
+"""A module and a definition in it. None means the whole module, "" its side effects at import."""
 
 NUMERICAL_LIBRARIES = ("numba", "numpy", "torch", "xarray", "zarr", "scikit-learn")
 
@@ -26,7 +26,8 @@ def stage_provenance(script: str | Path, definitions: Iterable[str] = ()) -> dic
 
     Args:
         script: a stage's script.
-        definitions: what the script loads by name at run time, as "package.module" or "package.module:definition".
+        definitions: modules and definitions that the script loads by name at run time, as "package.module" or
+            "package.module:definition".
 
     Raises:
         ModuleNotFoundError: an import or a definition names a module that the package does not have.
@@ -36,7 +37,7 @@ def stage_provenance(script: str | Path, definitions: Iterable[str] = ()) -> dic
 
 @functools.cache
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that results depend on numerically."""
+    """Return the versions of the libraries that influence numerical results."""
     return {name: version(name) for name in NUMERICAL_LIBRARIES}
 
 
@@ -65,7 +66,7 @@ def code_digest(script: str | Path, definitions: Iterable[str] = ()) -> str:
 
 @functools.cache
 def definition(module_name: str, name: str | None) -> tuple[str, set[Place]]:
-    """Return the digest of a definition, and the places that it reaches in one step; most stages reach the same."""
+    """Return the digest of a definition, and the places that it reaches directly. Stages share most of them."""
     module = read_module(module_path(module_name))
     places = {resolved(place) for place in module.reached_by(name)}
     return module.code(name), places | {(parent, "") for parent in parents(module_name)}
@@ -73,7 +74,7 @@ def definition(module_name: str, name: str | None) -> tuple[str, set[Place]]:
 
 @functools.cache
 def resolved(place: Place) -> Place:
-    """Return where a name really is: a definition, what a package imports under that name, or one of its modules."""
+    """Return the place of a name: a definition, a package's import under that name, or one of its modules."""
     while True:
         module_name, name = place
         if not name:
@@ -88,7 +89,7 @@ class Statement:
     """A top-level statement, without docstrings: the digest of its syntax tree, and the names that it uses."""
 
     def __init__(self, node: ast.stmt) -> None:
-        """Take in a statement."""
+        """Compute the digest and the names of a statement."""
         words: list[str] = []
         names: set[str] = set()
         _take_in(node, words, names)
@@ -97,7 +98,7 @@ class Statement:
 
 
 def _take_in(node: ast.AST, words: list[str], names: set[str]) -> None:
-    """Add to `words` what the syntax tree below `node` says, one way for each tree, and to `names` the names in it."""
+    """Add a unique description of the syntax tree below `node` to `words`, and the names in it to `names`."""
     words.append(f"({type(node).__name__}")
     if isinstance(node, ast.Name):
         names.add(node.id)
@@ -122,7 +123,7 @@ class ModuleCode:
     """The code of one module: top-level definitions, imports from the package, and other statements."""
 
     def __init__(self, tree: ast.Module, module_name: str = "") -> None:
-        """Sort the module's statements; docstrings are removed."""
+        """Sort the statements of a module, without docstrings."""
         self.module_name = module_name
         self.imports: dict[str, list[Place]] = {}
         self.definitions: dict[str, list[Statement]] = {}
@@ -141,17 +142,17 @@ class ModuleCode:
                 self.other.append(statement)
 
     def statements(self, name: str | None) -> list[Statement]:
-        """Return the statements of one definition; of the whole module for None; of nothing but side effects for ""."""
+        """Return the statements of one definition; None means the whole module, "" only the side effects."""
         if name is None:
             return [statement for statements in self.definitions.values() for statement in statements] + self.other
         return self.definitions.get(name, []) + self.other
 
     def code(self, name: str | None) -> str:
-        """Return the digests of what belongs to a definition."""
+        """Return the digests of the statements of a definition."""
         return " ".join(statement.digest for statement in self.statements(name))
 
     def reached_by(self, name: str | None) -> Iterator[Place]:
-        """Yield the package's places that a definition names, in this module (as imported) or in others."""
+        """Yield the places in the package that a definition names, in this module (also imported ones) or in others."""
         for used in set().union(*(statement.names for statement in self.statements(name))):
             yield from self.imports.get(used, ())
             if used in self.definitions and self.module_name:
@@ -160,7 +161,7 @@ class ModuleCode:
 
 @functools.cache
 def read_module(path: Path) -> ModuleCode:
-    """Parse a module of the package, or a script."""
+    """Return the parsed code of a module of the package, or of a script."""
     module_name = ""
     if path.is_relative_to(PACKAGE_ROOT):
         parts = [PACKAGE, *path.relative_to(PACKAGE_ROOT).with_suffix("").parts]
@@ -184,13 +185,13 @@ def module_path(name: str) -> Path:
 
 
 def parents(module_name: str) -> list[str]:
-    """Return the packages above a module; their side effects run when it is imported."""
+    """Return the packages above a module, whose side effects run when it is imported."""
     parts = module_name.split(".")
     return [".".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def statements_below(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a statement, or a module, and every statement in it; expressions are not looked into."""
+    """Yield a statement or a module, and every statement in it. Expressions are not searched."""
     yield node
     for field in ("body", "orelse", "finalbody", "handlers", "cases"):
         for child in getattr(node, field, ()):
@@ -198,7 +199,7 @@ def statements_below(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def package_imports(node: ast.AST) -> Iterator[tuple[str, Place]]:
-    """Yield (local name, (module, definition)) for the imports from the package, if the statement is one."""
+    """Yield (local name, (module, definition)) if the statement is an import from the package."""
     if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
         for alias in node.names:
             yield alias.asname or alias.name, (node.module, alias.name)
@@ -209,7 +210,7 @@ def package_imports(node: ast.AST) -> Iterator[tuple[str, Place]]:
 
 
 def defined_names(statement: ast.stmt) -> list[str]:
-    """Return the names that a top-level statement defines; none if it is not a plain definition."""
+    """Return the names that a top-level statement defines, or none if it is not a plain definition."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Assign):
@@ -221,19 +222,19 @@ def defined_names(statement: ast.stmt) -> list[str]:
 
 
 def is_for_types_alone(statement: ast.stmt) -> bool:
-    """Tell whether a statement is `if TYPE_CHECKING:`, which never runs: a new public name changes no result."""
+    """Return whether a statement is `if TYPE_CHECKING:`, which never runs and therefore changes no result."""
     return isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING" and not statement.orelse
 
 
 def remove_docstrings(tree: ast.Module) -> None:
-    """Delete the docstrings of the module and of everything in it, those below constants and fields included."""
+    """Delete the docstrings of a module and of everything in it, including those below constants and fields."""
     for node in statements_below(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             node.body = [statement for statement in node.body if not is_text(statement)]
 
 
 def is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a bare text, which does nothing."""
+    """Return whether a statement is only a text, which does nothing."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

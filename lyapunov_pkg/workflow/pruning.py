@@ -1,4 +1,4 @@
-"""What is in the cache, and how it is pruned: nothing is deleted that somebody may use.
+"""Listing and pruning of the cache. Entries that somebody may use are not deleted.
 
 Command line: `python -m lyapunov_pkg.workflow.pruning list`, and `prune --older-than DAYS` or `--max-size GB`.
 """
@@ -28,19 +28,20 @@ from lyapunov_pkg.workflow.locks import file_lock, is_locked
 
 DAY = 86_400.0  # seconds
 GIGABYTE = 1e9  # bytes
-DELETED = ".deleted-"  # how the name of a folder begins that is being deleted
+DELETED = ".deleted-"  # beginning of the name of a folder that is being deleted
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A result or the checkpoints of one way of training.
+    """An entry of the cache: a result, or the checkpoints of one training.
 
     Attributes:
         path: file or folder.
-        description: what it is.
-        size: bytes.
-        last_used: when it was last taken or written, seconds since 1970.
-        in_use: linked from a folder of results, or from one that cannot be seen; or being trained.
+        description: description of the contents.
+        size: size in bytes.
+        last_used: time of the last read or write, seconds since 1970.
+        in_use: whether a folder of results links to it, or may link to it because it cannot be read, or a training uses
+            it.
     """
 
     path: Path
@@ -51,7 +52,7 @@ class Entry:
 
 
 def entries(cache: Path) -> list[Entry]:
-    """Return what is in the cache, the longest unused first."""
+    """Return the entries of the cache, with the longest unused first."""
     linked, unseen = linked_entries(cache)
     inside = Path(os.path.realpath(cache / "results"))
     found = [result_entry(path, bool(unseen) or path in linked) for path in _visible(inside)]
@@ -60,14 +61,14 @@ def entries(cache: Path) -> list[Entry]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Return what is in a folder, without what is being written or deleted."""
+    """Return the contents of a folder, without files that are being written or deleted."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "tmp")))
 
 
 def linked_entries(cache: Path) -> tuple[set[Path], list[str]]:
-    """Return the results that are linked from folders of results, and why some of those folders cannot be seen.
+    """Return the results to which folders of results link, and the reasons why some of these folders cannot be read.
 
-    Folders that are gone, with the folder around them, are forgotten.
+    Records of deleted folders are removed if the folder around them is deleted, too.
     """
     linked: set[Path] = set()
     unseen = []
@@ -75,7 +76,7 @@ def linked_entries(cache: Path) -> tuple[set[Path], list[str]]:
         try:
             results, mount_point = read_record(record)
         except (OSError, ValueError) as error:
-            if os.path.lexists(record):  # else it was forgotten meanwhile
+            if os.path.lexists(record):  # otherwise it was removed in the meantime
                 unseen.append(str(error))
             continue
         try:
@@ -92,25 +93,28 @@ def linked_entries(cache: Path) -> tuple[set[Path], list[str]]:
 
 
 def read_record(record: Path) -> tuple[Path, Path]:
-    """Return the folder of results that a record stands for, and where its disk is mounted.
+    """Return the folder of results of a record, and the mount point of its disk.
 
     Raises:
-        ValueError: the record is damaged: its name or its digest does not belong to what it says.
-        OSError: it cannot be read.
+        ValueError: the record is damaged: its name or its digest does not match its content.
+        OSError: the record cannot be read.
     """
     text = record.read_text(errors="replace") if is_regular_file(record) else ""
     results, mount_point = (Path(line) for line in [*text.split("\n"), "", ""][:2])
     if text != record_text(results, mount_point) or record_name(results) != record.name:
-        raise ValueError(f"{record} does not say which folder it stands for; if that folder is gone, delete the record")
+        raise ValueError(
+            f"{record}: the record does not match its name; if the folder of results no longer exists, delete "
+            "the record"
+        )
     return results, mount_point
 
 
 def result_entry(path: Path, used: bool) -> Entry | None:
-    """Describe a result; None if it is gone."""
+    """Return the entry of a result, or None if it no longer exists."""
     try:
         found = path.lstat()
         description = result_description(path) if is_regular_file(path) else "no regular file"
-        with contextlib.suppress(OSError):  # reading it for the listing was no use of it
+        with contextlib.suppress(OSError):  # restores the access time, because reading for the listing is not a use
             os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
     except FileNotFoundError:
         return None
@@ -118,32 +122,34 @@ def result_entry(path: Path, used: bool) -> Entry | None:
 
 
 def result_description(path: Path) -> str:
-    """Return what a result is, from the attributes of its store."""
+    """Return a description of a result, from the attributes of its store."""
     try:
         with zipfile.ZipFile(path) as archive:
             configuration = json.loads(json.loads(archive.read(".zattrs"))["configuration"])
         return str(configuration.get("job") or ", ".join(configuration))
-    except Exception as error:  # whatever lies in the folder is listed, not an error
+    except Exception as error:  # any file in the folder is listed without an error
         return f"not a store: {type(error).__name__}: {error}"
 
 
 def checkpoint_entry(path: Path) -> Entry | None:
-    """Describe the checkpoints of one way of training; None if they are gone."""
+    """Return the entry of the checkpoints of one training, or None if they no longer exist."""
     found = []
     for folder, _, names in os.walk(path):
         for name in (".", *names):
-            with contextlib.suppress(OSError):  # training deletes what it needs no more
+            with contextlib.suppress(OSError):  # training deletes checkpoints that it no longer needs
                 found.append(Path(folder, name).lstat())
     if not found:
         return None
     files = [each for each in found if stat.S_ISREG(each.st_mode)]
     last_used = max(each.st_mtime for each in files or found)
-    size = sum(each.st_size for each in files if each.st_nlink == 1)  # others are results, and counted there
+    size = sum(
+        each.st_size for each in files if each.st_nlink == 1
+    )  # other links belong to results, and are counted there
     return Entry(path, checkpoint_description(path), size, last_used, is_trained(path))
 
 
 def checkpoint_description(path: Path) -> str:
-    """Return what was trained, as far as the folder says."""
+    """Return a description of the training, as far as the folder has one."""
     about = path / "about.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if is_regular_file(about):
@@ -152,12 +158,12 @@ def checkpoint_description(path: Path) -> str:
 
 
 def checkpoint_locks(path: Path) -> list[Path]:
-    """Return the lock files of everyone who may be training in a folder of checkpoints."""
+    """Return the lock files of all trainings that may use a folder of checkpoints."""
     return [path / "lock", *sorted(path.glob("*/lock"))]
 
 
 def is_trained(path: Path) -> bool:
-    """Return whether somebody trains in a folder of checkpoints, as far as can be seen."""
+    """Return whether a training uses a folder of checkpoints, as far as its locks show."""
     try:
         return any(is_locked(lock) for lock in checkpoint_locks(path))
     except OSError:
@@ -165,19 +171,19 @@ def is_trained(path: Path) -> bool:
 
 
 def prune(cache: Path, *, older_than: float | None = None, max_size: float | None = None) -> list[Entry]:
-    """Delete what has not been used for a time, and the longest unused until the rest is small enough.
+    """Delete entries that were not used for a time, and the longest unused ones until the rest is small enough.
 
-    What is linked from a folder of results that is known to use the cache stays, as does what is being trained; no
-    result is taken or stored meanwhile. If one of those folders cannot be seen, no result is deleted, since it may be
-    linked from there. A deleted entry is recomputed when it is needed.
+    Entries to which a known folder of results links are kept, and so are those that a training uses. No result can be
+    read or stored during pruning. If one of the known folders cannot be read, no result is deleted, because the folder
+    may link to it. A deleted entry is recomputed when it is needed.
 
     Args:
         cache: folder of the cache.
-        older_than: delete what has not been used for this many seconds.
-        max_size: delete the longest unused until at most this many bytes are left, as far as what is in use allows.
+        older_than: delete entries that were not used for this many seconds.
+        max_size: delete the longest unused entries until at most this many bytes are left. Entries in use are kept.
 
     Returns:
-        What was deleted.
+        The deleted entries.
     """
     deleted = []
     with file_lock(cache / "lock"):
@@ -194,7 +200,7 @@ def prune(cache: Path, *, older_than: float | None = None, max_size: float | Non
 
 
 def _delete_unfinished(cache: Path) -> None:
-    """Delete what killed processes left that were storing, recording or pruning; nobody may be doing so now."""
+    """Delete the remains of processes that were killed while they stored, recorded or pruned. None may run now."""
     for name in FOLDERS:
         for pattern in ("tmp*", f".*{PARTIAL}", f"{DELETED}*"):
             for path in (cache / name).glob(pattern):
@@ -202,16 +208,16 @@ def _delete_unfinished(cache: Path) -> None:
 
 
 def delete(path: Path) -> bool:
-    """Delete a result or a folder of checkpoints; return whether it is gone.
+    """Delete a result or a folder of checkpoints, and return whether it no longer exists.
 
-    Somebody who has just begun to train keeps the folder, and what another user does not let us delete stays.
+    If a training has just begun to use the folder, it is kept. Files that another user protects are also kept.
     """
     try:
         if path.is_dir() and not path.is_symlink():
             with contextlib.ExitStack() as locks:
                 for lock in checkpoint_locks(path) if path.parent.name == "checkpoints" else ():
                     locks.enter_context(file_lock(lock, wait=False))
-                # Whoever wants to train there from now on begins a new folder.
+                # A later training creates a new folder.
                 gone = path.rename(path.with_name(f"{DELETED}{uuid.uuid4().hex[:8]}"))
             shutil.rmtree(gone)
         else:
@@ -225,7 +231,7 @@ def delete(path: Path) -> bool:
 
 
 def table(listed: Sequence[Entry]) -> str:
-    """Return a listing: size, days since last use, whether in use, what it is, name."""
+    """Return a listing of entries: size, days since the last use, whether in use, description, name."""
     now = time.time()
     lines = [f"{'size':>10}  {'unused':>9}  {'':6}  what"]
     for entry in listed:
@@ -243,19 +249,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.workflow.pruning", description=main.__doc__)
     parser.add_argument("command", choices=["list", "prune"])
     parser.add_argument("--directory", help="the cache; default: cache_directory of config.yaml in the current folder")
-    parser.add_argument("--older-than", type=float, metavar="DAYS", help="prune what was not used for so many days")
-    parser.add_argument("--max-size", type=float, metavar="GB", help="prune the longest unused down to this size")
+    parser.add_argument(
+        "--older-than", type=float, metavar="DAYS", help="prune entries that were not used for this many days"
+    )
+    parser.add_argument(
+        "--max-size", type=float, metavar="GB", help="prune the longest unused entries down to this size"
+    )
     options = parser.parse_args(arguments)
     if options.directory is None:
         if not Path("config.yaml").is_file():
-            parser.error("there is no config.yaml here that says where the cache is: give --directory")
+            parser.error("there is no config.yaml with cache_directory in the current folder: give --directory")
         options.directory = yaml.safe_load(Path("config.yaml").read_text())["cache_directory"]
     cache = Path(options.directory).expanduser()
     if not (cache / "results").is_dir():
         parser.error(f"there is no cache at {cache}")
     _, unseen = linked_entries(cache)
     for reason in unseen:
-        print(f"no result is pruned, since what uses it cannot be seen: {reason}", file=sys.stderr)
+        print(f"no result is pruned, because a folder that may use it cannot be read: {reason}", file=sys.stderr)
     if options.command == "list":
         print(table(entries(cache)))
         return

@@ -1,8 +1,9 @@
-"""Settings that are defined once: the types that state their limits, and messages for values that do not fit.
+"""Definitions of settings: types with limits, and messages for values that are not allowed.
 
 A section of a configuration is a subclass of `Section`, a strict pydantic model, and a setting is a field of it. The
-type of the field states what is allowed. The docstring below the field describes it, with a sentence "Unit: ..." and,
-where there is one, a sentence on the source's value; `lyapunov_pkg.workflow.settings_reference` reads these.
+type of the field defines the allowed values. The docstring below the field describes the setting, with a sentence
+"Unit: ..." and optionally a sentence on the source's value. `lyapunov_pkg.workflow.settings_reference` reads these
+docstrings.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 Key = tuple[str | int, ...]
-"""Where a value stands: ("studies", "smnist", "variants")."""
+"""The position of a value: ("studies", "smnist", "variants")."""
 Schema = dict[str, Any]
 """A JSON schema."""
 T = TypeVar("T")
 
 
 class ConfigurationError(ValueError):
-    """A configuration cannot be used; the message lists every key at fault, its value and what is allowed."""
+    """A configuration is not valid. The message lists every wrong key, its value and the allowed values."""
 
 
 class Section(BaseModel):
     """A section of a configuration.
 
-    Types are exact: a boolean or 6.0 is no integer, text is no number, and numbers are finite. Unknown keys are
-    refused.
+    Types are exact: a boolean or 6.0 is not an integer, text is not a number, and numbers are finite. Unknown keys
+    raise an error.
 
     Raises: pydantic.ValidationError: a value that is not allowed (a `ValueError`).
     """
@@ -51,17 +52,17 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True, defer_build=True)
 
     def replaced(self, **changes: Any) -> Self:
-        """Return the section with other values of some settings, checked like the first ones."""
+        """Return the section with other values of some settings, which are checked."""
         return type(self)(**(dict(self) | changes))
 
 
 def refused(expected: str, remark: str = "", entry: object = None) -> PydanticCustomError:
-    """Return the error that a validator of values raises.
+    """Return the error for a validator to raise.
 
     Args:
-        expected: what is allowed.
-        remark: what is to be said of the value that was found.
-        entry: the one of several values that is not allowed; None: the whole.
+        expected: description of the allowed values.
+        remark: remark on the value that was found.
+        entry: the entry that is not allowed, if the value has several; None: the whole value.
     """
     context = {"expected": expected, "remark": remark, "entry": entry}
     return PydanticCustomError("expected", "expected {expected}", context)
@@ -71,7 +72,7 @@ def all_different(values: tuple[T, ...]) -> tuple[T, ...]:
     """Return `values`.
 
     Raises:
-        PydanticCustomError: a value stands there twice.
+        PydanticCustomError: a value occurs twice.
     """
     if len(set(values)) < len(values):
         raise refused("every entry once")
@@ -102,7 +103,7 @@ class Different(GroupedMetadata):
     """Marks a list whose entries must differ."""
 
     def __iter__(self) -> Iterator[object]:
-        """Yield what pydantic is to know of it."""
+        """Yield the annotations for pydantic."""
         yield AfterValidator(all_different)
         yield Field(json_schema_extra={"uniqueItems": True})
 
@@ -111,18 +112,18 @@ class Rising(GroupedMetadata):
     """Marks a list whose entries must rise."""
 
     def __iter__(self) -> Iterator[object]:
-        """Yield what pydantic is to know of it."""
+        """Yield the annotations for pydantic."""
         yield AfterValidator(rising)
         yield Field(json_schema_extra={"uniqueItems": True})
 
 
 FileName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_-]*$", max_length=64)]
-"""A name that becomes part of names of files: it cannot leave a folder, and no two differ in case alone."""
+"""A name that becomes part of file names. It cannot contain a path, and no two names differ only in case."""
 
 
 @dataclass(frozen=True)
 class PartOf:
-    """Marks a mapping that replaces some settings of a section; it is checked where it has been merged with the others.
+    """Marks a mapping that replaces some settings of a section. It is checked after it is merged with the others.
 
     Attributes:
         section: the definition of all settings.
@@ -131,14 +132,14 @@ class PartOf:
     section: type[Section]
 
     def __get_pydantic_json_schema__(self, core_schema: object, handler: GetJsonSchemaHandler) -> Schema:
-        """Return the schema of the section with nothing required."""
+        """Return the schema of the section without required settings."""
         root = json_schema(self.section)
         partial: Schema = _partial(root, root)
         return partial
 
 
 def _partial(root: Schema, node: Any) -> Any:
-    """Return a schema with nothing required and its references replaced by what they name."""
+    """Return a schema without required settings, and with its references resolved."""
     if isinstance(node, list):
         return [_partial(root, child) for child in node]
     if not isinstance(node, dict):
@@ -149,11 +150,11 @@ def _partial(root: Schema, node: Any) -> Any:
 
 
 class Problem(NamedTuple):
-    """What is wrong with one setting.
+    """An error in one setting.
 
     Attributes:
-        key: where it stands.
-        text: a line with the key, the value found and what is allowed.
+        key: position of the setting.
+        text: a line with the key, the value found and the allowed values.
     """
 
     key: Key
@@ -161,10 +162,10 @@ class Problem(NamedTuple):
 
 
 def check_problems(problems: Iterable[Problem]) -> None:
-    """Refuse a configuration that has problems.
+    """Raise an error if a configuration has problems.
 
     Raises:
-        ConfigurationError: there are some; its message has a line for each.
+        ConfigurationError: there are problems. The message has a line for each.
     """
     lines = list(dict.fromkeys(problem.text for problem in problems))
     if lines:
@@ -172,12 +173,12 @@ def check_problems(problems: Iterable[Problem]) -> None:
 
 
 def section_problems(section: type[BaseModel], value: object, key: Key = ()) -> list[Problem]:
-    """Return what is wrong with the value of a section, a problem for each setting.
+    """Return the problems in the value of a section, one for each wrong setting.
 
     Args:
         section: the definition.
-        value: what the configuration has there, as read from YAML.
-        key: where the section stands.
+        value: the value in the configuration, as read from YAML.
+        key: position of the section.
 
     Example:
         >>> class Training(Section):
@@ -195,7 +196,7 @@ def section_problems(section: type[BaseModel], value: object, key: Key = ()) -> 
 
 
 def _huge_integers(value: object, key: Key) -> Iterator[Problem]:
-    """Yield a problem for each integer that no array can hold."""
+    """Yield a problem for each integer that is too large for an array."""
     if isinstance(value, Mapping | list):
         for name, child in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _huge_integers(child, (*key, name))
@@ -214,7 +215,7 @@ _KEY = "[key]"
 
 
 def _problem(section: type[BaseModel], error: ErrorDetails, key: Key) -> Problem | None:
-    """Return one error of pydantic as a problem; None if another one says it."""
+    """Return one error of pydantic as a problem, or None if another error reports it."""
     steps, kind, found, context = error["loc"], error["type"], error["input"], error.get("ctx", {})
     place = key + tuple(step for step in steps if step != _KEY)
     if kind == "extra_forbidden":
@@ -230,7 +231,7 @@ def _problem(section: type[BaseModel], error: ErrorDetails, key: Key) -> Problem
         name, words = _LENGTHS[kind]
         fits = (len(found) >= context[name]) if kind == "too_short" else (len(found) <= context[name])
         if fits:
-            return None  # Entries that are not allowed do not count; each has a problem of its own.
+            return None  # Entries that are not allowed do not count, because each has its own problem.
         return Problem(place, unsuitable(place, found, f"{words} {entries(context[name])}"))
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
@@ -245,7 +246,7 @@ def _problem(section: type[BaseModel], error: ErrorDetails, key: Key) -> Problem
 
 
 def _refusal(place: Key, found: object, expected: str, remark: str, entry: object) -> str:
-    """Return the line for what a validator has `refused`."""
+    """Return the line for a value that a validator has `refused`."""
     if entry is None:
         return unsuitable(place, found, expected, remark)
     return f"{written(place)} has {shortened(entry)}; expected {expected}"
@@ -262,12 +263,12 @@ def _key_text(section: Key, name: object, kind: str, context: Mapping[str, Any])
 
 
 def written(key: Sequence[str | int]) -> str:
-    """Return how a key is written in messages: "studies.smnist.variants"."""
+    """Return a key in the form for messages: "studies.smnist.variants"."""
     return ".".join(map(str, key)) or "the configuration"
 
 
 def unsuitable(key: Sequence[str | int], found: object, expected: str, remark: str = "") -> str:
-    """Return the line for a value that is not allowed; `remark` is what is to be said of it.
+    """Return the line for a value that is not allowed, with a remark on it.
 
     Example:
         >>> unsuitable(("seed",), -1, "at least 0")
@@ -296,7 +297,7 @@ def misspelt(section: Sequence[str | int], name: object, known: Iterable[str]) -
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the closest known name to a misspelt one as a question, else all of them.
+    """Return a question with the known name closest to a misspelt one, or all known names.
 
     Example:
         >>> suggestion("epoch", ["epochs", "batch_size"])
@@ -310,7 +311,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 class _Short(Repr):
-    """How long a value may be in a message."""
+    """Limits of the length of a value in a message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -319,7 +320,7 @@ class _Short(Repr):
 
 
 def shortened(value: object) -> str:
-    """Return a value as Python writes it, cut where it is long."""
+    """Return Python's representation of a value, shortened if it is long."""
     return _Short().repr(value)
 
 
@@ -342,7 +343,7 @@ _LIMITS = {
 
 
 def allowed(node: Schema) -> str:
-    """Return in words what a JSON schema allows, "" for anything.
+    """Return a description of the values that a JSON schema allows, "" if it allows everything.
 
     Example:
         >>> allowed({"type": "integer", "minimum": 1})
@@ -381,7 +382,7 @@ def allowed(node: Schema) -> str:
 
 @functools.cache
 def json_schema(section: type[BaseModel]) -> Schema:
-    """Return the JSON schema of a section, without the titles that pydantic makes of names."""
+    """Return the JSON schema of a section, without the titles that pydantic derives from names."""
     schema = section.model_json_schema()
     _remove_titles(schema)
     return schema
@@ -399,7 +400,7 @@ def _remove_titles(node: object) -> None:
 
 
 def _node(section: type[BaseModel], steps: Sequence[str | int]) -> Schema:
-    """Return the part of a section's schema at a key; {} if it has none."""
+    """Return the part of a section's schema at a key, or {} if there is none."""
     root = json_schema(section)
     node = resolved(root, root)
     for step in steps:
@@ -415,7 +416,7 @@ def _node(section: type[BaseModel], steps: Sequence[str | int]) -> Schema:
 
 
 def resolved(root: Schema, node: Schema) -> Schema:
-    """Return a part of a schema with its references followed; what may be null too counts as what it is otherwise."""
+    """Return a part of a schema with references resolved, and without null as an alternative."""
     if "$ref" in node:
         return resolved(root, root["$defs"][node["$ref"].rpartition("/")[2]])
     if "anyOf" in node and any("$ref" in choice for choice in node["anyOf"]):
@@ -428,7 +429,7 @@ def _is_mapping(node: Schema) -> bool:
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `overlay`; mappings are merged, all else is replaced.
+    """Return `base` with the values of `overlay`. Mappings are merged, and other values are replaced.
 
     Example:
         >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
@@ -442,9 +443,9 @@ def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any
 
 
 def without_nulls(value: Any) -> Any:
-    """Return a value without the entries that are null, if it is a mapping; the same for its entries.
+    """Return a value without null entries if it is a mapping, and its entries likewise.
 
-    An overlay only adds to what it finds: null is how it removes an entry.
+    An overlay is merged with other values, so that it needs null to remove an entry.
 
     Example:
         >>> without_nulls({"uniform": None, "log_uniform": [1, 2]})

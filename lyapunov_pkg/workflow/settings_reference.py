@@ -19,12 +19,12 @@ from lyapunov_pkg.workflow.settings import PartOf, Schema, Section, allowed, jso
 
 
 class Description(NamedTuple):
-    """What the docstring below a setting says.
+    """The content of the docstring below a setting.
 
     Attributes:
-        text: what the setting is.
+        text: description of the setting.
         unit: its unit, "" for text and sections.
-        source: what the source has.
+        source: value in the source.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Description(NamedTuple):
 
 
 def descriptions(section: type[BaseModel]) -> dict[str, Description]:
-    """Return the descriptions of a section's settings by name, also of those that it inherits."""
+    """Return {name: description} of a section's settings, including inherited ones."""
     found: dict[str, Description] = {}
     for base in reversed(section.__mro__):
         if issubclass(base, Section) and base is not Section:
@@ -72,7 +72,7 @@ def schema_for_editors(section: type[BaseModel], title: str) -> str:
 
 
 def sections_below(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """Yield a section and the different ones in it, each once."""
+    """Yield a section and the sections inside it, each once."""
     seen: list[type[BaseModel]] = []
     pending: list[Any] = [section]
     while pending:
@@ -87,11 +87,11 @@ def sections_below(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 class Place(NamedTuple):
-    """Where a section stands in the configuration.
+    """The position of a section in the configuration.
 
     Attributes:
-        key: of the section.
-        values: those of the file of default values there, if it has any.
+        key: key of the section.
+        values: its values in the file of default values, if there are any.
     """
 
     key: str
@@ -99,7 +99,7 @@ class Place(NamedTuple):
 
 
 def reference_tables(section: type[BaseModel], defaults: Mapping[str, Any]) -> str:
-    """Return a table for each section below one: setting, what is allowed, unit, default, description and source.
+    """Return a table for each section below `section`: setting, allowed values, unit, default, description, source.
 
     Sections of one kind share a table. Where their defaults differ, the table names those of each.
 
@@ -148,7 +148,7 @@ def _in_words(node: Schema) -> str:
 
 
 def _defaults(default: Any, name: str, places: list[Place]) -> str:
-    """Return the default values of a setting in words, with the names of sections where they differ."""
+    """Return a description of the default values of a setting, with the names of sections if they differ."""
     by_value: dict[str, list[str]] = {}
     for place in places:
         if name in place.values:
@@ -164,7 +164,7 @@ def _defaults(default: Any, name: str, places: list[Place]) -> str:
 
 
 def _distinct(key: str, places: list[Place]) -> str:
-    """Return the part of a key that tells it from those of other sections of the same kind."""
+    """Return the part of a key that differs from the keys of other sections of the same kind."""
     parts = [place.key.split(".") for place in places]
     own = key.split(".")
     differs = [index for index, part in enumerate(own) if any(other[index : index + 1] != [part] for other in parts)]

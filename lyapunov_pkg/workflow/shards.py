@@ -6,7 +6,7 @@ import math
 
 
 def number_of_shards(n_variants: int, size: int) -> int:
-    """Return how many shards of at most `size` variants hold `n_variants`.
+    """Return the number of shards for `n_variants` variants, with at most `size` variants each.
 
     >>> number_of_shards(10, 4)
     3
@@ -15,7 +15,7 @@ def number_of_shards(n_variants: int, size: int) -> int:
 
 
 def indices_of_shard(shard: int, size: int, n_variants: int) -> list[int]:
-    """Return the indices of the variants in one shard; the last shard can be smaller than `size`.
+    """Return the indices of the variants in one shard. The last shard can be smaller than `size`.
 
     >>> indices_of_shard(2, 4, 10)
     [8, 9]

@@ -1,8 +1,9 @@
-"""The Zarr schema in one place: what is stored, how it is labelled, and how a store is opened and saved.
+"""Zarr stores: their format and labels, and how they are opened and saved.
 
-A store is a Zarr hierarchy in one sealed zip file (`workflow.files`), `*.zarr.zip`, read and written with xarray. One
-file is replaced in one step, can be shared by a cache, and notices any damage; the same content is the same bytes. A
-store appears whole or not at all, every variable says its unit and its meaning, and nothing in it is code.
+A store is a Zarr hierarchy in one sealed zip file (`workflow.files`), `*.zarr.zip`, read and written with xarray. A
+single file can be replaced in one step and shared by a cache, and its checksum detects any damage. The same content
+gives the same bytes. A store appears complete or not at all. Every variable has a unit and a long name. A store
+contains no code.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from lyapunov_pkg.workflow.provenance import library_versions
 
 
 def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, Any]) -> None:
-    """Write `dataset` as a Zarr store at `path`, whole or not at all.
+    """Write `dataset` as a Zarr store at `path`, completely or not at all.
 
-    The configuration that made it and the versions of the software are added as attributes.
+    The configuration and the versions of the software are added as attributes.
 
     Raises:
         ValueError: a variable has no `units` or no `long_name`.
-        OSError: the store could not be written (the message names it); nothing is left at `path`.
+        OSError: the store could not be written. The message names it, and nothing is left at `path`.
     """
     unlabelled = [
         name for name, variable in dataset.variables.items() if not {"units", "long_name"} <= set(variable.attrs)
@@ -42,7 +43,7 @@ def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, A
     dataset = dataset.assign_attrs(
         configuration=json.dumps(configuration, sort_keys=True), software=json.dumps(versions, sort_keys=True)
     )
-    # Format 2 is the one whose specification has fixed-length strings.
+    # Format 2 is used, because its specification includes fixed-length strings.
     contents: dict[str, Any] = {}
     dataset.drop_encoding().to_zarr(MemoryStore(contents), mode="w", zarr_format=2, consolidated=False)
     try:
@@ -59,11 +60,11 @@ def save_store(dataset: xr.Dataset, path: str | Path, configuration: dict[str, A
 
 
 def open_store(path: str | Path) -> xr.Dataset:
-    """Open the Zarr store at `path`, lazily, after a check of all of it; variables are in the order of their names.
+    """Return the Zarr store at `path`, opened lazily after a check of the whole file, with variables sorted by name.
 
     Raises:
         FileNotFoundError: there is no store at `path`.
-        ValueError: what is there is not a whole store.
+        ValueError: `path` is not a complete store.
     """
     path = Path(path)
     if not path.is_file():
@@ -88,10 +89,10 @@ def open_store(path: str | Path) -> xr.Dataset:
 
 
 def open_shards(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
-    """Open one store, or several that hold variants of one stage, joined along `variant`.
+    """Return one store, or several stores with variants of one stage, joined along `variant`.
 
-    Spectra of different lengths are filled with NaN behind the shorter ones, and hyperparameters that only some of the
-    variants have with NaN, or "" where they are text. Raises as `open_store` does.
+    Shorter spectra are filled with NaN at their end. Hyperparameters that only some variants have are filled with NaN,
+    or with "" if they are text. The function raises the errors of `open_store`.
     """
     if isinstance(paths, str | Path):
         return open_store(paths)
@@ -100,9 +101,9 @@ def open_shards(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
 
 
 def open_variables(paths: str | Path | Sequence[str | Path], variables: Sequence[str]) -> xr.Dataset:
-    """Open what `open_shards` opens; where several stores are joined, only some variables of them.
+    """Return the same as `open_shards`, but with only the given variables if several stores are joined.
 
-    What is not joined is not read: parameters of networks are large, and of other shapes from group to group.
+    Other variables are not read. The parameters of networks are large and have different shapes in different groups.
     """
     if isinstance(paths, str | Path):
         return open_store(paths)
@@ -113,7 +114,7 @@ def open_variables(paths: str | Path | Sequence[str | Path], variables: Sequence
 
 
 def with_all_coordinates(stores: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """Give every store the coordinates on `variant` that any of them has, empty ones where they are new."""
+    """Return the stores with the same coordinates along `variant`. Missing ones are filled with empty values."""
     known = {name: values for store in stores for name, values in store.coords.items() if values.dims == ("variant",)}
     filled = []
     for store in stores:

@@ -1,6 +1,6 @@
-"""Strict reading of configuration files: every key is text and given once, and no alias holds itself.
+"""Strict reading of configuration files: every key is text and occurs once, and no alias contains itself.
 
-PyYAML keeps the last of two equal keys and reads `yes` as a boolean, both in silence.
+PyYAML silently keeps the last of two equal keys, and silently reads `yes` as a boolean.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ _MERGE = "tag:yaml.org,2002:merge"
 _KINDS = ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timestamp")
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
 _DEEPEST = 100
-_Loader = yaml.SafeLoader  # as Snakemake's: that of libyaml is faster, and takes files that this one refuses
+_Loader = yaml.SafeLoader  # as in Snakemake; the loader of libyaml is faster, but accepts files that this one refuses
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:
     """Return the mapping in a YAML or JSON file.
 
     Raises:
-        ConfigurationError: the file cannot be read, holds no mapping, or has a key twice, a key that is not text, an
-            alias that holds itself or a tag that makes an object; a line for each, with its number in the file.
+        ConfigurationError: the file cannot be read or is not a mapping. Or a key occurs twice or is not text, an alias
+            contains itself, or a tag creates an object. The message has a line for each fault, with its line number in
+            the file.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -49,7 +50,7 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
 
 
 def _in_one_line(error: Exception) -> str:
-    """Return what a parser says, and where, without the excerpt of the file, which may hold anything."""
+    """Return the message and the position of a parser's error, without its excerpt of the file."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
         return f"{place}: {' '.join(filter(None, [error.context, error.problem]))}"
@@ -57,7 +58,7 @@ def _in_one_line(error: Exception) -> str:
 
 
 class _Faults(ValueError):
-    """Faults of a file, a line each."""
+    """Faults of a file, one per line."""
 
 
 def _from_yaml(text: str) -> Any:
@@ -74,9 +75,12 @@ def _from_yaml(text: str) -> Any:
 
 
 def _faults(node: yaml.Node | None, above: set[int], seen: set[int]) -> Iterator[tuple[int, str]]:
-    """Yield (line, fault) for a node and those below it; a node that several aliases name is looked at once."""
+    """Yield (line, fault) for a node and the nodes below it. A node with several aliases is checked once."""
     if node is not None and id(node) in above:
-        yield node.start_mark.line + 1, "an alias names a mapping or list that holds it; expected one that ends"
+        yield (
+            node.start_mark.line + 1,
+            "an alias names a mapping or list that contains it; expected no such loop",
+        )
     if node is None or id(node) in seen:
         return
     seen.add(id(node))
@@ -93,7 +97,7 @@ def _faults(node: yaml.Node | None, above: set[int], seen: set[int]) -> Iterator
 
 
 def _key_faults(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
-    """Yield the keys of a mapping that are not text, or stand there twice."""
+    """Yield the keys of a mapping that are not text or occur twice."""
     first: dict[str, int] = {}
     for key, _ in mapping.value:
         line = key.start_mark.line + 1

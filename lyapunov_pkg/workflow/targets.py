@@ -1,4 +1,4 @@
-"""Targets that a user asks for: names of rules, and files."""
+"""Checks of the targets that a user requests: names of rules, and files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import PurePath
 def unknown_target(
     asked: str, names: Sequence[str], files: Sequence[str] = (), is_made: Callable[[str], bool] | None = None
 ) -> str | None:
-    """Return what to say of a target that there is not, with the closest one; None if it is known.
+    """Return a message on an unknown target, with the closest known one; None if the target is known.
 
     Args:
-        asked: the target. With a slash or a dot in it, it is a file.
+        asked: the target. A target with a slash or a dot is a file.
         names: the targets with names.
-        files: files that rules make, to suggest one of them.
-        is_made: whether a rule makes a file; by default, whether it is one of `files`.
+        files: files that rules create, to suggest one of them.
+        is_made: function that returns whether a rule creates a file. Default: whether it is one of `files`.
 
     >>> unknown_target("table32", ["table_3_1", "table_3_2", "chapter_3"])
     "there is no target 'table32'; did you mean table_3_2? `make list` shows all targets"
@@ -37,14 +37,14 @@ def unknown_target(
 
 
 def _closest(asked: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the closest of some names; of several that are close, the first that is written with the same letters."""
+    """Return the closest of the known names. Among several close names, one with the same letters is preferred."""
     close = difflib.get_close_matches(asked, list(known), n=5, cutoff=cutoff)
     close.sort(key=lambda name: name.replace("_", "") != asked.replace("_", ""))
     return close[0] if close else None
 
 
 def _closest_file(asked: str, files: Iterable[str]) -> str | None:
-    """Return the closest path of the files whose names, without their folders, are close."""
+    """Return the closest path among the files with similar names (without folders)."""
     by_name: dict[str, list[str]] = {}
     for file in files:
         by_name.setdefault(PurePath(file).name, []).append(file)

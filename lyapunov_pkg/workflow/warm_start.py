@@ -1,10 +1,10 @@
-"""Jobs that start in a moment: forks of one process that has imported what their scripts import.
+"""Fast start of jobs, as forks of one process that has already imported the modules of their scripts.
 
-Importing PyTorch, xarray and Matplotlib takes a job one to two seconds of CPU, and a run has more than a hundred jobs.
-Python's own fork server (`multiprocessing`) imports them once. Each job is still a process of its own.
+The imports of PyTorch, xarray and Matplotlib take one to two seconds of CPU time per job, and a run has more than a
+hundred jobs. Python's fork server (`multiprocessing`) imports them once. Each job is still a separate process.
 
-It serves jobs with one thread that Snakemake starts on this machine, without conda or containers, on Linux: elsewhere,
-not all libraries survive a fork. Other jobs start as ever.
+This is used for jobs with one thread that Snakemake starts on this machine, without conda or containers, on Linux. On
+other systems not all libraries work after a fork. Other jobs start in the normal way.
 """
 
 from __future__ import annotations
@@ -24,9 +24,16 @@ from typing import Any
 
 from lyapunov_pkg.workflow import preloaded
 
-THREADED = ("OMP", "OPENBLAS", "MKL", "GOTO", "VECLIB", "NUMEXPR")  # their variables, as Snakemake sets them for jobs
+THREADED = (
+    "OMP",
+    "OPENBLAS",
+    "MKL",
+    "GOTO",
+    "VECLIB",
+    "NUMEXPR",
+)  # prefixes of the variables that Snakemake sets for jobs
 
-INTERRUPTED = 130  # as the shell says of a program that Ctrl-C ended
+INTERRUPTED = 130  # the shell's exit status after Ctrl-C
 
 
 def imported_by(scripts: Iterable[Path]) -> set[str]:
@@ -49,24 +56,24 @@ def imported_by(scripts: Iterable[Path]) -> set[str]:
 
 
 def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
-    """Let this Snakemake start its scripts as forks of one process that has imported these modules.
+    """Let this Snakemake process start its scripts as forks of one process that has imported the given modules.
 
-    A module that cannot be imported is left to the script that needs it.
+    If a module cannot be imported, the script that needs it reports the error.
 
     Args:
-        script_class: Snakemake's class of Python scripts, whose way of starting is replaced.
-        modules: names.
+        script_class: Snakemake's class of Python scripts, whose method for starting is replaced.
+        modules: names of modules.
     """
     if sys.platform != "linux":
         return
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([preloaded.__name__, "snakemake.cli"])  # the latter is asked for by every fork
-    # The server starts with the first job. Libraries read their numbers of threads when they are imported.
+    server.set_forkserver_preload([preloaded.__name__, "snakemake.cli"])  # every fork needs the latter
+    # The server starts with the first job. Libraries read their number of threads at import.
     os.environ[preloaded.MODULES] = " ".join(sorted(modules))
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in THREADED})
     start_cold = script_class.execute_script
-    # Snakemake starts jobs from several threads, and `start` and `join` look after all jobs: of two threads that read
-    # the status of one job, one would find none.
+    # Snakemake starts jobs from several threads, and `start` and `join` poll all jobs. If two threads read the status
+    # of one job, one of them would find none.
     one_at_a_time = threading.Lock()
 
     def execute_script(self: Any, fname: str, edit: bool = False) -> None:
@@ -81,7 +88,7 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
                 job.start()
         except (ConnectionError, EOFError):  # Ctrl-C ended the server while it imported
             raise subprocess.CalledProcessError(INTERRUPTED, command) from None
-        except OSError:  # such as a socket whose path is too long
+        except OSError:  # for example a socket with a path that is too long
             start_cold(self, fname, edit)
             return
         wait([job.sentinel])
@@ -94,10 +101,10 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
 
 
 def run_script(path: str, temporary_folder: str | None) -> None:
-    """Run a script as Python runs one, with the folder for temporary files that Snakemake gives its jobs."""
+    """Run a script as Python does, with the folder for temporary files that Snakemake sets for its jobs."""
     if temporary_folder is not None:
         os.environ.update(dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), temporary_folder))
-        tempfile.tempdir = None  # asked for anew
+        tempfile.tempdir = None  # determined again at the next use
     sys.argv = [path]
     try:
         runpy.run_path(path, run_name="__main__")

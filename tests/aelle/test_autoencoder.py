@@ -64,7 +64,7 @@ def test_first_component_points_to_low_loss() -> None:
 
 
 def test_more_components_than_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match="n_components is 10 for 5 points"):
+    with pytest.raises(ValueError, match="n_components: got 10 for 5 points"):
         fit_components(np.zeros((5, 20)), np.zeros(5), 10)
 
 
@@ -114,10 +114,10 @@ def test_zero_loss_set_fills_the_null_space_of_the_prediction_layer(trained: Spe
 @pytest.mark.parametrize(
     ("position", "wrong", "message"),
     [
-        (0, np.full((1, 40, 12), -np.inf), "train_spectra has 480 values that are not finite"),
-        (1, np.zeros((1, 39)), r"train_loss has shape \(1, 39\)"),
-        (2, np.zeros((1, 20, 11)), "train_spectra has 12 exponents and validation_spectra 11"),
-        (2, np.zeros((2, 20, 12)), r"validation_spectra has shape \(2, 20, 12\); expected \(1 seeds"),
+        (0, np.full((1, 40, 12), -np.inf), "train_spectra: got 480 values that are not finite"),
+        (1, np.zeros((1, 39)), r"train_loss: got shape \(1, 39\)"),
+        (2, np.zeros((1, 20, 11)), "train_spectra and validation_spectra: got 12 and 11 exponents"),
+        (2, np.zeros((2, 20, 12)), r"validation_spectra: got shape \(2, 20, 12\), expected \(1 seeds"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, message: str) -> None:

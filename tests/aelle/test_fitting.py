@@ -12,5 +12,5 @@ def test_two_parts_hold_every_network_once_and_are_redrawn_by_seed() -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate((train, validation), axis=1)), [range(10)] * 2)
     assert (train[0] != train[1]).any()
     for share in (0.01, 0.99):
-        with pytest.raises(ValueError, match="expected at least 1, and at least 1 left for training"):
+        with pytest.raises(ValueError, match="expected at least 1 network for validation and 1 for training"):
             two_parts(10, share, seeds=[1])

@@ -1,4 +1,4 @@
-"""FORCE in compiled kernels is the plain NumPy program of the benchmark."""
+"""FORCE in compiled kernels agrees with the plain NumPy program of the benchmark."""
 
 from __future__ import annotations
 

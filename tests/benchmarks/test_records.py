@@ -1,4 +1,4 @@
-"""What benchmarks write, what `compare.py` makes of two runs, and that the documentation shows what was committed."""
+"""Records of benchmarks, comparisons of two runs by `compare.py`, and agreement of the documentation with records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every cell in the settings in which it is tested, made from what it declares: a new cell is tested without a word."""
+"""Every cell in the tested settings, created from its declaration, so that a new cell is tested automatically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every cell promises besides its derivative, and the closed forms that single ones have."""
+"""Properties of every cell besides its derivative, and closed forms of single cells."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_normal_weights_of_asrnn_are_those_of_the_text():
     assert params["input_weight"].std().item() == pytest.approx(1, rel=0.05)
     assert params["recurrent_weight"].std().item() == pytest.approx(4 / math.sqrt(100), rel=0.05)
     assert params["recurrent_weight"].abs().max() > 3 * 4 / math.sqrt(100)  # as no uniform weight is
-    with pytest.raises(ValueError, match="initialisation of asrnn is 'Normal'; expected one of"):
+    with pytest.raises(ValueError, match="initialisation of asrnn: got 'Normal', expected one of"):
         make_cell("asrnn", 30, 100, initialisation="Normal")
 
 
@@ -124,7 +124,7 @@ def test_rnn_can_start_from_xavier_normal_and_orthogonal_weights():
     normal, orthogonal = (weights["recurrent_weight"] for weights in draws.values())
     assert normal.std().item() == pytest.approx(0.9 / size**0.5, rel=0.02)
     torch.testing.assert_close(orthogonal @ orthogonal.mT, 0.81 * torch.eye(size), rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="initialisation of rnn is 'zero'"):
+    with pytest.raises(ValueError, match="initialisation of rnn: got 'zero'"):
         make_cell("rnn", 3, 4, initialisation="zero")
 
 
@@ -205,14 +205,14 @@ def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_t
 
 @pytest.mark.parametrize("g", [0.0, -1.0, math.inf, math.nan])
 def test_rank_one_refuses_a_gain_out_of_range(g):
-    with pytest.raises(ValueError, match=r"the gain g, is .*; expected a finite number above 0"):
+    with pytest.raises(ValueError, match=r"as the gain g of rank_one, expected a finite number above 0"):
         make_cell("rank_one", 1, 20).draw_params(g, torch.Generator())
 
 
 def test_rank_one_refuses_a_density_that_leaves_no_connection():
-    with pytest.raises(ValueError, match=r"density 0\.1 of 2 x 2 connections is none"):
+    with pytest.raises(ValueError, match=r"density: got 0\.1, which leaves none of 2 x 2 connections"):
         make_cell("rank_one", 1, 2).draw_params(1.5, torch.Generator())
-    with pytest.raises(ValueError, match="density of rank_one is 0; expected a finite number above 0 and at most 1"):
+    with pytest.raises(ValueError, match="density of rank_one: got 0, expected a finite number above 0 and at most 1"):
         make_cell("rank_one", 1, 20, density=0)
 
 
@@ -265,26 +265,26 @@ def test_noise_of_strength_zero_is_no_noise():
 
 def test_unknown_architecture_lists_the_known():
     with pytest.raises(
-        ValueError, match=r"architecture is 'transformer'.*rnn, lstm, gru, asrnn, cornn, lipschitz, noisy, lem"
+        ValueError, match=r"architecture: got 'transformer'.*rnn, lstm, gru, asrnn, cornn, lipschitz, noisy, lem"
     ):
         make_cell("transformer", 3, 4)
 
 
 def test_unknown_hyperparameter_names_the_known():
-    with pytest.raises(ValueError, match="cornn has no hyperparameter 'eps'; expected one of dt, gamma, epsilon"):
+    with pytest.raises(ValueError, match="hyperparameters: got 'eps' for cornn, expected one of dt, gamma, epsilon"):
         make_cell("cornn", 3, 4, eps=0.1)
-    with pytest.raises(ValueError, match="gru has no hyperparameter 'dt'; expected none"):
+    with pytest.raises(ValueError, match="hyperparameters: got 'dt' for gru, expected none"):
         make_cell("gru", 3, 4, dt=0.1)
 
 
 @pytest.mark.parametrize("init_param", [-0.1, float("inf")])
 def test_init_param_out_of_range_is_refused(init_param):
-    with pytest.raises(ValueError, match="init_param is"):
+    with pytest.raises(ValueError, match="init_param: got"):
         make_cell("rnn", 3, 4).draw_params(init_param, torch.Generator())
 
 
 @pytest.mark.parametrize("kind", ["hidden", True, None])
 def test_a_jacobian_is_full_or_reduced(kind):
     cell = make_cell("lstm", 1, HIDDEN_SIZE)
-    with pytest.raises(ValueError, match=f"jacobian is {kind!r}; expected 'full' or 'reduced'"):
+    with pytest.raises(ValueError, match=f"jacobian: got {kind!r}, expected 'full' or 'reduced'"):
         cell.jacobian(zero_params(cell), state_of(cell), torch.zeros(3, 1).double(), jacobian=kind)

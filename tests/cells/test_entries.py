@@ -1,4 +1,4 @@
-"""The entries of cells: labels and looks are told apart, given or not."""
+"""The entries of cells: labels and looks are distinct, both given ones and defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of every cell as they were first computed: a draw or a constant that changes changes all results after it.
+"""Reference numbers of every cell: a changed draw or constant would change all later results.
 
 The order of draws, the constants that nothing sets, and the order of blocks in a weight have no closed form to be
 tested against. After a change that is meant, `python tests/cells/test_golden.py` prints the table anew.

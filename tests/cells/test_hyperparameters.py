@@ -1,4 +1,4 @@
-"""Hyperparameters that cells declare: their values by source, what they may be, and how others are refused."""
+"""Hyperparameters that cells declare: values of the source, allowed values, and errors for others."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_plain_field_is_refused():
     class Plain(cell_class("rnn")):
         leak: float = 0.1
 
-    with pytest.raises(TypeError, match=r"Plain\.leak is a plain field; expected `hyperparameter\(\.\.\.\)`"):
+    with pytest.raises(TypeError, match=r"Plain\.leak: got a plain field, expected `hyperparameter\(\.\.\.\)`"):
         Plain(3, 4)
 
 
@@ -175,7 +175,7 @@ def test_all_cells_state_their_hyperparameters_without_pytorch():
 
 def test_the_class_of_an_entry_bears_its_name(monkeypatch):
     monkeypatch.setattr(cell_class("gru"), "name", "gated")
-    with pytest.raises(TypeError, match=r"GRU\.name is 'gated'; expected 'gru', as in its entry"):
+    with pytest.raises(TypeError, match=r"GRU\.name: got 'gated', expected 'gru' as in its entry"):
         cell_class("gru")
 
 

@@ -1,4 +1,4 @@
-"""Slopes of a layer along its path: what `Update.slopes` gives at every step, by tensors, from any state."""
+"""Slopes of a layer along its trajectory agree with `Update.slopes` at every step, from any state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/differences.md says of the text's Jacobians: each differs from the derivative in the way stated there."""
+"""The text's Jacobians differ from the derivative in the way that docs/differences.md states."""
 
 from __future__ import annotations
 

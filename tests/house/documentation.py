@@ -1,4 +1,4 @@
-"""The examples of the documentation, as readers see them."""
+"""The examples of the documentation."""
 
 from __future__ import annotations
 

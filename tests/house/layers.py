@@ -1,4 +1,4 @@
-"""Who may import whom: the one list that `test_imports.py` holds the code to."""
+"""The allowed imports between parts, which `test_imports.py` checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md names files that exist, and all parts of the package that there are."""
+"""docs/architecture.md names only existing files, and all parts of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `pip install .` gives: the wheel, in an environment that holds the base dependencies and nothing else."""
+"""The wheel of `pip install .`, in an environment with only the base dependencies."""
 
 from __future__ import annotations
 

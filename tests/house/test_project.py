@@ -1,4 +1,4 @@
-"""What the project says of itself in several places agrees."""
+"""Statements of the project about itself agree in all places."""
 
 from __future__ import annotations
 

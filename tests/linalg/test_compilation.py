@@ -121,7 +121,7 @@ def test_nowhere_to_write(folder):
     (folder / "__pycache__").touch()
     found = run(folder, **without_a_home(folder))
     (warning,) = found["warnings"]
-    assert "not kept on disk" in warning and "NUMBA_CACHE_DIR" in warning
+    assert "cannot be stored on disk" in warning and "NUMBA_CACHE_DIR" in warning
     elsewhere = folder.parent / "elsewhere"
     first, second = run_all([folder, folder], **without_a_home(folder), NUMBA_CACHE_DIR=str(elsewhere))
     assert first["warnings"] == second["warnings"] == [] and second["hits"] == 2
@@ -162,7 +162,7 @@ def test_a_full_disk(folder):
 
     found = run(folder, allow_no_files)
     (warning,) = found["warnings"]
-    assert "cannot be kept" in warning and "__pycache__" in warning
+    assert "cannot be stored" in warning and "__pycache__" in warning
     assert run(folder)["warnings"] == []
 
 

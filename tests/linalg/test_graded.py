@@ -1,4 +1,4 @@
-"""Directions are found however small the rows or columns that they stand in; what is lost is really lost."""
+"""Directions are found even in very small rows or columns, and directions reported as lost are really lost."""
 
 from __future__ import annotations
 

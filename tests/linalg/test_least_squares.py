@@ -1,4 +1,4 @@
-"""Recursive least squares ends where regularised least squares does."""
+"""Recursive least squares gives the result of regularised least squares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels write to their own memory alone: `make test-plain` runs this with the narrowest vectors."""
+"""Kernels write only to their own memory. `make test-plain` runs this with the narrowest vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `orthonormalize` promises of its accuracy, on the Jacobians for which it is made, against LAPACK in float64."""
+"""Accuracy of `orthonormalize` on typical Jacobians, compared with LAPACK in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors are as wide as those of the processor that Numba compiles for, and work where nothing is known of it."""
+"""Vectors have the width of the processor that Numba compiles for, and work on an unknown processor."""
 
 from __future__ import annotations
 

@@ -170,7 +170,8 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
                 "frame_rate": 30,
                 "sequence_length": 11,
             },
-            "mocap.data.trials: trials 07_01 cannot be downloaded, for their checksum is not known; known are 13_29, ",
+            "mocap.data.trials: trials 07_01 cannot be downloaded, because their checksum is not known; known are "
+            "13_29, ",
         ),
         (
             "mocap.data.trials",

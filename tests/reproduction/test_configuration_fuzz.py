@@ -1,4 +1,4 @@
-"""Configurations with random faults: each is refused in clear words, or the workflow can plan with it."""
+"""Configurations with random faults: each gives a clear error, or the workflow can plan with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages that are written from the definitions, and that everything is defined once."""
+"""The pages that are written from the definitions, and uniqueness of the definitions."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_reading_the_settings_loads_no_heavy_library() -> None:
         (["-C", "lorenz={sigma: 3}", "--dry-run"], None),
         (["--configfile", "twice.yaml"], "twice.yaml: line 2: the key 'seed' is given twice, first in line 1"),
         (["--configfile=yes.yaml"], "yes.yaml: line 1: the key yes is a boolean to YAML; expected text"),
-        (["--configfile", "loop.yaml"], "loop.yaml: line 1: an alias names a mapping or list that holds it"),
+        (["--configfile", "loop.yaml"], "loop.yaml: line 1: an alias names a mapping or list that contains it"),
         (["--dry-run", "--configfile", "good.yaml"], None),
         ([], None),
     ],
@@ -179,8 +179,8 @@ EDITS: tuple[tuple[dict[str, tuple[str, str]], set[str]], ...] = (
         {
             "whole.py": ("Ge(0), Le(2**31 - 1)", "Ge(1), Le(2**31 - 1)"),
             "studies.py": ("Le(1_000_000)", "Le(1_000)"),
-            "training.py": ('"""Sequences in a batch.', '"""Sequences that a batch has.'),
-            "spectra.py": ('"""How spectra of networks', '"""In which way spectra of networks'),
+            "training.py": ('"""Number of sequences in a batch.', '"""Number of sequences that a batch has.'),
+            "spectra.py": ('"""Settings of the spectra of networks', '"""All settings of the spectra of networks'),
         },
         set(),
     ),

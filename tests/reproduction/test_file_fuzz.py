@@ -1,4 +1,4 @@
-"""Damaged files: each is refused by an error that names it, or read right; anything else fails, with its seed.
+"""Damaged files: each gives an error that names it, or is read correctly. Otherwise the test fails with its seed.
 
 With the 2,000 configurations of `test_configuration_fuzz.py` the slow test makes 10,000 inputs. A case is repeated
 alone with `check(KIND, folder, seed, case)`.

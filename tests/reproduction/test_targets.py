@@ -28,7 +28,7 @@ def targets(configuration: dict[str, Any]) -> Targets:
 
 
 def add_study(configuration: dict[str, Any], **changed: Any) -> None:
-    """A study of one's own: mocap's, with changes."""
+    """A user-defined study: that of mocap, with changes."""
     configuration["studies"]["mine"] = copy.deepcopy(configuration["studies"]["mocap"]) | changed
 
 

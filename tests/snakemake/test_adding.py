@@ -1,4 +1,4 @@
-"""docs/adding.md, followed to the letter in a copy of the repository."""
+"""docs/adding.md, followed literally in a copy of the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, the workflow goes on and ends with the same bits."""
+"""After a kill at any moment, the workflow continues and ends with the same bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/own-data.md, followed from a file to AeLLE: each of its overlays, with data of one's own and few networks."""
+"""docs/own-data.md, followed from a file to AeLLE: each of its overlays, with the user's own data and few networks."""
 
 from __future__ import annotations
 

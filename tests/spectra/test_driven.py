@@ -1,4 +1,4 @@
-"""What is asked of a user's own system, and what is said of one that does not fit."""
+"""Requirements on user-defined systems, and errors for systems that violate them."""
 
 from __future__ import annotations
 
@@ -157,12 +157,15 @@ class TestErrorsOfSteps:
             (first_alone, WITH + r"returned \(4,\) of torch.float64, expected the next state, \(4, 4\) of torch.flo"),
             (in_single_precision, WITH + r"returned \(4, 4\) of torch.float32, expected the next state, \(4, 4\) of"),
             (in_numpy, WITH + "cannot be differentiated in forward mode"),
-            (dropping_out, WITH + "returned another state when it was called again, expected a deterministic step"),
-            (in_place, WITH + "changed one of them in place, expected a new tensor"),
-            (columns_not_rows, "moving the state of one sequence moved that of another; expected a step that treats"),
-            (normalising, "moving the state of one sequence moved that of another"),
+            (dropping_out, WITH + "returned another state in a second call, expected a deterministic step"),
+            (in_place, WITH + "changed one of its arguments in place, expected a new tensor"),
+            (
+                columns_not_rows,
+                "a change in the state of one sequence changed another sequence; expected a step that treats",
+            ),
+            (normalising, "a change in the state of one sequence changed another"),
             (lambda state, x: state @ WEIGHT.float(), WITH + "failed: expected m1 and m2 to have the same dtype"),
-            (lambda state: state, r"step\(state\) takes one positional argument, the state, but inputs has 3 features"),
+            (lambda state: state, r"got step\(state\), which takes only the state, but inputs with 3 features"),
         ],
     )
     def test_a_step_that_does_not_fit_is_refused(self, step: Callable, message: str):
@@ -186,7 +189,7 @@ class TestErrorsOfSteps:
             (
                 lambda state, tangents: (state, tangents.sum(0).expand_as(tangents)),
                 ValueError,
-                "moving the state of one sequence moved that of another",
+                "a change in the state of one sequence changed another",
             ),
         ],
     )

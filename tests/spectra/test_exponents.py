@@ -354,7 +354,7 @@ class TestInterface:
         rnn = module("gru")
         with torch.no_grad():
             rnn.weight_hh_l0[0, 0] = torch.nan
-        with pytest.raises(ValueError, match=r"system: NaN or infinite weights in \['layer_0.recurrent_weight'\]"):
+        with pytest.raises(ValueError, match=r"system: got NaN or infinite weights in \['layer_0.recurrent_weight'\]"):
             lyapunov_spectrum(rnn, random(2, 9, 3))
 
     def test_a_bidirectional_network_is_refused(self):

@@ -1,4 +1,4 @@
-"""-inf stands for directions that are lost beyond float64, and for them alone; the result counts them."""
+"""-inf means exactly the directions that float64 cannot resolve, and the result counts them."""
 
 from __future__ import annotations
 

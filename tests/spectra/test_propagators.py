@@ -1,4 +1,4 @@
-"""The compiled kernels move tangent vectors as PyTorch does, whatever the network, its size and how many there are."""
+"""The compiled kernels move tangent vectors as PyTorch does, for all networks, sizes and numbers of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of one's own as programs, from end to end: the same numbers as through PyTorch, or PyTorch itself."""
+"""User-defined steps as programs, from end to end: the same numbers as through PyTorch, or PyTorch itself."""
 
 from __future__ import annotations
 

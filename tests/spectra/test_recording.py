@@ -1,4 +1,4 @@
-"""What is recorded of orthonormalisations by the kernels is what PyTorch finds, and orthonormal to rounding."""
+"""The kernels' records of orthonormalisations agree with PyTorch, and are orthonormal to rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in parts has the bits of a run in one."""
+"""A run in parts gives the same bits as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -115,19 +115,19 @@ class TestSpectrum:
     @pytest.mark.parametrize(
         ("arguments", "error", "message"),
         [
-            ({"warmup": 3}, ValueError, "warmup: got 3 beside resume, expected 0"),
+            ({"warmup": 3}, ValueError, "warmup: got 3 together with resume, expected 0"),
             ({"n_exponents": 2}, ValueError, "n_exponents: got 2, expected 3, that of resume"),
             ({"jacobian": "reduced"}, ValueError, "jacobian: got 'reduced', expected 'full', that of resume"),
             ({"dtype": torch.float64}, ValueError, "dtype: got 'float64', expected 'float32', that of resume"),
-            ({"initial_tangents": np.eye(66, 3)}, ValueError, "initial_tangents: got some beside resume"),
+            ({"initial_tangents": np.eye(66, 3)}, ValueError, "initial_tangents: got some together with resume"),
             (
                 {"inputs": random(5, 9, 3)},
                 ValueError,
                 r"resume: final_state has shape \(1, 2, 66\), expected \(1, 5, 66\)",
             ),
             ({"resume": 3}, TypeError, "resume: got int, expected the Dataset"),
-            ({"resume": xr.Dataset()}, ValueError, "resume: it has no final_state and no final_tangents"),
-            ({"differentiable": True}, ValueError, "differentiable: got True beside resume"),
+            ({"resume": xr.Dataset()}, ValueError, "resume: got a Dataset without final_state and final_tangents"),
+            ({"differentiable": True}, ValueError, "differentiable: got True together with resume"),
         ],
     )
     def test_what_does_not_go_with_the_earlier_result_is_refused(self, arguments, error, message):
@@ -138,7 +138,7 @@ class TestSpectrum:
 
     def test_a_result_of_finite_time_exponents_has_no_sums(self):
         first = finite_time_exponents(Henon(), n_steps=10)
-        with pytest.raises(ValueError, match="resume: it has no batch_sum"):
+        with pytest.raises(ValueError, match="resume: got a Dataset without batch_sum"):
             lyapunov_spectrum(Henon(), n_steps=10, resume=first)
 
 

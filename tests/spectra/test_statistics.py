@@ -130,7 +130,7 @@ def test_interpolation_agrees_with_numpy_and_is_exact_at_the_same_length(n: int,
 def test_spectra_that_cannot_be_interpolated_are_named() -> None:
     with pytest.raises(ValueError, match="length: got 1"):
         statistics.interpolate_spectrum([0.0, -1.0], 1)
-    with pytest.raises(ValueError, match="1 are infinite"):
+    with pytest.raises(ValueError, match="got 1 infinite"):
         statistics.interpolate_spectrum([0.0, -np.inf], 3)
 
 

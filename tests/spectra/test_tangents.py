@@ -1,4 +1,4 @@
-"""Tangent vectors that exponents start from: the k largest, whatever the Jacobians leave to themselves."""
+"""Initial tangent vectors give the k largest exponents, also with invariant subspaces of the Jacobians."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a GPU the host asks once for a block of steps whether all orthonormalisations succeeded: no bit depends on it.
+"""On a GPU the host checks once per block of steps whether all orthonormalisations succeeded. No bit depends on it.
 
 Nothing here needs a GPU: what is computed there is computed on the CPU, with the question at each step and without.
 """

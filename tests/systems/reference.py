@@ -1,4 +1,4 @@
-"""Exponents for tests: through the front of the library, and independently of it from reverse mode and LAPACK."""
+"""Exponents for tests: by the public functions, and independently by reverse-mode differentiation and LAPACK."""
 
 from __future__ import annotations
 

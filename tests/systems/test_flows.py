@@ -194,7 +194,7 @@ class TestTime:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"duration": 0.001}, "duration: got 0.001, expected time units, at least one step of 0.01"),
+            ({"duration": 0.001}, "duration: got 0.001, expected a number of time units, at least 0.01"),
             ({"duration": math.inf}, "duration: got inf"),
             ({"duration": 1.0, "n_steps": 5}, "got n_steps and duration, expected one of them"),
             ({}, "inputs: got None, expected inputs, or n_steps of an autonomous system"),
@@ -205,7 +205,7 @@ class TestTime:
             lyapunov_spectrum(lorenz(), **arguments)
 
     def test_maps_have_no_duration(self):
-        with pytest.raises(ValueError, match=r"duration: got 1\.0 for what is no flow"):
+        with pytest.raises(ValueError, match=r"duration: got 1\.0 for a system that is not a flow"):
             lyapunov_spectrum(lambda state: state, duration=1.0)
 
 
@@ -223,14 +223,14 @@ class TestErrors:
             Flow(**({"field": lorenz_field, "step_size": 0.1} | arguments))
 
     def test_a_field_of_another_shape(self):
-        with pytest.raises(ValueError, match=r"field: returned shape \(1, 2\) for a state \(1, 3\)"):
+        with pytest.raises(ValueError, match=r"field: got a result of shape \(1, 2\) for a state of shape \(1, 3\)"):
             Flow(lambda state: state[..., :2], 0.1).step(torch.ones(1, 3))
 
     def test_a_field_that_branches_on_values(self):
         def field(state: Tensor) -> Tensor:
             return state if state.sum() > 0 else -state
 
-        with pytest.raises(ValueError, match="field: it cannot be differentiated"):
+        with pytest.raises(ValueError, match="field: got a function that cannot be differentiated"):
             Flow(field, 0.1).push_forward(torch.ones(1, 3), None, torch.eye(3)[None])
 
     def test_lorenz_96_needs_four_sites(self):

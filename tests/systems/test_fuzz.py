@@ -73,7 +73,7 @@ def alone(state: Tensor) -> Tensor:
 
 
 class Own(torch.nn.Module):
-    """A step of one's own that returns (output, state)."""
+    """A user-defined step that returns (output, state)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,10 +194,10 @@ def add_state(case: Case, n_sequences: int, batched: bool, draw: Draw) -> Tensor
     """Add an initial state in some form; return it as (B, S) in float64."""
     if draw.random() < 0.12:
         bad = bad_numbers(random(B, case.size), draw)
-        # A step of one's own may have states of any shape.
+        # A user-defined step may have states of any shape.
         is_right = isinstance(bad, Tensor) and bad.ndim == 5 and not case.starts_from_zeros
         case.arguments["initial_state"] = "numbers" if is_right else bad
-        # A step of one's own may take any state: what it cannot take is said of the step.
+        # A user-defined step may take any state. An error on a wrong state names the step.
         case.wrong |= {"initial_state"} if case.starts_from_zeros else {"initial_state", "system"}
         return torch.zeros(n_sequences, case.size, dtype=torch.float64)
     if draw.random() < 0.4:

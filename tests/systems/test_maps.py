@@ -150,7 +150,7 @@ def test_lorenz_fixed_points_lose_their_stability_at_the_hopf_bifurcation():
 
 
 def test_lorenz_refuses_what_it_cannot_step():
-    with pytest.raises(ValueError, match=r"rho: got shape \(1, 2\), expected a number or a row of them"):
+    with pytest.raises(ValueError, match=r"rho: got shape \(1, 2\), expected a number, or several numbers"):
         Lorenz([[1.0, 2.0]])
     with pytest.raises(ValueError, match=r"step_size: got 0, expected more than 0 time units"):
         Lorenz(step_size=0)

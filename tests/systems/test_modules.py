@@ -1,4 +1,4 @@
-"""Modules of one's own, and whole models with recurrent modules in them."""
+"""User-defined modules, and models that contain recurrent modules."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ class TestSteps:
         ("returned", "error", "message"),
         [
             (lambda x, state: x, ValueError, r"system: step\(x, state\), .* expected \(output, state\) or the state"),
-            (lambda x, state: [state], TypeError, "returned .*made with torch operations"),
-            (lambda x, state: state - state.mean(0), ValueError, "moved that of another"),
-            (lambda x, state: state + torch.randn_like(state), ValueError, "when it was called again"),
+            (lambda x, state: [state], TypeError, "returned .*computed with torch operations"),
+            (lambda x, state: state - state.mean(0), ValueError, "one sequence changed another"),
+            (lambda x, state: state + torch.randn_like(state), ValueError, "in a second call"),
         ],
     )
     def test_what_is_no_step_is_refused(self, returned, error, message):
@@ -141,7 +141,7 @@ class TestSteps:
         module = Step().double()
         with torch.no_grad():
             module.cell.weight_hh[0, 0] = torch.inf
-        with pytest.raises(ValueError, match=r"system: NaN or infinite weights in \['cell.weight_hh'\]"):
+        with pytest.raises(ValueError, match=r"system: got NaN or infinite weights in \['cell.weight_hh'\]"):
             exponents(module, INPUTS, initial_state=ZEROS)
         with pytest.raises(ValueError, match=r"initial_state: got None"):
             exponents(torch.nn.Bilinear(3, 3, 3), INPUTS)
@@ -179,12 +179,12 @@ class TestWholeModels:
     def test_inputs_of_a_cell_that_is_called_step_after_step(self):
         model, x = Decoder(), random(6, 2, FEATURES).float()
         assert torch.equal(submodule_inputs(model, "cell", x), x.transpose(0, 1))
-        with pytest.raises(ValueError, match=r"return_state: got False, but the model gives 'cell' a state"):
+        with pytest.raises(ValueError, match=r"return_state: got False, but the model passes a state to 'cell'"):
             submodule_inputs(Decoder(start=0.5), "cell", x)
         inputs, state = submodule_inputs(Decoder(start=0.5), "cell", x, return_state=True)
         assert torch.equal(state, torch.full((2, UNITS), 0.5)) and inputs.shape == (2, 6, FEATURES)
         assert exponents(model.cell, inputs, initial_state=state).shape == (2, UNITS)
-        with pytest.raises(ValueError, match=r"the model calls 'cell' 6 times, not each time with the state"):
+        with pytest.raises(ValueError, match=r"got 'cell', which the model calls 6 times without passing on"):
             submodule_inputs(Decoder(reset=True), "cell", x)
 
     def test_a_submodule_whose_weights_the_model_makes_is_refused(self):
@@ -198,14 +198,14 @@ class TestWholeModels:
                 self.inner.weight_hh_l0.data = torch.nn.functional.dropout(self.raw, 0.5, self.training).data
                 return self.inner(x)
 
-        with pytest.raises(ValueError, match=r"name: the model changes \['weight_hh_l0'\] of 'inner'"):
+        with pytest.raises(ValueError, match=r"name: got 'inner', whose \['weight_hh_l0'\] the model changes"):
             submodule_inputs(WeightDrop(), "inner", INPUTS.float())
 
     @pytest.mark.parametrize(
         ("name", "error", "message"),
         [
             ("lstm", ValueError, r"name: got 'lstm', expected one of \['layers.0'\]"),
-            ("readout", TypeError, "name: 'readout' is a Linear, expected a recurrent module"),
+            ("readout", TypeError, "name: got 'readout', a Linear; expected a recurrent module"),
             (0, ValueError, "name: got 0, expected one of"),
         ],
     )
@@ -222,7 +222,7 @@ class TestWholeModels:
             def forward(self, sequences):
                 return self.gru(torch.nn.utils.rnn.pack_sequence(sequences))
 
-        with pytest.raises(TypeError, match=r"model_inputs: 'gru' was given a PackedSequence"):
+        with pytest.raises(TypeError, match=r"model_inputs: 'gru' received a PackedSequence"):
             submodule_inputs(Packing(), "gru", [INPUTS[0].float(), INPUTS[1, :4].float()])
         with pytest.raises(TypeError, match=r"model: got str, expected a torch.nn.Module"):
             submodule_inputs("model", "gru")

@@ -1,4 +1,4 @@
-"""Numbers as users give them: what is read, and what is refused by name."""
+"""Numeric arguments: accepted values, and errors that name refused ones."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class TestRefusals:
         [
             ([[[1.0] * 3], [[1.0] * 3] * 2], "inputs: got lists of unequal lengths"),
             ([INPUTS[0], INPUTS[1, :4]], r"inputs: got a list of tensors of shapes \(6, 3\), \(4, 3\)"),
-            (ARRAY * np.nan, "inputs: found NaN or infinite"),
+            (ARRAY * np.nan, "inputs: got NaN or infinite"),
             (ARRAY[0, 0], r"inputs: got shape \(3,\)"),
             (ARRAY[None], r"inputs: got shape \(1, 2, 6, 3\)"),
             (ARRAY[:, :0], r"inputs: got shape \(2, 0, 3\)"),
@@ -112,7 +112,7 @@ class TestRefusals:
             exponents(gru(), values)
 
     def test_numbers_that_the_dtype_cannot_hold(self):
-        with pytest.raises(ValueError, match=r"inputs: found values too large for torch.float32"):
+        with pytest.raises(ValueError, match=r"inputs: got values too large for torch.float32"):
             exponents(gru(), 1e300 * INPUTS, dtype=torch.float32)
 
 

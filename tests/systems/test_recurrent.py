@@ -1,4 +1,4 @@
-"""Recurrent modules of torch.nn, as they compute themselves: conventions, hooks, forwards of their own."""
+"""Recurrent modules of torch.nn agree with their own forward: conventions, hooks, overridden forwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Dropped(torch.nn.LSTM):
 
 
 class Leaky(torch.nn.RNN):
-    """Takes one step, whatever is behind it, and needs a state."""
+    """Takes only the first step of its inputs, and needs a state."""
 
     def forward(self, x, h):
         drive = x[0] @ self.weight_ih_l0.T + self.bias_ih_l0 + self.bias_hh_l0
@@ -59,7 +59,7 @@ class Normed(torch.nn.GRU):
 
 
 class WeightDrop(torch.nn.LSTM):
-    """The weight that is used is made of another one in each call."""
+    """The used weight is computed from another one in each call."""
 
     def __init__(self, *sizes, **options):
         super().__init__(*sizes, **options)
@@ -172,9 +172,9 @@ class TestForwardsOfTheirOwn:
     @pytest.mark.parametrize(
         ("forward", "message"),
         [
-            (lambda own, x, h: own(x.flip(0), h), "system: what this Own computes of two steps is not its step taken"),
-            (lambda own, x, h: (lambda o, s: (o, s / 2))(*own(x, h)), "two steps is not its step taken twice"),
-            (lambda own, x, h: own(x + torch.randn_like(x), h), "another state when it was called again"),
+            (lambda own, x, h: own(x.flip(0), h), "system: got Own, whose result for two steps differs"),
+            (lambda own, x, h: (lambda o, s: (o, s / 2))(*own(x, h)), "two steps differs from two single steps"),
+            (lambda own, x, h: own(x + torch.randn_like(x), h), "another state in a second call"),
             (lambda own, x, h: own(2 * x, h)[0][:1], "system: the own forward of this Own returned no state"),
             (
                 lambda own, x, h: own(x, torch.ones(1, x.shape[1], UNITS).to(x) if h is None else h),
@@ -272,7 +272,7 @@ class TestConventions:
     def test_packed_sequences_are_refused_by_name(self):
         packed = torch.nn.utils.rnn.pack_sequence([INPUTS[0], INPUTS[1, :5]])
         with pytest.raises(
-            TypeError, match=r"inputs: got a PackedSequence, expected sequences of one length.*unpack_seq"
+            TypeError, match=r"inputs: got a PackedSequence, expected sequences of equal length.*unpack_seq"
         ):
             exponents(built(torch.nn.GRU), packed)
 
@@ -322,13 +322,13 @@ class TestMoreModules:
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     @pytest.mark.parametrize("kind", MODULES)
     def test_what_cannot_be_taken_is_refused(self, kind):
-        with pytest.raises(ValueError, match=r"system: got a bidirectional module, expected one direction, since"):
+        with pytest.raises(ValueError, match=r"system: got a bidirectional module, expected one direction; a state"):
             exponents(built(kind, bidirectional=True), INPUTS)
         with pytest.raises(TypeError, match=f"system: got the class {kind.__name__}, expected an instance"):
             exponents(kind, INPUTS)
-        with pytest.raises(TypeError, match=f"system: got a scripted {kind.__name__}, expected the module that was"):
+        with pytest.raises(TypeError, match=f"system: got a scripted {kind.__name__}, expected the original module"):
             exponents(torch.jit.script(built(kind)), INPUTS)
-        with pytest.raises(TypeError, match=r"system: its weight weight_ih_l0 has no values"):
+        with pytest.raises(TypeError, match=r"system: got a module whose weight weight_ih_l0 has no values"):
             exponents(kind(FEATURES, UNITS, device="meta"), INPUTS)
         with pytest.raises(ValueError, match=r"inputs: got None, expected inputs of 3 features"):
             exponents(built(kind), n_steps=5)

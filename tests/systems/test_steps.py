@@ -1,4 +1,4 @@
-"""Step functions of one's own: states of any nesting, orders of arguments, and what is refused."""
+"""User-defined step functions: nested states, orders of arguments, and refused steps."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class TestStates:
         [
             (
                 torch.zeros(2, UNITS),
-                r"initial_state: got shape \(2, 4\), expected \(3, ...\): the sequences come first",
+                r"initial_state: got shape \(2, 4\), expected \(3, ...\): axis 0 is that of the sequences",
             ),
             ({"h": torch.zeros(2, UNITS)}, r"initial_state\['h'\]: got shape \(2, 4\), expected \(3, ...\)"),
             ([], "initial_state: got no numbers"),
             (None, r"initial_state: got None, expected \(sequence, S\)"),
-            ((ZEROS, torch.full((2,), np.nan)), r"initial_state\[1\]: found NaN"),
+            ((ZEROS, torch.full((2,), np.nan)), r"initial_state\[1\]: got NaN"),
         ],
     )
     def test_states_that_do_not_fit_are_refused(self, start, message):
@@ -132,7 +132,7 @@ class TestArguments:
     @pytest.mark.parametrize("kind", [torch.nn.RNNCell, torch.nn.GRUCell])
     def test_swapped_arguments_are_found_by_their_shapes(self, kind):
         cell = kind(FEATURES, UNITS).double()
-        with pytest.raises(ValueError, match=r"Called as step\(x, state\) it works: name its arguments"):
+        with pytest.raises(ValueError, match=r"Called as step\(x, state\) it works: choose argument names"):
             exponents(lambda a, b: cell(a, b), INPUTS, initial_state=ZEROS)
 
     def test_one_argument_and_autonomous_systems(self):
@@ -142,7 +142,7 @@ class TestArguments:
         found = exponents(logistic, n_steps=3000, initial_state=np.array([[0.3], [0.4], [0.123]]))
         np.testing.assert_allclose(found, np.log(2), atol=0.01)
         assert exponents(logistic, n_steps=3, initial_state=[0.3, 0.2]).shape == (1, 2)
-        with pytest.raises(ValueError, match=r"system: step\(state\) takes one positional argument.*3 features"):
+        with pytest.raises(ValueError, match=r"system: got step\(state\), which takes only the state.*3 features"):
             exponents(logistic, INPUTS, initial_state=ZEROS)
 
     def test_outputs_fed_back(self):
@@ -165,7 +165,7 @@ class TestArguments:
             return torch.tanh(WEIGHT @ state + INPUT_WEIGHT @ x)
 
         np.testing.assert_allclose(exponents(torch.vmap(of_one), INPUTS, initial_state=ZEROS), EXPECTED, atol=1e-9)
-        with pytest.raises(ValueError, match=r"It is a step of one sequence: torch.vmap\(step\)"):
+        with pytest.raises(ValueError, match=r"It is a step of one sequence: use torch.vmap\(step\)"):
             exponents(of_one, INPUTS, initial_state=ZEROS)
 
 
@@ -191,7 +191,7 @@ class TestDerivatives:
         ],
     )
     def test_numbers_taken_out_of_the_state_are_refused(self, step):
-        with pytest.raises(ValueError, match=r"has another derivative than automatic differentiation finds"):
+        with pytest.raises(ValueError, match=r"has a derivative that automatic differentiation does not find"):
             exponents(step, INPUTS[:1], initial_state=ZEROS + 0.3)
 
     def test_numbers_that_do_not_matter_may_be_taken_out(self):
@@ -207,7 +207,7 @@ class TestDerivatives:
         ],
     )
     def test_numpy_steps_are_refused_with_a_way_out(self, step):
-        with pytest.raises(ValueError, match=r"cannot be differentiated in forward mode: .* torch operations alone"):
+        with pytest.raises(ValueError, match=r"cannot be differentiated in forward mode: .* torch operations only"):
             exponents(step, INPUTS, initial_state=ZEROS)
 
     def test_arrays_are_no_states(self):
@@ -229,7 +229,7 @@ class TestDeterminism:
         ],
     )
     def test_random_steps_are_refused(self, step):
-        with pytest.raises(ValueError, match=r"returned another state when it was called again"):
+        with pytest.raises(ValueError, match=r"returned another state in a second call"):
             exponents(step, INPUTS, initial_state=ZEROS)
 
     @pytest.mark.parametrize(
@@ -245,14 +245,14 @@ class TestDeterminism:
         ],
     )
     def test_steps_that_mix_sequences_are_refused(self, mix):
-        with pytest.raises(ValueError, match=r"system: moving the state of one sequence moved that of another"):
+        with pytest.raises(ValueError, match=r"system: a change in the state of one sequence changed another"):
             exponents(lambda state, x: tanh(mix(state), x), random(6, 4, FEATURES), initial_state=ZEROS)
 
     @pytest.mark.parametrize(
         "mix", [lambda x: x - x.mean(0), lambda x: x.flip(0), lambda x: x.sort(0).values, lambda x: x * x.argmax(0)]
     )
     def test_steps_that_mix_inputs_are_refused(self, mix):
-        with pytest.raises(ValueError, match=r"system: the input or the state of one sequence changed what another"):
+        with pytest.raises(ValueError, match=r"system: the input or the state of one sequence changed the next state"):
             exponents(lambda state, x: tanh(state, mix(x)), INPUTS, initial_state=ZEROS)
 
     def test_torchs_random_numbers_stay(self):

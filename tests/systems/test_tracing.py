@@ -1,4 +1,4 @@
-"""Steps of one's own as programs: what becomes one, what is refused, and that both are what PyTorch computes."""
+"""User-defined steps as programs: which are converted, which are refused, and agreement of both with PyTorch."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ REFUSED: dict[str, Step] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_program(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Branches, other libraries, memory, derivatives of one's own, and operations that are not known."""
+    """Branches, other libraries, memory, user-defined derivatives, and unknown operations."""
     assert is_refused(REFUSED[name])
 
 

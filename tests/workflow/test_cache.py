@@ -292,7 +292,10 @@ def test_no_result_is_pruned_when_a_record_does_not_say_whose_it_is(
     main(["prune", "--older-than", "1", "--directory", str(cache)])
     assert linked.exists() and not idle.exists()  # checkpoints are nobody's links
     message = capsys.readouterr().err
-    assert f"no result is pruned, since what uses it cannot be seen: {record} does not say which folder" in message
+    assert (
+        f"no result is pruned, because a folder that may use it cannot be read: {record}: the record does not"
+        in message
+    )
     record.rmdir() if record.is_dir() and not record.is_symlink() else record.unlink()
     assert {entry.path for entry in prune(cache, older_than=DAY)} == {linked}
 

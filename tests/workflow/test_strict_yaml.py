@@ -66,7 +66,7 @@ def test_a_key_that_is_not_text_is_named_with_its_line(tmp_path: Path, text: str
 )
 def test_an_alias_that_holds_itself_is_refused(tmp_path: Path, text: str) -> None:
     (fault,) = faults(written(tmp_path, text))
-    assert fault == "line 1: an alias names a mapping or list that holds it; expected one that ends"
+    assert fault == "line 1: an alias names a mapping or list that contains it; expected no such loop"
 
 
 def test_aliases_of_aliases_take_no_time(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
-"""A layer over whole sequences, with its gradient written out, and the slopes along its path.
+"""A layer over whole sequences, with an explicit gradient, and the slopes along its trajectory.
 
-`run_sequence` runs a layer, with back-propagation through time as its gradient. `linearize_sequence` runs it and
-returns the derivatives of all its updates. Neither records a graph by step.
+`run_sequence` runs a layer. Its gradient is back-propagation through time. `linearize_sequence` runs a layer and
+returns the derivatives of all its updates. Neither function records an autograd graph of each step.
 
-The modules build on one another in this order. `plan` lays the pre-activations of a cell out in memory. `trajectory`
-holds that memory. `updates` binds the cell's updates to it, made of tensor operations (`tensor_updates`) or compiled
-for the CPU (`compiled`). `forward`, `backward` and `slopes` go along the trajectory.
+The modules depend on each other in this order:
 
-Symbols as in `lyapunov_pkg.cells.base`; V variants, T steps, A pre-activations (those that join another not counted).
+1. `plan` defines the layout of a cell's pre-activations in memory.
+2. `trajectory` holds this memory.
+3. `updates` binds the cell's updates to the memory. They consist of tensor operations (`tensor_updates`) or are
+compiled for the CPU (`compiled`).
+4. `forward`, `backward` and `slopes` run along the trajectory.
+
+Symbols as in `lyapunov_pkg.cells.base`; V variants, T steps, A pre-activations (without those that join another one).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Access to memory in compiled updates, by the kind of number that is loaded or stored.
+"""Loads and stores of compiled updates, by the kind of number.
 
-What is loaded and stored under different names never overlaps, which the compiler cannot see: it would check all pairs
-at run time, or give up. Loads and stores say so in LLVM's terms (alias.scope, noalias). Tuples of places are taken
-apart by recursion, which the compiler resolves.
+Memory of different kinds of numbers never overlaps, but the compiler cannot know this. It would check all pairs at run
+time, or not vectorise. Loads and stores therefore carry LLVM's attributes alias.scope and noalias. Recursion goes
+through tuples of places, and the compiler resolves it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PLACES = ["target"] + [f"{kind} {n}" for kind in ("pre_activation", "source", "d
 
 
 def _apart(builder: ir.IRBuilder, instruction: ir.Instruction, place: str) -> ir.Instruction:
-    """Mark an access to `place` as apart from accesses to all other `PLACES`."""
+    """Mark an access to `place` as not overlapping with accesses to all other `PLACES`."""
     module = builder.module
     domain = module.add_metadata(["lyapunov_pkg"])
     scopes = {name: module.add_metadata([name, domain]) for name in PLACES}
@@ -60,7 +60,7 @@ load_target, store_target = LOAD["target"], STORE["target"]
 
 def _loader(kind: str):
     def load(array, starts, u):
-        """Return the numbers at `u` of the blocks that begin at `starts`."""
+        """Return the number at `u` of each block that begins at one of `starts`."""
 
     @overload(load, jit_options={"forceinline": True})
     def _(array, starts, u):
@@ -76,7 +76,7 @@ load_pre_activations, load_sources, load_draws = _loader("pre_activation"), _loa
 
 
 def store_pre_activations(array, starts, u, slopes, cotangent):
-    """Store each slope times the cotangent at `u` of the blocks that begin at `starts`."""
+    """Store each slope times the cotangent at `u` of the block that begins at its entry of `starts`."""
 
 
 def _store_pre_activations(array, starts, u, slopes, cotangent):
@@ -95,7 +95,7 @@ overload(store_pre_activations, jit_options={"forceinline": True})(_store_pre_ac
 
 
 def store_derivatives(array, starts, u, numbers):
-    """Store each number at `u` of the blocks that begin at `starts`."""
+    """Store each number at `u` of the block that begins at its entry of `starts`."""
 
 
 def _store_derivatives(array, starts, u, numbers):
@@ -114,7 +114,7 @@ overload(store_derivatives, jit_options={"forceinline": True})(_store_derivative
 
 
 def add_to_cotangents(array, starts, u, slopes, cotangent):
-    """Add each slope times the cotangent at `u` of the blocks that begin at `starts`."""
+    """Add each slope times the cotangent at `u` of the block that begins at its entry of `starts`."""
 
 
 def _add_to_cotangents(array, starts, u, slopes, cotangent):

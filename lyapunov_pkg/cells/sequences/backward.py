@@ -1,6 +1,7 @@
-"""A layer back along its trajectory: back-propagation through time.
+"""A layer backward along its trajectory: back-propagation through time.
 
-A step is the transpose of that of `forward`, in reverse. The gradients of the weights are products over many steps.
+A step is the transpose of a step of `forward`, and steps are in reverse order. The gradients of the weights are
+products over many steps.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from lyapunov_pkg.cells.sequences.updates import bind_updates
 def run_backward(
     layer: Layer, trajectory: Trajectory, gradient: Tensor, last_only: bool, of_inputs: bool
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients by the tensors of `Layer.differentiated`; that by the inputs is None unless `of_inputs`.
+    """Return the gradients by the tensors of `Layer.differentiated`. That by the inputs is None unless `of_inputs`.
 
-    `gradient` is that by the hidden units, shaped as `hidden_units` returns them. The pre-activations of the trajectory
-    are replaced by their cotangents.
+    `gradient` is the gradient by the hidden units, in the shape of `hidden_units`. The cotangents of the
+    pre-activations replace the pre-activations of the trajectory.
     """
     by_input_weight = layer.input_weight.new_zeros(layer.input_weight.mT.shape)
     by_recurrent = {product: weight.new_zeros(weight.mT.shape) for product, weight in layer.recurrent.items()}
@@ -56,7 +57,7 @@ def _cotangents_of(trajectory: Trajectory, product: Product) -> Tensor:
 def _add_gradients(
     trajectory: Trajectory, by_input_weight: Tensor, by_recurrent: dict[Product, Tensor], steps: slice
 ) -> None:
-    """Add what some steps contribute to the transposed gradients of the weights."""
+    """Add the contribution of some steps to the transposed gradients of the weights."""
     inputs = trajectory.inputs[:, steps].flatten(1, 2)
     for pre_activations, rows in trajectory.driven(steps):
         by_input_weight[..., rows].baddbmm_(inputs.mT, pre_activations)

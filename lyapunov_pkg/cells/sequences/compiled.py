@@ -1,8 +1,8 @@
-"""A cell's updates compiled for the CPU: one pass over memory for a block of the state, and one for its derivative.
+"""A cell's updates, compiled for the CPU: one pass over memory per block of the state, and one per derivative.
 
-The functions `value` and `slopes` of an `Update` are compiled as they stand, with the functions of `numbers` in place
-of those of tensors. Kernels are compiled when they are first called, within seconds, and kept on disk. The order in
-which a kernel loads its numbers decides how the compiler contracts products and sums, and so the last bits.
+The functions `value` and `slopes` of an `Update` are compiled unchanged, with the functions of `numbers` in place of
+those of tensors. Kernels are compiled at their first call, within seconds, and stored on disk. The order in which a
+kernel loads its numbers decides how the compiler contracts products and sums. It therefore influences the last bits.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Kernel = Callable[..., None]
 
 
 class Kernels(NamedTuple):
-    """The kernels of an update; they are called with names.
+    """The kernels of an update. Their arguments are passed by name.
 
-    All take size (H), constants (a tuple of numbers of the arrays' dtype), and C-contiguous arrays: pre_activations
-    (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S) and derivatives
+    All kernels take size (H), constants (a tuple of numbers of the arrays' dtype), and C-contiguous arrays:
+    pre_activations (V, T, B, A*H), states (V, T + 1, B, S), noise (V, B, T, N*H), cotangents (V, B, S) and derivatives
     (V, T, B, slots, H).
 
     Attributes:
@@ -56,15 +56,15 @@ def compiled_update(target: int, taken: Places, value: UnitFunction, slopes: Slo
     """Return the kernels of an update.
 
     Args:
-        target: the block of the state that is renewed.
-        taken: what the update takes.
+        target: index of the block of the state that is updated.
+        taken: the operands of the update.
         value: as `Update.value`.
         slopes: as `Update.slopes`.
     """
-    # Files in this folder and in that of `compiled` count by themselves.
+    # Files in this folder and in that of `compiled` are counted without being listed.
     sources = [_file_of(function) for function in (functions.tanh, value, slopes)]
     name = value.__module__.rpartition(".")[-1]
-    # A loop that calls a function is not vectorised.
+    # A loop with a function call is not vectorised.
     inlined_value, inlined_slopes = (register_jitable(forceinline=True)(function) for function in (value, slopes))
     return Kernels(
         _compiled(make_forward(target, taken, inlined_value), name, sources),
@@ -74,7 +74,7 @@ def compiled_update(target: int, taken: Places, value: UnitFunction, slopes: Slo
 
 
 def _compiled(kernel: Kernel, name: str, sources: Sequence[Path]) -> Kernel:
-    """Compile a kernel of the cell `name`; the name is that of the files in which its machine code is kept."""
+    """Compile a kernel of the cell `name`, which is also the name of the files with its machine code."""
     kernel.__qualname__ = f"{kernel.__name__}_{name}"
     return compiled(kernel, sources=sources, error_model="numpy", fastmath={"contract"})
 
@@ -98,10 +98,10 @@ def make_forward(target: int, taken: Places, value: Callable[..., object]) -> Ke
 
 
 def make_backward(target: int, taken: Places, slopes: Callable[..., object]) -> Kernel:
-    """Return the kernel that goes back over a step of all sequences of all variants.
+    """Return the kernel of a backward step for all sequences of all variants.
 
-    It takes cotangents by the state after the update to cotangents by the state before it, and puts those by the
-    pre-activations in their place.
+    It converts cotangents by the state after the update to cotangents by the state before it. The cotangents by the
+    pre-activations replace the pre-activations.
     """
     keeps = target in taken.blocks
     others = taken.blocks[1:] if keeps else taken.blocks
@@ -129,9 +129,9 @@ def make_backward(target: int, taken: Places, slopes: Callable[..., object]) -> 
 
 
 def make_linearize(taken: Places, slopes: Callable[..., object]) -> Kernel:
-    """Return the kernel, without noise, that writes the slopes by the pre-activations and then by the blocks.
+    """Return the kernel, without noise, that writes the slopes by the pre-activations, followed by those by the blocks.
 
-    It writes them from slot first_slot on, for the rows (V, T, B) that begin and end at `rows`.
+    It writes from slot `first_slot` on, for the rows of (V, T, B) from the first to the second entry of `rows`.
     """
     slots, blocks, steps_on, _ = taken
     written = tuple(range(len(slots) + len(blocks)))

@@ -1,7 +1,7 @@
 """A layer forward along a sequence.
 
-A step is one product for each block of the state that pre-activations act on, and one pass over memory for each block
-that is renewed.
+A step is one product for each block of the state on which pre-activations depend, and one pass over memory for each
+block that is updated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lyapunov_pkg.cells.sequences.trajectory import Trajectory
 from lyapunov_pkg.cells.sequences.updates import bind_updates
 
 CHUNK = 4
-"""Steps whose inputs are multiplied at once: enough for the product's speed, few enough to stay in the cache."""
+"""Number of steps whose inputs are multiplied together: enough for a fast product, few enough for the cache."""
 
 
 def run_forward(layer: Layer) -> Trajectory:
@@ -43,7 +43,7 @@ def hidden_units(trajectory: Trajectory, last_only: bool) -> Tensor:
 
 
 def _drive(layer: Layer, trajectory: Trajectory, steps: slice) -> None:
-    """Set the pre-activations of some steps to what inputs and biases make of them."""
+    """Set the pre-activations of some steps to the contribution of inputs and biases."""
     if layer.bias is not None:
         trajectory.pre_activations[:, steps] = layer.bias[:, None, None]
     else:

@@ -1,4 +1,4 @@
-"""What a layer runs with: the tensors that its parameters and its cell make, by which its run is differentiated."""
+"""The tensors of a layer's run, computed from its parameters and its cell. Gradients are by these tensors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lyapunov_pkg.cells.sequences.plan import Plan, Product, make_plan
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and what it runs on.
+    """A layer with the tensors of a run.
 
     Attributes:
         cell: the layer's cell.
         inputs: (V, T, B, F).
         input_weight: (V, G*H, F).
-        bias: of all pre-activations, (V, A*H); None: there are none.
+        bias: biases of all pre-activations, (V, A*H); None if there are none.
         recurrent: the weight of each product of the cell's plan.
         noise: standard normal draws (V, B, T, n_noise, H); None: no noise.
         start: state (V, B, S) before the first step; None: zero.
@@ -35,14 +35,14 @@ class Layer:
 
     @property
     def differentiated(self) -> list[Tensor | None]:
-        """The tensors that a run has gradients by, in the order in which `backward` returns these."""
+        """Return the tensors by which a run has gradients, in the order of the result of `backward`."""
         return [self.inputs, self.input_weight, self.bias, *self.recurrent.values()]
 
 
 def make_layer(
     cell: Cell, params: Params, inputs: Tensor, noise: Tensor | None = None, start: Tensor | None = None
 ) -> Layer:
-    """Return the layer that a cell's parameters, with a leading axis of variants, make."""
+    """Return the layer of a cell's parameters, which have a leading axis of variants."""
     prepared = cell.prepare(params)
     weights = cell.pre_activation_weights(prepared)
     plan = make_plan(cell)
@@ -52,7 +52,7 @@ def make_layer(
 
 
 def _bias_of_pre_activations(cell: Cell, plan: Plan, params: Params, recurrent: dict[int, Tensor]) -> Tensor | None:
-    """Return the biases of all pre-activations, (V, A*H), or None where there are none."""
+    """Return the biases of all pre-activations, (V, A*H), or None if there are none."""
     if "bias" not in params and not recurrent:
         return None
     blocks = [params["input_weight"].new_zeros(params["input_weight"].shape[0], cell.hidden_size)] * plan.n_slots

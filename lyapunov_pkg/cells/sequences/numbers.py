@@ -1,6 +1,7 @@
-"""The functions of `lyapunov_pkg.cells.functions` for single numbers, which compiled updates call in their place.
+"""The functions of `lyapunov_pkg.cells.functions` for single numbers, for compiled updates.
 
-In float32 they are made of arithmetic that LLVM vectorises; in float64, where speed matters less, of the library's.
+In float32 they consist of arithmetic that LLVM vectorises. In float64, where speed matters less, they call the
+mathematical library.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ZERO, ONE, TWO, FOUR = (np.float32(number) for number in range(5) if number != 3
 LOWEST_EXPONENT = np.float32(-104)  # exp of it is 0
 LOG2_E = np.float32(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-ROUNDER = np.float32(1.5 * 2**23)  # added to a number below 2^22 it leaves the nearest integer in the last bits
+ROUNDER = np.float32(1.5 * 2**23)  # added to a number below 2^22, it puts the nearest integer into the last bits
 BIAS, MANTISSA_BITS, HALF = np.int32(127), np.int32(23), np.int32(1)
 # exp(r) = 1 + r + r² P(r) for |r| <= ln(2)/2 to 1e-7 (Cephes, expf).
 P_5, P_4, P_3, P_2, P_1, P_0 = (
@@ -46,7 +47,7 @@ def _bits_of_float(typing_context, number):
 def exp_parts(x):
     """Return (p, q) with exp(x) = p[0] p[1] (1 + q), p powers of 2 and |q| < 1/2, for x <= 0; NaN gives NaN.
 
-    The power is in two factors because it can be below the smallest normal number.
+    The power has two factors, because it can be below the smallest normal number.
     """
     x = LOWEST_EXPONENT if x < LOWEST_EXPONENT else x
     shifted = x * LOG2_E + ROUNDER
@@ -62,7 +63,7 @@ def exp_parts(x):
 
 @register_jitable(forceinline=True)
 def exp(x):
-    """Return exp(x), for x <= 0; down to 0."""
+    """Return exp(x) for x <= 0, down to 0."""
     (first, second), q = exp_parts(x)
     return (first + first * q) * second
 

@@ -1,6 +1,6 @@
-"""Where the numbers stand that an update takes: blocks of H units in the rows of a trajectory's arrays.
+"""Positions of an update's operands: blocks of H units in the rows of a trajectory's arrays.
 
-Tuples of places are taken apart by recursion, which the compiler resolves.
+Recursion goes through tuples of places, and the compiler resolves it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from numba.extending import overload, register_jitable
 
 
 class Places(NamedTuple):
-    """What an update takes, in blocks of H units.
+    """The operands of an update, in blocks of H units.
 
     Attributes:
-        slots: where its pre-activations stand in a row of them.
-        blocks: the blocks of the state.
-        steps_on: of each block, 1 if it is taken as it is after the step, 0 if before.
-        draws: the standard normal draws.
+        slots: positions of its pre-activations in a row.
+        blocks: indices of its blocks of the state.
+        steps_on: for each block, 1 if its value after the step is used, 0 if that before.
+        draws: indices of its standard normal draws.
     """
 
     slots: tuple[int, ...]
@@ -27,7 +27,7 @@ class Places(NamedTuple):
 
 
 def starts(row: int, blocks: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Return where each of `blocks` of a row begins; for compiled callers alone."""
+    """Return the beginning of each of `blocks` in a row; only for compiled callers."""
     raise NotImplementedError
 
 
@@ -43,7 +43,7 @@ overload(starts, jit_options={"forceinline": True})(_starts)
 def source_starts(
     row: int, blocks: tuple[int, ...], size: int, steps_on: tuple[int, ...], stride: int
 ) -> tuple[int, ...]:
-    """Return where each of `blocks` begins, in the row or in that of the step after; for compiled callers alone."""
+    """Return the beginning of each of `blocks`, in the row or in that of the next step; only for compiled callers."""
     raise NotImplementedError
 
 
@@ -61,7 +61,7 @@ overload(source_starts, jit_options={"forceinline": True})(_source_starts)
 
 @register_jitable(forceinline=True)
 def step_starts(row, step, size, taken, pre_activations, states, noise):
-    """Return where a sequence's blocks begin at a step: pre-activations, blocks of the state, draws, its next state.
+    """Return the beginnings of a sequence's blocks at a step: pre-activations, blocks of the state, draws, next state.
 
     `row` counts the sequences of all variants.
     """

@@ -1,4 +1,4 @@
-"""Where the pre-activations of a cell stand in memory, and of which products they are made."""
+"""The layout of a cell's pre-activations in memory, and the products from which they are computed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lyapunov_pkg.cells.base import Cell
 
 @dataclass(frozen=True)
 class Product:
-    """W [state_source, ...], added to pre-activations that stand one after another from `slot` on.
+    """A product W [state_source, ...], which is added to consecutive pre-activations from `slot` on.
 
     Attributes:
-        source: the first block of the state that it takes; the others follow.
-        after: whether as they are after the step.
-        pre_activations: of each of these blocks, the pre-activations that it is added to.
-        slot: where the first of them stands.
-        updates_before: it is made when so many of a step's updates have been made.
+        source: index of its first block of the state; the others follow.
+        after: whether it uses their values after the step.
+        pre_activations: for each of these blocks, the indices of the pre-activations to which its product is added.
+        slot: position of the first of them.
+        updates_before: number of updates of a step that precede the product.
     """
 
     source: int
@@ -33,20 +33,20 @@ class Product:
 
     @property
     def n_sources(self) -> int:
-        """How many blocks of the state it takes."""
+        """Return the number of its blocks of the state."""
         return len(self.pre_activations)
 
     @property
     def n_slots(self) -> int:
-        """How many pre-activations it is added to."""
+        """Return the number of pre-activations to which it is added."""
         return len(self.pre_activations[0])
 
     def places(self, slots: Sequence[int]) -> list[int]:
-        """Return where the pre-activations stand."""
+        """Return the positions of the pre-activations."""
         return [slots[g] for g in self.pre_activations[0]]
 
     def weight(self, weights: Sequence[Tensor | None]) -> Tensor:
-        """Return its weight, made of those of the pre-activations."""
+        """Return its weight, which is combined from those of the pre-activations."""
         of_sources = [
             torch.cat([weight for weight in (weights[g] for g in acting) if weight is not None], dim=-2)
             for acting in self.pre_activations
@@ -54,17 +54,17 @@ class Product:
         return torch.cat(of_sources, dim=-1)
 
     def is_made(self, update: int, step: int, from_zero: bool = True) -> bool:
-        """Whether it precedes that update of that step; the state zero, before the first step, adds nothing."""
+        """Return whether it is computed before an update of a step. A zero state before the first step adds nothing."""
         return self.updates_before == update and (self.after or step > 0 or not from_zero)
 
 
 class DrivenRun(NamedTuple):
-    """Pre-activations one after another to which blocks of the drive, one after another, are added.
+    """Consecutive pre-activations to which consecutive blocks of the drive are added.
 
     Attributes:
-        slot: where the first pre-activation stands.
-        drive: the first block of the drive.
-        n_blocks: how many there are.
+        slot: position of the first pre-activation.
+        drive: index of the first block of the drive.
+        n_blocks: number of blocks.
     """
 
     slot: int
@@ -74,13 +74,13 @@ class DrivenRun(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a cell's pre-activations stand in memory, and of which products they are made.
+    """The layout of a cell's pre-activations in memory, and the products from which they are computed.
 
     Attributes:
-        slots: the place of each pre-activation, in blocks of H.
-        driven: the pre-activations that the drive is added to, run by run.
-        products: by the blocks of the state that pre-activations act on; blocks that join in the same pre-activations
-            make one.
+        slots: position of each pre-activation, in blocks of H.
+        driven: the runs of pre-activations to which the drive is added.
+        products: the products with the blocks of the state. Blocks that contribute to the same pre-activations share
+            one product.
     """
 
     slots: tuple[int, ...]
@@ -89,12 +89,12 @@ class Plan:
 
     @property
     def n_slots(self) -> int:
-        """A."""
+        """Return A, the number of slots."""
         return max(self.slots) + 1
 
     @property
     def undriven(self) -> set[int]:
-        """The slots that the drive is not added to."""
+        """Return the slots to which the drive is not added."""
         return set(self.slots) - {run.slot + k for run in self.driven for k in range(run.n_blocks)}
 
 

@@ -1,4 +1,4 @@
-"""Run a layer over whole sequences, differentiable by autograd."""
+"""A layer over whole sequences, differentiable by autograd."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lyapunov_pkg.cells.sequences.layer import Layer, make_layer
 def run_sequence(
     cell: Cell, params: Params, inputs: Tensor, noise: Tensor | None = None, last_only: bool = False
 ) -> Tensor:
-    """Run a layer over whole sequences from the state zero; differentiable, once, by autograd.
+    """Return the hidden units of a layer over whole sequences from the zero state, differentiable once by autograd.
 
     Args:
         cell: the layer's cell.
         params: its parameters, with a leading axis of variants.
         inputs: (V, T, B, F).
-        noise: standard normal draws (V, B, T, n_noise, H) of a cell that is noisy in training; None: no noise.
-        last_only: only the last step.
+        noise: standard normal draws (V, B, T, n_noise, H) for a noisy cell in training; None: no noise.
+        last_only: whether to return only the last step.
 
     Returns:
-        Hidden units (V, T, B, H), or (V, B, H) where last_only.
+        Hidden units (V, T, B, H), or (V, B, H) with last_only.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ def run_sequence(
 
 
 class _Sequence(torch.autograd.Function):
-    """A run, and the gradient of its hidden units by the tensors that it was made with."""
+    """A run, with the gradient of its hidden units by the tensors of `Layer.differentiated`."""
 
     @staticmethod
     def forward(ctx: Any, layer: Layer, last_only: bool, *differentiated: Tensor | None) -> Tensor:
@@ -61,7 +61,7 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        # A second pass over the same graph has to run forward again, since the first gave the memory back.
+        # A second backward pass over the same graph has to run forward again, because the first released the memory.
         trajectory = ctx.trajectory or run_forward(ctx.layer)
         ctx.trajectory = None
         gradients = run_backward(ctx.layer, trajectory, gradient, ctx.last_only, of_inputs=ctx.needs_input_grad[2])

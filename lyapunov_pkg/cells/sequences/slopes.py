@@ -1,4 +1,4 @@
-"""The derivatives of all updates of a layer along its path, on the CPU."""
+"""The derivatives of all updates of a layer along its trajectory, on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lyapunov_pkg.linalg.threads import on_threads
 
 
 def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Run a layer over whole sequences on the CPU, with the derivatives of all its updates on the way.
+    """Return the derivatives of all updates of a layer over whole sequences, and its states, on the CPU.
 
     Args:
         cell: the layer's cell.
@@ -25,7 +25,7 @@ def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor
         state: (V, B, S), before the first step.
 
     Returns:
-        Derivatives (V, T, B, slots, H): update after update, the slopes by its pre-activations and then those by its
+        Derivatives (V, T, B, slots, H): for each update, the slopes by its pre-activations, followed by those by its
         blocks (`Update.slopes`, without noise). States (V, T + 1, B, S): before each step, and after the last.
     """
     layer = make_layer(cell, params, inputs, start=state)
@@ -37,7 +37,7 @@ def linearize_sequence(cell: Cell, params: Params, inputs: Tensor, state: Tensor
 
 
 def _derivatives(cell: Cell, trajectory: Trajectory) -> Tensor:
-    """Return the derivatives of all updates at all steps, (V, T, B, slots, H), by as many threads as PyTorch uses."""
+    """Return the derivatives of all updates at all steps, (V, T, B, slots, H), with as many threads as PyTorch uses."""
     counts = [len(update.pre_activations) + len(update.blocks) for update in cell.updates()]
     first_slots = np.cumsum([0, *counts]).tolist()
     shape = (*trajectory.pre_activations.shape[:3], first_slots[-1], trajectory.size)

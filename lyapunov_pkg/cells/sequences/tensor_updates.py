@@ -1,4 +1,4 @@
-"""A cell's updates made of tensor operations, for any device: what `compiled` does for the CPU."""
+"""A cell's updates as tensor operations, for any device. `compiled` has them for the CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lyapunov_pkg.cells.sequences.places import Places
 def tensor_update(
     target: int, places: Places, value: UnitFunction, slopes: SlopesFunction
 ) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return the way forward over a step and the way back; arguments and arrays as of `compiled.compiled_update`."""
+    """Return the forward and the backward function of a step; arguments and arrays as in `compiled.compiled_update`."""
 
     def operands(size: int, pre_activations: Tensor, states: Tensor, noise: Tensor, step: int) -> tuple[Units, Units]:
         sources = zip(places.blocks, places.steps_on, strict=True)

@@ -1,4 +1,4 @@
-"""The memory in which a layer runs over a sequence: its pre-activations, states, cotangents and inputs."""
+"""The memory of a layer's run over a sequence: pre-activations, states, cotangents and inputs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ SHAPES_KEPT = 8
 
 
 class Memory:
-    """Buffers that come back: on the CPU fresh memory costs as much as what is computed in it, page by page."""
+    """Reused buffers. On the CPU the allocation of new memory pages would cost as much as the computation."""
 
     def __init__(self) -> None:
         self.free: dict[tuple[object, ...], list[Tensor]] = {}
 
     def take(self, like: Tensor, *shape: int) -> Tensor:
-        """Return a tensor of that shape, whatever is in it, of the precision and on the device of another."""
+        """Return an uninitialised tensor of a shape, with the dtype and on the device of `like`."""
         try:
             return self.free[like.dtype, like.device, shape].pop()
         except (KeyError, IndexError):
             return like.new_empty(shape)
 
     def give_back(self, *tensors: Tensor) -> None:
-        """Take back tensors that nothing else refers to; those of the last few shapes are kept."""
+        """Store tensors that nothing else refers to, for reuse. Only those of the last few shapes are kept."""
         for tensor in tensors:
-            if tensor.device.type != "cpu":  # the allocators of other devices do this
+            if tensor.device.type != "cpu":  # other devices have allocators that reuse memory
                 continue
             key = (tensor.dtype, tensor.device, tuple(tensor.shape))
             self.free[key] = [*self.free.pop(key, []), tensor]
@@ -38,17 +38,18 @@ MEMORY = Memory()
 
 
 class Trajectory:
-    """A layer along a sequence, in memory that `release` gives back.
+    """A layer's run along a sequence, in memory that `release` returns.
 
     Attributes:
-        pre_activations: (V, T, B, A*H), of every step after the way forward, and their cotangents after the way back.
+        pre_activations: (V, T, B, A*H), for every step after the forward pass, or their cotangents after the backward
+            pass.
         states: (V, T + 1, B, S), before each step, and after the last.
-        cotangents: (V, B, S), by the state at the step that the way back is at.
+        cotangents: (V, B, S), by the state at the present step of the backward pass.
         inputs: (V, T, B, F), contiguous.
     """
 
     def __init__(self, cell: Cell, inputs: Tensor, start: Tensor | None) -> None:
-        """Take memory for a run of `cell` on inputs (V, T, B, F), from the state `start` (V, B, S), or from zero."""
+        """Reserve memory for a run of `cell` on inputs (V, T, B, F), from the state `start` (V, B, S) or from zero."""
         self.plan, self.size = make_plan(cell), cell.hidden_size
         n_variants, self.n_steps, n_sequences, n_features = inputs.shape
         width = self.plan.n_slots * self.size
@@ -60,7 +61,7 @@ class Trajectory:
         self.inputs.copy_(inputs)
 
     def release(self, keep_states: bool = False) -> None:
-        """Give the memory back, after which the trajectory is of no use; `keep_states`: all but the states."""
+        """Return the memory, except the states with `keep_states`. The trajectory must not be used afterwards."""
         MEMORY.give_back(self.pre_activations)
         if not keep_states:
             MEMORY.give_back(self.states)
@@ -75,7 +76,7 @@ class Trajectory:
         return self.columns(product.slot, product.n_slots)
 
     def sources_of(self, product: Product) -> slice:
-        """Return the columns of the blocks of the state that a product takes."""
+        """Return the columns of a product's blocks of the state."""
         return self.columns(product.source, product.n_sources)
 
     def pre_activations_of(self, product: Product) -> tuple[Tensor, ...]:
@@ -83,11 +84,11 @@ class Trajectory:
         return self.pre_activations[..., self.slots_of(product)].unbind(1)
 
     def states_before(self, product: Product) -> tuple[Tensor, ...]:
-        """Return the blocks of the state that a product takes at each step."""
+        """Return a product's blocks of the state at each step."""
         return self.states[:, int(product.after) :, :, self.sources_of(product)].unbind(1)
 
     def driven(self, steps: slice) -> list[tuple[Tensor, slice]]:
-        """Return pre-activations (V, n, m*H) of some steps that the drive is added to, and rows of its weight."""
+        """Return the driven pre-activations (V, n, m*H) of some steps, and the rows of the input weight."""
         flat = self.pre_activations[:, steps].flatten(1, 2)
         return [
             (flat[..., self.columns(run.slot, run.n_blocks)], self.columns(run.drive, run.n_blocks))

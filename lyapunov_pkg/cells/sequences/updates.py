@@ -1,4 +1,4 @@
-"""The updates of a cell, bound to the memory of a trajectory: functions of the step alone."""
+"""The updates of a cell, bound to the memory of a trajectory, so that they are functions of the step only."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class BoundUpdate:
     """One of a cell's updates along a trajectory.
 
     Attributes:
-        forward: takes `step`, and renews the target block of the state.
-        backward: takes `step`, and goes from cotangents by the state after the update to those by the state before.
+        forward: takes `step`, and updates the target block of the state.
+        backward: takes `step`, and converts cotangents by the state after the update to those by the state before it.
         linearize: takes `derivatives`, `first_slot` and `rows`, and writes the slopes; see `compiled.make_linearize`.
     """
 
@@ -36,7 +36,7 @@ class BoundUpdate:
 
 
 def bind_updates(cell: Cell, trajectory: Trajectory, noise: Tensor | None = None) -> list[BoundUpdate]:
-    """Return the updates of a cell along a trajectory: compiled on the CPU, in float32 and float64, else of tensors."""
+    """Return the updates of a cell along a trajectory: compiled for the CPU in float32 and float64, else of tensors."""
     updates = cell.updates(noisy=noise is not None)
     places = _places_of(updates, trajectory.plan)
     if trajectory.states.device.type == "cpu" and trajectory.states.dtype in COMPILED_PRECISIONS:
@@ -45,7 +45,7 @@ def bind_updates(cell: Cell, trajectory: Trajectory, noise: Tensor | None = None
 
 
 def _places_of(updates: tuple[Update, ...], plan: Plan) -> list[Places]:
-    """Return where each update finds what it takes: a block as it is after the step if it was renewed before."""
+    """Return the operands of each update. A block that was already updated is used with its value after the step."""
     found, renewed = [], set[int]()
     for update in updates:
         slots = tuple(plan.slots[g] for g in update.pre_activations)
@@ -56,7 +56,7 @@ def _places_of(updates: tuple[Update, ...], plan: Plan) -> list[Places]:
 
 
 def _flat_draws(trajectory: Trajectory, noise: Tensor | None) -> Tensor:
-    """Return the draws (V, B, T, n_noise*H) as the updates read them; without noise an empty array."""
+    """Return the draws (V, B, T, n_noise*H) in the form for the updates; an empty array without noise."""
     if noise is None:
         return trajectory.states.new_empty(0, 0, 0, 0)
     return noise.flatten(-2).to(trajectory.states).contiguous()
@@ -96,4 +96,4 @@ def _bind_tensors(update: Update, places: Places, trajectory: Trajectory, noise:
 
 
 def _not_on_tensors(**_: object) -> None:
-    raise NotImplementedError("slopes along a path are computed on the CPU in float32 or float64 alone")
+    raise NotImplementedError("slopes along a trajectory are available only on the CPU in float32 or float64")

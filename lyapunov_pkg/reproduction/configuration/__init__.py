@@ -1,5 +1,5 @@
-"""The settings of the reproduction, each defined once, by section; `whole` joins and checks them.
+"""The settings of the reproduction by section, each defined once. `whole` joins and checks them.
 
-This package imports neither PyTorch nor xarray nor matplotlib, because the workflow reads it whenever it starts. A
-stage depends on the section that it takes and on no other, because each section is a definition of its own.
+This package does not import PyTorch, xarray or matplotlib, because the workflow reads it at every start. Each section
+is a separate definition, so that a stage depends only on the sections that it uses.
 """

@@ -2,9 +2,9 @@
 
 python -m lyapunov_pkg.reproduction.configuration write
     writes schemas/config.schema.yaml and docs/configuration.md from the definitions
-python -m lyapunov_pkg.reproduction.configuration check --configfile FILE ... --config KEY=VALUE ...
-    says in a line what is wrong with what Snakemake is about to read, for which Snakemake itself has a traceback; other
-    arguments are ignored
+python -m lyapunov_pkg.reproduction.configuration check --configfile FILE ... --config KEY=VALUE ... reports problems in
+    the files and arguments that Snakemake will read, one line each, instead of Snakemake's traceback; other arguments
+    are ignored
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lyapunov_pkg.reproduction.configuration", allow_abbrev=False)
     parser.add_argument("command", choices=["write", "check"])
     parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _did_you_mean(path: Path) -> str:
-    """Return "; did you mean ...?" with the overlay whose name is closest, in the same folder or in config/."""
+    """Return "; did you mean ...?" with the most similar name of an overlay, in the same folder or in config/."""
     overlays = [str(file) for folder in (path.parent, Path("config")) for file in folder.glob("*.yaml")]
     names = [Path(file).stem for file in overlays]
     close = difflib.get_close_matches(path.stem, names, n=1)

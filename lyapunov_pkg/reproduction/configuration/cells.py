@@ -6,5 +6,5 @@ from lyapunov_pkg.cells import CELLS, Hyperparameter, hyperparameters
 
 
 def cell_hyperparameters() -> dict[str, dict[str, Hyperparameter]]:
-    """Return what the hyperparameters of each architecture's cell may be, by name; PyTorch is not loaded."""
+    """Return {architecture: {name: definition of the hyperparameter}}, without loading PyTorch."""
     return {architecture: hyperparameters(architecture) for architecture in CELLS}

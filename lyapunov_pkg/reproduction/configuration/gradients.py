@@ -1,4 +1,4 @@
-"""Settings of chapter 4: Lyapunov vectors beside gradients, and pixels flipped where states expand."""
+"""Settings of chapter 4: alignment of Lyapunov vectors with gradients, and flips of pixels."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from lyapunov_pkg.workflow.settings import Count, Many, Natural, NonNegative, Se
 
 
 class AlignmentSettings(Section):
-    """Which Lyapunov vectors are aligned with which singular vectors of gradients (figures 4.1, 4.2, 4.C2)."""
+    """Alignment of Lyapunov vectors with singular vectors of gradients (figures 4.1, 4.2, 4.C2)."""
 
     n_initial_states: Count
-    """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
+    """Number of random initial states, each with its own test image. Unit: states. Dissertation: 25."""
     initial_state_std: NonNegative
     """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
     warmup: Natural
-    """First steps over which Q of Jᵀ Q settles, for the vectors of the released programs. Unit: steps.
-    Dissertation: not stated; 10 in the released programs."""
+    """Number of first steps for the transient of Q in products Jᵀ Q, for the vectors of the released programs. Unit:
+    steps. Dissertation: not stated; 10 in the released programs."""
     n_modes: Count
-    """Singular vectors from either end of the spectrum. Unit: vectors. Dissertation: 5."""
+    """Number of singular vectors from each end of the spectrum. Unit: vectors. Dissertation: 5."""
     n_vectors: Count
-    """Lyapunov vectors in each set: the first, the last, and random ones among the others. Unit: vectors.
+    """Number of Lyapunov vectors in each set: the first, the last, and random ones among the others. Unit: vectors.
     Dissertation: 10."""
     epochs: Annotated[Many[Natural], Len(2, 2)]
-    """Epochs of training after which they are compared; 0 is before training. Unit: epochs."""
+    """Epochs of training after which the vectors are compared; 0 is before training. Unit: epochs."""
 
 
 class ParticipationSettings(Section):
-    """When and where the participation of units in the gradient is measured (figure 4.B1)."""
+    """Participation of units in the gradient (figure 4.B1)."""
 
     n_initial_states: Count
-    """Random initial states, each with a test image of its own. Unit: states. Dissertation: 25."""
+    """Number of random initial states, each with its own test image. Unit: states. Dissertation: 25."""
     initial_state_std: NonNegative
     """Standard deviation of the units of an initial state, which are normal. Unit: 1. Dissertation: not stated."""
     at_epochs: Annotated[Many[NonNegative], Len(1, 9)]
-    """Moments of training; 0 is before it. Unit: epochs."""
+    """Epochs after which participation is measured; 0 is before training. Unit: epochs."""
 
 
 class FlipSettings(Section):
-    """Which pixels of which images are flipped (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
+    """Flips of pixels in test images (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
 
     n_images: Annotated[int, Ge(2)]
-    """Test images. Unit: images. Dissertation: 15."""
+    """Number of test images. Unit: images. Dissertation: 15."""
     n_images_text: Annotated[int, Ge(2)]
-    """Of these, the first ones, for the test of the text, with the best network alone. Unit: images. Dissertation:
-    15."""
+    """Number of these images, the first ones, for the test in the text, with the best network only. Unit: images.
+    Dissertation: 15."""
     n_draws: Count
-    """Random choices of pixels for each image. Unit: choices. Dissertation: 50."""
+    """Number of random choices of pixels for each image. Unit: choices. Dissertation: 50."""
     n_flips: Annotated[Many[Count], Len(1)]
-    """Numbers of pixels that are flipped. Unit: pixels. Dissertation: 1, 5, 10, 20, 30, 50, 75, 100, 200 of 784."""
+    """Numbers of flipped pixels. Unit: pixels. Dissertation: 1, 5, 10, 20, 30, 50, 75, 100, 200 of 784."""
     n_early: Natural
-    """First steps that are left out where pixels of later steps are chosen. Unit: steps."""
+    """Number of first steps that are excluded when only pixels of later steps are chosen. Unit: steps."""
     warmup: Natural
-    """Steps over the first inputs before settled R values are taken. Unit: steps. Dissertation: not stated; 10 in the
-    released programs."""
+    """Number of warm-up steps over the first inputs before settled R values are measured. Unit: steps. Dissertation:
+    not stated; 10 in the released programs."""
     n_averaged: Annotated[Many[Count], Len(1, 4)]
-    """Numbers of R values whose logarithms are averaged; flips are ranked by the largest. Unit: R values.
+    """Numbers of R values whose logarithms are averaged. The largest number ranks the flips. Unit: R values.
     Dissertation: 1, 10, 100."""
     n_flips_shown: Count
-    """Number of flips for which outputs are kept. Unit: pixels. Dissertation: 100."""
+    """Number of flipped pixels for which outputs are stored. Unit: pixels. Dissertation: 100."""
     n_draws_shown: Annotated[int, Ge(0), Le(4)]
-    """Random choices for which outputs are kept. Unit: choices."""
+    """Number of random choices for which outputs are stored. Unit: choices."""
 
     @field_validator("n_draws_shown")
     @classmethod
     def _are_drawn(cls, n_draws_shown: int, info: ValidationInfo) -> int:
-        """Refuse to show more choices than are drawn."""
+        """Check that at least as many choices are drawn as are stored."""
         n_draws = info.data.get("n_draws")
         if n_draws is not None and n_draws_shown > n_draws:
             raise refused(f"at most n_draws = {n_draws}")

@@ -1,4 +1,4 @@
-"""The epochs after which training stores keep parameters: those that something reads."""
+"""The epochs for which training stores contain parameters, because a later stage reads them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 BEST_IS_READ = ("char_rnn_initialisation",)
-"""Studies of which the network of lowest validation loss is read, at any epoch: by the rule `estimator`."""
+"""Studies for which the rule `estimator` reads the network with the lowest validation loss of all epochs."""
 
 
 def kept_parameters(name: str, study: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `reproduction.training.store.Kept` for a study that is trained by back-propagation.
 
-    Kept are the last epoch, those of spectra and of the alignment, and each network's best one where pixels are flipped
-    or estimators are compared. Where spectra are taken after all epochs, all are kept.
+    The stored epochs are the last one and those of spectra and of the alignment. If pixels are flipped or estimators
+    are compared, each network's best epoch is also stored. If spectra are computed after all epochs, all epochs are
+    stored.
 
     Args:
-        name: of the study.
+        name: name of the study.
         study: its section of the configuration.
     """
     spectra, alignment = study.get("spectra"), study.get("alignment")

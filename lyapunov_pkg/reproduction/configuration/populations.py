@@ -1,4 +1,4 @@
-"""Settings of what the spectra of all networks of a study have in common."""
+"""Settings of the statistics of spectra over all networks of a study."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Statistic = Literal[
 
 
 class HighlightedBy(Section):
-    """The statistic whose range the highlighted networks span, by study."""
+    """The statistic whose range the highlighted networks cover, for each study."""
 
     char_rnn_regularisation: Statistic
     """Statistic for the networks on text (figure 2.7)."""
@@ -30,18 +30,18 @@ class HighlightedBy(Section):
 
 
 class Correlations(Section):
-    """Statistics of the spectra and performance (figures 2.7, 2.8, 2.b1, 2.b2, tables of chapter 2)."""
+    """Correlation of spectra with performance (figures 2.7, 2.8, 2.b1, 2.b2, tables of chapter 2)."""
 
     highlighted_by: HighlightedBy
-    """Statistic whose range the highlighted networks span."""
+    """Statistic whose range the highlighted networks cover."""
     n_highlighted: Annotated[int, Ge(1), Le(6)]
-    """Networks that are highlighted, at evenly spaced ranks. Unit: networks. Dissertation: 6, chosen by eye."""
+    """Number of highlighted networks, at evenly spaced ranks. Unit: networks. Dissertation: 6, chosen by eye."""
     near_zero: NonNegative
-    """Exponents nearer to zero than this are counted as near it. Unit: nats/step."""
+    """Exponents with a smaller magnitude are counted as near zero. Unit: nats/step."""
     exponent_floor: Annotated[float, Le(0)]
-    """Exponents below count as this one; singular Jacobians give -inf. Unit: nats/step."""
+    """Lower exponents are replaced by this value. Singular Jacobians give -inf. Unit: nats/step."""
     early_epochs: Many[Natural]
-    """Epochs of the spectra that are correlated with the lowest validation loss; the nearest ones that have spectra.
-    Unit: epochs. Dissertation: 0, 4 and 15 (figure 2.6)."""
+    """Epochs of the spectra that are correlated with the lowest validation loss. The nearest epochs with spectra are
+    used. Unit: epochs. Dissertation: 0, 4 and 15 (figure 2.6)."""
     n_resamples: Annotated[int, Ge(100)]
-    """Resamples of the bootstrap for confidence intervals. Unit: resamples."""
+    """Number of bootstrap resamples for confidence intervals. Unit: resamples."""

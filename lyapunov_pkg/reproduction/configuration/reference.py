@@ -25,8 +25,8 @@ it states one, with the study in brackets where studies differ.
 """
 HYPERPARAMETERS = """## Hyperparameters of designs
 
-`studies.NAME.hyperparameters` holds those of the whole study, `studies.NAME.design.ENTRY` those of one entry. Each is a
-value, or one of these forms:
+`studies.NAME.hyperparameters` has the hyperparameters of the whole study, `studies.NAME.design.ENTRY` those of one
+entry. Each is a value, or has one of these forms:
 
 | form | meaning |
 | --- | --- |
@@ -44,7 +44,7 @@ Every network has these:
 | --- | --- | --- |
 """
 CELLS_OF_DESIGNS = """
-The cells have these beside them. A cell declares its own in its file of `lyapunov_pkg/cells/`.
+The cells have additional hyperparameters. A cell declares them in its file in `lyapunov_pkg/cells/`.
 
 | cell | hyperparameter | meaning | unit | allowed | default | source of the default |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -52,7 +52,7 @@ The cells have these beside them. A cell declares its own in its file of `lyapun
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """Return the content of each page that is written from the definitions, by its path below `root`."""
+    """Return {path below `root`: content} of the pages that are written from the definitions."""
     defaults = read_configuration(root / "config.yaml")
     return {
         root / "schemas" / "config.schema.yaml": schema_for_editors(Configuration, "Configuration of the workflow"),

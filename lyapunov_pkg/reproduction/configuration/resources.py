@@ -1,4 +1,4 @@
-"""What the jobs of the workflow ask of a cluster; it changes no result."""
+"""The resources that the jobs of the workflow request from a cluster. They change no result."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ Rule = Literal[
     "draw_figure",
     "write_table",
 ]
-"""The rules whose jobs ask for resources."""
+"""The rules whose jobs request resources."""
 
 
 class JobResources(Section):
-    """What one job asks for; the time and the memory grow with each attempt."""
+    """The resources that one job requests. Time and memory increase with each attempt."""
 
     minutes: Count
-    """Longest time that the job may take. Unit: minutes."""
+    """Maximum run time of the job. Unit: minutes."""
     memory: Count
     """Memory. Unit: MB."""
     cpus: Count
-    """Cores. Unit: cores."""
+    """Number of cores. Unit: cores."""
     gpus: Natural
-    """GPUs. Unit: GPUs."""
+    """Number of GPUs. Unit: GPUs."""
     partition: Text | None
     """Partition of the cluster. Null: the cluster's default."""
     account: Text | None
@@ -55,9 +55,9 @@ class JobResources(Section):
 
 
 class Resources(Section, extra="allow"):
-    """What jobs ask of a cluster (profiles/slurm); it changes no result. A rule's own values replace the default
-    ones."""
+    """The resources that jobs request from a cluster (profiles/slurm). They change no result. A rule's own values
+    replace the default values."""
 
     __pydantic_extra__: dict[Rule, Annotated[dict[str, Any], PartOf(JobResources)]]  # type: ignore[assignment]
     default: JobResources
-    """What the jobs of every rule ask for."""
+    """The resources for the jobs of every rule."""

@@ -1,4 +1,4 @@
-"""Settings of studies: populations of networks that are trained on one task and differ in hyperparameters and seeds."""
+"""Settings of studies. A study is a population of networks on one task with different hyperparameters and seeds."""
 
 from __future__ import annotations
 
@@ -14,110 +14,110 @@ from lyapunov_pkg.reproduction.configuration.training import ForceSettings, Opti
 from lyapunov_pkg.workflow.settings import Count, FileName, PartOf, Section
 
 Hyperparameters = dict[str, Any]
-"""Values, grids and distributions by name; `lyapunov_pkg.reproduction.training.design` checks them."""
+"""Values, grids and distributions by name. `lyapunov_pkg.reproduction.training.design` checks them."""
 Design = Annotated[dict[FileName, Hyperparameters], Len(1)]
 
 
 class AnyStudy(Section):
-    """What all studies have in common."""
+    """Settings that all studies have."""
 
     variants: Annotated[int, Ge(1), Le(1_000_000)]
-    """Random draws of each entry of the design, with each combination of its grids. Unit: networks. Dissertation:
-    200 (smnist), 60 (char_rnn_regularisation), 30 (mocap), 300 (char_rnn_sizes), 120 of each g (target_learning), 1
-    (row_rnn, pixel_rnn)."""
+    """Number of random draws for each entry of the design and each combination of its grids. Unit: networks.
+    Dissertation: 200 (smnist), 60 (char_rnn_regularisation), 30 (mocap), 300 (char_rnn_sizes), 120 of each g
+    (target_learning), 1 (row_rnn, pixel_rnn)."""
     shard_size: Count
-    """Networks that one job trains; it changes no number. Unit: networks."""
+    """Number of networks that one job trains. It changes no result. Unit: networks."""
     hyperparameters: Hyperparameters = Field(default={})
     """Hyperparameters of the whole study. Dissertation: hidden size 64 (smnist), 512 (char_rnn_initialisation,
     char_rnn_regularisation, target_learning, pixel_rnn), 256 (mocap), 128 (asrnn, row_rnn)."""
     design: Design
-    """Groups of networks by name, with the hyperparameters that are their own. An entry that names no `architecture` is
-    named after it."""
+    """Groups of networks by name, with their own hyperparameters. The default of `architecture` is the name of the
+    group."""
     aelle: Annotated[dict[str, Any], PartOf(Aelle)] = Field(default={})
-    """Settings of AeLLE that differ from those of the section `aelle` in this study."""
+    """Settings of AeLLE for this study that differ from the section `aelle`."""
 
 
 class Study(AnyStudy):
-    """A population of networks that are trained by back-propagation through time."""
+    """A population of networks trained by back-propagation through time."""
 
     task: Literal["smnist", "smnist_pixels", "char_rnn", "mocap", "sequences"]
-    """Task on which the networks are trained."""
+    """Task of the networks."""
     training: TrainingSettings
-    """How they are trained."""
+    """Settings of the training."""
     spectra: SpectraSettings | None = None
-    """How their spectra are taken. Left out: none are taken."""
+    """Settings of the spectra. If left out, no spectra are computed."""
     alignment: AlignmentSettings | None = None
-    """What Lyapunov vectors are aligned with; for row_rnn alone."""
+    """Settings of the alignment of Lyapunov vectors; only for row_rnn."""
     participation: ParticipationSettings | None = None
-    """When the participation of units is measured; for row_rnn alone."""
+    """Settings of the participation of units; only for row_rnn."""
     flips: FlipSettings | None = None
-    """Which pixels are flipped; for pixel_rnn alone."""
+    """Settings of the flips of pixels; only for pixel_rnn."""
     optimizers: Optimizers | None = None
-    """Which optimizers are compared; for optimizers alone."""
+    """Settings of the compared optimizers; only for optimizers."""
 
 
 class StudyWithSpectra(Study):
-    """A population of networks whose spectra are taken."""
+    """A population of networks with spectra."""
 
     spectra: SpectraSettings
     """How their spectra are taken."""
 
 
 class OptimizersStudy(StudyWithSpectra):
-    """Networks that several optimizers train, each from the same initial weights; not in the dissertation."""
+    """Networks trained by several optimizers from the same initial weights; not in the dissertation."""
 
     optimizers: Optimizers
-    """The optimizers; `training.optimizer` has no effect."""
+    """The compared optimizers. `training.optimizer` has no effect."""
 
 
 class RowRnnStudy(Study):
     """Vanilla networks of one size on rows of an image (figures 4.1, 4.2, 4.B1, 4.C2)."""
 
     task: Literal["smnist", "smnist_pixels", "sequences"]
-    """Task on which the networks are trained; each sequence has a class."""
+    """Task of the networks. Each sequence must have a class."""
     alignment: AlignmentSettings
-    """What Lyapunov vectors are aligned with."""
+    """Settings of the alignment of Lyapunov vectors."""
     participation: ParticipationSettings
-    """When the participation of units is measured."""
+    """Settings of the participation of units."""
 
 
 class PixelRnnStudy(Study):
     """Vanilla networks of one size on permuted pixels (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
 
     task: Literal["smnist_pixels"]
-    """Task on which the networks are trained: one pixel a step."""
+    """Task of the networks, with one pixel per step."""
     flips: FlipSettings
-    """Which pixels are flipped."""
+    """Settings of the flips of pixels."""
 
 
 class TargetLearningStudy(AnyStudy):
     """Rank-1 networks that learn by FORCE to generate a signal (figures 3.7, 3.b1, table 3.b2)."""
 
     task: Literal["target_learning"]
-    """Task: four sines, each network its own."""
+    """Task of the networks: a sum of four sines, different for each network."""
     training: ForceSettings
-    """How they are trained."""
+    """Settings of the training."""
     spectra: FreeRunSpectraSettings
-    """How spectra of their free runs are taken."""
+    """Settings of the spectra of their free runs."""
 
 
 class Studies(Section, extra="allow"):
-    """Studies by name; further ones may be added. One that is null, or missing, is left out, with the figures and
-    tables that need it (docs/own-data.md)."""
+    """Studies by name. You can add studies. A study that is null or missing is left out, with the figures and tables
+    that need it (docs/own-data.md)."""
 
     __pydantic_extra__: dict[FileName, Study | None]
     smnist: StudyWithSpectra | None = None
     """Architectures on sequential MNIST (chapter 3)."""
     char_rnn_initialisation: StudyWithSpectra | None = None
-    """LSTM on text, over initial weights (figures 2.2, 2.4, 2.5, 2.6)."""
+    """LSTM on text with different initial weights (figures 2.2, 2.4, 2.5, 2.6)."""
     char_rnn_regularisation: StudyWithSpectra | None = None
-    """LSTM on text, over learning rate and dropout (figures 2.7, 2.8, 2.b1, 2.b2, table 2.a1)."""
+    """LSTM on text with different learning rates and dropout (figures 2.7, 2.8, 2.b1, 2.b2, table 2.a1)."""
     mocap: StudyWithSpectra | None = None
-    """LSTM on motion, over initial weights (figures 2.7, 2.b1, table 2.a2)."""
+    """LSTM on motion with different initial weights (figures 2.7, 2.b1, table 2.a2)."""
     char_rnn_sizes: StudyWithSpectra | None = None
-    """LSTM on text, over hidden size and initial weights (figures 3.1 and 3.8)."""
+    """LSTM on text with different hidden sizes and initial weights (figures 3.1 and 3.8)."""
     optimizers: OptimizersStudy | None = None
-    """Networks on sequential MNIST that several optimizers train (fig_extra_optimizers)."""
+    """Networks on sequential MNIST, trained by several optimizers (fig_extra_optimizers)."""
     asrnn: StudyWithSpectra | None = None
     """ASRNN as in Chang et al. 2019: eigenvalues against spectra (figures 3.2, 3.3 and 3.4)."""
     target_learning: TargetLearningStudy | None = None
@@ -125,4 +125,4 @@ class Studies(Section, extra="allow"):
     row_rnn: RowRnnStudy | None = None
     """Vanilla networks on rows of an image (figures 4.1, 4.2, 4.B1, 4.C2)."""
     pixel_rnn: PixelRnnStudy | None = None
-    """Vanilla networks on permuted pixels, one a step (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""
+    """Vanilla networks on permuted pixels, one pixel per step (figures 4.3, 4.4, 4.5, 4.D, table 4.1)."""

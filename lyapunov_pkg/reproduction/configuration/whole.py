@@ -33,22 +33,22 @@ from lyapunov_pkg.workflow.settings import (
 )
 
 FINAL_SPECTRA_ARE_READ = ("smnist", "char_rnn_sizes", "asrnn", "optimizers")
-"""Studies whose spectra after the last epoch something reads."""
+"""Studies for which a later stage reads the spectra after the last epoch."""
 
 
 class Configuration(Section):
     """The settings of the workflow. `config.yaml` has the default values; overlays replace some of them."""
 
     seed: Annotated[int, Ge(0), Le(2**31 - 1)]
-    """Number from which every random number of the workflow is derived. Unit: 1."""
+    """Seed of all random numbers of the workflow. Unit: 1."""
     device: Literal["auto", "cpu", "cuda"]
-    """Where networks are trained and analysed; `auto` is CUDA where there is a GPU."""
+    """Device for training and analysis. `auto` is CUDA if there is a GPU."""
     cache_directory: Text
-    """Folder of results that are kept between runs and clones (docs/caching.md)."""
+    """Folder of results that runs and clones share (docs/caching.md)."""
     cache_group: Text | None
-    """Group of users who share the cache folder; null makes it for its owner alone."""
+    """Group of users who share the cache folder. Null: only the owner can use it."""
     resources: Resources
-    """What jobs ask of a cluster."""
+    """The resources that jobs request from a cluster."""
     lorenz: Lorenz
     """The Lorenz system (chapter 1)."""
     layered_jacobian: LayeredJacobian
@@ -66,7 +66,7 @@ class Configuration(Section):
     smnist: Smnist
     """Sequential MNIST (chapters 3 and 4)."""
     sequences: Sequences
-    """Sequences of one's own (docs/own-data.md)."""
+    """Your own sequences (docs/own-data.md)."""
     studies: Studies
     """Populations of networks."""
     aelle: Aelle
@@ -78,18 +78,19 @@ class Configuration(Section):
 
 
 def validate_configuration(configuration: Mapping[str, Any]) -> None:
-    """Check a configuration: every setting by its definition, and what needs more than one of them.
+    """Check a configuration: every setting by its definition, and combinations of settings.
 
     Raises:
-        ConfigurationError: a misspelt or missing key, a wrong type, a value out of range; all of them at once.
+        ConfigurationError: a key is misspelt or missing, has a wrong type, or is out of range. The message lists all
+            problems.
     """
     check_problems(configuration_problems(configuration))
 
 
 def configuration_problems(configuration: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with a configuration.
+    """Return the problems of a configuration.
 
-    A check that needs several settings runs if each of them is allowed by itself.
+    A check of several settings runs only if each of them is allowed.
     """
     problems = section_problems(Configuration, configuration)
     for check in _checks(configuration):
@@ -99,9 +100,10 @@ def configuration_problems(configuration: Mapping[str, Any]) -> list[Problem]:
 
 
 def take_away_nulls(configuration: Mapping[str, Any]) -> list[str]:
-    """Delete, in place, studies, hyperparameters and entries of designs that are null, also in grids and distributions.
+    """Delete null studies, hyperparameters and entries of designs in place, also in grids and distributions.
 
-    An overlay only adds to what it finds: null is how it removes, such as `{uniform: null, log_uniform: [1, 2]}`.
+    An overlay is merged with other values, so that it needs null to remove an entry, as in `{uniform: null,
+    log_uniform: [1, 2]}`.
 
     Returns:
         The studies that were null.
@@ -119,7 +121,7 @@ def take_away_nulls(configuration: Mapping[str, Any]) -> list[str]:
 
 
 def aelle_settings(configuration: Mapping[str, Any], study: str) -> dict[str, Any]:
-    """Return the settings of AeLLE for one study: its own, else those of the section `aelle`."""
+    """Return the settings of AeLLE for one study: its own, and otherwise those of the section `aelle`."""
     return merged(configuration["aelle"], configuration["studies"][study].get("aelle", {}))
 
 
@@ -128,7 +130,7 @@ class _Check(NamedTuple):
 
     Attributes:
         reads: keys of the settings that it needs.
-        problems: returns what is wrong.
+        problems: function that returns the problems.
     """
 
     reads: tuple[Key, ...]
@@ -136,12 +138,12 @@ class _Check(NamedTuple):
 
 
 def _usable(key: Key, problems: list[Problem]) -> bool:
-    """Whether no setting at a key, below or above it has a problem."""
+    """Return whether no setting at a key, below it or above it has a problem."""
     return not any(problem.key[: len(key)] == key[: len(problem.key)] for problem in problems)
 
 
 def _checks(configuration: Mapping[str, Any]) -> Iterator[_Check]:
-    """Yield the checks of several settings; a later one may rely on what earlier ones have refused."""
+    """Yield the checks of several settings. A later check may rely on earlier ones."""
     studies = configuration.get("studies")
     known = studies if isinstance(studies, Mapping) else {}
     for name, study in known.items():
@@ -188,7 +190,7 @@ def _study_checks(configuration: Mapping[str, Any], name: str, study: Mapping[st
 
 
 def _replacing(section: type[Section], common: Key, own: Key, configuration: Mapping[str, Any]) -> _Check:
-    """Return the check of values, at the key `own`, that replace some of the common ones of a section."""
+    """Return the check of values at the key `own` that replace some common values of a section."""
 
     def problems() -> list[Problem]:
         base, values = _value(configuration, common), _value(configuration, own)
@@ -202,7 +204,7 @@ _ABSENT = object()
 
 
 def _value(configuration: Any, key: Key, otherwise: Any = None) -> Any:
-    """Return the value at a key, or `otherwise` (an empty mapping if None) where the configuration has none."""
+    """Return the value at a key, or `otherwise` (an empty mapping if None) if the configuration has none."""
     for step in key:
         is_there = step in configuration if isinstance(configuration, Mapping) else isinstance(step, int)
         if not is_there:
@@ -212,10 +214,10 @@ def _value(configuration: Any, key: Key, otherwise: Any = None) -> Any:
 
 
 def late_spectra_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
-    """Return which spectra of a study are to be taken after its last epoch."""
+    """Return a problem if spectra of a study are requested after its last epoch."""
     epochs = study["training"]["epochs"]
     if name == "target_learning":
-        return []  # of which only some epochs are stored: `target_learning_problems`
+        return []  # only some of its epochs are stored; see `target_learning_problems`
     later = [epoch for epoch in (study.get("spectra") or {}).get("epochs") or [] if epoch > epochs]
     key: Key = ("studies", name, "spectra", "epochs")
     return [
@@ -225,7 +227,7 @@ def late_spectra_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
 
 
 def held_out_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
-    """Return whether a study is validated on a test part that its task does not have."""
+    """Return a problem if a study is validated on a test part that its task does not have."""
     validate_on = study["training"].get("validate_on", "validation")
     if validate_on == "validation" or study["task"] == "char_rnn":
         return []
@@ -234,9 +236,9 @@ def held_out_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
 
 
 def one_group_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
-    """Return why a study is not of vanilla networks of one size, which the figures of chapter 4 expect.
+    """Return the problems of a study that must consist of vanilla networks of one size, for the figures of chapter 4.
 
-    Entries of row_rnn are kinds of initial weights; pixel_rnn has a single one.
+    The entries of row_rnn are kinds of initial weights. pixel_rnn has a single entry.
     """
     key: Key = ("studies", name, "design")
     if name == "pixel_rnn" and list(study["design"]) != ["rnn"]:
@@ -258,14 +260,14 @@ def one_group_problems(name: str, study: Mapping[str, Any]) -> list[Problem]:
 
 
 def cell_problems(architecture: str) -> list[Problem]:
-    """Return whether figure 2.1 is to be of no cell, or of one whose layers cannot be stacked."""
+    """Return a problem if the cell of figure 2.1 is unknown, or its layers cannot be stacked."""
     key: Key = ("layered_jacobian", "architecture")
     cells = [name for name in cell_hyperparameters() if name != "rank_one"]
     return [] if architecture in cells else [Problem(key, unsuitable(key, architecture, f"one of {', '.join(cells)}"))]
 
 
 def text_problems(data: Mapping[str, Any]) -> list[Problem]:
-    """Return whether the text of CharRNN has no place."""
+    """Return a problem if the text of CharRNN has no file."""
     key: Key = ("char_rnn", "data", "path")
     if data["source"] == "file" and data["path"] is None:
         return [Problem(key, unsuitable(key, None, "a text file, since char_rnn.data.source is 'file'"))]
@@ -273,7 +275,7 @@ def text_problems(data: Mapping[str, Any]) -> list[Problem]:
 
 
 def motion_problems(data: Mapping[str, Any]) -> list[Problem]:
-    """Return whether trials of Mocap are to be downloaded whose content is not known."""
+    """Return a problem if trials of Mocap without a known checksum would be downloaded."""
     key: Key = ("mocap", "data", "trials")
     to_download = data["source"] == "cmu" and data["directory"] is None
     unknown = unknown_trials(data["trials"] or ()) if to_download else None
@@ -281,7 +283,7 @@ def motion_problems(data: Mapping[str, Any]) -> list[Problem]:
 
 
 def image_problems(data: Mapping[str, Any]) -> list[Problem]:
-    """Return whether images of one's own have no place."""
+    """Return a problem if the user's own images have no folder."""
     key: Key = ("smnist", "data", "directory")
     if data["source"] == "idx" and data["directory"] is None:
         return [Problem(key, unsuitable(key, None, "a folder of four IDX files, since smnist.data.source is 'idx'"))]
@@ -289,7 +291,7 @@ def image_problems(data: Mapping[str, Any]) -> list[Problem]:
 
 
 def sequences_problems(configuration: Mapping[str, Any]) -> list[Problem]:
-    """Return whether a study trains on sequences of one's own, which have no place."""
+    """Return a problem if a study trains on the user's own sequences, but these have no file."""
     key: Key = ("sequences", "data", "path")
     names = [name for name, study in configuration["studies"].items() if study and study["task"] == "sequences"]
     if names and configuration["sequences"]["data"]["path"] is None:
@@ -299,7 +301,7 @@ def sequences_problems(configuration: Mapping[str, Any]) -> list[Problem]:
 
 
 def epoch_problems(configuration: Mapping[str, Any], names: Sequence[str]) -> list[Problem]:
-    """Return which spectra of some studies are asked for by AeLLE and PredNet that are not taken."""
+    """Return the problems of studies whose spectra AeLLE and PredNet need but that are not computed."""
     studies, early = configuration["studies"], configuration["prednet"]["early"]
     needed = {name: {studies[name]["training"]["epochs"]} for name in names}
     if "char_rnn_sizes" in needed:
@@ -315,7 +317,7 @@ def epoch_problems(configuration: Mapping[str, Any], names: Sequence[str]) -> li
 
 
 def pretrained_problems(configuration: Mapping[str, Any]) -> list[Problem]:
-    """Return whether the pre-trained AeLLE and pruning by it need more epochs than there are."""
+    """Return the problems if the pre-trained AeLLE or pruning needs more epochs than there are."""
     epochs = configuration["studies"]["smnist"]["training"]["epochs"]
     pretrained = aelle_settings(configuration, "smnist")["pretrained_epochs"]
     problems = []
@@ -330,7 +332,7 @@ def pretrained_problems(configuration: Mapping[str, Any]) -> list[Problem]:
 
 
 def row_rnn_problems(study: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the settings of alignment: more epochs, vectors or modes than there are."""
+    """Return the problems of the alignment's settings: more epochs, vectors or modes than there are."""
     alignment, size = study["alignment"], entry_settings(study, next(iter(study["design"])))["hidden_size"]
     epochs = study["training"]["epochs"]
     return _above_limits(
@@ -341,13 +343,13 @@ def row_rnn_problems(study: Mapping[str, Any]) -> list[Problem]:
 
 
 def pixel_rnn_problems(study: Mapping[str, Any]) -> list[Problem]:
-    """Return whether flips are to be ranked by more exponents than there are."""
+    """Return a problem if flips are ranked by more exponents than there are."""
     averaged, size = max(study["flips"]["n_averaged"]), entry_settings(study, "rnn")["hidden_size"]
     return _above_limits(("pixel_rnn.flips.n_averaged", averaged, size, "the hidden units"))
 
 
 def _above_limits(*limits: tuple[str, int, int, str]) -> list[Problem]:
-    """Return which settings of studies, each with its value, its limit and what that is, are above their limit."""
+    """Return the problems of settings above their limit. Each has its value, the limit and a description of it."""
     return [
         Problem(
             ("studies", *key.split(".")),
@@ -359,7 +361,7 @@ def _above_limits(*limits: tuple[str, int, int, str]) -> list[Problem]:
 
 
 def target_learning_problems(study: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the study of target learning, beyond what could be wrong with any design."""
+    """Return the problems of the study of target learning, besides those of any design."""
     path, training, spectra = "studies.target_learning", study["training"], study["spectra"]
     entries = {entry: entry_settings(study, entry) for entry in study["design"]}
     lines = [line for entry, settings in entries.items() for line in _rank_one_problems(path, entry, settings)]
@@ -376,7 +378,7 @@ def target_learning_problems(study: Mapping[str, Any]) -> list[Problem]:
 
 
 def _rank_one_problems(path: str, entry: str, settings: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with one entry of the design of target learning."""
+    """Return the problems of one entry of the design of target learning."""
     lines = []
     if settings["architecture"] != "rank_one":
         lines.append(f"{path}.design.{entry} is of {shortened(settings['architecture'])}; expected rank_one")
@@ -397,4 +399,4 @@ OF_ONE_STUDY: dict[str, Callable[[Mapping[str, Any]], list[Problem]]] = {
     "pixel_rnn": pixel_rnn_problems,
     "target_learning": target_learning_problems,
 }
-"""What may be wrong with one study of the dissertation, beyond what could be wrong with any."""
+"""The checks of single studies of the dissertation, besides those of all studies."""

@@ -1,5 +1,5 @@
-"""Figures: a function takes Datasets and returns a matplotlib Figure. None imports torch.
+"""Figures: each function takes Datasets and returns a matplotlib Figure. These modules do not import torch.
 
-Each function carries its record (`reproduction.records.figure`); `reproduction.catalogue` finds it wherever it stands
-below this folder.
+Each function has its record as a decorator (`reproduction.records.figure`). `reproduction.catalogue` finds it in any
+module below this folder.
 """

@@ -13,18 +13,19 @@ from lyapunov_pkg.reproduction.records import Store, figure
 
 EXPONENT_LABEL = "Lyapunov exponent [nats/time unit]"
 TRANSIENT_COLOR = "0.65"
-RHO_COLORS = tuple(SERIES_COLORS.values())  # in the order of the text's: blue, orange, green, red
+RHO_COLORS = tuple(SERIES_COLORS.values())  # in the order of the dissertation: blue, orange, green, red
 
 
 @figure(
     stores={"lorenz": Store("results/systems/lorenz.zarr.zip", ("trajectory", "fixed_point", "fixed_point_exponent"))},
-    caption="Trajectories of the Lorenz system, a row for each ρ: z against x, and x against time. Grey: transient.",
+    caption="Trajectories of the Lorenz system, one row for each ρ: z against x, and x against time. The transient "
+    "is grey.",
 )
 def fig_1_1(lorenz: xr.Dataset) -> Figure:
-    """Trajectories of Lorenz systems, one row for each rho: z against x on the left, x against time on the right.
+    """Draw trajectories of Lorenz systems, one row per rho: z against x on the left, x against time on the right.
 
-    `lorenz` is the Dataset of `reproduction.lorenz`. The transient is grey; circles are the stable fixed points. Each
-    panel has its own scale, since motion that is damped is small beside chaos.
+    `lorenz` is the Dataset of `reproduction.lorenz`. The transient is grey, and circles are the stable fixed points.
+    Each panel has its own scale, because damped motion is small compared with chaotic motion.
     """
     transient = lorenz.attrs["transient"]
     times = lorenz["time"].values
@@ -57,7 +58,7 @@ def fig_1_1(lorenz: xr.Dataset) -> Figure:
 
 
 def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
-    """Circles around both stable fixed points of one rho, or the one; none where they are unstable."""
+    """Draw circles around the stable fixed points of one rho: both, one, or none if they are unstable."""
     if np.isnan(of_rho["fixed_point_exponent"].values[0]):
         return
     x, _, z = of_rho["fixed_point"].values
@@ -79,16 +80,18 @@ def _mark_fixed_points(ax: Axes, of_rho: xr.Dataset) -> None:
         )
     },
     caption=(
-        "Lyapunov exponents of the Lorenz system: as estimated from short runs, in both readings of the text, and the "
-        "converged values. If T_init counts steps, runs from small initial states have the signs of the text: positive "
-        "largest exponents but at ρ = 1. The share of runs with a positive one stands below each ρ in (b)."
+        "Lyapunov exponents of the Lorenz system: estimates from short runs, in both readings of the text, and "
+        "converged values. If T_init is in steps, runs from small initial states have the signs of the text: the "
+        "largest exponents are positive except at ρ = 1. In (b) the share of runs with a positive exponent is below "
+        "each ρ."
     ),
 )
 def fig_1_2(lorenz: xr.Dataset) -> Figure:
-    """Exponents of Lorenz systems: as short runs estimate them (open, and crosses) and as they converge (filled).
+    """Draw exponents of Lorenz systems: estimates of short runs (open, and crosses) and converged values (filled).
 
-    `lorenz` is the Dataset of `reproduction.lorenz`. Panel (a) has all exponents, (b) the largest ones by rho. Lines
-    are the values at the stable fixed point. The standard error of the converged values is mostly too small to see.
+    `lorenz` is the Dataset of `reproduction.lorenz`. Panel (a) shows all exponents, panel (b) the largest ones by rho.
+    Lines are the values at the stable fixed point. The standard error of the converged values is mostly too small to be
+    visible.
     """
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.2), layout="constrained")
     spectra, largest = fig.subplots(1, 2, width_ratios=(1.25, 1))
@@ -117,9 +120,9 @@ def fig_1_2(lorenz: xr.Dataset) -> Figure:
 def _estimates(
     ax: Axes, positions: np.ndarray | list[int], of_rho: xr.Dataset, index: int, *, width: float, label: str
 ) -> None:
-    """Short run (left), runs in steps (middle), converged (right) and fixed point (line) of one rho.
+    """Draw short run (left), runs in steps (middle), converged values (right) and fixed point (line) of one rho.
 
-    They stand at `positions` (exponent,); of the runs in steps the mean and the range.
+    They are at `positions` (exponent,). For the runs in steps, mean and range are drawn.
     """
     positions = np.asarray(positions, dtype=float)
     look: Keywords = {"marker": SERIES_MARKERS[index], "color": RHO_COLORS[index], "linestyle": "none"}
@@ -141,7 +144,7 @@ def _estimates(
 
 
 def _name_estimates(ax: Axes, attributes: dict) -> None:
-    """Legend entries for the kinds of estimate, in grey."""
+    """Add legend entries for the kinds of estimate, in grey."""
     grey: Keywords = {"color": "0.4", "marker": "o", "linestyle": "none"}
     run = f"{attributes['n_trajectories']} × {attributes['long_run_duration']:g} time units"
     ax.plot([], [], markerfacecolor="white", label=f"short run, {attributes['duration']:g} time units", **grey)

@@ -35,9 +35,10 @@ LEVEL_MARKERS = "osD^vP<*"
 
 
 def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[float, float]:
-    """Axis limits for `values` (any shape): all of them but outliers, further from the central 90% than these span.
+    """Return axis limits for `values` (any shape) without outliers.
 
-    Non-finite values are ignored. Finite numbers in `include` (a threshold) are always inside.
+    An outlier is farther from the central 90% of the values than the width of these. Non-finite values are ignored.
+    Finite numbers in `include` (a threshold) are always inside.
     """
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]
@@ -55,7 +56,7 @@ def robust_limits(values: np.ndarray, include: Iterable[float] = ()) -> tuple[fl
 
 
 def note_outside(ax: Axes, x: np.ndarray | None = None, y: np.ndarray | None = None) -> None:
-    """Say above the panel how many points, by `x`, by `y` or by both, lie outside its limits, where any do."""
+    """Write above the panel how many points, by `x`, by `y` or by both, are outside its limits, if any are."""
     limited = [(values, limits) for values, limits in ((x, ax.get_xlim()), (y, ax.get_ylim())) if values is not None]
     n_outside = np.count_nonzero(~np.all([_within(values, limits) for values, limits in limited], axis=0))
     if n_outside:
@@ -67,7 +68,7 @@ def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def scatter_by_error(ax: Axes, x: np.ndarray, y: np.ndarray, low_error: np.ndarray) -> None:
-    """Points (x, y), each (n,), as low- or high-error networks by `low_error` (n,) bool."""
+    """Draw points (x, y), each (n,), as low- or high-error networks by `low_error` (n,) bool."""
     common: Keywords = {"s": POINT_SIZE, "linewidths": 0.3, "edgecolors": "white"}
     high = ~low_error
     ax.scatter(x[high], y[high], c=HIGH_ERROR_COLOR, marker=HIGH_ERROR_MARKER, label="high error", **common)
@@ -75,7 +76,7 @@ def scatter_by_error(ax: Axes, x: np.ndarray, y: np.ndarray, low_error: np.ndarr
 
 
 def scatter_by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray, architecture: np.ndarray) -> None:
-    """Points (x, y), each (n,), in the colour and marker of their `architecture` (n,)."""
+    """Draw points (x, y), each (n,), in the colour and marker of their `architecture` (n,)."""
     for name in in_display_order(architecture, ARCHITECTURE_LABELS):
         style, of_name = architecture_style(name), architecture == name
         look: Keywords = {"c": style.color, "marker": style.marker, "s": POINT_SIZE * style.marker_scale**2}
@@ -83,7 +84,7 @@ def scatter_by_architecture(ax: Axes, x: np.ndarray, y: np.ndarray, architecture
 
 
 def level_looks(levels: np.ndarray) -> dict[float, tuple[tuple[float, ...], str]]:
-    """Colour and marker of each distinct value of a hyperparameter (n,), dark to light as it rises."""
+    """Return colour and marker of each distinct value of a hyperparameter (n,), from dark (low) to light (high)."""
     distinct = np.unique(levels)
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(distinct)))
     return {
@@ -93,8 +94,7 @@ def level_looks(levels: np.ndarray) -> dict[float, tuple[tuple[float, ...], str]
 
 
 def scatter_by_level(ax: Axes, x: np.ndarray, y: np.ndarray, levels: np.ndarray, name: str) -> None:
-    """Points (x, y), each (n,), in the colour and marker of a hyperparameter called `name`, with values `levels`
-    (n,)."""
+    """Draw points (x, y), each (n,), in the colour and marker of `levels` (n,) of a hyperparameter called `name`."""
     for level, (color, marker) in level_looks(levels).items():
         of_level = levels == level
         look: Keywords = {"color": color, "marker": marker, "s": POINT_SIZE}
@@ -102,7 +102,7 @@ def scatter_by_level(ax: Axes, x: np.ndarray, y: np.ndarray, levels: np.ndarray,
 
 
 def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limits: tuple[float, float]) -> None:
-    """Stacked counts of low- and high-error networks by `values` (n,) between `limits`."""
+    """Draw stacked counts of low- and high-error networks by `values` (n,) between `limits`."""
     ax.hist(
         [values[low_error], values[~low_error]],
         bins=np.linspace(*limits, HISTOGRAM_BINS + 1).tolist(),
@@ -119,13 +119,13 @@ def stacked_histogram(ax: Axes, values: np.ndarray, low_error: np.ndarray, limit
 
 
 def threshold_line(ax: Axes, threshold: float, label: str) -> None:
-    """A vertical line at `threshold`; none where it is not finite."""
+    """Draw a vertical line at `threshold` if it is finite."""
     if np.isfinite(threshold):
         ax.axvline(threshold, color="black", linewidth=1, label=label)
 
 
 def shade_predicted_low(ax: Axes, threshold: float, low_is_above: bool) -> None:
-    """Shade the side of `threshold` where low error is predicted, within the panel's limits; none where it is NaN."""
+    """Shade the side of `threshold` where low error is predicted, within the panel's limits, if it is not NaN."""
     if np.isnan(threshold):
         return
     left, right = ax.get_xlim()
@@ -135,34 +135,34 @@ def shade_predicted_low(ax: Axes, threshold: float, low_is_above: bool) -> None:
 
 
 def shift_colors(shifts: np.ndarray) -> dict[float, tuple[float, ...]]:
-    """Colours of changes of the predicted loss (n,), dark to light as they rise."""
+    """Return colours of changes of the predicted loss (n,), from dark (low) to light (high)."""
     scale = colormaps["plasma"](np.linspace(0, 0.9, len(shifts)))
     return {float(shift): tuple(color) for shift, color in zip(np.sort(shifts), scale, strict=True)}
 
 
 def shift_label(shift: float) -> str:
-    """How a change of the predicted loss is named in legends."""
+    """Return the legend label of a change of the predicted loss."""
     return f"ΔT = {shift:+g}".replace("-", "−") if shift else "ΔT = 0"
 
 
 def spectrum_line(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
-    """A Lyapunov spectrum (d,) against its index from 1, in the style of `architecture`."""
+    """Draw a Lyapunov spectrum (d,) against its index from 1, in the style of `architecture`."""
     style = architecture_style(architecture)
     index = np.arange(1, len(exponents) + 1)
     ax.plot(index, exponents, color=style.color, linestyle=style.linestyle, label=style.label)
 
 
 def label_spectrum_axes(ax: Axes, exponents: np.ndarray, also: np.ndarray | tuple[()] = ()) -> None:
-    """Labels and limits of a panel of spectra `exponents` (..., d); `also` are another panel's, to share limits."""
+    """Set labels and limits of a panel of spectra `exponents` (..., d). Limits also cover `also`, of another panel."""
     zero_line(ax)
     limits = robust_limits(np.append(exponents, also), include=(0.0,))
     ax.set(xlabel="index of exponent", ylabel=EXPONENT_LABEL, ylim=limits)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    note_outside(ax, y=exponents[~np.isnan(exponents)])  # which fills up shorter spectra
+    note_outside(ax, y=exponents[~np.isnan(exponents)])  # NaN fills shorter spectra
 
 
 def legend_under(ax: Axes, columns: int) -> None:
-    """The legend of one panel, under its axis label, with each label once."""
+    """Draw the legend of one panel below its axis label, with each label once."""
     handles = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     below_label = ScaledTranslation(0, -28 / 72, ax.figure.dpi_scale_trans)  # 28 points
     ax.legend(
@@ -176,9 +176,9 @@ def legend_under(ax: Axes, columns: int) -> None:
 
 
 def letter_panels(axes: Iterable[Axes], inside: bool = False, **look: Any) -> None:
-    """Put (a), (b), ... before the titles of panels, in their order; `inside`: in the upper right corner of each.
+    """Write (a), (b), ... before the titles of panels, in order, or `inside` the upper right corner of each.
 
-    `look` is how the titles look, where not as the style says: `pad` and `fontsize`, in points.
+    `look` overrides the style of the titles: `pad` and `fontsize`, in points.
     """
     for letter, ax in zip(ascii_lowercase, axes, strict=False):
         if inside:
@@ -189,7 +189,7 @@ def letter_panels(axes: Iterable[Axes], inside: bool = False, **look: Any) -> No
 
 
 def legend_below(fig: Figure, axes: Iterable[Axes], columns: int, title: str | None = None) -> None:
-    """One legend below the figure with every label that occurs in `axes`, each once."""
+    """Draw one legend below the figure, with every label in `axes` once."""
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=columns, title=title, title_fontsize=7
@@ -197,11 +197,11 @@ def legend_below(fig: Figure, axes: Iterable[Axes], columns: int, title: str | N
 
 
 def first_seed(dataset: xr.Dataset) -> tuple[xr.Dataset, str]:
-    """`dataset` at its first seed, and a note that says so where there are several."""
+    """Return `dataset` at its first seed, and a note on this if there are several seeds."""
     n_seeds = dataset.sizes["seed"]
     return dataset.isel(seed=0), f", first of {n_seeds} seeds" if n_seeds > 1 else ""
 
 
 def held_out(dataset: xr.Dataset) -> xr.Dataset:
-    """The networks of the test part of a Dataset of one seed."""
+    """Return the networks of the test part of a Dataset for one seed."""
     return dataset.isel(network=np.flatnonzero(dataset["partition"].values == "test"))

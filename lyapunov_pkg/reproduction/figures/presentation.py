@@ -1,4 +1,4 @@
-"""What figures and tables share: display names, and which epochs they show."""
+"""Display names and shown epochs for figures and tables."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STATISTIC_LABELS = {
 
 OPTIMIZER_LABELS = {"adam": "Adam", "adagrad": "Adagrad", "rmsprop": "RMSprop", "sgd": "SGD, momentum"}
 
-# By which figures and tables of chapter 2 name the networks that are highlighted.
+# Statistics by which figures and tables of chapter 2 order the highlighted networks.
 SERIES_NAMES = ("blue", "orange", "green", "red", "purple", "brown")
 
 # Lyapunov vectors that are aligned with gradients (chapter 4).
@@ -57,7 +57,7 @@ ALIGNED_LABELS = {
     "covariant": "covariant vectors",
 }
 
-# By what pixels are chosen (chapter 4).
+# Rankings of pixels (chapter 4).
 RANKING_LABELS = {
     "expansion": "largest R value",
     "expansion_settled": "largest R, warm-up",
@@ -87,13 +87,13 @@ SHOWN_PERCENT = (0, 10, 20, 50)
 
 
 def in_display_order(names: Iterable[str], labels: dict[str, str]) -> list[str]:
-    """The distinct `names`: those in `labels` first and in its order, then the others alphabetically."""
+    """Return the distinct `names`: those in `labels` first, in its order, then the others alphabetically."""
     present = {str(name) for name in names}
     return [name for name in labels if name in present] + sorted(present - set(labels))
 
 
 def shown_epochs(pretrained: xr.Dataset) -> list[tuple[int, float]]:
-    """The epochs nearest to 0, 10, 20 and 50% of training, as (epoch, per cent of training); each once.
+    """Return the epochs nearest to 0, 10, 20 and 50% of training, as (epoch, percentage of training), each once.
 
     Raises:
         ValueError: `pretrained` has no attribute `total_epochs`.

@@ -1,4 +1,4 @@
-"""Figures that there are of every study: losses and spectra over training, statistics of spectra, and AeLLE."""
+"""Figures for every study: losses and spectra over training, statistics of spectra, and AeLLE."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, Keywords, arch
 from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.records import Shards, Store, figure
 
-MOST_LEVELS = 8  # that colours tell apart
+MOST_LEVELS = 8  # that can be distinguished by colours
 LEVELS = {"hidden_size": "hidden size", "init_param": "p", "learning_rate": "learning rate", "dropout": "dropout"}
 LOSS_UNITS = {"nat": " [nats]", "1": ""}
 
 
 class Kind(NamedTuple):
-    """Networks that look alike: which of all, how they are drawn, and their name in legends."""
+    """Networks with the same look: a mask, the look, and the name in legends."""
 
     members: NDArray[np.bool_]
     color: str | tuple[float, ...]
@@ -39,7 +39,7 @@ class Kind(NamedTuple):
 
 
 def kinds(networks: xr.Dataset) -> list[Kind]:
-    """Return the kinds of networks: by architecture if there are several, else by a hyperparameter of few values."""
+    """Return the kinds of networks: by architecture if there are several, else by a hyperparameter with few values."""
     architectures = networks["architecture"].values
     names = in_display_order(architectures, ARCHITECTURE_LABELS)
     levels = {name: np.unique(networks[name].values) for name in LEVELS if name in networks.coords}
@@ -82,7 +82,7 @@ def line_looks(networks: xr.Dataset) -> list[Keywords]:
 
 
 def loss_label(networks: xr.Dataset) -> str:
-    """Return the name of the validation loss with the unit that its task gives it."""
+    """Return the name of the validation loss with the unit of its task."""
     unit = networks["validation_loss"].attrs.get("units", "1")
     return "validation loss" + LOSS_UNITS.get(unit, f" [{unit}]")
 
@@ -92,7 +92,7 @@ def loss_label(networks: xr.Dataset) -> str:
     caption="Validation loss over training of every network that did not diverge. Epoch 0 is before training.",
 )
 def fig_study_training(training: xr.Dataset) -> Figure:
-    """Validation loss of every network over the epochs that are stored; one that diverged has none."""
+    """Draw the validation loss of every network over the stored epochs, without diverged networks."""
     counts = networks_that_count(training)
     networks = training.isel(variant=counts).rename_dims(variant="network")
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
@@ -118,12 +118,12 @@ def fig_study_training(training: xr.Dataset) -> Figure:
         )
     },
     caption=(
-        "Lyapunov spectra over training, a line for each network: spectra, and below them the mean squared change "
-        "between epochs and the difference of the mean exponent from that of the last epoch."
+        "Lyapunov spectra over training, one line for each network. Below: the mean squared change between epochs, "
+        "and the difference of the mean exponent from that of the last epoch."
     ),
 )
 def fig_study_spectra(evolution: xr.Dataset) -> Figure:
-    """Spectra before, early in and after training, and how fast they settle, as far as the epochs were measured."""
+    """Draw spectra before, early in and after training, and their change, for the measured epochs."""
     looks = line_looks(evolution)
     return spectra_over_training(evolution, looks, [look | {"marker": ".", "markersize": 2} for look in looks])
 
@@ -141,7 +141,7 @@ def fig_study_spectra(evolution: xr.Dataset) -> Figure:
     ),
 )
 def fig_study_statistics(networks: xr.Dataset) -> Figure:
-    """Statistics of the spectrum against validation loss, with correlation coefficients."""
+    """Draw statistics of the spectrum against validation loss, with correlation coefficients."""
     statistics = [name for name in STATISTIC_LABELS if name in networks["statistic"].values]
     of_networks = kinds(networks)
     rows = -(-len(statistics) // 2)
@@ -170,7 +170,7 @@ def fig_study_statistics(networks: xr.Dataset) -> Figure:
     ),
 )
 def fig_study_aelle_plane(final: xr.Dataset) -> Figure:
-    """AeLLE of the test networks by error with PC1's median, and of all networks by architecture or hyperparameter."""
+    """Draw AeLLE of test networks by error with PC1's median, and of all networks by architecture or hyperparameter."""
     of_networks = kinds(final)
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     grid = fig.add_gridspec(2, 2, height_ratios=(1, 3))

@@ -1,4 +1,4 @@
-"""What all figures share: sizes and fonts for a paper, the look of every architecture, and saving."""
+"""Style of all figures: sizes and fonts for a paper, the look of every architecture, and saving."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAPER_STYLE: dict[RcKeyType, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
-    "axes.titlepad": 9,  # room for the note on points outside
+    "axes.titlepad": 9,  # space for the note on points outside
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -58,7 +58,7 @@ class ArchitectureStyle:
     linestyle: str | tuple[int, tuple[float, ...]]
 
 
-# For series without a look of their own: colours of cells (Okabe and Ito) by the names, and in the order, of the text.
+# Colours of series without their own look: those of cells (Okabe and Ito), with the dissertation's names and order.
 SERIES_COLORS = dict(zip(SERIES_NAMES, COLORS, strict=True))
 SERIES_MARKERS = ("o", "s", "D", "^", "v", "P")
 
@@ -69,14 +69,14 @@ HIGH_ERROR_MARKER = "X"
 
 
 def architecture_style(architecture: str) -> ArchitectureStyle:
-    """The style of `architecture`, as its entry says; one that is no cell keeps its name and takes a default look."""
+    """Return the style of `architecture` from its entry. A name that is not a cell gets a default look."""
     look = look_of(architecture)
     label = ARCHITECTURE_LABELS.get(architecture, architecture)
     return ArchitectureStyle(label, look.color, look.marker, look.marker_scale, look.linestyle)
 
 
 def save_figure(fig: Figure, pdf_path: Path | str, png_path: Path | str) -> None:
-    """Save `fig` as PDF and as PNG of 300 dots per inch. The same figure gives the same bytes (no dates in them)."""
+    """Save `fig` as PDF and as PNG with 300 dots per inch. The same figure gives the same bytes (without dates)."""
     with rc_context(PAPER_STYLE):
         fig.savefig(pdf_path, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         fig.savefig(png_path, format="png", dpi=300, metadata={"Software": None})

@@ -1,1 +1,1 @@
-"""Chapter 4: gradients of the recurrent weights beside Lyapunov vectors, and inputs flipped where states expand."""
+"""Chapter 4: alignment of Lyapunov vectors with gradients of the recurrent weights, and flips of inputs."""

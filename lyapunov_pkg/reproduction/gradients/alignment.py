@@ -21,7 +21,7 @@ from lyapunov_pkg.reproduction.populations.selection import networks_that_count
 from lyapunov_pkg.reproduction.populations.stored import stored_network
 
 N_BINS = 100
-"""Of the histograms of alignments, on [-1, 1]."""
+"""Number of bins of the histograms of alignments, on [-1, 1]."""
 
 
 DESCRIPTIONS = {
@@ -56,52 +56,45 @@ DESCRIPTIONS = {
 def alignment_experiment(
     trainings: Mapping[str, xr.Dataset], dataset: xr.Dataset, settings: AlignmentSettings, seed: int
 ) -> xr.Dataset:
-    """Alignments A_t = Q_tᵀ E_t of Lyapunov vectors with singular vectors of ΔV_t (eq. 4.15), over states and steps.
+    """Return statistics of alignments A_t = Q_tᵀ E_t of Lyapunov vectors with singular vectors of ΔV_t (eq. 4.15).
 
-    `vectors` says which Lyapunov vectors:
+    `vectors` names the Lyapunov vectors:
 
-    - "tangent", "dissertation": Q_t as they turn from the identity during the sequence, in both conventions
-      (`q_vectors`), along the trajectory of the gradient.
-    - "released": as the dissertation's programs have them, Q_t of Jᵀ Q from other initial states than the gradient's,
+    - "tangent", "dissertation": Q_t, which start from the identity at the beginning of the sequence, in both
+      conventions (`q_vectors`), along the trajectory of the gradient.
+    - "released": Q_t of Jᵀ Q as in the dissertation's programs, from other initial states than those of the gradient,
       after `warmup` steps over the first inputs.
     - "settled", "covariant": in a second pass over the same image, Q_t of the tangent dynamics after one pass of
       warm-up, and the covariant vectors (`settled_vectors`). The gradients are those of the same pass.
 
-    All is computed in float64. The sign of a singular vector is arbitrary, so standard deviations are taken about zero,
-    and histograms count every alignment with both signs. `alignment_std` is that of all alignments together.
-    `alignment_std_averaged` is taken as in the dissertation's programs: for each step and singular vector over images
-    and Lyapunov vectors, then averaged.
+    The computation is in float64. The sign of a singular vector is arbitrary. Standard deviations are therefore about
+    zero, and histograms count every alignment with both signs. `alignment_std` is that of all alignments together.
+    `alignment_std_averaged` follows the dissertation's programs: the standard deviation over images and Lyapunov
+    vectors for each step and singular vector, averaged over these.
 
-    ΔV_t has at most t singular values that are not zero: what belongs to the others is some
-    basis of a null space, as LAPACK happens to pick it. `alignment_std_resolved` leaves these out.
+    ΔV_t has at most t nonzero singular values. The singular vectors of the others are an arbitrary basis of a null
+    space, chosen by LAPACK. `alignment_std_resolved` excludes them.
 
     Args:
-        trainings: training stores of tanh RNNs of one size with a readout, by the name of their initial weights.
-        dataset: the task's data; its first test images are taken.
-        settings: what is aligned with what.
-        seed: of initial states and of the random set of vectors.
+        trainings: {name of the initial weights: training store} of tanh RNNs of one size with a readout.
+        dataset: the task's data. Its first test images are used.
+        settings: settings of the alignment.
+        seed: seed of initial states and of the random set of vectors.
 
     Returns:
-        Dataset over variant (those that did not diverge, with the coordinate `weights`), epoch, `vectors`, `side` (left
-        or right singular vectors), `modes` (first or last ones) and `group` (first, last or random Lyapunov vectors):
+        Dataset over variant (without diverged ones, with the coordinate `weights`), epoch, `vectors`, `side` (left or
+        right singular vectors), `modes` (first or last ones) and `group` (first, last or random Lyapunov vectors):
         `alignment_std`, `alignment_std_averaged`, `alignment_std_resolved`, `alignment_density(..., alignment)`;
-        without group `alignment_std_by_index(..., time,
-        exponent)`, without side and modes `gradient_rank(..., time)`; `random_index(vector)`. Attribute `null_std`:
-        1/sqrt(H), the standard deviation for frames without any relation.
+        without group `alignment_std_by_index(..., time, exponent)`, without side and modes `gradient_rank(..., time)`;
+        `random_index(vector)`. Attribute `null_std`: 1/sqrt(H), the standard deviation for unrelated frames.
 
     Raises:
-        ValueError: more states, modes, vectors or epochs are asked for than there are, or every variant diverged.
+        ValueError: more states, modes, vectors or epochs are requested than there are, or every variant diverged.
     """
     for training in trainings.values():
         _check(training, dataset, settings)
-    generator = torch.Generator().manual_seed(seed)
     hidden_size = int(next(iter(trainings.values()))["hidden_size"].values[0])
-    start, inputs, labels = random_starts(
-        dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
-    )
-    groups = _vector_groups(hidden_size, settings.n_vectors, generator)
-    other_start = settings.initial_state_std * torch.randn(start.shape, generator=generator, dtype=start.dtype)
-    task = _Task(inputs, labels, start, other_start, min(settings.warmup, inputs.shape[1]))
+    task, groups = _draw(dataset, settings, hidden_size, seed)
     results, columns = [], []
     for weights, training in trainings.items():
         variants = np.flatnonzero(networks_that_count(training)).tolist()
@@ -126,8 +119,21 @@ def alignment_experiment(
     return describe(result, DESCRIPTIONS)
 
 
+def _draw(
+    dataset: xr.Dataset, settings: AlignmentSettings, hidden_size: int, seed: int
+) -> tuple[_Task, dict[str, NDArray[np.int_]]]:
+    """Return the inputs and random initial states of all networks, and the indices of each set of vectors."""
+    generator = torch.Generator().manual_seed(seed)
+    start, inputs, labels = random_starts(
+        dataset, settings.n_initial_states, settings.initial_state_std, hidden_size, generator
+    )
+    groups = _vector_groups(hidden_size, settings.n_vectors, generator)
+    other_start = settings.initial_state_std * torch.randn(start.shape, generator=generator, dtype=start.dtype)
+    return _Task(inputs, labels, start, other_start, min(settings.warmup, inputs.shape[1])), groups
+
+
 def _vector_groups(hidden_size: int, n_vectors: int, generator: torch.Generator) -> dict[str, NDArray[np.int_]]:
-    """Return the positions of the first, of the last and of random Lyapunov vectors between these."""
+    """Return the indices of the first, the last, and random other Lyapunov vectors."""
     middle = torch.randperm(hidden_size - 2 * n_vectors, generator=generator)[:n_vectors]
     return {
         "first": np.arange(n_vectors),
@@ -137,7 +143,7 @@ def _vector_groups(hidden_size: int, n_vectors: int, generator: torch.Generator)
 
 
 def _check(training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSettings) -> None:
-    """Refuse settings that ask for more than there is."""
+    """Check that settings request no more than there is."""
     hidden_size, last_epoch = int(training["hidden_size"].values[0]), int(training["epoch"].values[-1])
     for name, value, available, of_what in (
         ("n_initial_states", settings.n_initial_states, dataset.sizes["test_sample"], "test images"),
@@ -152,14 +158,14 @@ def _check(training: xr.Dataset, dataset: xr.Dataset, settings: AlignmentSetting
 
 
 class _Task(NamedTuple):
-    """What all networks are given.
+    """The inputs and initial states of all networks.
 
     Attributes:
         inputs: (B, T, F).
         labels: (B,).
         start: initial states (B, H).
-        other_start: those of the Lyapunov vectors "released".
-        warmup: first steps over which these settle.
+        other_start: initial states of the Lyapunov vectors "released".
+        warmup: number of warm-up steps of these.
     """
 
     inputs: Tensor
@@ -170,7 +176,7 @@ class _Task(NamedTuple):
 
 
 def _summary(network: Network, task: _Task, n_modes: int, groups: Mapping[str, NDArray[np.int_]]) -> xr.Dataset:
-    """Statistics of the alignments of one variant at one epoch; see `alignment_experiment`."""
+    """Return statistics of the alignments of one variant at one epoch; see `alignment_experiment`."""
     parts = []
     for start, vectors in _lyapunov_vectors(network, task):
         left, values, right = torch.linalg.svd(recurrent_gradients(network, task.inputs, task.labels, start)[0])
@@ -183,7 +189,7 @@ def _summary(network: Network, task: _Task, n_modes: int, groups: Mapping[str, N
 def _aligned(
     frames: Tensor, left: Tensor, values: Tensor, right: Tensor, n_modes: int, groups: Mapping[str, NDArray[np.int_]]
 ) -> xr.Dataset:
-    """Statistics of the alignments of Lyapunov vectors (B, T, H, H) with singular vectors of gradients."""
+    """Return statistics of the alignments of Lyapunov vectors (B, T, H, H) with singular vectors of gradients."""
     resolved = above_rounding(values, left.shape[-1])
     modes = {"first": slice(None, n_modes), "last": slice(-n_modes, None)}
     aligned = [
@@ -209,7 +215,7 @@ def _aligned(
 
 
 def above_rounding(singular_values: Tensor, size: int) -> Tensor:
-    """Tell which singular values (..., n) in descending order, of a matrix of `size` rows, are more than rounding.
+    """Return which descending singular values (..., n) of a matrix with `size` rows are larger than rounding errors.
 
     The threshold is relative to the largest one, so that the unit of the matrix does not matter.
     """
@@ -217,7 +223,7 @@ def above_rounding(singular_values: Tensor, size: int) -> Tensor:
 
 
 def _lyapunov_vectors(network: Network, task: _Task) -> Iterator[tuple[Tensor, list[tuple[str, Tensor]]]]:
-    """Yield states that the gradient starts from (B, H), with the vectors of one network (B, T, H, H) by kind."""
+    """Yield initial states of the gradient (B, H), with the vectors (B, T, H, H) of one network by kind."""
 
     def q(inputs: Tensor, start: Tensor, convention: str, warmup: int = 0) -> Tensor:
         return torch.from_numpy(q_vectors(network, inputs, start[None], convention, warmup)["q"].values[0])
@@ -236,7 +242,7 @@ def _lyapunov_vectors(network: Network, task: _Task) -> Iterator[tuple[Tensor, l
 
 
 def _statistics(alignment: xr.DataArray, resolved: xr.DataArray, groups: Mapping[str, NDArray[np.int_]]) -> xr.Dataset:
-    """Standard deviations and densities of alignments (side, modes, sequence, time, exponent, mode)."""
+    """Return standard deviations and densities of alignments (side, modes, sequence, time, exponent, mode)."""
 
     def std(values: xr.DataArray, dims: list[str]) -> xr.DataArray:
         return xr.apply_ufunc(np.sqrt, xr.apply_ufunc(np.square, values).mean(dims))

@@ -1,4 +1,4 @@
-"""Tests of whether flips of ranked pixels raise the loss more than random ones (dissertation, table 4.1)."""
+"""Tests whether flips of ranked pixels increase the loss more than random flips (dissertation, table 4.1)."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ DESCRIPTIONS = {
 
 
 def pooled_statistics(ranked: xr.DataArray, random: xr.DataArray) -> xr.Dataset:
-    """Test as the dissertation does whether ranked flips raise the loss more than random ones.
+    """Return the dissertation's test of whether ranked flips increase the loss more than random flips.
 
-    All flipped images are taken as independent: Student's t-test of, e.g., 15 against 750 numbers. But the random ones
-    come in groups of one image, and the same images were flipped by rank (`paired_statistics`).
+    All flipped images are treated as independent: Student's t-test of, e.g., 15 against 750 numbers. In fact, groups of
+    random flips belong to one image, and the same images were flipped by rank. `paired_statistics` takes this into
+    account.
 
     Args:
-        ranked: rise of the loss by flips, (n_flips, ranking, image).
+        ranked: increase of the loss by flips, (n_flips, ranking, image).
         random: the same for random flips, (n_flips, image, draw).
 
     Returns:
-        Dataset of `mean_excess`, `standard_error` and `p_pooled` over (n_flips, ranking); the test is one-sided.
+        Dataset of `mean_excess`, `standard_error` and `p_pooled` over (n_flips, ranking). The test is one-sided.
     """
     found = xr.apply_ufunc(
         lambda ours, theirs: np.array(_pooled(ours, theirs)),
@@ -56,16 +57,16 @@ def pooled_statistics(ranked: xr.DataArray, random: xr.DataArray) -> xr.Dataset:
 
 
 def paired_statistics(differences: xr.DataArray) -> xr.Dataset:
-    """Test whether ranked flips raise the loss more than others of the same images.
+    """Return tests of whether ranked flips increase the loss more than other flips of the same images.
 
-    Networks are averaged first, since they see the same images. `p_holm` corrects `p_paired`, for each ranking and
+    Networks are averaged first, because they see the same images. `p_holm` corrects `p_paired`, for each ranking and
     comparison, for the number of tests (Holm 1979).
 
     Args:
         differences: loss by ranked flips minus mean loss by others, (variant, n_flips, ..., image).
 
     Returns:
-        Dataset over (n_flips, ...); all tests are one-sided. NaN where the differences do not vary, or are missing.
+        Dataset over (n_flips, ...). All tests are one-sided. NaN if the differences are constant or missing.
     """
     by_network = differences.mean("image")
     of_images = differences.mean("variant")
@@ -90,7 +91,7 @@ def paired_statistics(differences: xr.DataArray) -> xr.Dataset:
 
 
 def _pooled(ours: NDArray, theirs: NDArray) -> tuple[float, float]:
-    """Standard error of the difference of two means, and the one-sided p of Student's test that the first is larger."""
+    """Return the standard error of the difference of two means, and the one-sided p of Student's test."""
     freedoms = np.array([len(ours) - 1, len(theirs) - 1])
     variance = np.average([ours.var(ddof=1), theirs.var(ddof=1)], weights=freedoms)
     standard_error = np.sqrt(variance * (1 / len(ours) + 1 / len(theirs)))
@@ -98,7 +99,7 @@ def _pooled(ours: NDArray, theirs: NDArray) -> tuple[float, float]:
 
 
 def holm(p_values: NDArray) -> NDArray:
-    """P values (n,) corrected for n tests (Holm 1979): valid whatever their dependence. NaN is no test, and stays."""
+    """Return p values (n,) corrected for n tests, dependent or not (Holm 1979). NaN is not a test, and is kept."""
     corrected = np.full_like(p_values, np.nan)
     (tested,) = np.nonzero(~np.isnan(p_values))
     order = tested[np.argsort(p_values[tested])]

@@ -1,4 +1,4 @@
-"""Inputs flipped where the state space expands most, beside other choices (chapter 4, sensitivity of R values)."""
+"""Flips of inputs where the state space expands most, compared with other choices (chapter 4)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RANKINGS = (
 )
 COMPARISONS = ("random", "same_steps", "later")
 N_OTHERS = 4
-"""Other images whose pixels are flipped for comparison at the same steps; fewer, if there are no more."""
+"""Largest number of other images whose rankings give flips at the same steps, for comparison."""
 DESCRIPTIONS = {
     "variant": VARIANT,
     "best_epoch": Label("epoch", "epochs of training of the network whose inputs are flipped"),
@@ -71,44 +71,46 @@ DESCRIPTIONS = {
 
 
 def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSettings, seed: int) -> xr.Dataset:
-    """Flip pixels of test images, chosen by rankings and otherwise, and compare the losses.
+    """Return the losses of test images with flipped pixels, chosen by rankings and by other rules.
 
-    The networks are those that did not diverge, each after its epoch of lowest validation loss. Pixels are ranked by
+    The networks are those that did not diverge, each after its epoch of lowest validation loss. The rankings of pixels
+    are:
 
-    - "expansion": the first R value of J Q, r_t^1 of the step that takes the pixel in (dissertation, algorithm 3);
-    - "transposed": that of Jᵀ Q, as in eq. 4.11 and the dissertation's programs;
+    - "expansion": the first R value of J Q, r_t^1, at the step of the pixel (dissertation, algorithm 3);
+    - "transposed": the first R value of Jᵀ Q, as in eq. 4.11 and the dissertation's programs;
     - "expansion_settled", "transposed_settled": the same after `warmup` steps over the first inputs;
     - "mean_expansion": the mean logarithm of the first max(n_averaged) R values of J Q ("aggregate effects" in the
       text's discussion);
     - "gradient": the magnitude of the derivative of the loss by the pixel;
     - "intensity": its brightness, with ties in random order.
 
-    Each ranking is compared, in the same images and with as many flips, with random pixels ("random"), with the pixels
-    that rank highest in other images ("same_steps"), which come as early, and, both chosen from all steps but the first
-    `n_early`, with random ones ("later"). Losses are computed in float32, all else in float64.
+    Each ranking is compared in the same images with as many flips of other pixels. "random" are random pixels.
+    "same_steps" are the pixels of highest rank in other images, which are as early in the sequence. "later" are random
+    pixels, where both choices exclude the first `n_early` steps. Losses are computed in float32, all other numbers in
+    float64.
 
     Args:
         training: a training store of networks that classify after the last step.
-        dataset: sequences of pixels (`reproduction.tasks.smnist.permuted_pixels`); its first test images are taken.
-        settings: what is flipped.
-        seed: of the random choices.
+        dataset: sequences of pixels (`reproduction.tasks.smnist.permuted_pixels`); its first test images are used.
+        settings: settings of the flips.
+        seed: seed of the random choices.
 
     Returns:
         Losses in nats: `loss(variant, image)`, `loss_ranked(variant, n_flips, ranking, image)`, `loss_random(variant,
         n_flips, image, draw)`, `loss_same_steps` and `loss_ranked_later` as `loss_ranked`, `loss_random_later(variant,
-        n_flips, image)`; NaN where there are not as many later steps. What `paired_statistics` makes of the differences
-        for each `comparison`, and `pooled_statistics` of the first `n_images_text` images and the best network, as in
-        the text. `up_share(n_flips, ranking)` and `up_share_random(n_flips)`, the share of flips from 0 to 1;
-        `early_share(ranking)`: of the first `n_flips_shown` pixels, the share that is among as many first steps.
+        n_flips, image)`; NaN if there are too few later steps. The `paired_statistics` of the differences for each
+        `comparison`, and the `pooled_statistics` of the first `n_images_text` images and the best network, as in the
+        text. `up_share(n_flips, ranking)` and `up_share_random(n_flips)`, the share of flips from 0 to 1.
+        `early_share(ranking)`, the share of the first `n_flips_shown` pixels that is among as many first steps.
 
-        Of the network of lowest validation loss (attributes `variant` and `epoch`, positions in the training store, and
-        `best_position` here): `log_expansion(image,
-        time)`, log r_t^1; of the first image `mean_log_r(n_averaged, time)` and `running_exponent(time)`; for
-        `n_flips_shown` flips `shown_input(image, time)`, and the outputs `logits(image, choice, class)` for no flips,
-        the pixels of largest expansion and random ones.
+        For the network of lowest validation loss (attributes `variant` and `epoch`, indices in the training store, and
+        `best_position`, its index here): `log_expansion(image, time)`, log r_t^1. For its first image
+        `mean_log_r(n_averaged, time)` and `running_exponent(time)`. For `n_flips_shown` flips `shown_input(image,
+        time)`, and the outputs `logits(image, choice, class)` without flips, with flips of the pixels of largest
+        expansion, and with random flips.
 
     Raises:
-        ValueError: more images, flips or exponents are asked for than there are, or every variant diverged.
+        ValueError: more images, flips or exponents are requested than there are, or every variant diverged.
     """
     best, best_epoch = best_position(training)
     _check(stored_network(training, best, best_epoch), dataset, settings)
@@ -117,21 +119,18 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     generator = torch.Generator().manual_seed(seed)
     draws = torch.rand(settings.n_draws, *inputs.shape[:2], generator=generator).argsort(-1)
     variants = np.flatnonzero(networks_that_count(training)).tolist()
-    parts = []
+    parts, shown = [], []
     for variant in progress(variants, "flips, variant"):
         epoch = best_position(training.isel(variant=[variant]))[1]
         network = stored_network(training, variant, epoch).to(dtype=torch.float64)
         local = q_vectors(network, inputs, None, "tangent", n_exponents=max(settings.n_averaged)).isel(variant=0)
         orders = _orders(network, inputs, labels, local, settings.warmup, generator)
-        part = _losses_by_flips(network, inputs, labels, orders, draws, settings)
-        part["loss"] = ("image", sequence_losses(network, inputs[None], labels)[0])
-        shares = [share_among_first(order, settings.n_flips_shown) for order in orders.values()]
-        part["early_share"] = ("ranking", shares)
+        part = _of_network(network, inputs, labels, orders, draws, settings)
         part["best_epoch"] = training["epoch"].values[epoch]
         part["best_accuracy"] = training["validation_accuracy"].values[variant, epoch]
         parts.append(part.assign_coords(variant=training["variant"].values[variant]))
         if variant == best:
-            shown = [_expansion(local, settings.n_averaged)]
+            shown.append(_expansion(local, settings.n_averaged))
             shown.append(_shown(network, inputs, orders["expansion"], draws, settings))
     result = xr.merge([xr.concat(parts, "variant"), *shown])
     for name in ("up_share", "up_share_random", "early_share"):
@@ -155,8 +154,23 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     return describe(result, DESCRIPTIONS | STATISTICS_DESCRIPTIONS)
 
 
+def _of_network(
+    network: Network,
+    inputs: Tensor,
+    labels: Tensor,
+    orders: Mapping[str, Tensor],
+    draws: Tensor,
+    settings: FlipSettings,
+) -> xr.Dataset:
+    """Return the losses of one network with and without flips, and the shares of early pixels in the rankings."""
+    part = _losses_by_flips(network, inputs, labels, orders, draws, settings)
+    part["loss"] = ("image", sequence_losses(network, inputs[None], labels)[0])
+    part["early_share"] = ("ranking", [share_among_first(each, settings.n_flips_shown) for each in orders.values()])
+    return part
+
+
 def statistics(losses: xr.Dataset, best: int, n_images_text: int) -> xr.Dataset:
-    """Return the tests of flips: paired for every comparison, and the text's of one network and its first images."""
+    """Return the tests of flips: paired tests for every comparison, and the text's test of one network."""
     differences = [
         losses["loss_ranked"] - losses["loss_random"].mean("draw"),
         losses["loss_ranked"] - losses["loss_same_steps"],
@@ -177,7 +191,7 @@ def _orders(
     warmup: int,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Return the pixels (B, T) by every ranking; `local` has the first R values of J Q without warm-up."""
+    """Return {ranking: order of pixels (B, T)}. `local` has the first R values of J Q without warm-up."""
     again = torch.cat([inputs[:, :warmup], inputs], dim=1)
 
     def first_r(convention: str, steps: Tensor, n_warmup: int = 0) -> Tensor:
@@ -202,7 +216,7 @@ def _log_r(local: xr.Dataset) -> Tensor:
 
 
 def _expansion(local: xr.Dataset, n_averaged: Sequence[int]) -> xr.Dataset:
-    """Return how far states expand at every step, from finite-time exponents (sequence, time, exponent)."""
+    """Return the expansion of states at every step, from finite-time exponents (sequence, time, exponent)."""
     log_r = _log_r(local)
     mean_log_r = torch.stack([log_r[0, :, :n].mean(-1) for n in n_averaged])
     return xr.Dataset(
@@ -223,9 +237,9 @@ def _losses_by_flips(
     draws: Tensor,
     settings: FlipSettings,
 ) -> xr.Dataset:
-    """Return the losses of one network with more and more pixels flipped, and the shares of flips from 0 to 1.
+    """Return the losses of one network with increasing numbers of flipped pixels, and the shares of flips from 0 to 1.
 
-    `orders` are the pixels of each ranking (B, T), `draws` random orders (draw, B, T).
+    `orders` are the pixels (B, T) of each ranking, `draws` random orders (draw, B, T).
     """
     n_others = min(N_OTHERS, len(inputs) - 1)
     n_later = inputs.shape[1] - settings.n_early
@@ -267,8 +281,9 @@ def _up_share(inputs: Tensor, places: Tensor) -> Tensor:
 
 
 def _shown(network: Network, inputs: Tensor, order: Tensor, draws: Tensor, settings: FlipSettings) -> xr.Dataset:
-    """Return the inputs with the first pixels of an order (B, T) flipped, and the network's outputs for the inputs as
-    they are, for those, and for random flips."""
+    """Return inputs with the first pixels of an order (B, T) flipped, and the network's outputs.
+
+    The outputs are those for the original inputs, for the flipped inputs, and for random flips."""
     places = order[None, :, : settings.n_flips_shown]
     random_places = draws[: settings.n_draws_shown, :, : settings.n_flips_shown]
     shown = torch.cat([inputs[None], flip(inputs, places), flip(inputs, random_places)])
@@ -284,7 +299,7 @@ def _shown(network: Network, inputs: Tensor, order: Tensor, draws: Tensor, setti
 
 
 def _check(network: Network, dataset: xr.Dataset, settings: FlipSettings) -> None:
-    """Refuse settings that ask for more than there is."""
+    """Check that settings request no more than there is."""
     for name, value, available, of_what in (
         ("n_images", settings.n_images, dataset.sizes["test_sample"], "test images"),
         ("n_flips", max(settings.n_flips), dataset.sizes["time"], "pixels"),

@@ -1,4 +1,4 @@
-"""The Lyapunov vectors that chapter 4 compares with gradients: Q in two conventions, and covariant vectors."""
+"""Lyapunov vectors for the comparison with gradients in chapter 4: Q in two conventions, and covariant vectors."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def q_vectors(
     warmup: int = 0,
     n_exponents: int | None = None,
 ) -> xr.Dataset:
-    """Orthonormal vectors Q_t and log R_t after every step, from Q_0 = I.
+    """Return orthonormal vectors Q_t and log R_t after every step, from Q_0 = I.
 
     Args:
-        network: V variants.
+        network: a network of V variants.
         inputs: (B, T, F).
         initial_state: (V, B, S); None: zero.
         convention: "tangent": Q_t R_t = J_t Q_{t-1} (algorithm 1, eq. 4.2); "dissertation": Q_t R_t = J_tᵀ Q_{t-1} (eq.
             4.11).
-        warmup: first steps that are not returned.
-        n_exponents: columns of Q_0, the first of the identity; default: all.
+        warmup: number of first steps that are not returned.
+        n_exponents: number of columns of Q_0, the first ones of the identity. Default: all.
 
     Returns:
-        What `lyapunov_pkg.finite_time_exponents` returns with `return_q`.
+        The result of `lyapunov_pkg.finite_time_exponents` with `return_q`.
 
     Raises:
-        KeyError: another convention.
+        KeyError: `convention` is unknown.
     """
     systems: dict[str, Network | TransposedJacobian] = {
         "tangent": network,
@@ -53,13 +53,13 @@ def q_vectors(
 
 
 def settled_vectors(network: Network, inputs: Tensor, initial_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Vectors without the transient of Q from the identity: those of the second of three passes over each sequence.
+    """Return vectors without the transient of Q: those of the second of three passes over each sequence.
 
-    The first pass is the warm-up of Q, and with it of the state; the third one that of the covariant vectors on their
-    way back (`lyapunov_pkg.covariant_vectors`).
+    The first pass is the warm-up of Q and of the state. The third pass is the backward warm-up of the covariant vectors
+    (`lyapunov_pkg.covariant_vectors`).
 
     Args:
-        network: one variant.
+        network: a network of one variant.
         inputs: (B, T, F).
         initial_state: (B, H), before the first pass.
 

@@ -43,25 +43,25 @@ def participation_experiment(
     settings: ParticipationSettings,
     seed: int,
 ) -> xr.Dataset:
-    """Train networks again from the beginning, and look at their gradient ΔV_t on the way.
+    """Return the participation ratio of the gradient ΔV_t while networks are retrained from the beginning.
 
-    A variant's random numbers come from its own seed, so these are the networks of the study, at moments within an
-    epoch that its store does not have.
+    A variant's random numbers come from its own seed. These networks are therefore those of the study, also at updates
+    within an epoch that its store does not have.
 
     Args:
-        groups: who is trained, by the name of the initial weights; tanh RNNs that can be stacked within a group.
-        dataset: the task's data, with one label for a sequence; its first test images are taken.
-        training: as in the study.
-        settings: when and where the gradient is looked at.
-        seed: of the initial states.
+        groups: {name of the initial weights: variants}, tanh RNNs that can be stacked within a group.
+        dataset: the task's data, with one label per sequence. Its first test images are used.
+        training: settings of the training, as in the study.
+        settings: settings of the measurement.
+        seed: seed of the initial states.
 
     Returns:
         Dataset, whose variants have the coordinate `weights`, with `participation_ratio(variant, update, sequence,
-        time)`, `update` being the number of updates of the
-        weights, and `batch_loss(variant, batch)` in nats; attribute `updates_per_epoch`. NaN: the network diverged.
+        time)`, where `update` is the number of updates of the weights, and `batch_loss(variant, batch)` in nats;
+        attribute `updates_per_epoch`. NaN: the network diverged.
 
     Raises:
-        ValueError: more states are asked for than there are test images.
+        ValueError: more states are requested than there are test images.
     """
     if settings.n_initial_states > dataset.sizes["test_sample"]:
         raise ValueError(
@@ -85,7 +85,7 @@ def _of_group(
     settings: ParticipationSettings,
     seed: int,
 ) -> xr.Dataset:
-    """Train and look at variants that can be stacked; see `participation_experiment`."""
+    """Return the participation ratios of variants of one stack; see `participation_experiment`."""
     task = Task.from_dataset(dataset, training.loss_on, torch.device("cpu"))
     network, optimizer = begin_training(variants, task, training)
     samples = own_samples(variants, "train", len(task.train.inputs), training.subsample)
@@ -117,7 +117,7 @@ def _of_group(
 
 
 def _ratios(network: Network, inputs: Tensor, labels: Tensor, start: Tensor) -> Tensor:
-    """Participation ratios of ΔV_t (variant, sequence, time); NaN where the gradient is not finite."""
+    """Return participation ratios of ΔV_t (variant, sequence, time); NaN if the gradient is not finite."""
     frozen = network.with_params({name: value.detach().double() for name, value in network.params.items()})
     gradients = recurrent_gradients(frozen, inputs, labels, start)
     finite = gradients.isfinite().flatten(-2).all(-1)

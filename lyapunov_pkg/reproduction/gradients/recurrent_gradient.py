@@ -1,4 +1,4 @@
-"""The gradient of the loss by the recurrent weights, at every step as if the sequence ended there (chapter 4, ΔV_t)."""
+"""Gradient of the loss by the recurrent weights for every possible end of the sequence (chapter 4, ΔV_t)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ WEIGHTS = Label("1", "initial weights: the entry of the study's design")
 def random_starts(
     dataset: xr.Dataset, n_states: int, std: float, hidden_size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw initial states, and take a sample that validates for each: where the gradient is looked at.
+    """Return random initial states, each with a validation sample, for measurements of the gradient.
 
     Args:
-        dataset: the task's data, with one class for a sequence; the first samples on which networks are validated are
-            taken.
-        n_states: B.
+        dataset: the task's data, with one class per sequence. The first validation samples are used.
+        n_states: number of states, B.
         std: standard deviation of the units.
-        hidden_size: H.
-        generator: of the states.
+        hidden_size: number of hidden units, H.
+        generator: random generator of the states.
 
     Returns:
         Initial states (B, H) and inputs (B, T, F) in float64, labels (B,).
 
     Raises:
-        ValueError: sequences have no class of their own.
+        ValueError: sequences do not have a class each.
     """
     part = validation_part(dataset)
     if f"{part}_label" not in dataset or dataset[f"{part}_label"].dtype.kind == "f":
@@ -45,27 +44,27 @@ def random_starts(
 def recurrent_gradients(
     network: Network, inputs: Tensor, labels: Tensor, initial_state: Tensor | None = None
 ) -> Tensor:
-    """Gradient of the cross entropy by the recurrent weights, of each sequence alone, for each step it could end at.
+    """Return the gradient of the cross entropy by the recurrent weights, for each sequence and each possible end.
 
     With L_s the cross entropy of the outputs o_s = W h_s + b after step s alone (dissertation, eqs. 4.6, 4.7, T = s),
 
         ΔV_s = sum_{t <= s} diag(φ'(a_t)) δ_t h_{t-1}ᵀ,    δ_s = Wᵀ ∇_{o_s} L_s,    δ_{t-1} = J_tᵀ δ_t,
 
-    where V = recurrent weights, a_t and φ are argument and nonlinearity of eq. 4.5 and J_t = diag(φ'(a_t)) V. The δ of
-    all ends s go back together, as rows of one matrix, so that one backward sweep serves every end.
+    where V = recurrent weights, a_t and φ are argument and nonlinearity of eq. 4.5 and J_t = diag(φ'(a_t)) V. One
+    backward pass computes the δ of all ends s together, as rows of one matrix.
 
     Args:
-        network: one layer of `rnn` with a readout; V variants, H hidden units.
-        inputs: (B, T, F), for all variants alike.
+        network: one layer of `rnn` with a readout, for V variants with H hidden units.
+        inputs: (B, T, F), the same for all variants.
         labels: (B,), the class of each sequence.
         initial_state: (B, H) or (V, B, H), h_0; None: zero.
 
     Returns:
-        ΔV_s, (V, B, T, H, H), in the dtype of the network: rows are units of h_t, columns units of h_{t-1}. At most s
-        of its singular values are not zero.
+        ΔV_s, (V, B, T, H, H), in the dtype of the network: rows are units of h_t, columns units of h_{t-1}. ΔV_s has at
+        most s nonzero singular values.
 
     Raises:
-        ValueError: another architecture, several layers, or no readout.
+        ValueError: the network has another architecture, several layers, or no readout.
     """
     cell = network.cells[0]
     if len(network.cells) != 1 or not isinstance(cell, RNN) or network.output_size == 0:
@@ -92,13 +91,13 @@ def recurrent_gradients(
 def participation_ratio(singular_values: Tensor) -> Tensor:
     """Return sum s² / (sum s)² along the last axis (chapter 4, appendix B).
 
-    1 for one mode, 1/n for n equal ones, NaN for none: the inverse of an effective number of modes.
+    This is the inverse of an effective number of modes: 1 for one mode, 1/n for n equal modes, NaN for none.
     """
     return singular_values.square().sum(-1) / singular_values.sum(-1).square()
 
 
 def _linearize_along(network: Network, inputs: Tensor, initial_state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """States (V, B, T + 1, H), h_0 first, and slopes φ'(a_t) (V, B, T, H) along the sequences."""
+    """Return states (V, B, T + 1, H), from h_0 on, and slopes φ'(a_t) (V, B, T, H) along the sequences."""
     state = network.initial_state(len(inputs))
     if initial_state is not None:
         state = initial_state.to(state).expand_as(state)
@@ -111,6 +110,6 @@ def _linearize_along(network: Network, inputs: Tensor, initial_state: Tensor | N
 
 
 def _output_gradients(network: Network, hidden: Tensor, labels: Tensor) -> Tensor:
-    """∇_o L of the cross entropy at hidden units (V, B, T, H): softmax(o) minus 1 at the label, (V, B, T, classes)."""
+    """Return ∇_o L (V, B, T, classes) at hidden units (V, B, T, H): softmax(o), minus 1 at the label."""
     outputs = network.read_out(hidden.flatten(1, 2)).unflatten(1, hidden.shape[1:3])
     return outputs.softmax(-1) - torch.nn.functional.one_hot(labels, outputs.shape[-1])[:, None].to(outputs)

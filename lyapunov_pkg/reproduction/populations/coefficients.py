@@ -14,7 +14,7 @@ FEWEST = 4  # pairs; the interval of Pearson's coefficient needs them
 
 
 class Correlation(NamedTuple):
-    """Correlation coefficients with the ends of their confidence intervals, and of how many pairs."""
+    """Correlation coefficients with the ends of their confidence intervals, and the number of pairs."""
 
     pearson: float
     pearson_low: float
@@ -26,19 +26,19 @@ class Correlation(NamedTuple):
 
 
 def correlation(x: ArrayLike, y: ArrayLike, n_resamples: int, seed: int) -> Correlation:
-    """Pearson's and Spearman's correlation of two quantities, with 95% confidence intervals.
+    """Return Pearson's and Spearman's correlation of two quantities, with 95% confidence intervals.
 
-    That of Pearson's is by Fisher's transformation, that of Spearman's by percentiles of the bootstrap over networks. A
-    resample in which one of the quantities is constant counts as uncorrelated.
+    The interval of Pearson's coefficient is from Fisher's transformation. That of Spearman's is from percentiles of the
+    bootstrap over networks. A resample with a constant quantity counts as uncorrelated.
 
     Args:
         x: (n,).
-        y: (n,). Pairs that are not both finite are left out.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
+        y: (n,). Pairs with a value that is not finite are excluded.
+        n_resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Returns:
-        The coefficients, NaN where fewer than four pairs are left or one of the quantities is constant.
+        The coefficients. They are NaN if fewer than four pairs remain or one of the quantities is constant.
     """
     both = np.stack((np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)))
     first, second = both[:, np.isfinite(both).all(axis=0)]
@@ -75,19 +75,19 @@ class PartialCorrelation(NamedTuple):
 def partial_correlation(
     x: ArrayLike, y: ArrayLike, given: Sequence[ArrayLike], n_resamples: int, seed: int
 ) -> PartialCorrelation:
-    """Pearson's and Spearman's correlation of what is left of two quantities when others are accounted for linearly.
+    """Return Pearson's and Spearman's partial correlation of two quantities, given others (linearly).
 
-    Intervals are those of `correlation`; Fisher's loses a degree of freedom for each quantity that is given.
+    Intervals are those of `correlation`. Fisher's interval has one degree of freedom less for each given quantity.
 
     Args:
         x: (n,).
-        y: (n,). Rows that are not finite are left out.
-        given: quantities (n,) that are accounted for, for Spearman's coefficient by their ranks.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
+        y: (n,). Rows with a value that is not finite are excluded.
+        given: quantities (n,) to control for; Spearman's coefficient uses their ranks.
+        n_resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Returns:
-        The coefficients, NaN where nothing is given, one of the quantities is constant, or too few rows are left.
+        The coefficients. They are NaN if `given` is empty, a quantity is constant, or too few rows remain.
     """
     rows = np.stack([np.asarray(values, dtype=np.float64) for values in (x, y, *given)])
     rows = rows[:, np.isfinite(rows).all(axis=0)]
@@ -107,9 +107,9 @@ def partial_correlation(
 
 
 def partial_coefficient(rows: NDArray) -> NDArray:
-    """Correlation of the first two quantities given the others, (...), of quantities (..., quantity, n).
+    """Return the correlation (...) of the first two quantities given the others, from (..., quantity, n).
 
-    It is read off the inverse of the matrix of correlations; 0 where one of the two does not vary by itself.
+    It follows from the inverse of the correlation matrix. It is 0 if one of the two does not vary independently.
     """
     centred = rows - rows.mean(axis=-1, keepdims=True)
     lengths = np.sqrt((centred**2).sum(axis=-1, keepdims=True))
@@ -122,7 +122,7 @@ def partial_coefficient(rows: NDArray) -> NDArray:
 
 
 def spearman_coefficient(x: NDArray, y: NDArray, axis: int = -1) -> NDArray:
-    """Spearman's rank correlation of x and y (..., n) along the last axis: (...); 0 where one of them is constant."""
+    """Return Spearman's rank correlation (...) of x and y (..., n) along the last axis; 0 if one is constant."""
     ranks = [rankdata(values, axis=axis) for values in (x, y)]
     first, second = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)
     norm = np.sqrt((first**2).sum(axis=axis) * (second**2).sum(axis=axis))
@@ -132,18 +132,18 @@ def spearman_coefficient(x: NDArray, y: NDArray, axis: int = -1) -> NDArray:
 def difference_of_spearman(
     pair: tuple[NDArray, NDArray], reference: tuple[NDArray, NDArray], n_resamples: int, seed: int
 ) -> tuple[float, float, float]:
-    """Spearman's coefficient of a pair of quantities less that of another pair, both of the same networks.
+    """Return Spearman's coefficient of a pair of quantities minus that of another pair, for the same networks.
 
-    The 95% confidence interval is that of the bootstrap over networks, by percentiles.
+    The 95% confidence interval is from percentiles of the bootstrap over networks.
 
     Args:
         pair: two quantities, each (n,).
-        reference: two more. Networks of which any of the four is not finite are left out.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
+        reference: two more quantities. Networks are excluded if one of the four values is not finite.
+        n_resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Returns:
-        The difference with the ends of its interval; NaN with fewer than four networks.
+        The difference with the ends of its interval. All are NaN with fewer than four networks.
     """
     quantities = np.stack([*pair, *reference]).astype(np.float64)
     quantities = quantities[:, np.isfinite(quantities).all(axis=0)]

@@ -1,4 +1,4 @@
-"""Which statistic of the spectrum goes with performance, over the networks of a study (chapter 2, figs 2.7-2.8, B)."""
+"""Correlation of statistics of spectra with performance, over the networks of a study (figs 2.7, 2.8, 2.b)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lyapunov_pkg.spectra.statistics import (
 
 PERFORMANCES = ("validation_loss", "validation_accuracy")
 EARLY = "early_"
-"""What the names of coefficients of spectra at given epochs begin with."""
+"""Prefix of the names of coefficients of spectra at given epochs."""
 COEFFICIENTS = (*Correlation._fields, *PartialCorrelation._fields)
 DESCRIPTIONS = {
     "spectrum_statistic": Label("1", "statistic of the spectrum, in nats, steps and counts as its name says"),
@@ -65,9 +65,9 @@ EARLY_DESCRIPTIONS = {
 
 
 def spectrum_statistics(exponents: ArrayLike, near_zero: float) -> dict[str, NDArray]:
-    """All statistics of `lyapunov_pkg.spectra.statistics` by name, each (...), of spectra (..., exponent).
+    """Return {name: (...)} of all statistics of `lyapunov_pkg.spectra.statistics`, for spectra (..., exponent).
 
-    `near_zero` is how far from zero, in nats per step, an exponent may be to count as near it.
+    Exponents within `near_zero` (nats per step) of zero are counted as near zero.
     """
     statistics: dict[str, Callable[[ArrayLike], Any]] = {
         "maximum_exponent": maximum_exponent,
@@ -83,7 +83,7 @@ def spectrum_statistics(exponents: ArrayLike, near_zero: float) -> dict[str, NDA
 
 
 def spanning(values: ArrayLike, count: int) -> NDArray:
-    """Positions of up to `count` values that span the range of `values` (n,): at evenly spaced ranks, ends included."""
+    """Return the indices of up to `count` values at evenly spaced ranks of `values` (n,), including both ends."""
     order = np.argsort(np.asarray(values), kind="stable")
     ranks = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return order[ranks]
@@ -100,52 +100,45 @@ def performance_correlations(
     early_epochs: Sequence[int] = (),
     any_epochs: bool = False,
 ) -> xr.Dataset:
-    """Correlate every statistic of the spectrum with performance, both at the epoch of lowest validation loss.
+    """Return the correlations of all statistics with performance at the epoch of lowest validation loss.
 
-    Statistics at given epochs are correlated with that lowest loss, too: whether early spectra foretell it.
-
-    Networks are highlighted at evenly spaced ranks of one statistic, from its smallest to its largest value, so that
-    they span the range of shapes; the dissertation chose its six by eye.
+    Statistics at given early epochs are also correlated with that lowest loss. This shows whether early spectra predict
+    it. The highlighted networks have evenly spaced ranks of one statistic, from its smallest to its largest value, so
+    that they cover the range of shapes. The dissertation chose its six networks by eye.
 
     Args:
-        spectra: of a study, with `lyapunov_exponent(variant, epoch, exponent)`, `validation_loss(variant, epoch)`,
-            `validation_accuracy` where the task has one, `best_epoch(variant)` and `diverged(variant)`.
+        spectra: spectra of a study, with `lyapunov_exponent(variant, epoch, exponent)`, `validation_loss(variant,
+            epoch)`, `validation_accuracy` if the task has one, `best_epoch(variant)` and `diverged(variant)`.
         highlighted_by: name of the statistic.
-        n_highlighted: how many networks.
-        near_zero: how far from zero, in nats per step, an exponent may be to count as near it.
-        exponent_floor: exponents below it count as it in the statistics; a singular Jacobian's -inf has no mean.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
-        early_epochs: epochs of the spectra that are correlated with the lowest loss. Where an epoch has no spectra, the
-            nearest one that has is taken, once.
-        any_epochs: the epoch of lowest validation loss is that among the epochs with spectra, which need not be all.
+        n_highlighted: number of highlighted networks.
+        near_zero: exponents within this distance of zero, in nats per step, count as near zero.
+        exponent_floor: lower exponents are replaced by this value in the statistics, because -inf of a singular
+            Jacobian has no mean.
+        n_resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+        early_epochs: epochs of the spectra that are correlated with the lowest loss. If an epoch has no spectra, the
+            nearest epoch with spectra is used, once.
+        any_epochs: whether the best epoch is chosen among the epochs with spectra only, which need not be all epochs.
 
     Returns:
-        Dataset over `network`, see `selection.networks_with_spectra`: `spectrum_statistic(network, epoch, statistic)`
-        beside loss and accuracy of every epoch, `best_epoch` and, at that, `lyapunov_exponent(network, exponent)`;
-        positions `highlighted_network(highlight)`; and the fields of `Correlation` along `pair`, of one `quantity` with
-        one `performance`, with those of `PartialCorrelation` given the logarithm of the learning rate and p, where they
-        differ between networks; the attribute `given` names them. The same fields with "early_" in front, over
-        (asked_epoch, statistic), are of the statistic at `early_epoch(asked_epoch)` with the lowest loss;
-        `early_median` is the statistic's median over the networks there.
+        Dataset over `network`, see `selection.networks_with_spectra`: `spectrum_statistic(network, epoch, statistic)`;
+        loss and accuracy of every epoch; `best_epoch`, and `lyapunov_exponent(network, exponent)` at that epoch; the
+        indices `highlighted_network(highlight)`. The fields of `Correlation` are along `pair`, for one `quantity` with
+        one `performance`. Those of `PartialCorrelation` are given the logarithm of the learning rate and p, if these
+        differ between networks. The attribute `given` names them. The same fields with the prefix "early_", over
+        (asked_epoch, statistic), are correlations of the statistic at `early_epoch(asked_epoch)` with the lowest loss.
+        `early_median` is the median of the statistic over networks at that epoch.
 
     Raises:
-        ValueError: an unknown statistic, no spectra at the best epoch of some network, or all networks diverged.
+        ValueError: the statistic is unknown, the best epoch of a network has no spectra, or all networks diverged.
     """
     networks = networks_with_spectra(spectra)
     if any_epochs:
-        losses = networks["validation_loss"].transpose("network", "epoch").values
-        best = networks["epoch"].values[np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)]
-        networks["best_epoch"] = networks["best_epoch"].copy(data=best)
+        networks["best_epoch"] = _best_epochs_with_spectra(networks)
     statistics = statistics_of_networks(networks, near_zero, exponent_floor)
     if highlighted_by not in statistics:
         raise ValueError(f"statistic {highlighted_by!r} is unknown; expected one of {', '.join(statistics)}")
-    lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
-    if lacking.size:
-        raise ValueError(
-            f"spectra are those of epochs {networks['epoch'].values.tolist()}; expected epoch {lacking[0]} among them, "
-            "the one of lowest validation loss of some network"
-        )
+    _check_best_epochs(networks)
     performances = [name for name in PERFORMANCES if name in networks]
     result = networks[[*performances, "best_epoch"]].copy()
     result["spectrum_statistic"] = (("network", "epoch", "statistic"), np.stack(list(statistics.values()), axis=-1))
@@ -163,8 +156,25 @@ def performance_correlations(
     return describe(result, DESCRIPTIONS)
 
 
+def _best_epochs_with_spectra(networks: xr.Dataset) -> xr.DataArray:
+    """Return the epoch of lowest validation loss of each network, among the epochs with spectra."""
+    losses = networks["validation_loss"].transpose("network", "epoch").values
+    best = networks["epoch"].values[np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)]
+    return networks["best_epoch"].copy(data=best)
+
+
+def _check_best_epochs(networks: xr.Dataset) -> None:
+    """Raise an error if the best epoch of a network has no spectra."""
+    lacking = np.setdiff1d(networks["best_epoch"], networks["epoch"])
+    if lacking.size:
+        raise ValueError(
+            f"spectra are those of epochs {networks['epoch'].values.tolist()}; expected epoch {lacking[0]} among them, "
+            "the one of lowest validation loss of some network"
+        )
+
+
 def statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floor: float) -> dict[str, NDArray]:
-    """Return every statistic by name, (network, epoch), of as many exponents as each network has."""
+    """Return {name: (network, epoch)} of all statistics, over the exponents of each network."""
     exponents = networks["lyapunov_exponent"].transpose("network", "epoch", "exponent").values
     lengths = spectrum_lengths(exponents)
     exponents = np.clip(exponents, exponent_floor, None)
@@ -179,7 +189,7 @@ def statistics_of_networks(networks: xr.Dataset, near_zero: float, exponent_floo
 def _coefficients(
     pairs: Iterable[tuple[ArrayLike, ArrayLike]], given: Sequence[ArrayLike], n_resamples: int, seed: int
 ) -> dict[str, NDArray]:
-    """Return the fields of `Correlation` and `PartialCorrelation` by name, (pair,), of pairs of values (network,)."""
+    """Return {name: (pair,)} of the fields of `Correlation` and `PartialCorrelation`, for pairs of (network,)."""
     found = [
         [*correlation(*pair, n_resamples, seed), *partial_correlation(*pair, given, n_resamples, seed)]
         for pair in pairs
@@ -190,11 +200,11 @@ def _coefficients(
 def _at_best_epoch(
     at_best: xr.Dataset, performances: list[str], correlate: Callable[..., dict[str, NDArray]]
 ) -> xr.Dataset:
-    """Return coefficients along `pair`, of every statistic with every performance, at one epoch of each network."""
+    """Return coefficients along `pair` of every statistic with every performance, at one epoch of each network."""
     names = at_best["statistic"].values.tolist()
     quantities = {name: at_best["spectrum_statistic"].sel(statistic=name) for name in names}
     pairs = [(name, performance) for performance in performances for name in names]
-    if len(performances) == 2:  # how well one stands for the other
+    if len(performances) == 2:  # correlation of the two performances
         quantities["validation_accuracy"] = at_best["validation_accuracy"]
         pairs.append(("validation_accuracy", "validation_loss"))
     found = correlate([(quantities[name], at_best[performance]) for name, performance in pairs])
@@ -213,7 +223,7 @@ def _at_early_epochs(
     asked: Sequence[int],
     correlate: Callable[..., dict[str, NDArray]],
 ) -> xr.Dataset:
-    """Return coefficients over (asked_epoch, statistic), of statistics at the epochs nearest to `asked`."""
+    """Return coefficients over (asked_epoch, statistic) of statistics at the epochs nearest to `asked`."""
     available = networks["epoch"].values
     nearest: dict[int, int] = {}
     for epoch in asked:
@@ -236,7 +246,7 @@ def _at_early_epochs(
 
 
 def _controls(networks: xr.Dataset) -> dict[str, NDArray]:
-    """Return the hyperparameters that can drive both spectrum and performance, of those that differ, by name."""
+    """Return {name: values} of the varying hyperparameters that may influence both spectrum and performance."""
     known: dict[str, Callable[[NDArray], NDArray]] = {"learning_rate": np.log, "init_param": np.asarray}
     values = {name: scale(networks[name].values) for name, scale in known.items() if name in networks.coords}
     return {name: of_name for name, of_name in values.items() if np.ptp(of_name) > 0}

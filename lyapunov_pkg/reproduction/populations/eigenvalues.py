@@ -23,17 +23,17 @@ DESCRIPTIONS = {
 def eigenvalues_of_training(training: xr.Dataset, seed: int) -> xr.Dataset:
     """Return the eigenvalues of the Jacobian of every variant of a training store after its last epoch.
 
-    The Jacobian, eq. 3.4 for the ASRNN, is that of the full state at a random state and a random input, standard normal
-    and the same for all networks of a size: "when given a random input and hidden state". In double precision, on the
-    CPU.
+    The Jacobian (eq. 3.4 for the ASRNN) is that of the full state at a random state and a random input: "when given a
+    random input and hidden state". Both are standard normal, and the same for all networks of a size. The computation
+    is in float64 on the CPU.
 
     Args:
         training: a training store (`lyapunov_pkg.reproduction.training.bptt`).
-        seed: of state and input.
+        seed: seed of state and input.
 
     Returns:
-        `eigenvalue_real` and `eigenvalue_imaginary` (variant, eigenvalue), in descending order of the imaginary and
-        then of the real part; NaN for variants that diverged. Beside them what spectra carry along from training.
+        `eigenvalue_real` and `eigenvalue_imaginary` (variant, eigenvalue), in descending order of the imaginary part
+        and then of the real part. NaN for diverged variants. Also the variables that spectra repeat from training.
     """
     last = training.isel(epoch=slice(-1, None)).load()
     variants = progress(range(last.sizes["variant"]), "eigenvalues of variant")
@@ -46,7 +46,7 @@ def eigenvalues_of_training(training: xr.Dataset, seed: int) -> xr.Dataset:
 
 
 def _eigenvalues(training: xr.Dataset, variant: int, seed: int) -> np.ndarray:
-    """Return one network's eigenvalues in order, (state,) complex; NaN where its parameters are not finite."""
+    """Return one network's eigenvalues in order, (state,) complex; NaN if its parameters are not finite."""
     network = stored_network(training, variant, 0).to(dtype=torch.float64)
     if not all(value.isfinite().all() for value in network.params.values()):
         return np.full(network.state_size, np.nan, dtype=complex)

@@ -1,4 +1,4 @@
-"""How estimates of exponents depend on their length, on the warm-up and on T_ON (chapter 2, figs 2.2, 2.4, 2.5)."""
+"""Dependence of estimated exponents on length, warm-up and T_ON (chapter 2, figs 2.2, 2.4, 2.5)."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.spectra.finite_time import finite_time_exponents, running_exponents
 
 EARLY_STEPS = 10
-"""In which estimates are early, if as many are measured."""
+"""Number of first steps in which estimates count as early, if so many are measured."""
 
 
 def estimates_of_best_network(
     training: xr.Dataset, inputs: Tensor, settings: EstimatorSettings, device: torch.device
 ) -> xr.Dataset:
-    """Study the estimator (`estimator_study`) on the network of lowest validation loss of a study, at any epoch.
+    """Return `estimator_study` for the network of lowest validation loss of a study, at any epoch.
 
     Args:
         training: a training store, or several joined.
-        inputs: (sequence, time, feature), float32, of `total_steps` of the settings.
-        settings: which estimates are compared.
+        inputs: (sequence, time, feature), float32, with `total_steps` of the settings.
+        settings: settings of the compared estimates.
         device: where to compute.
 
     Returns:
-        As `estimator_study`, with the attributes `init_param`, `hidden_size`, `epoch` and `validation_loss` of the
+        As in `estimator_study`, with the attributes `init_param`, `hidden_size`, `epoch` and `validation_loss` of the
         network.
 
     Raises:
@@ -65,30 +65,30 @@ def estimator_study(
     intervals: Sequence[int],
     jacobian: Literal["full", "reduced"] = "reduced",
 ) -> xr.Dataset:
-    """Estimate the exponents of one network again and again, always over the same last steps of the inputs.
+    """Return several estimates of one network's exponents, all measured over the same last steps of the inputs.
 
-    Steps before those are there for the warm-up: with one of w steps state and tangent vectors start w steps earlier,
-    so that estimates differ by their warm-up alone.
+    Earlier steps are for the warm-up. With a warm-up of w steps, state and tangent vectors start w steps earlier, so
+    that estimates differ only in their warm-up.
 
     Args:
-        network: of one variant.
-        inputs: (sequence, time, feature), float32; the longest warm-up and, after it, the steps that are measured.
-        warmups: warm-ups to compare, steps. Running exponents are in float64.
-        intervals: T_ON to compare, steps. Exponents are in float32, whose rounding errors are what a long T_ON lets
-            grow; they are measured after the longest warm-up.
+        network: a network of one variant.
+        inputs: (sequence, time, feature), float32: the longest warm-up, followed by the measured steps.
+        warmups: numbers of warm-up steps to compare. Running exponents are in float64.
+        intervals: values of T_ON to compare, in steps. Exponents are in float32, because a long T_ON amplifies rounding
+            errors. They are measured after the longest warm-up.
         jacobian: "reduced" (the dissertation's reduced Jacobian) or "full".
 
     Returns:
         Dataset of means over sequences, in nats per step: `running_exponent(warmup, time, exponent)` after `time`
-        measured steps; `lyapunov_exponent` and `lyapunov_exponent_std` (warmup, exponent) after all of them, with the
-        standard deviation over sequences; `interval_exponent(interval, exponent)`. `early_change(warmup)` is how far
-        running exponents are from their last values in the first steps (attribute `early_steps`), `early_bias(warmup)`
-        how far from those of the longest warm-up at the same steps, both the mean of absolute differences.
-        `largest_change(interval, half)` is the largest absolute difference of the exponents of either half of the
-        spectrum from those of the shortest T_ON.
+        measured steps; `lyapunov_exponent` and `lyapunov_exponent_std` (warmup, exponent) after all steps, with the
+        standard deviation over sequences; `interval_exponent(interval, exponent)`. `early_change(warmup)` is the mean
+        absolute difference between running exponents in the first steps (attribute `early_steps`) and their last
+        values. `early_bias(warmup)` is the mean absolute difference from the longest warm-up at the same steps.
+        `largest_change(interval, half)` is the largest absolute difference from the exponents of the shortest T_ON, for
+        each half of the spectrum.
 
     Raises:
-        ValueError: the inputs are not longer than the longest warm-up, or the network holds several variants.
+        ValueError: the inputs are not longer than the longest warm-up, or the network has several variants.
     """
     longest, n_steps = max(warmups), inputs.shape[1] - max(warmups)
     if n_steps < 1:
@@ -110,7 +110,7 @@ def estimator_study(
 
 
 def _dataset(running: np.ndarray, spectra: np.ndarray, warmups: Sequence[int], intervals: Sequence[int]) -> xr.Dataset:
-    """Label running exponents (warmup, sequence, time, exponent) and the spectra of T_ON (interval, exponent)."""
+    """Return a Dataset of running exponents (warmup, sequence, time, exponent) and of spectra (interval, exponent)."""
     means = running.mean(axis=1)
     early = means[:, :EARLY_STEPS]
     final = -np.sort(-running[:, :, -1], axis=-1)

@@ -1,4 +1,4 @@
-"""How spectra change over training, and how fast they settle (dissertation, chapter 2, fig. 2.6)."""
+"""Change of spectra over training, and its decay (dissertation, chapter 2, fig. 2.6)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ DESCRIPTIONS = {
 
 
 def spectrum_evolution(spectra: xr.Dataset) -> xr.Dataset:
-    """How far the spectrum of each network moves from epoch to epoch, and how far its mean is from where it ends.
+    """Return the change of each network's spectrum per epoch, and the distance of its mean from the final mean.
 
-    Exponents of -inf, in any epoch, say nothing about how far a spectrum moves: those of that index are left out.
+    An exponent of -inf gives no information on the change of a spectrum. If an index has -inf in any epoch, it is
+    excluded.
 
     Args:
-        spectra: of a study, with `lyapunov_exponent(variant, epoch, exponent)` and `diverged(variant)`.
+        spectra: spectra of a study, with `lyapunov_exponent(variant, epoch, exponent)` and `diverged(variant)`.
 
     Returns:
         Dataset over `network`, see `selection.networks_with_spectra`: `lyapunov_exponent`;
-        `mean_squared_change(network, epoch)` of the exponents from the epoch before, NaN at the first;
-        `mean_difference(network, epoch)`, their mean less that at the last epoch; `decay_power(network)` of the change,
-        see `power_of_decay`.
+        `mean_squared_change(network, epoch)` of the exponents since the previous epoch, NaN at the first;
+        `mean_difference(network, epoch)`, their mean minus that at the last epoch; `decay_power(network)` of the
+        change, see `power_of_decay`.
 
     Raises:
         ValueError: all networks diverged.
@@ -46,14 +47,14 @@ def spectrum_evolution(spectra: xr.Dataset) -> xr.Dataset:
 
 
 def power_of_decay(time: ArrayLike, values: ArrayLike) -> float:
-    """The power b of the law values = a time^b that fits best, by least squares on logarithms.
+    """Return the power b of the best fit values = a time^b, by least squares on logarithms.
 
     Args:
         time: (n,), above zero.
-        values: (n,); those that are not positive and finite do not count.
+        values: (n,). Values that are not positive and finite are ignored.
 
     Returns:
-        b; NaN where fewer than two values count.
+        b; NaN with fewer than two valid values.
     """
     time, values = np.asarray(time, dtype=np.float64), np.asarray(values, dtype=np.float64)
     counts = np.isfinite(values) & (values > 0)

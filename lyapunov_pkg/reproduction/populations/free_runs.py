@@ -1,4 +1,4 @@
-"""Spectra of networks that run freely, driven by their own output: what FORCE has trained."""
+"""Spectra of free-running networks after FORCE training, which their own output drives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lyapunov_pkg.reproduction.populations.stored import chosen_epochs, stored_h
 
 
 def autonomous_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
-    """Return one variant of a training store with its loop closed, as it was after an epoch, both by position."""
+    """Return a variant of a training store after an epoch, with a closed loop. Both are given by index."""
     of_variant = training.isel(variant=slice(variant, variant + 1), epoch=epoch)
     names = ("input_weight", "recurrent_weight")
     params = {name: torch.from_numpy(of_variant[f"layer_0.{name}"].values) for name in names}
@@ -33,16 +33,17 @@ def spectra_of_free_runs(
 
     Args:
         training: a training store (`lyapunov_pkg.reproduction.training.force`).
-        n_steps: steps from each starting state [dissertation: 200].
-        settings: how spectra are taken; `n_sequences` is how many of the starting states are followed [10], and
+        n_steps: number of steps from each initial state (dissertation: 200).
+        settings: settings of the spectra. `n_sequences` is the number of initial states (dissertation: 10). The first
             `warmup_passes` times `n_steps` steps are not measured.
         device: where to compute.
 
     Returns:
-        As `lyapunov_pkg.reproduction.populations.spectra.averaged_spectra`, over starting states.
+        As in `lyapunov_pkg.reproduction.populations.spectra.averaged_spectra`, over initial states.
 
     Raises:
-        ValueError: more starting states are asked for than are stored, an epoch that is not, or the full state.
+        ValueError: more initial states are requested than are stored, an epoch is not stored, or the full Jacobian is
+            requested.
     """
     if settings.jacobian != "reduced":
         raise ValueError(

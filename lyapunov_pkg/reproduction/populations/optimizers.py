@@ -1,4 +1,4 @@
-"""Whether the optimiser changes how spectra and performance go together: the same networks, trained by several."""
+"""Influence of the optimiser on the correlation of spectra with performance, for the same networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lyapunov_pkg.reproduction.training.store import Kept
 from lyapunov_pkg.reproduction.training.variants import Variant
 
 REFERENCE = "adam"
-"""The optimiser with which the others are compared."""
+"""The optimiser that is the reference for the others."""
 
 STATISTICS = ("maximum_exponent", "mean_exponent")
 
@@ -58,25 +58,25 @@ def optimizer_comparison(
     seed: int,
     device: torch.device,
 ) -> xr.Dataset:
-    """Train the same networks with several optimisers, and correlate their spectra with their loss.
+    """Return correlations of spectra with losses for the same networks, trained by several optimisers.
 
-    Initial weights, samples and their order are those of the variant, whichever the optimiser.
+    All optimisers use the variant's initial weights, samples and their order.
 
     Args:
-        groups: variants by group.
+        groups: {group: variants}.
         dataset: sequences with targets.
-        trainings: by optimiser the factor of the variants' learning rates, and how it trains; `REFERENCE` is among
-            them.
-        spectra: how spectra are taken, also after the last epoch.
-        exponent_floor: exponents below count as it, nats per step.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
-        device: where to train.
+        trainings: {optimiser: (factor of the variants' learning rates, settings)}, which includes `REFERENCE`.
+        spectra: settings of the spectra, which include the last epoch.
+        exponent_floor: lower exponents are replaced by this value, nats per step.
+        n_resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+        device: device of the training.
 
     Returns:
-        Dataset over (optimizer, architecture), the latter being the groups: `final_loss` (..., network),
-        `spectrum_statistic` (..., network, statistic), both after the last epoch; the fields of `Correlation` of each
-        statistic with the loss, (..., statistic); and `difference` of Spearman's coefficient from that of `REFERENCE`.
+        Dataset over (optimizer, architecture), where `architecture` is the group. `final_loss` (..., network) and
+        `spectrum_statistic` (..., network, statistic) are after the last epoch. The fields of `Correlation`, (...,
+        statistic), are those of each statistic with the loss. `difference` is the difference of Spearman's coefficient
+        from that of `REFERENCE`.
     """
     n_networks = max(map(len, groups.values()))
     shape = (len(trainings), len(groups), n_networks)
@@ -110,7 +110,7 @@ def optimizer_comparison(
 
 
 def _padded(rows: Sequence[Sequence[float]]) -> NDArray:
-    """Rows of numbers as one array, NaN at the end of shorter ones."""
+    """Return rows of numbers as one array, with NaN at the end of shorter rows."""
     padded = np.full((len(rows), max(map(len, rows))), np.nan)
     for row, values in zip(padded, rows, strict=True):
         row[: len(values)] = values

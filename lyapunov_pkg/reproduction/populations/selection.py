@@ -1,4 +1,4 @@
-"""Which networks of a study count: the one rule by which networks that diverged are left out."""
+"""The rule that excludes diverged networks of a study."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 
 def networks_that_count(store: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which variants of a store count, (variant,): those that did not diverge.
+    """Return which variants of a store did not diverge, (variant,).
 
     A variant diverged if the store says so, if its validation loss at the last epoch of the store is not finite, or if
-    its spectrum is incomplete at some epoch (`spectrum_lengths`). -inf, the exponent of a singular Jacobian, is a value
-    like any other. What the store does not hold is not asked for: a training store has no spectra.
+    its spectrum is incomplete at some epoch (`spectrum_lengths`). -inf, the exponent of a singular Jacobian, is a valid
+    value. Variables that the store does not have are not checked, because a training store has no spectra.
 
     Args:
-        store: with `diverged(variant)`; where there are, `validation_loss(variant, epoch)` and
+        store: a store with `diverged(variant)`, and optionally `validation_loss(variant, epoch)` and
             `lyapunov_exponent(variant, epoch, exponent)`.
     """
     counts: NDArray[np.bool_] = ~store["diverged"].values
@@ -28,10 +28,10 @@ def networks_that_count(store: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def spectrum_lengths(exponents: NDArray) -> NDArray[np.int_]:
-    """Return how many exponents each variant has, (variant,), from exponents (variant, epoch, exponent).
+    """Return the number of exponents of each variant, (variant,), from exponents (variant, epoch, exponent).
 
-    NaN may only fill up the end of a spectrum that is shorter than others, at all epochs alike. The length is 0 where
-    there is NaN anywhere else, or nothing but NaN.
+    NaN is allowed only at the end of a shorter spectrum, in the same way at all epochs. The length is 0 if there is NaN
+    at another place, or only NaN.
     """
     defined = ~np.isnan(exponents)
     lengths = defined.any(axis=1).sum(axis=-1)
@@ -40,17 +40,17 @@ def spectrum_lengths(exponents: NDArray) -> NDArray[np.int_]:
 
 
 def networks_with_spectra(spectra: xr.Dataset) -> xr.Dataset:
-    """Return the networks of a study that count (`networks_that_count`).
+    """Return the networks of a study that did not diverge (`networks_that_count`).
 
     Args:
-        spectra: with `lyapunov_exponent(variant, epoch, exponent)` and `diverged(variant)`.
+        spectra: Dataset with `lyapunov_exponent(variant, epoch, exponent)` and `diverged(variant)`.
 
     Returns:
-        They lie along `network`, a dimension without labels since those of variants repeat from group to group.
-        Attributes: `n_networks`, and `n_diverged` of those left out.
+        The networks along `network`, a dimension without labels, because the labels of variants repeat between groups.
+        Attributes: `n_networks`, and the number `n_diverged` of excluded networks.
 
     Raises:
-        ValueError: all of them diverged.
+        ValueError: all networks diverged.
     """
     counts = networks_that_count(spectra)
     if not counts.any():
@@ -62,7 +62,7 @@ def networks_with_spectra(spectra: xr.Dataset) -> xr.Dataset:
 
 
 def best_position(training: xr.Dataset) -> tuple[int, int]:
-    """Return the variant and the epoch, by position, of the lowest validation loss among the networks that count.
+    """Return the indices of the variant and the epoch with the lowest validation loss, without diverged networks.
 
     Raises:
         ValueError: every variant diverged.

@@ -1,4 +1,4 @@
-"""Spectra of stored networks: every variant, every epoch, averaged over driving sequences."""
+"""Spectra of stored networks, for every variant and epoch, averaged over driving sequences."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ DESCRIPTIONS = {
 def spectra_of_training(
     training: xr.Dataset, sequences: Tensor, settings: SpectraSettings, device: torch.device
 ) -> xr.Dataset:
-    """Return the Lyapunov spectra of every variant of a training store after its epochs.
+    """Return the Lyapunov spectra of every variant of a training store, for its epochs.
 
     Args:
         training: a training store (`lyapunov_pkg.reproduction.training.bptt`).
-        sequences: what drives the networks, (sequence, time, feature); in time each is repeated for all passes.
-        settings: how spectra are taken.
+        sequences: the driving sequences, (sequence, time, feature). Each is repeated in time for all passes.
+        settings: settings of the spectra.
         device: where to compute.
 
     Returns:
-        As `averaged_spectra`, over sequences.
+        As in `averaged_spectra`, over sequences.
 
     Raises:
-        ValueError: an epoch is asked for that is not stored.
+        ValueError: a requested epoch is not stored.
     """
     training = chosen_epochs(training.load(), settings.epochs)
 
@@ -61,20 +61,20 @@ def averaged_spectra(
     settings: SpectraSettings,
     device: torch.device,
 ) -> xr.Dataset:
-    """Return the spectra store of a training store: means and standard deviations over trajectories.
+    """Return the spectra of a training store: means and standard deviations over trajectories.
 
     Args:
-        training: the part of a training store that is analysed.
-        network_and_start: returns the network of a variant at an epoch, both by position, and the states that its
-            trajectories start from, (1, trajectory, S).
-        inputs: what drives each trajectory, (trajectory, time, feature).
-        warmup: steps that are not measured.
-        settings: how spectra are taken.
+        training: the analysed part of a training store.
+        network_and_start: function from the indices of a variant and an epoch to the network and the initial states of
+            its trajectories, (1, trajectory, S).
+        inputs: inputs of each trajectory, (trajectory, time, feature).
+        warmup: number of steps that are not measured.
+        settings: settings of the spectra.
         device: where to compute.
 
     Returns:
-        `lyapunov_exponent` and `lyapunov_exponent_std`, mean and standard deviation over trajectories, both
-        (variant, epoch, exponent) in nats per time step; NaN for variants that diverged, -inf for a singular Jacobian.
+        `lyapunov_exponent` and `lyapunov_exponent_std`, mean and standard deviation over trajectories, both (variant,
+        epoch, exponent) in nats per time step; NaN for diverged variants, -inf for a singular Jacobian.
     """
     dtype = {"float32": torch.float32, "float64": torch.float64}[settings.dtype]
     inputs = inputs.to(device, dtype)
@@ -108,7 +108,7 @@ def averaged_spectra(
 def _spectra_dataset(
     training: xr.Dataset, mean: np.ndarray, deviation: np.ndarray, settings: SpectraSettings
 ) -> xr.Dataset:
-    """Assemble the spectra store: arrays (variant, epoch, exponent) beside what is carried along from training."""
+    """Return the Dataset of spectra (variant, epoch, exponent), with the variables repeated from training."""
     dataset = carried_along(training).assign_coords(exponent=np.arange(1, mean.shape[-1] + 1))
     dataset["lyapunov_exponent"] = (("variant", "epoch", "exponent"), mean)
     dataset["lyapunov_exponent_std"] = (("variant", "epoch", "exponent"), deviation)

@@ -1,4 +1,4 @@
-"""Networks as a training store holds them."""
+"""Networks from a training store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lyapunov_pkg.cells import hyperparameters
 from lyapunov_pkg.networks import Network
 
 CARRIED_ALONG = ("train_loss", "validation_loss", "validation_accuracy", "best_epoch", "diverged")
-"""Variables of a training store that later stores repeat, where it has them."""
+"""Variables of a training store that later stores repeat, if it has them."""
 
 
 def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
-    """Return one variant of a training store as it was after an epoch, both by position.
+    """Return the network of a variant of a training store after an epoch. Both are given by index.
 
     Raises:
-        ValueError: its parameters after that epoch were not kept.
+        ValueError: the store does not have its parameters after that epoch.
     """
     wanted, kept = training["epoch"].values[epoch], training["kept_epoch"].values[variant]
     if wanted not in kept:
@@ -39,9 +39,9 @@ def stored_network(training: xr.Dataset, variant: int, epoch: int) -> Network:
 
 
 def stored_hyperparameters(training: xr.Dataset, variant: int) -> dict[str, Any]:
-    """Return the hyperparameters of the cell of one variant, by position, where they are not its defaults.
+    """Return the hyperparameters of the cell of one variant (by index) that differ from the defaults.
 
-    Joined stores have "" or NaN where a variant has the default (`lyapunov_pkg.workflow.store.open_shards`).
+    In joined stores "" or NaN means the default (`lyapunov_pkg.workflow.store.open_shards`).
     """
     names = hyperparameters(str(training["architecture"].values[variant]))
     values = {name: training[name].values[variant].item() for name in names if name in training.coords}
@@ -49,10 +49,10 @@ def stored_hyperparameters(training: xr.Dataset, variant: int) -> dict[str, Any]
 
 
 def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Dataset:
-    """Return the part of a training store that is of some epochs; None: of all.
+    """Return the part of a training store for the given epochs; None: all epochs.
 
     Raises:
-        ValueError: one of them is not stored.
+        ValueError: an epoch is not stored.
     """
     if epochs is None:
         return training
@@ -64,5 +64,5 @@ def chosen_epochs(training: xr.Dataset, epochs: Sequence[int] | None) -> xr.Data
 
 
 def carried_along(training: xr.Dataset) -> xr.Dataset:
-    """Return what later stores repeat of a training store (`CARRIED_ALONG`), without its attributes."""
+    """Return the variables of a training store that later stores repeat (`CARRIED_ALONG`), without attributes."""
     return training[[name for name in CARRIED_ALONG if name in training]].drop_attrs(deep=False)

@@ -1,6 +1,6 @@
 """Classifiers of networks into low and high final error, and their scores.
 
-A network is "low" (its final loss is below the median) or not; "low" is the positive class of every score.
+A network is "low" if its final loss is below the median. "low" is the positive class of every score.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ class Scores(NamedTuple):
 
 
 def scores(predicted_low: np.ndarray, is_low: np.ndarray) -> Scores:
-    """Score predictions (n,) against the truth (n,), both bool.
+    """Return the scores of predictions (n,) for the true classes (n,), both bool.
 
-    Precision is 0 where nothing was predicted low; all three are NaN where nothing is low, for there is nothing to
-    find.
+    Precision is 0 if no sample was predicted low. All three are NaN if no sample is low.
     """
     hits, n_predicted, n_low = (int(np.count_nonzero(each)) for each in (predicted_low & is_low, predicted_low, is_low))
     if n_low == 0:
@@ -39,30 +38,30 @@ def scores(predicted_low: np.ndarray, is_low: np.ndarray) -> Scores:
 
 
 class Threshold(NamedTuple):
-    """A decision boundary on one number: low error lies above `value` (strictly), or at and below it."""
+    """A decision boundary on one number: low error is predicted strictly above `value`, or at and below it."""
 
     value: float
     low_is_above: bool
 
     def predict_low(self, values: np.ndarray) -> np.ndarray:
-        """Return bool, in the shape of `values`: predicted low."""
+        """Return whether low error is predicted, bool in the shape of `values`."""
         return (np.asarray(values) > self.value) == self.low_is_above
 
 
 def best_f1_threshold(values: np.ndarray, is_low: np.ndarray) -> Threshold:
-    """Return the boundary on values (n,) of highest F1 against is_low (n,), over both directions.
+    """Return the boundary on values (n,) with the highest F1 for is_low (n,), over both directions.
 
-    Boundaries lie half way between neighbouring values; of equal F1, "low is above" and the smallest value win. Calling
-    everything low is allowed: the boundary then lies just below the smallest value, or at the largest.
+    Boundaries are half way between neighbouring values. For equal F1, "low is above" and the smallest value are
+    preferred. All samples may be predicted low: the boundary is then just below the smallest value, or at the largest.
 
     Raises:
-        ValueError: values that are not finite, or only one class.
+        ValueError: values are not finite, or there is only one class.
     """
     values, is_low = _checked(values, is_low)
     order = np.argsort(values)
     ordered, low = values[order], is_low[order]
     last_of_its_value = np.append(ordered[1:] > ordered[:-1], True)
-    below = np.append(0, np.cumsum(low)[last_of_its_value])  # low ones at and below each boundary
+    below = np.append(0, np.cumsum(low)[last_of_its_value])  # number of low samples at and below each boundary
     n_below = np.append(0, np.flatnonzero(last_of_its_value) + 1)
     f1_above = 2 * (low.sum() - below) / (len(low) - n_below + low.sum())
     f1_below = 2 * below / (n_below + low.sum())
@@ -83,11 +82,10 @@ def _boundary(distinct: np.ndarray, n_below: int) -> float:
 
 
 def median_threshold(values: np.ndarray, is_low: np.ndarray) -> Threshold:
-    """Return the median of values (n,) as the boundary, low on the side where that gives the higher F1 against
-    is_low (n,).
+    """Return the median of values (n,) as boundary, in the direction with the higher F1 for is_low (n,).
 
     Raises:
-        ValueError: values that are not finite, or only one class.
+        ValueError: values are not finite, or there is only one class.
     """
     values, is_low = _checked(values, is_low)
     both = [Threshold(float(np.median(values)), low_is_above) for low_is_above in (True, False)]
@@ -108,17 +106,18 @@ def _checked(values: np.ndarray, is_low: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def has_both_classes(is_low: np.ndarray) -> bool:
-    """Tell whether is_low (n,) holds low and high samples."""
+    """Return whether is_low (n,) has low and high samples."""
     return bool(np.any(is_low) and not np.all(is_low))
 
 
 @dataclass(frozen=True)
 class OrthantClassifier:
-    """The 2^k orthants around the medians (k,) of k components; `optimal` (2^k,) says which of them are called low.
+    """The 2^k orthants around the medians (k,) of k components. `optimal` (2^k,) marks those predicted as low.
 
-    An orthant is optimal if more of its training samples are low than high ("Higher Dimensions of AeLLE"). One without
-    training samples is not. The text's classes are of equal size, so that it always finds an optimal orthant. A small
-    training part can have so few low samples that none is; then those with the largest share of low samples are.
+    An orthant is optimal if more of its training samples are low than high ("Higher Dimensions of AeLLE"). An orthant
+    without training samples is not optimal. The dissertation's classes have equal size, so that an optimal orthant
+    always exists. A small training part can have too few low samples for an optimal orthant. Then the orthants with the
+    largest share of low samples are optimal.
     """
 
     medians: np.ndarray
@@ -126,10 +125,10 @@ class OrthantClassifier:
 
     @classmethod
     def fit(cls, components: np.ndarray, is_low: np.ndarray, n_components: int) -> OrthantClassifier:
-        """Learn medians and optimal orthants from the first `n_components` of components (n, k) and is_low (n,).
+        """Return a classifier fitted to the first `n_components` of components (n, k) and to is_low (n,).
 
         Raises:
-            ValueError: more components asked for than there are.
+            ValueError: `n_components` is larger than the number of components.
         """
         if not 1 <= n_components <= components.shape[1]:
             raise ValueError(
@@ -145,21 +144,22 @@ class OrthantClassifier:
         return cls(medians, optimal)
 
     def predict_low(self, components: np.ndarray) -> np.ndarray:
-        """Return bool (n,): whether components (n, at least k) fall in an optimal orthant."""
+        """Return whether components (n, at least k) are in an optimal orthant, bool (n,)."""
         return self.optimal[_orthants(components, self.medians)]
 
 
 def _orthants(components: np.ndarray, medians: np.ndarray) -> np.ndarray:
-    """Number the orthants: bit j is set where component j lies above its median."""
+    """Return the numbers of orthants: bit j is set if component j is above its median."""
     above = components[:, : len(medians)] > medians
     return above @ (1 << np.arange(len(medians)))
 
 
 def fitted_classifiers(seed: int) -> dict[str, tuple[str, ClassifierMixin]]:
-    """Return name -> (features, unfitted classifier) of the scikit-learn classifiers that AeLLE is compared with.
+    """Return {name: (features, unfitted classifier)} of the scikit-learn classifiers for comparison with AeLLE.
 
-    Features are "spectrum" (all exponents), "max_mean" (two numbers) or "hyperparameters", which know no spectrum.
-    Boosting has small leaves: with scikit-learn's default of 20 samples it could not split 30 networks.
+    Features are "spectrum" (all exponents), "max_mean" (two numbers) or "hyperparameters", which contain no information
+    on spectra. Boosting uses small leaves, because with scikit-learn's default of 20 samples it could not split 30
+    networks.
     """
     boosting = HistGradientBoostingClassifier(min_samples_leaf=BOOSTING_LEAF, random_state=seed)
     return {

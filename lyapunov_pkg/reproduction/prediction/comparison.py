@@ -1,4 +1,4 @@
-"""Differences between two predictors over splits that overlap, with an interval."""
+"""Differences between two predictors over overlapping splits, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Difference(NamedTuple):
 
 
 def over_splits(differences: NDArray, test_to_train: float) -> Difference:
-    """Return the mean over splits of differences (split, ...) with the 95% interval of the t distribution.
+    """Return the mean over splits of differences (split, ...), with the 95% interval of the t distribution.
 
-    The variance is corrected for splits that overlap (Nadeau & Bengio 2003). Where a split has no difference (NaN), or
-    there is only one split, all three or the ends are NaN.
+    The variance is corrected for overlapping splits (Nadeau & Bengio 2003). If a split has no difference (NaN), mean
+    and ends are NaN. If there is only one split, the ends are NaN.
 
     >>> mean, low, high = over_splits(np.array([0.1, 0.2, 0.3]), test_to_train=0.5)
     >>> print(f"{mean:.2f} [{low:.2f}, {high:.2f}]")
     0.20 [-0.19, 0.59]
 
     Args:
-        differences: of the scores of two predictors on the same test part.
-        test_to_train: networks of the test part over those of the training part.
+        differences: differences of the scores of two predictors on the same test part.
+        test_to_train: number of networks of the test part divided by that of the training part.
     """
     differences = np.asarray(differences, dtype=np.float64)
     n_splits, mean = len(differences), differences.mean(axis=0)

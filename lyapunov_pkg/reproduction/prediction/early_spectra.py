@@ -1,4 +1,4 @@
-"""How well PredNet predicts the final loss of networks from spectra early in training (dissertation, figure 3.1)."""
+"""Prediction of the final loss from spectra early in training, by PredNet (dissertation, figure 3.1)."""
 
 from __future__ import annotations
 
@@ -49,30 +49,32 @@ def prednet_experiment(
     exponent_floor: float = EXPONENT_FLOOR,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Predict the final loss of networks that PredNet has not seen, from spectra taken during their training.
+    """Return predictions of the final loss of unseen networks, from spectra during their training.
 
-    Beside PredNet stand three predictors that know no spectrum: "training_mean", the mean loss of the training part,
-    and linear regressions on the hyperparameters p and log2 of the hidden size ("hyperparameters") and on the loss at
-    the time of the spectra ("loss_at_epoch").
+    PredNet is compared with three predictors that do not use spectra: the mean loss of the training part
+    ("training_mean"), a linear regression on the hyperparameters p and log2 of the hidden size ("hyperparameters"), and
+    a linear regression on the loss at the epoch of the spectra ("loss_at_epoch").
 
     Args:
-        spectra: as `networks.select_networks` takes it, with init_param and hidden_size on variant.
-        settings: of PredNet.
+        spectra: as in `networks.select_networks`, with init_param and hidden_size along variant.
+        settings: settings of PredNet.
         seeds: one split and one PredNet each.
-        fractions: networks for training, validation (which chooses PredNet's epoch) and test.
-        training_share: spectra are those after this share of the epochs, rounded.
-        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
-        exponent_floor: exponents below it are set to it.
-        progress: shows how far PredNet's training is, e.g. `lyapunov_pkg.progress.progress`.
+        fractions: shares of networks for training, validation (which chooses PredNet's epoch) and test.
+        training_share: share of the epochs, rounded to an epoch, after which the spectra are used.
+        spectrum_length: number of exponents of every spectrum, by linear interpolation; None: that of the longest
+            spectrum.
+        exponent_floor: lower exponents are replaced by this value.
+        progress: reports the progress of PredNet's training, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
         Dataset over seed, predictor and network: `predicted_loss`, the errors on the test part (`mean_absolute_error`,
-        `rms_error`, `r_squared`), and `held_out_prediction` (predictor, network), the mean over those seeds in whose
-        test part a network was; NaN where there is none. Losses above the ceiling count as the ceiling. Attributes:
-        n_networks, n_diverged, spectrum_epoch, total_epochs.
+        `rms_error`, `r_squared`), and `held_out_prediction` (predictor, network), the mean over the seeds with the
+        network in their test part, NaN if there is none. Losses above the ceiling are replaced by the ceiling.
+        Attributes: n_networks, n_diverged, spectrum_epoch, total_epochs.
 
     Raises:
-        ValueError: `training_share` outside [0, 1], no spectra of that epoch, or too few networks for the split.
+        ValueError: `training_share` is outside [0, 1], the epoch has no spectra, or there are too few networks for the
+            split.
     """
     networks = select_networks(spectra, exponent_floor, spectrum_length)
     networks = _after_share(networks, training_share)
@@ -92,7 +94,7 @@ def prednet_experiment(
 
 
 def _variables(predicted: NDArray, final_loss: NDArray, partition: Partition) -> dict[str, Any]:
-    """Return the split, the predictions (seed, predictor, network) and their errors as variables."""
+    """Return variables of the split, the predictions (seed, predictor, network) and their errors."""
     per_predictor = ("seed", "predictor")
     errors = {name: (per_predictor, values) for name, values in _errors(predicted, final_loss, partition).items()}
     return errors | {
@@ -103,7 +105,7 @@ def _variables(predicted: NDArray, final_loss: NDArray, partition: Partition) ->
 
 
 def _after_share(networks: xr.Dataset, training_share: float) -> xr.Dataset:
-    """Return networks as they were after a share of their training; attribute spectrum_epoch: the epoch that is."""
+    """Return networks after a share of their training, with the epoch as attribute spectrum_epoch."""
     if not 0 <= training_share <= 1:
         raise ValueError(f"training_share is {training_share}; expected 0 (before training) to 1 (after it)")
     epoch = round(training_share * networks.attrs["total_epochs"])
@@ -116,7 +118,7 @@ def _after_share(networks: xr.Dataset, training_share: float) -> xr.Dataset:
 
 
 def _without_spectra(networks: xr.Dataset, loss_ceiling: float) -> dict[str, tuple[RegressorMixin, NDArray]]:
-    """Return the predictors that know no spectrum, each a model and its features (network, k)."""
+    """Return the predictors that do not use spectra, each with a model and its features (network, k)."""
     hyperparameters = np.stack((networks["init_param"], np.log2(networks["hidden_size"])), axis=1)
     loss_at_epoch = np.minimum(networks["loss"].values, loss_ceiling)[:, None]
     return {
@@ -134,7 +136,7 @@ def _predict_by_prednet(
     settings: PredNetSettings,
     progress: Progress | None,
 ) -> tuple[NDArray, NDArray]:
-    """Return the losses (seed, network) that each seed's PredNet predicts, and the epochs whose states were kept."""
+    """Return the losses (seed, network) predicted by each seed's PredNet, and the epochs of the kept states."""
     exponents = networks["lyapunov_exponent"].values
     train, validation = (networks_in(partition, part) for part in PARTS[:2])
     prednet, history = train_prednet(
@@ -144,7 +146,7 @@ def _predict_by_prednet(
 
 
 def _predict_by(model: RegressorMixin, features: NDArray, final_loss: NDArray, partition: Partition) -> NDArray:
-    """Return what a model of features (network, k) predicts, fitted on each training part: (seed, network)."""
+    """Return the predictions (seed, network) of a model of features (network, k), fitted on each training part."""
     return np.stack([model.fit(features[train], final_loss[train]).predict(features) for train in partition == "train"])
 
 
@@ -160,8 +162,7 @@ def _errors(predicted: NDArray, final_loss: NDArray, partition: Partition) -> di
 
 
 def _held_out_mean(predicted: NDArray, partition: Partition) -> NDArray:
-    """Return the mean (predictor, network) of predictions (seed, predictor, network) over the seeds with the network in
-    their test part."""
+    """Return the mean of predictions (seed, predictor, network) over the seeds that test a network."""
     test = (partition == "test")[:, None]
     count = test.sum(axis=0)
     return np.where(count > 0, np.where(test, predicted, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)

@@ -1,4 +1,4 @@
-"""PredNets on the spectra of trained networks, and on eigenvalues of their Jacobians (dissertation, figure 3.4)."""
+"""Comparison of PredNets on spectra and on eigenvalues of Jacobians (dissertation, figure 3.4)."""
 
 from __future__ import annotations
 
@@ -46,30 +46,31 @@ def eigenvalue_experiment(
     exponent_floor: float = EXPONENT_FLOOR,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Train PredNets on the spectra of trained networks, and others on the eigenvalues of their Jacobians at one point.
+    """Return the errors of PredNets on spectra of trained networks, and on eigenvalues of Jacobians at one point.
 
-    Both see the same splits. Whether one predicts better is told by the difference of their mean square errors on the
-    validation parts: its mean over the seeds, with the interval of the t distribution whose variance is corrected for
-    splits that overlap (Nadeau & Bengio 2003).
+    Both use the same splits. They are compared by the difference of their mean square errors on the validation parts.
+    The result is the mean over the seeds, with the interval of the t distribution and a variance that is corrected for
+    overlapping splits (Nadeau & Bengio 2003).
 
     Args:
-        spectra: as `networks.select_networks` takes it; those of the last epoch are used.
-        eigenvalues: of `populations.eigenvalues.eigenvalues_of_training`, of the same variants.
-        settings: of the PredNets.
-        seeds: one split, and one PredNet on each kind of feature, each.
-        validation_share: of the networks; the others are for training.
-        exponent_floor: exponents below it are set to it.
-        progress: shows how far PredNet's training is, e.g. `lyapunov_pkg.progress.progress`.
+        spectra: as in `networks.select_networks`. The spectra of the last epoch are used.
+        eigenvalues: the result of `populations.eigenvalues.eigenvalues_of_training` for the same variants.
+        settings: settings of the PredNets.
+        seeds: seeds, each with one split and one PredNet per kind of feature.
+        validation_share: share of the networks for validation. The others are for training.
+        exponent_floor: lower exponents are replaced by this value.
+        progress: reports the progress of PredNet's training, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
         Dataset over seed, feature ("spectrum", "eigenvalues") and prednet_epoch: `train_error` and `validation_error`,
-        mean squares; `baseline_error` (seed), that of predicting the mean of the training part. Over summary ("last"
-        epoch, "lowest" error): `difference`, eigenvalues minus spectra, `difference_low` and `difference_high`, and
-        `better`, the feature that predicts better or "undecided" where the interval holds zero. Losses above the
-        ceiling count as the ceiling. Attributes: n_networks, n_diverged.
+        mean square errors; `baseline_error` (seed), the error of the training part's mean as prediction. Over summary
+        ("last" epoch, "lowest" error): `difference`, eigenvalues minus spectra, `difference_low` and `difference_high`,
+        and `better`, the feature with the better prediction, or "undecided" if the interval contains zero. Losses above
+        the ceiling are replaced by the ceiling. Attributes: n_networks, n_diverged.
 
     Raises:
-        ValueError: other variants in `eigenvalues` than in `spectra`, fewer than two seeds, or a part without networks.
+        ValueError: `eigenvalues` and `spectra` have different variants, there are fewer than two seeds, or a part has
+            no networks.
     """
     if not np.array_equal(spectra["seed"].values, eigenvalues["seed"].values):
         raise ValueError("eigenvalues are of other variants than spectra; expected the same ones in the same order")
@@ -98,7 +99,7 @@ def eigenvalue_experiment(
 
 
 def _variables(histories: Sequence[PredNetHistory], train_loss: NDArray, validation_loss: NDArray) -> dict[str, Any]:
-    """Return the variables of the experiment, from a history per feature and the parts' losses (seed, n)."""
+    """Return the variables of the experiment, from a history for each feature and the losses (seed, n) of the parts."""
     curves = ("seed", "feature", "prednet_epoch")
     errors = np.stack([history.validation_error for history in histories], axis=1)
     training_mean = train_loss.mean(axis=1, keepdims=True)
@@ -113,7 +114,7 @@ def _variables(histories: Sequence[PredNetHistory], train_loss: NDArray, validat
 def _spectra_and_eigenvalues(
     spectra: xr.Dataset, eigenvalues: xr.Dataset, exponent_floor: float
 ) -> tuple[xr.Dataset, dict[str, NDArray]]:
-    """Return the networks that count after their last epoch, and their features (network, d) of either kind."""
+    """Return the networks that did not diverge, after their last epoch, and their features (network, d) by kind."""
     rows = spectra.assign_coords(row=("variant", np.arange(spectra.sizes["variant"])))
     networks = select_networks(rows, exponent_floor).isel(epoch=-1)
     parts = [eigenvalues[f"eigenvalue_{part}"].values[networks["row"].values] for part in ("real", "imaginary")]
@@ -124,7 +125,7 @@ def _spectra_and_eigenvalues(
 
 
 def _differences(errors: NDArray, validation_to_train: float) -> dict[str, Any]:
-    """Return by which error eigenvalues are behind spectra, with its interval, from errors (seed, feature, epoch)."""
+    """Return the excess error of eigenvalues over spectra with its interval, from errors (seed, feature, epoch)."""
     rows = []
     for summary in SUMMARIES.values():
         of_spectra, of_eigenvalues = summary(errors).T

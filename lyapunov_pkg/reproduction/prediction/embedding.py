@@ -1,4 +1,4 @@
-"""The autoencoder and principal components, trained on the training part of each split of the networks."""
+"""Autoencoder and principal components, fitted to the training part of each split of the networks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lyapunov_pkg.aelle.fitting import FittedMembers, fit_members
 from lyapunov_pkg.labels import Label
 from lyapunov_pkg.reproduction.splits import PARTS, Partition, networks_in
 
-WORKING_SHARE = 0.5  # of the median spectrum's error, which an autoencoder that works has at most
-N_COMPONENTS = 10  # principal components that are stored, where there are that many
+WORKING_SHARE = 0.5  # largest error of a working autoencoder, relative to the median spectrum's error
+N_COMPONENTS = 10  # number of stored principal components, if there are so many
 
 DESCRIPTIONS = {
     "seed": Label("1", "seed of split and autoencoder"),
@@ -45,18 +45,18 @@ def fit_on_splits(
     n_components: int,
     progress: Progress | None,
 ) -> tuple[FittedMembers, Tensor]:
-    """Fit AeLLE to the final losses and the spectra of every epoch of the training networks, once per seed.
+    """Return AeLLE fitted to final losses and spectra of every epoch of the training networks, once per seed.
 
     Args:
         networks: of `networks.select_networks`.
-        partition: (seed, network), of `splits.split_networks`.
-        seeds: of the autoencoders.
-        settings: of the autoencoders.
-        n_components: principal components of the latent layer; PC1 rises as the final loss falls.
-        progress: shows how far the training is, e.g. `lyapunov_pkg.progress.progress`.
+        partition: (seed, network), the result of `splits.split_networks`.
+        seeds: seeds of the autoencoders.
+        settings: settings of the autoencoders.
+        n_components: number of principal components of the latent layer. PC1 increases with decreasing final loss.
+        progress: reports the progress of the training, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
-        What was fitted, and the latent points (seed, network * epoch, latent) of all spectra.
+        The fitted members, and the latent points (seed, network * epoch, latent) of all spectra.
     """
     n_epochs = networks.sizes["epoch"]
     samples = networks["lyapunov_exponent"].values.reshape(-1, networks.sizes["exponent"])
@@ -67,7 +67,7 @@ def fit_on_splits(
 
 
 def _samples_of(networks: NDArray[np.int_], n_epochs: int) -> NDArray[np.int_]:
-    """Return the samples, network * n_epochs + epoch, of networks (seed, n) by position, as (seed, n * n_epochs)."""
+    """Return the samples network * n_epochs + epoch of network indices (seed, n), as (seed, n * n_epochs)."""
     samples = networks[..., None] * n_epochs + np.arange(n_epochs)
     return samples.reshape(len(networks), -1)
 
@@ -79,14 +79,14 @@ def autoencoder_quality(
     predicted_loss: NDArray,
     loss_ceiling: float,
 ) -> dict[str, Any]:
-    """Return how well spectra are reconstructed and losses predicted on each part, beside simple ways to do so.
+    """Return the quality of reconstruction and prediction on each part, compared with simple baselines.
 
     Args:
         networks: of `networks.select_networks`.
         partition: (seed, network).
-        reconstructed: exponents as the decoder gives them back, (seed, network, epoch, exponent).
+        reconstructed: reconstructed exponents, (seed, network, epoch, exponent).
         predicted_loss: (seed, network, epoch).
-        loss_ceiling: larger losses count as this one.
+        loss_ceiling: larger losses are replaced by this value.
 
     Returns:
         The variables reconstruction_error, median_error and r_squared (seed, part), autoencoder_works (seed), and the
@@ -113,15 +113,14 @@ def autoencoder_quality(
 def on_training_part(
     networks: xr.Dataset, partition: Partition, values: NDArray
 ) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
-    """Return `on_part` of the training part."""
+    """Return `on_part` for the training part."""
     return on_part(networks, partition, values, "train")
 
 
 def on_part(
     networks: xr.Dataset, partition: Partition, values: NDArray, part: str
 ) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
-    """Return values (network, epoch, ...) of the networks of one part of a seed's split as (sample, ...), with their
-    final loss and class (sample,)."""
+    """Return values (network, epoch, ...) of a part's networks as (sample, ...), with final loss and class."""
     chosen = partition == part
     n_epochs = networks.sizes["epoch"]
     final_loss, low_error = (np.repeat(networks[name].values[chosen], n_epochs) for name in ("final_loss", "low_error"))
@@ -129,13 +128,14 @@ def on_part(
 
 
 def fit_on_training_part(networks: xr.Dataset, partition: Partition, points: NDArray, n_components: int) -> Embedding:
-    """Fit principal components of points (network, epoch, d) on one seed's training part, PC1 rising as the final
-    loss falls."""
+    """Return the principal components of points (network, epoch, d), fitted to one seed's training part.
+
+    PC1 increases with decreasing final loss."""
     samples, final_loss, _ = on_training_part(networks, partition, points)
     return fit_components(samples, final_loss, n_components)
 
 
 def stored_components(networks: xr.Dataset, partition: Partition, settings: AutoencoderSettings) -> int:
-    """Return how many principal components are kept: N_COMPONENTS, or as many as samples and dimensions allow."""
+    """Return the number of stored components: N_COMPONENTS, or as many as samples and dimensions allow."""
     n_samples = int(np.count_nonzero(partition[0] == "train")) * networks.sizes["epoch"]
     return min(N_COMPONENTS, n_samples, networks.sizes["exponent"], settings.latent_size)

@@ -1,5 +1,6 @@
-"""AeLLE of trained networks: embedding, classifiers, and moves along the predicted loss (figures 3.9, 3.12 to 3.15,
-B3, tables B4, D5)."""
+"""AeLLE of trained networks: embedding, classifiers, and shifts of the predicted loss.
+
+These are the data of figures 3.9, 3.12 to 3.15 and B3, and of tables B4 and D5."""
 
 from __future__ import annotations
 
@@ -62,21 +63,22 @@ def final_experiment(
     n_zero_loss: int = 64,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Embed the spectra of trained networks, classify their final error, and move along the predicted loss.
+    """Return the embedding of trained networks' spectra, classifications of their error, and shifts of the loss.
 
-    Networks are taken after their last epoch and split by network. Thresholds are medians of the training part, on
-    the side that suits it; scores are the test part's.
+    The networks are those after their last epoch, and are split by network. Thresholds are medians of the training
+    part, in the direction with the higher F1. Scores are those of the test part.
 
     Args:
-        spectra: as `networks.select_networks` takes it.
-        settings: of the autoencoder.
-        seeds: one split and one autoencoder each.
-        fractions: networks for training, validation and test.
-        exponent_floor: exponents below it are set to it.
-        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
+        spectra: as in `networks.select_networks`.
+        settings: settings of the autoencoder.
+        seeds: seeds, each with one split and one autoencoder.
+        fractions: shares of networks for training, validation and test.
+        exponent_floor: lower exponents are replaced by this value.
+        spectrum_length: number of exponents of every spectrum, by linear interpolation; None: that of the longest
+            spectrum.
         loss_shifts: changes of the predicted loss (eq. 3.7).
-        n_zero_loss: how many points of predicted loss zero are drawn.
-        progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
+        n_zero_loss: number of random points with predicted loss zero.
+        progress: reports the progress of the autoencoder's training, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
         Dataset over seed, network, exponent, component, latent, classifier, loss_shift, example, zero_loss_sample and
@@ -84,7 +86,7 @@ def final_experiment(
         encoder_widths, from the spectrum to the latent layer.
 
     Raises:
-        ValueError: too few networks for the split, or only one class.
+        ValueError: there are too few networks for the split, or only one class.
     """
     networks = select_networks(spectra, exponent_floor, spectrum_length).isel(epoch=[-1])
     partition = split_networks(networks.sizes["network"], fractions, seeds)
@@ -120,7 +122,7 @@ def final_experiment(
 def _labelled(
     networks: xr.Dataset, variables: dict[str, Any], seeds: Sequence[int], settings: AutoencoderSettings
 ) -> xr.Dataset:
-    """Return the networks after their only epoch with the variables of the experiment."""
+    """Return the networks after their only epoch, with the variables of the experiment."""
     result = networks.isel(epoch=0, drop=True).drop_vars("loss").assign(variables)
     component = np.arange(1, result.sizes["component"] + 1)
     result = result.assign_coords(seed=list(seeds), component=component)
@@ -138,7 +140,7 @@ class _Member(NamedTuple):
 def _one_seed(
     networks: xr.Dataset, partition: Partition, latent: NDArray, embedding: Embedding, seed: int, n_components: int
 ) -> _Member:
-    """Embed and classify by one seed's split; latent is (network, latent)."""
+    """Return embeddings and classifications for one seed's split; latent is (network, latent)."""
     exponents = networks["lyapunov_exponent"].values
     aelle = embedding.transform(latent[:, None])
     spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)
@@ -160,8 +162,7 @@ def _shifted(
     embeddings: Sequence[Embedding],
     loss_shifts: Sequence[float],
 ) -> dict[str, Any]:
-    """Return components of all networks and decoded spectra of the examples, with their predicted loss moved (eq.
-    3.7)."""
+    """Return components of all networks and decoded spectra of the examples after shifts of the loss (eq. 3.7)."""
     example, names = _example_networks(networks["architecture"].values, networks["final_loss"].values)
     components, exponents = [], []
     for delta in loss_shifts:
@@ -185,7 +186,7 @@ def _zero_loss(
     n_zero_loss: int,
     seeds: Sequence[int],
 ) -> dict[str, Any]:
-    """Return components and decoded spectra of points of predicted loss zero, drawn around the training networks."""
+    """Return components and decoded spectra of random points with predicted loss zero near the training networks."""
     training = torch.take_along_dim(latent, torch.from_numpy(networks_in(partition, "train"))[..., None], dim=1)
     points = zero_loss_set(autoencoder, training, n_zero_loss, seeds)
     per_sample = ("seed", "zero_loss_sample")
@@ -200,8 +201,7 @@ def _transform(embeddings: Sequence[Embedding], latent: torch.Tensor) -> NDArray
 
 
 def _shares(architecture: NDArray, first_component: NDArray) -> dict[str, Any]:
-    """Return what percentage of the networks right of PC1's median, and of its mean, is of each architecture (table
-    D5)."""
+    """Return each architecture's share in % of the networks above PC1's median, and above its mean (table D5)."""
     names = list(dict.fromkeys(architecture))
     variables: dict[str, Any] = {"share_architecture": ("share_architecture", names)}
     for statistic, boundary in (("median", np.median(first_component, axis=1)), ("mean", first_component.mean(axis=1))):

@@ -1,4 +1,4 @@
-"""Classifiers of low and high final error, fitted on the training part of a split and scored on its test part."""
+"""Evaluation of classifiers of low and high final error: fit on the training part, scores on the test part."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DESCRIPTIONS = {
 
 
 class Verdict(NamedTuple):
-    """A classifier on one split: its threshold, if it has one, and its scores on the test part by epoch, (epoch, 3)."""
+    """A classifier on one split: its threshold, if it has one, and its scores on the test part, (epoch, 3)."""
 
     threshold: Threshold
     scores: NDArray
@@ -62,10 +62,10 @@ def judge_classifiers(
     seed: int,
     threshold_part: str = "train",
 ) -> dict[str, Verdict]:
-    """Fit every classifier on one seed's training part and score it on its test part.
+    """Return the verdict on every classifier, fitted on one seed's training part and scored on its test part.
 
-    Thresholds, chosen by `choose` on the part `threshold_part`, are on PC1 of `aelle` and of `spectrum` (network,
-    epoch, component), and on the mean and the largest exponent.
+    Thresholds are on PC1 of `aelle` and of `spectrum` (network, epoch, component), and on the mean and the largest
+    exponent. `choose` chooses them on the part `threshold_part`.
     """
     features = {
         "aelle": aelle[..., 0],
@@ -84,9 +84,9 @@ def judge_thresholds(
     choose: ThresholdChoice,
     threshold_part: str = "train",
 ) -> dict[str, Verdict]:
-    """Choose a threshold on each feature (network, epoch) by one part of a seed's split, and score it on the test part.
+    """Return the verdicts on thresholds for features (network, epoch), chosen on one part and scored on the test part.
 
-    A part of a single class gives no threshold, and NaN scores.
+    A part with a single class gives no threshold and NaN scores.
     """
     verdicts = {}
     for name, values in features.items():
@@ -100,10 +100,11 @@ def judge_thresholds(
 
 
 def judge_fitted_classifiers(networks: xr.Dataset, partition: Partition, seed: int) -> dict[str, Verdict]:
-    """Fit the scikit-learn classifiers on one seed's training part and score them on its test part.
+    """Return the verdicts on the scikit-learn classifiers, fitted on one seed's training part.
 
-    Logistic regressions learn from all epochs at once, as AeLLE does. Trees would take the epochs of one network for
-    several networks: they learn from each network once, at the epoch that is scored.
+    Scores are those of the test part. Logistic regressions learn from all epochs together, as AeLLE does. Trees would
+    treat the epochs of one network as different networks. They therefore learn from each network once, at the scored
+    epoch.
     """
     exponents = networks["lyapunov_exponent"].values
     features = {
@@ -124,7 +125,7 @@ def judge_fitted_classifiers(networks: xr.Dataset, partition: Partition, seed: i
 
 
 def _predicted(classifier: ClassifierMixin, networks: xr.Dataset, partition: Partition, values: NDArray) -> NDArray:
-    """Return what a classifier predicts, (network, epoch), from values (network, epoch, d)."""
+    """Return the predictions (network, epoch) of a classifier from values (network, epoch, d)."""
     train = partition == "train"
     samples = values[train].reshape(-1, values.shape[-1])
     classifier.fit(samples, np.repeat(networks["low_error"].values[train], values.shape[1]))
@@ -134,7 +135,7 @@ def _predicted(classifier: ClassifierMixin, networks: xr.Dataset, partition: Par
 def judge_loss_by_epoch(
     networks: xr.Dataset, partition: Partition, choose: ThresholdChoice, threshold_part: str
 ) -> Verdict:
-    """Choose a threshold on the loss at each epoch by itself, and score it on the test part."""
+    """Return the verdict on thresholds of the loss, chosen separately at each epoch and scored on the test part."""
     part, loss = partition == threshold_part, networks["loss"].values
     is_low = networks["low_error"].values[part]
     if not has_both_classes(is_low):
@@ -144,8 +145,7 @@ def judge_loss_by_epoch(
 
 
 def score_epochs(networks: xr.Dataset, partition: Partition, predicted_low: NDArray) -> NDArray:
-    """Score predictions (network, epoch) on one seed's test part, epoch by epoch: (epoch, 3), recall, precision and
-    F1."""
+    """Return recall, precision and F1, (epoch, 3), of predictions (network, epoch) on one seed's test part."""
     test = partition == "test"
     is_low = networks["low_error"].values[test]
     return np.array([scores(predicted, is_low) for predicted in predicted_low[test].T])
@@ -154,10 +154,13 @@ def score_epochs(networks: xr.Dataset, partition: Partition, predicted_low: NDAr
 def verdict_variables(
     verdicts: Sequence[Mapping[str, Verdict]], partition: Partition, by_epoch: bool
 ) -> dict[str, Any]:
-    """Return the variables threshold, low_is_above (seed, classifier), recall, precision and f1, how far AeLLE's F1 is
-    ahead of each classifier's with its interval, and the coordinate classifier.
+    """Return the verdicts of all seeds as variables, with the coordinate classifier.
 
-    Scores are (seed, classifier, epoch), or (seed, classifier) of the only epoch. `partition` is (seed, network).
+    The variables are threshold and low_is_above (seed, classifier), recall, precision and f1, and the difference
+    between AeLLE's F1 and that of each classifier, with its interval.
+
+    Scores are (seed, classifier, epoch), or (seed, classifier) if there is only one epoch. `partition` is (seed,
+    network).
     """
     names = list(verdicts[0])
     stacked = np.array([[of_seed[name].scores for name in names] for of_seed in verdicts])

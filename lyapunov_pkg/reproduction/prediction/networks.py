@@ -1,4 +1,4 @@
-"""The networks of a study from which losses are predicted: their spectra at one length, their losses and classes."""
+"""Networks of a study for predictions: spectra of equal length, losses and classes."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ LOSSES = {"loss": "validation loss", "final_loss": "validation loss after the la
 
 
 def select_networks(spectra: xr.Dataset, exponent_floor: float, spectrum_length: int | None = None) -> xr.Dataset:
-    """Return the networks that count (`networks_that_count`), with their class, from the concatenated spectra.
+    """Return the networks that did not diverge (`networks_that_count`), with their classes.
 
     Args:
-        spectra: lyapunov_exponent (variant, epoch, exponent), NaN behind spectra that are shorter than others;
-            validation_loss (variant, epoch), of some epochs up to the last; diverged (variant); coordinates on variant.
-        exponent_floor: exponents below it are set to it.
-        spectrum_length: spectra are brought to it by linear interpolation; None: that of the longest.
+        spectra: Dataset of concatenated spectra: lyapunov_exponent (variant, epoch, exponent), with NaN at the end of
+            shorter spectra; validation_loss (variant, epoch), for some epochs up to the last; diverged (variant);
+            coordinates along variant.
+        exponent_floor: lower exponents are replaced by this value.
+        spectrum_length: number of exponents after linear interpolation; None: that of the longest spectrum.
 
     Returns:
-        lyapunov_exponent (network, epoch, exponent), lyapunov_mean, lyapunov_max (of all exponents, as they were) and
-        loss (network, epoch), low_error (network): final loss below the median; final_loss and the coordinates of the
-        variants, but their seed, as coordinates. Attributes count the networks (n_networks) and those left out
-        (n_diverged).
+        lyapunov_exponent (network, epoch, exponent), lyapunov_mean and lyapunov_max (of all original exponents) and
+        loss (network, epoch); low_error (network), whether the final loss is below the median; as coordinates
+        final_loss and the coordinates of the variants, except their seed. Attributes: the number of networks
+        (n_networks) and of excluded ones (n_diverged).
 
     Raises:
-        ValueError: fewer than two networks are left, none lies below the median, or `spectrum_length` is below 2.
+        ValueError: fewer than two networks remain, none is below the median, or `spectrum_length` is below 2.
     """
     counts = networks_that_count(spectra)
     if np.count_nonzero(counts) < 2:
@@ -78,14 +79,13 @@ def _below_median(final_loss: NDArray) -> NDArray[np.bool_]:
     low = final_loss < np.median(final_loss)
     if not low.any():
         raise ValueError(
-            f"no final loss of {low.size} networks lies below their median, {np.median(final_loss)}; "
-            "expected two classes"
+            f"no final loss of {low.size} networks is below their median, {np.median(final_loss)}; expected two classes"
         )
     return low
 
 
 def _known_before_training(spectra: xr.Dataset, counts: NDArray[np.bool_]) -> dict[str, tuple]:
-    """Return the coordinates of the variants, but their seed, as coordinates of the networks that count."""
+    """Return the coordinates of variants, except their seed, as coordinates of the networks that did not diverge."""
     return {
         str(name): ("network", values.values[counts], values.attrs)
         for name, values in spectra.coords.items()
@@ -94,7 +94,7 @@ def _known_before_training(spectra: xr.Dataset, counts: NDArray[np.bool_]) -> di
 
 
 def _at_common_length(exponents: NDArray, lengths: NDArray[np.int_], common: int) -> NDArray:
-    """Bring the first `lengths` (network,) of exponents (network, epoch, exponent) to (network, epoch, common)."""
+    """Return the first `lengths` (network,) of exponents (network, epoch, exponent) as (network, epoch, common)."""
     result = np.empty((*exponents.shape[:2], common), dtype=exponents.dtype)
     for length in np.unique(lengths):
         own = lengths == length
@@ -103,10 +103,11 @@ def _at_common_length(exponents: NDArray, lengths: NDArray[np.int_], common: int
 
 
 def hyperparameters(networks: xr.Dataset) -> NDArray[np.float64]:
-    """Return what is known of networks before they are trained, (network, d), in the order of the names.
+    """Return the hyperparameters of networks as numbers (network, d), sorted by name.
 
-    Numbers stay as they are; text, such as the architecture, becomes a column of 0 and 1 for each of its values. NaN
-    where a cell has no such hyperparameter. The order matters: a random forest draws features by their position.
+    Numbers are not changed. A text, such as the architecture, gives a column of 0 and 1 for each of its values. NaN
+    means that a cell has no such hyperparameter. The order matters, because a random forest draws features by their
+    index.
     """
     columns: list[NDArray] = []
     for name in sorted(map(str, networks.coords)):

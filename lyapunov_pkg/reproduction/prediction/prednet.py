@@ -1,8 +1,8 @@
 """PredNet: a small fully connected network that predicts a network's loss (dissertation, chapter 3, figures 3.1, 3.4).
 
-One hidden layer and a linear output. It takes any numbers that describe a network, its Lyapunov spectrum or the
-eigenvalues of its Jacobian. Several members, one per seed, are trained side by side on a leading axis M; a member's
-initial values come from its own seed, so that its numbers do not depend on who is trained beside it.
+It has one hidden layer and a linear output. Its features are numbers that describe a network: its Lyapunov spectrum or
+the eigenvalues of its Jacobian. Several members, one per seed, are trained together on a leading axis M. A member's
+initial values come from its own seed, so that its results do not depend on the other members.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lyapunov_pkg.reproduction.configuration.prediction import PredNetSettings
 
 @dataclass(frozen=True)
 class PredNetHistory:
-    """Mean square errors by member and epoch, each (M, epochs), and the epoch whose state was kept, (M,).
+    """Mean square errors of each member and epoch, (M, epochs), and the epoch whose state was kept, (M,).
 
-    Training errors are those before the epoch's step, validation errors those after it.
+    Training errors are before the epoch's step, validation errors after it.
     """
 
     train_error: np.ndarray
@@ -33,7 +33,7 @@ class PredNetHistory:
 
 @dataclass(frozen=True)
 class PredNet:
-    """M trained PredNets, and the means and standard deviations of their training parts by which numbers are scaled.
+    """M trained PredNets, with the means and standard deviations of their training parts, which scale all numbers.
 
     `parameters` holds "prednet.0.weight" (M, d, hidden), "prednet.0.bias" (M, 1, hidden), "prednet.1.weight"
     (M, hidden, 1) and "prednet.1.bias" (M, 1, 1).
@@ -61,10 +61,10 @@ def train_prednet(
     settings: PredNetSettings,
     progress: Progress | None = None,
 ) -> tuple[PredNet, PredNetHistory]:
-    """Train one PredNet per seed on the mean square error of the loss; the state of lowest validation error is kept.
+    """Train one PredNet per seed on the mean square error of the loss, and return the state of lowest validation error.
 
-    Features and losses are scaled to mean 0 and variance 1 over a member's training part, so that a step of Adam means
-    the same whatever the features' unit.
+    Features and losses are scaled to mean 0 and variance 1 over a member's training part, so that the unit of the
+    features does not influence the steps of Adam.
 
     Args:
         train_features: (M, n, d), finite.
@@ -73,10 +73,10 @@ def train_prednet(
         validation_loss: (M, m).
         seeds: M seeds, one per member.
         settings: size and training.
-        progress: wraps the range of epochs and names the work, e.g. `lyapunov_pkg.progress.progress`.
+        progress: function of the range of epochs and a description, e.g. `lyapunov_pkg.progress.progress`.
 
     Raises:
-        ValueError: shapes that do not fit each other, values that are not finite, or an empty part.
+        ValueError: shapes do not agree, values are not finite, or a part is empty.
     """
     (features, loss), (held_out, held_out_loss) = checked_parts(
         "features",
@@ -101,15 +101,15 @@ def train_prednet(
         members.end_epoch(epoch, validation_error)
         train_errors.append(error.detach())
         validation_errors.append(validation_error)
-    unscaled = loss_scale.square()  # of errors, (M, 1)
+    unscaled = loss_scale.square()  # factor of errors, (M, 1)
     train, validation = ((torch.stack(errors, 1) * unscaled).numpy() for errors in (train_errors, validation_errors))
     network = PredNet(members.best_parameters, feature_mean, feature_scale, loss_mean, loss_scale)
-    # The best epoch as it can be read from the errors: scaled ones may differ where these are rounded to the same.
+    # The best epoch is that of the stored errors, which may be equal after rounding while scaled errors differ.
     return network, PredNetHistory(train, validation, validation.argmin(axis=1))
 
 
 def _scaling(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation over the samples of (M, n, ...); 1 where nothing varies."""
+    """Return mean and standard deviation over the samples of (M, n, ...). The deviation of constant values is 1."""
     mean = values.mean(dim=1, keepdim=True)
     deviation = values.std(dim=1, correction=0, keepdim=True)
     negligible = torch.finfo(values.dtype).eps * values.abs().amax(dim=1, keepdim=True)

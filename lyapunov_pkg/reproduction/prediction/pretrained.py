@@ -1,5 +1,6 @@
-"""Pre-trained AeLLE: can spectra early in training tell how good a network will be? (Tables 3.1 to 3.3, figures
-3.10, 3.11.)"""
+"""Pre-trained AeLLE: prediction of the final error from spectra early in training.
+
+These are the data of tables 3.1 to 3.3 and of figures 3.10 and 3.11."""
 
 from __future__ import annotations
 
@@ -61,30 +62,32 @@ def pretrained_experiment(
     threshold_part: Literal["train", "validation"] = "train",
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Predict final error from spectra of the first epochs, with autoencoder and classifiers trained on other networks.
+    """Return predictions of the final error from spectra of the first epochs, by models trained on other networks.
 
-    Networks, not samples, are split, so that none is on both sides; a sample is a network at an epoch, and its target
-    the network's final loss. Thresholds have the best F1 on all samples of `threshold_part`; that on the loss at
-    an epoch on the samples of that epoch. Scores are the test part's.
+    A sample is a network at an epoch, and its target is the network's final loss. Networks are split, not samples, so
+    that no network is in two parts. Thresholds have the best F1 on all samples of `threshold_part`. The threshold on
+    the loss at an epoch uses only the samples of that epoch. Scores are those of the test part.
 
     Args:
-        spectra: as `networks.select_networks` takes it.
-        settings: of the autoencoder.
-        seeds: one split and one autoencoder each.
-        fractions: networks for training, validation and test.
-        n_epochs: how many epochs, from before training (0) on.
-        exponent_floor: exponents below it are set to it.
-        spectrum_length: exponents of every spectrum, by linear interpolation; None: as many as the longest has.
+        spectra: as in `networks.select_networks`.
+        settings: settings of the autoencoder.
+        seeds: seeds, each with one split and one autoencoder.
+        fractions: shares of networks for training, validation and test.
+        n_epochs: number of epochs, from epoch 0 (before training) on.
+        exponent_floor: lower exponents are replaced by this value.
+        spectrum_length: number of exponents of every spectrum, by linear interpolation; None: that of the longest
+            spectrum.
         orthant_components: numbers of principal components for the orthant classifier.
         threshold_part: part of the split on which thresholds are chosen.
-        progress: shows how far the autoencoder's training is, e.g. `lyapunov_pkg.progress.progress`.
+        progress: reports the progress of the autoencoder's training, e.g. `lyapunov_pkg.progress.progress`.
 
     Returns:
         Dataset over seed, network, epoch, component, classifier and n_components. Attributes: n_networks, n_diverged,
         exponent_floor, and total_epochs of the networks' training.
 
     Raises:
-        ValueError: more epochs than there are, too few networks for the split, or too few samples for the components.
+        ValueError: there are fewer epochs than `n_epochs`, too few networks for the split, or too few samples for the
+            components.
     """
     if not 1 <= n_epochs <= spectra.sizes["epoch"]:
         raise ValueError(f"n_epochs is {n_epochs}; expected 1 to the {spectra.sizes['epoch']} epochs of the spectra")
@@ -117,8 +120,10 @@ def pretrained_experiment(
 
 
 class _Member(NamedTuple):
-    """What one seed's split gives: components of latent layer and spectrum (network, epoch, component), the F1 of the
-    orthants (n_components, epoch), and the verdicts on classifiers."""
+    """Results of one seed's split.
+
+    They are the components of latent layer and spectrum (network, epoch, component), the F1 of the orthants
+    (n_components, epoch), and the verdicts on classifiers."""
 
     aelle: NDArray
     spectrum: NDArray
@@ -127,7 +132,7 @@ class _Member(NamedTuple):
 
 
 def _variables(members: Sequence[_Member], partition: Partition) -> dict[str, Any]:
-    """Return what the seeds give as variables."""
+    """Return the results of the seeds as variables."""
     per_sample = ("seed", "network", "epoch", "component")
     return {
         "aelle_component": (per_sample, np.stack([member.aelle for member in members])),
@@ -146,7 +151,7 @@ def _one_seed(
     orthant_components: Sequence[int],
     threshold_part: str,
 ) -> _Member:
-    """Embed and classify by one seed's split; latent is (network, epoch, latent)."""
+    """Return embeddings and classifications for one seed's split; latent is (network, epoch, latent)."""
     aelle = embedding.transform(latent)
     exponents = networks["lyapunov_exponent"].values
     spectrum = fit_on_training_part(networks, partition, exponents, n_components).transform(exponents)
@@ -158,14 +163,14 @@ def _one_seed(
 
 
 def _judge_loss(networks: xr.Dataset, partition: Partition) -> Verdict:
-    """Predict low where the loss at that epoch is already below the median final loss."""
+    """Return the verdict on the prediction "low" if the loss at the epoch is below the median final loss."""
     below_median = float(np.nextafter(np.median(networks["final_loss"].values), -np.inf))
     threshold = Threshold(below_median, low_is_above=False)
     return Verdict(threshold, score_epochs(networks, partition, threshold.predict_low(networks["loss"].values)))
 
 
 def _orthant_f1(networks: xr.Dataset, partition: Partition, components: NDArray, n_components: int) -> NDArray:
-    """Return the F1 (epoch,) on the test part of the orthants of the first components (network, epoch, component)."""
+    """Return the F1 (epoch,) of orthants of the first components (network, epoch, component) on the test part."""
     samples, _, is_low = on_training_part(networks, partition, components)
     classifier = OrthantClassifier.fit(samples, is_low, n_components)
     predicted = classifier.predict_low(components.reshape(-1, components.shape[-1])).reshape(components.shape[:2])

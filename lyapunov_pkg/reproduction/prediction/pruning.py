@@ -1,7 +1,7 @@
-"""Early prediction, used: successive halving of networks by AeLLE's prediction, against the loss so far and chance.
+"""Successive halving of networks by AeLLE's prediction, compared with the present loss and with chance.
 
-The losses of all networks at all epochs are known already, so that none is trained for this: it is asked afterwards
-which of them would have been stopped, and what that would have cost and saved.
+The losses of all networks at all epochs are already known, so that no network is trained for this. The experiment
+computes afterwards which networks would have been stopped, and the cost and savings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lyapunov_pkg.reproduction.configuration.prediction import PruningSettings
 from lyapunov_pkg.reproduction.splits import networks_in
 
 CRITERIA = ("aelle", "architecture", "loss_at_epoch", "random")
-LEARNT = ("aelle", "architecture")  # criteria that need other networks, trained to the end
+LEARNT = ("aelle", "architecture")  # criteria that need other, fully trained networks
 DESCRIPTIONS = {
     "seed": Label("1", "seed of split and autoencoder, and of the pools"),
     "criterion": Label("1", "what networks are stopped by"),
@@ -36,23 +36,29 @@ LOSSES = {
 
 
 def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.Dataset:
-    """Halve pools of test networks by several criteria, and compare the best survivors with those of stopping none.
+    """Return the best survivors of halving pools of test networks by several criteria, and the saved training.
 
-    Criteria: AeLLE's predicted loss, from the spectrum at that epoch; the median final loss of the networks of the same
-    architecture from which AeLLE has learnt; the loss at that epoch; chance. All spend the same training on a pool of
-    the same size. Stopping none, `n_complete` networks drawn at random are trained to the end; the expected best of
-    them is exact, and the budget that it needs for the same loss is interpolated (at most that of all test networks).
+    The criteria are:
+
+    * AeLLE's predicted loss, from the spectrum at the epoch;
+    * the median final loss of AeLLE's training networks with the same architecture;
+    * the loss at the epoch;
+    * chance.
+
+    All criteria use the same amount of training on a pool of the same size. For comparison, `n_complete` random
+    networks are trained without halving. Their expected best loss is computed exactly. The budget that they need for
+    the same loss is interpolated (at most that of all test networks).
 
     Args:
         pretrained: the Dataset of `lyapunov_pkg.reproduction.prediction.pretrained.pretrained_experiment`.
-        settings: how networks are stopped.
+        settings: settings of the halving.
 
     Returns:
         best_loss, better_in_pool, equal_budget, saved and saved_in_all (seed, criterion, pool_size), means over pools;
         budget (pool_size); complete_loss (seed, n_complete), complete_budget (n_complete).
 
     Raises:
-        ValueError: a pool of more networks than the test part has, or an epoch whose spectra are not there.
+        ValueError: a pool is larger than the test part, or an epoch has no spectra.
     """
     total = int(pretrained.attrs["total_epochs"])
     tests = networks_in(pretrained["partition"].values, "test")
@@ -62,7 +68,7 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
     complete_loss = np.stack([expected_best(final_loss[test]) for test in tests])
     complete_budget = total * np.arange(1, complete_loss.shape[1] + 1)
     budget = np.array([training_budget(size, settings, total) for size in settings.pool_sizes])
-    # Backwards, since what is interpolated in has to rise.
+    # Reversed, because interpolation needs increasing values.
     equal_budget = np.stack(
         [
             np.interp(of_seed, losses[::-1], complete_budget[::-1])
@@ -97,8 +103,9 @@ def pruning_experiment(pretrained: xr.Dataset, settings: PruningSettings) -> xr.
 def _best_survivors(
     pretrained: xr.Dataset, final_loss: NDArray, tests: NDArray[np.int_], settings: PruningSettings
 ) -> tuple[NDArray, NDArray]:
-    """Return the final loss of the best survivor, and the share of the pool that is better, both means over pools:
-    (seed, criterion, pool_size) each."""
+    """Return the final loss of the best survivor, and the share of better networks in its pool.
+
+    Both are means over pools, (seed, criterion, pool_size)."""
     early = pretrained.sel(epoch=list(settings.epochs))
     best, better = [], []
     for position, test in enumerate(tests):
@@ -113,7 +120,7 @@ def _best_survivors(
 def _scores_at_epochs(
     early: xr.Dataset, final_loss: NDArray, test: NDArray, rng: np.random.Generator
 ) -> dict[str, NDArray]:
-    """Return what each criterion says of every network at the epochs of `early`, (network, epoch), low is good."""
+    """Return the score of each criterion for every network at the epochs of `early`, (network, epoch). Low is good."""
     loss = early["loss"].values
     learnt_from = np.setdiff1d(np.arange(len(loss)), test)
     by_architecture = median_by_architecture(early["architecture"].values, final_loss, learnt_from)
@@ -126,7 +133,7 @@ def _scores_at_epochs(
 
 
 def survivors(scores: NDArray, kept_share: float) -> NDArray:
-    """Return which of n networks are left, by scores (n, rung), the lowest of which go on at each rung."""
+    """Return which of n networks survive, by scores (n, rung). The lowest scores continue at each rung."""
     left = np.arange(len(scores))
     for score in scores.T:
         n_kept = n_survivors(len(left), kept_share)
@@ -135,7 +142,7 @@ def survivors(scores: NDArray, kept_share: float) -> NDArray:
 
 
 def median_by_architecture(architecture: NDArray, final_loss: NDArray, known: NDArray) -> NDArray:
-    """Return for every network the median loss of the known ones of its architecture; where there are none, of all."""
+    """Return for every network the median loss of known networks with its architecture, or of all if there are none."""
     medians = {
         name: np.median(final_loss[known][architecture[known] == name]) for name in np.unique(architecture[known])
     }
@@ -143,12 +150,12 @@ def median_by_architecture(architecture: NDArray, final_loss: NDArray, known: ND
 
 
 def n_survivors(n: int, kept_share: float) -> int:
-    """Return how many of n networks go on: the share, rounded, and at least one."""
+    """Return how many of n networks continue: the rounded share, at least one."""
     return max(1, round(kept_share * n))
 
 
 def training_budget(pool_size: int, settings: PruningSettings, total_epochs: int) -> int:
-    """Return the epochs of training that a pool of networks takes in all; it depends on no criterion."""
+    """Return the total epochs of training of a pool of networks, which do not depend on the criterion."""
     n, trained, budget = pool_size, 0, 0
     for epoch in (*settings.epochs, total_epochs):
         budget, trained = budget + n * (epoch - trained), epoch
@@ -192,7 +199,7 @@ def _halve_pools(
 
 
 def _check(settings: PruningSettings, n_test: int, epochs: NDArray) -> None:
-    """Refuse pools and epochs that there are not."""
+    """Check that pools are not larger than the test part, and that the epochs have spectra."""
     too_large = [size for size in settings.pool_sizes if not 1 <= size <= n_test]
     if too_large:
         raise ValueError(f"pool_sizes has {too_large[0]}; expected 1 to {n_test}, the networks of the test part")

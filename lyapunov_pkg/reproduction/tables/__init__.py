@@ -1,5 +1,5 @@
-"""The dissertation's tables, from ours: a function takes a Dataset and returns a pandas DataFrame.
+"""Tables: each function takes Datasets and returns a pandas DataFrame.
 
-Each function carries its record (`reproduction.records.table`); `reproduction.catalogue` finds it wherever it stands
-below this folder. `<quantity>_dissertation` is the dissertation's number, where it gives one.
+Each function has its record as a decorator (`reproduction.records.table`). `reproduction.catalogue` finds it in any
+module below this folder. `<quantity>_dissertation` is the dissertation's number, if it states one.
 """

@@ -31,7 +31,7 @@ FEATURES = {"spectrum": "spectra", "eigenvalues": "eigenvalues"}
     ),
 )
 def table_extra_eigenvalues(prednets: xr.Dataset) -> pd.DataFrame:
-    """Return the validation errors at the last epoch and at the lowest error, and how far eigenvalues are behind."""
+    """Return the validation errors at the last epoch and at the lowest error, and the excess error of eigenvalues."""
     errors = prednets["validation_error"]
     rows = []
     for summary, found in (("last", errors.isel(prednet_epoch=-1)), ("lowest", errors.min("prednet_epoch"))):
@@ -45,9 +45,9 @@ def table_extra_eigenvalues(prednets: xr.Dataset) -> pd.DataFrame:
     baseline = prednets["baseline_error"].values
     frame.attrs["note"] = (
         f"Mean ± standard deviation over {prednets.sizes['seed']} splits of {prednets.attrs['n_networks']} networks, "
-        f"{prednets.attrs['n_diverged']} more left out because they diverged. Difference: the error from eigenvalues "
-        "minus that from spectra, with its 95% interval corrected for the overlap of splits (Nadeau & Bengio 2003). "
-        f"The mean of the training part has {baseline.mean():.2f} ± {baseline.std(ddof=1):.2f}."
+        f"without {prednets.attrs['n_diverged']} diverged ones. Difference: the error from eigenvalues minus that "
+        "from spectra, with its 95% interval corrected for the overlap of splits (Nadeau & Bengio 2003). The mean "
+        f"of the training part has {baseline.mean():.2f} ± {baseline.std(ddof=1):.2f}."
     )
     return frame
 
@@ -73,13 +73,13 @@ def table_extra_first_exponent(spectra: xr.Dataset) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows())
     frame.attrs["note"] = (
-        "A positive coefficient: better networks have smaller first exponents, as the dissertation says. Brackets are "
-        "95% confidence intervals of the bootstrap over networks."
+        "A positive coefficient means that better networks have smaller first exponents, as the dissertation says. "
+        "Brackets are 95% confidence intervals of the bootstrap over networks."
     )
     return frame
 
 
 def _coefficient(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Spearman's coefficient with its interval, and of how many networks."""
+    """Return Spearman's coefficient with its interval, and the number of networks."""
     found = correlation(x, y, N_RESAMPLES, seed=0)._asdict()
     return {name: found[name] for name in ("spearman", "spearman_low", "spearman_high", "n_used")}

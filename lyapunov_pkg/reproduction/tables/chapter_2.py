@@ -27,12 +27,13 @@ HYPERPARAMETER_NAMES = {"learning_rate": "log learning rate", "init_param": "p"}
     },
     chapter=2,
     caption=(
-        "What an interval T_ON between QR decompositions saves and costs: decompositions of a sequence, operations of"
-        " the tangent vectors, and how far exponents in float32 move from those of the shortest interval (figure 2.5)."
+        "Savings and errors of an interval T_ON between QR decompositions: decompositions per sequence, operations "
+        "of the tangent vectors, and the change of exponents in float32 from those of the shortest interval (figure "
+        "2.5)."
     ),
 )
 def table_extra_orthonormalization(estimator: xr.Dataset) -> pd.DataFrame:
-    """Operations that each T_ON saves, and how far it moves the exponents of either half of the spectrum."""
+    """Return the operations that each T_ON saves, and its change of the exponents of each half of the spectrum."""
     intervals = estimator["interval"].values
     operations = np.array([tangent_flops(estimator.sizes["exponent"], int(interval)) for interval in intervals])
     first, second = (estimator["largest_change"].sel(half=half).values for half in ("first", "second"))
@@ -54,10 +55,11 @@ def table_extra_orthonormalization(estimator: xr.Dataset) -> pd.DataFrame:
 
 @table(
     stores={"char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", HIGHLIGHTED)},
-    caption="Hyperparameters of the CharRNN networks coloured in figures 2.7 and 2.8, beside the dissertation's.",
+    caption="Hyperparameters of the CharRNN networks coloured in figures 2.7 and 2.8, compared with the "
+    "dissertation's.",
 )
 def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
-    """Hyperparameters of the CharRNN networks highlighted in figures 2.7 and 2.8, beside the dissertation's."""
+    """Return hyperparameters of the CharRNN networks highlighted in figures 2.7 and 2.8, and the dissertation's."""
     return _highlighted_networks(char_rnn, DISSERTATION_2_A1)
 
 
@@ -67,19 +69,19 @@ def table_2_a1(char_rnn: xr.Dataset) -> pd.DataFrame:
         "motions": Store("results/datasets/mocap.zarr.zip", ("repeat_loss",)),
     },
     caption=(
-        "Hyperparameters of the Mocap networks coloured in figure 2.7, beside the dissertation's, and their loss "
-        "beside that of repeating the last frame."
+        "Hyperparameters of the Mocap networks coloured in figure 2.7, compared with the dissertation's, and their "
+        "loss compared with that of repeating the last frame."
     ),
 )
 def table_2_a2(mocap: xr.Dataset, motions: xr.Dataset) -> pd.DataFrame:
-    """Hyperparameters and losses of the Mocap networks highlighted in figure 2.7, beside the dissertation's."""
+    """Return hyperparameters and losses of the Mocap networks highlighted in figure 2.7, and the dissertation's."""
     frame = _highlighted_networks(mocap, DISSERTATION_2_A2)
     repeating = motions["repeat_loss"].item()
     frame.insert(list(frame).index("validation_loss") + 1, "relative_loss", frame["validation_loss"] / repeating)
     losses = mocap["validation_loss"].sel(epoch=mocap["best_epoch"]).values / repeating
     frame.attrs["note"] += (
-        f" Repeating the last frame has a loss of {repeating:.4g}; all networks lie between {losses.min():.2g} and "
-        f"{losses.max():.2g} times that."
+        f" Repeating the last frame has a loss of {repeating:.4g}. The losses of all networks are between "
+        f"{losses.min():.2g} and {losses.max():.2g} times this loss."
     )
     return frame
 
@@ -87,7 +89,7 @@ def table_2_a2(mocap: xr.Dataset, motions: xr.Dataset) -> pd.DataFrame:
 def _highlighted_networks(
     correlations: xr.Dataset, dissertation: Mapping[str, tuple[float, float, float]]
 ) -> pd.DataFrame:
-    """A row for each colour: hyperparameters, and the network's loss and spectrum at its best epoch."""
+    """Return a row for each colour: hyperparameters, and the network's loss and spectrum at its best epoch."""
     highlighted = correlations.isel(network=correlations["highlighted_network"].values)
     at_best = highlighted.sel(epoch=highlighted["best_epoch"])
     hyperparameters = ("dropout", "learning_rate", "init_param")
@@ -103,9 +105,9 @@ def _highlighted_networks(
     frame = pd.DataFrame(rows)
     statistic = STATISTIC_LABELS[correlations.attrs["highlighted_by"]][0]
     frame.attrs["note"] = (
-        f"Ours stand at evenly spaced ranks of {statistic}, from the smallest to the largest, of "
-        f"{correlations.attrs['n_networks']} networks; the dissertation's were chosen by eye, so that networks of the "
-        "same colour have nothing but their colour in common."
+        f"These networks have evenly spaced ranks of {statistic}, from the smallest to the largest, among "
+        f"{correlations.attrs['n_networks']} networks. The dissertation's were chosen by eye, so that networks of "
+        "the same colour are otherwise unrelated."
     )
     return frame
 
@@ -119,7 +121,7 @@ def _highlighted_networks(
     caption="Correlation of statistics of the Lyapunov spectrum with performance, with 95% confidence intervals.",
 )
 def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
-    """Correlation of every statistic of the spectrum with performance, with 95% confidence intervals, for each task."""
+    """Return the correlation of every statistic of the spectrum with performance, with 95% intervals, for each task."""
     tasks = (("CharRNN", char_rnn), ("Mocap", mocap))
     frame = pd.DataFrame([{"task": task} | row for task, found in tasks for row in correlation_rows(found)])
     frame.attrs["note"] = "\n".join(f"{task}: {note_on_correlations(found)}" for task, found in tasks)
@@ -138,7 +140,7 @@ def table_extra_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.Data
     ),
 )
 def table_extra_early_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> pd.DataFrame:
-    """Correlation of every statistic at the epochs of the settings with the lowest loss, for each task."""
+    """Return the correlation of every statistic at the epochs of the settings with the lowest loss, for each task."""
     rows = []
     notes = []
     for task, found in (("CharRNN", char_rnn), ("Mocap", mocap)):
@@ -152,14 +154,14 @@ def table_extra_early_correlations(char_rnn: xr.Dataset, mocap: xr.Dataset) -> p
         notes.append(f"{task}: partial coefficients are given {_given(found)}.")
     frame = pd.DataFrame(rows)
     frame.attrs["note"] = (
-        f"{' '.join(notes)} Spectra are those of the column epoch, the nearest to the epoch asked for that has any. "
-        "A dash: a quantity that is the same for all networks."
+        f"{' '.join(notes)} Spectra are those of the epoch in the column epoch, which is the nearest one with "
+        "spectra. A dash means that a quantity is the same for all networks."
     )
     return frame
 
 
 def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
-    """Yield a row for each quantity and performance: the coefficients, and of how many networks."""
+    """Yield a row for each quantity and performance: the coefficients, and the number of networks."""
     names = {name: label for name, (label, _) in STATISTIC_LABELS.items()}
     names |= {name: name.replace("_", " ") for name in ("validation_loss", "validation_accuracy")}
     for pair in range(correlations.sizes["pair"]):
@@ -171,17 +173,16 @@ def correlation_rows(correlations: xr.Dataset) -> Iterator[dict[str, Any]]:
 
 
 def note_on_correlations(correlations: xr.Dataset, among: str = "") -> str:
-    """Return what stands below a table of correlations: when, `among` which epochs, how, and what is left out."""
+    """Return the note below a table of correlations: epochs (`among`), methods, and excluded networks."""
     return (
-        f"Partial coefficients are given {_given(correlations)}. "
-        f"At the epoch of lowest validation loss of each network{among}, with "
-        "95% confidence intervals: Pearson's by Fisher's transformation, Spearman's by the bootstrap. A dash: a "
-        "quantity that is the same for all networks, or fewer than four networks. Near zero: within "
-        f"{correlations.attrs['near_zero']:g} nats/step of it. Exponents below "
-        f"{correlations.attrs['exponent_floor']:g} nats/step count as it."
+        f"Partial coefficients are given {_given(correlations)}. At the epoch of lowest validation loss of each "
+        f"network{among}, with 95% confidence intervals: Pearson's by Fisher's transformation, Spearman's by the "
+        "bootstrap. A dash means that a quantity is the same for all networks, or that there are fewer than four "
+        f"networks. Near zero means within {correlations.attrs['near_zero']:g} nats/step of zero. Exponents below "
+        f"{correlations.attrs['exponent_floor']:g} nats/step are replaced by this value."
     )
 
 
 def _given(correlations: xr.Dataset) -> str:
-    """Name what partial coefficients are given."""
+    """Return the names of the given quantities of partial coefficients."""
     return " and ".join(HYPERPARAMETER_NAMES[name] for name in correlations.attrs["given"]) or "nothing"

@@ -1,7 +1,7 @@
 """Tables of chapter 3.
 
-Scores are fractions of 1, given as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (sample
-standard deviation; empty for one seed); the dissertation's are of a single run.
+Scores are fractions of 1, as `<score>_mean` and `<score>_std` over the seeds of split and autoencoder (sample standard
+deviation; empty for one seed). The dissertation's scores are those of a single run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def table_3_1(pretrained: xr.Dataset) -> pd.DataFrame:
     caption="Scores of every classifier on the test networks over training.",
 )
 def table_3_2(pretrained: xr.Dataset) -> pd.DataFrame:
-    """Scores of every classifier on the test networks over training, also of those that the dissertation has not."""
+    """Return the scores of every classifier on the test networks over training, also without the dissertation's."""
     return _scores_over_training(pretrained, in_display_order(pretrained["classifier"].values, CLASSIFIER_LABELS))
 
 
@@ -78,7 +78,7 @@ def _scores_over_training(pretrained: xr.Dataset, classifiers: Sequence[str]) ->
     caption="F1 of the orthants of the first principal components of pre-trained AeLLE over training.",
 )
 def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
-    """F1 of the orthants of the first 1, 2, 4, ... principal components of pre-trained AeLLE over training."""
+    """Return F1 of the orthants of the first 1, 2, 4, ... principal components of pre-trained AeLLE over training."""
     rows = []
     for epoch, percent in shown_epochs(pretrained):
         for n_components in pretrained["n_components"].values:
@@ -91,13 +91,13 @@ def table_3_3(pretrained: xr.Dataset) -> pd.DataFrame:
 
 @table(
     stores={study: Groups(study) for study in ("target_learning", "char_rnn_sizes", "smnist")},
-    caption="Networks that are trained in chapter 3, beside the dissertation's.",
+    caption="Networks that are trained in chapter 3, compared with the dissertation's.",
 )
 def table_3_a1(**studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The networks that are trained on each task, beside the dissertation's.
+    """Return the networks that are trained on each task, and the dissertation's.
 
-    A study has the settings of each of its groups (`reproduction.training.design.Group`), with the number of its
-    `networks`.
+    A study is given by the settings of each of its groups (`reproduction.training.design.Group`), with the number of
+    its `networks`.
     """
     columns = ("hidden_size", "init_param_low", "init_param_high", "networks")
     rows = []
@@ -117,7 +117,7 @@ def table_3_a1(**studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _of_groups(groups: Sequence[Mapping[str, Any]]) -> tuple[str, float, float, int]:
-    """Return hidden sizes, range of the initialisation parameter and number of networks of groups together."""
+    """Return hidden sizes, range of the initialisation parameter and total number of networks of groups."""
     sizes = sorted({group["hidden_size"] for group in groups})
     lows, highs = zip(*(level_ends(group["init_param"]) for group in groups), strict=True)
     return ", ".join(map(str, sizes)), min(lows), max(highs), sum(group["networks"] for group in groups)
@@ -131,7 +131,7 @@ def _of_groups(groups: Sequence[Mapping[str, Any]]) -> tuple[str, float, float, 
     ),
 )
 def table_3_b2(final: xr.Dataset) -> pd.DataFrame:
-    """Target learning: scores on the test networks of classifiers of the trained networks' spectra, by medians."""
+    """Return scores on the test networks of target learning of classifiers of spectra, with medians as thresholds."""
     return scores_of_classifiers(final, DISSERTATION_B2)
 
 
@@ -160,7 +160,7 @@ def table_3_b4(final: xr.Dataset) -> pd.DataFrame:
 def scores_of_classifiers(
     final: xr.Dataset, printed: Mapping[str, tuple[float, float, float]] | None = None
 ) -> pd.DataFrame:
-    """Return the scores of every classifier of the trained networks, beside the dissertation's where it has any."""
+    """Return the scores of every classifier of the trained networks, and the dissertation's if it has any."""
     rows = []
     for classifier in in_display_order(final["classifier"].values, CLASSIFIER_LABELS):
         found = final.sel(classifier=classifier)
@@ -178,12 +178,12 @@ def scores_of_classifiers(
     stores={"prednet": Store("results/aelle/char_rnn_sizes_prednet.zarr.zip", ERRORS)},
     chapter=3,
     caption=(
-        "Errors on networks held out of PredNet, which predicts the final loss from spectra early in training, and of"
-        " predictors that know no spectrum."
+        "Errors on held-out networks of PredNet, which predicts the final loss from spectra early in training, and "
+        "of predictors that do not use spectra."
     ),
 )
 def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
-    """Errors of PredNet and of what knows no spectrum in predicting the final losses of networks held out."""
+    """Return the errors of PredNet, and of predictors without spectra, for the losses of held-out networks."""
     rows = []
     for predictor in in_display_order(prednet["predictor"].values, PREDICTOR_LABELS):
         row: dict[str, Any] = {"predictor": PREDICTOR_LABELS.get(predictor, predictor)}
@@ -197,12 +197,12 @@ def table_extra_prednet(prednet: xr.Dataset) -> pd.DataFrame:
     stores={"pruning": Store("results/aelle/smnist_pruning.zarr.zip", (*HALVING, "budget"))},
     chapter=3,
     caption=(
-        "Successive halving of networks after 0, 1 and 2 epochs by AeLLE's prediction, by the loss so far and by "
-        "chance: the best survivor, and what was saved."
+        "Successive halving of networks after 0, 1 and 2 epochs by AeLLE's prediction, by the present loss and by "
+        "chance: the best survivor, and the saved training."
     ),
 )
 def table_extra_pruning(pruning: xr.Dataset) -> pd.DataFrame:
-    """The best survivors of successive halving, by pool size and by what networks are stopped by, and what is saved."""
+    """Return the best survivors of successive halving, by pool size and criterion, and the saved training."""
     rows = []
     for size in pruning["pool_size"].values:
         for criterion in in_display_order(pruning["criterion"].values, CRITERION_LABELS):
@@ -218,12 +218,12 @@ def table_extra_pruning(pruning: xr.Dataset) -> pd.DataFrame:
 @table(
     stores={"final": Store("results/aelle/smnist_final.zarr.zip", ("share_above_median", "share_above_mean"))},
     caption=(
-        "Of the networks right of the median of AeLLE's first principal component, and of its mean: the percentage of"
-        " each architecture."
+        "Percentage of each architecture among the networks above the median of AeLLE's first principal component, "
+        "and above its mean."
     ),
 )
 def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
-    """Of the networks right of AeLLE PC1's median, and of its mean: the percentage of each architecture."""
+    """Return the percentage of each architecture among the networks above AeLLE PC1's median, and above its mean."""
     rows = []
     for name in in_display_order(final["share_architecture"].values, ARCHITECTURE_LABELS):
         shares, printed = final.sel(share_architecture=name), DISSERTATION_D5.get(name, (np.nan, np.nan))
@@ -235,7 +235,7 @@ def table_3_d5(final: xr.Dataset) -> pd.DataFrame:
 
 
 def _behind_aelle(found: xr.Dataset) -> dict[str, float]:
-    """Columns of how far a classifier's F1 is behind AeLLE's, with its interval; NaN for AeLLE itself."""
+    """Return AeLLE's F1 minus that of a classifier as columns, with its interval; NaN for AeLLE itself."""
     itself = found["classifier"].item() == "aelle"
     return {name: np.nan if itself else float(found[name]) for name in DIFFERENCE}
 
@@ -247,12 +247,12 @@ def _behind_aelle(found: xr.Dataset) -> dict[str, float]:
     },
     chapter=3,
     caption=(
-        "How well the autoencoders reconstruct spectra, beside the median spectrum of the training part, and predict "
-        "losses."
+        "Errors of the autoencoders' reconstructions, compared with the median spectrum of the training part, and "
+        "R² of the predicted losses."
     ),
 )
 def table_extra_autoencoder(**experiments: xr.Dataset) -> pd.DataFrame:
-    """Errors of reconstruction beside those of the median spectrum, and R² of the predicted loss, by part."""
+    """Return errors of reconstruction, those of the median spectrum, and R² of the predicted loss, by part."""
     rows = []
     for name, experiment in experiments.items():
         study, _, kind = name.rpartition("_")
@@ -274,12 +274,12 @@ def table_extra_autoencoder(**experiments: xr.Dataset) -> pd.DataFrame:
 def _with_note(
     rows: list[dict[str, Any]], experiment: xr.Dataset, seeded: str = "split and autoencoder"
 ) -> pd.DataFrame:
-    """The rows as a table, with a note on seeds and networks that goes under it in Markdown."""
+    """Return the rows as a table, with a note on seeds and networks for Markdown."""
     frame = pd.DataFrame(rows)
     networks, diverged = experiment.attrs["n_networks"], experiment.attrs["n_diverged"]
     frame.attrs["note"] = (
-        f"Mean ± standard deviation over seeds of {seeded} ({experiment.sizes['seed']} of them); "
-        f"{networks} networks, {diverged} more left out because they diverged."
+        f"Mean ± standard deviation over seeds of {seeded} ({experiment.sizes['seed']} of them); {networks} "
+        f"networks, without {diverged} diverged ones."
     )
     if "partition" in experiment:
         n_test = int((experiment["partition"].isel(seed=0) == "test").sum())
@@ -295,7 +295,7 @@ def _classifier_label(classifier: str) -> str:
 
 
 def _all_scores(scores: xr.Dataset, printed: tuple[float, float, float] | None) -> dict[str, float]:
-    """Columns of recall, precision and F1 of one classifier; `scores` has the dimension seed alone."""
+    """Return columns of recall, precision and F1 of one classifier. `scores` has only the dimension seed."""
     columns: dict[str, float] = {}
     for score, number in zip(SCORES, printed or (None,) * len(SCORES), strict=True):
         columns |= _over_seeds(score, scores[score].values, number)
@@ -303,7 +303,7 @@ def _all_scores(scores: xr.Dataset, printed: tuple[float, float, float] | None) 
 
 
 def _over_seeds(name: str, values: np.ndarray, printed: float | None) -> dict[str, float]:
-    """Mean and standard deviation of `values` (seed,) without NaN, and the dissertation's number."""
+    """Return mean and standard deviation of `values` (seed,) without NaN, and the dissertation's number."""
     printed = np.nan if printed is None else printed
     return _mean_and_spread(name, values) | {f"{name}_dissertation": printed}
 

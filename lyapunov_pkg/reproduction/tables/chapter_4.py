@@ -1,4 +1,4 @@
-"""Tables of chapter 4: alignment of Lyapunov vectors with gradients, and what flips of ranked pixels do to the loss."""
+"""Tables of chapter 4: alignment of Lyapunov vectors with gradients, and the effect of flips on the loss."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TESTS = ("p_paired", "p_holm", "effect_size")
     chapter=4,
     caption=(
         "Standard deviation of the alignment of Lyapunov vectors with the first singular vectors of the recurrent "
-        "gradient, before and after training, by kind of initial weights and by what the text can mean."
+        "gradient, before and after training, by kind of initial weights and by reading of the text."
     ),
 )
 def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
-    """Return the standard deviations of figure 4.1 in all its readings, with the dissertation's beside its own.
+    """Return the standard deviations of figure 4.1 in all readings of the text, and the dissertation's.
 
-    Each is given twice: of all alignments together, and as the dissertation's programs average it, over steps and
-    singular vectors.
+    Each is given twice: for all alignments together, and averaged over steps and singular vectors as in the
+    dissertation's programs.
     """
     first = alignment.sel(modes="first")
     before, after = first["epoch"].values[[0, -1]]
@@ -52,9 +52,9 @@ def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
     frame.attrs["note"] = (
         f"First {alignment.attrs['n_modes']} singular vectors, {alignment.attrs['n_vectors']} Lyapunov vectors of "
         f"{alignment.attrs['hidden_size']}; epochs {before} and {after}. Mean ± standard deviation over networks "
-        f"({', '.join(counts)} weights). Frames without any relation have {alignment.attrs['null_std']:.3f}. Averaged: "
-        "for each step and singular vector, then their mean, as in the dissertation's programs. The dissertation's "
-        "numbers are of 128 units."
+        f"({', '.join(counts)} weights). Unrelated frames have {alignment.attrs['null_std']:.3f}. Averaged: the mean "
+        "over steps and singular vectors of the standard deviation for each, as in the dissertation's programs. The "
+        "dissertation's numbers are for 128 units."
     )
     frame.attrs["decimals"] = 3
     return frame
@@ -73,15 +73,15 @@ def table_extra_alignment(alignment: xr.Dataset) -> pd.DataFrame:
         )
     },
     caption=(
-        "Rise of the loss by flips of ranked pixels over that by other flips, with one-sided tests: the "
-        "dissertation's, of one network and all flipped images taken as independent, and paired by image, of all "
-        "images and networks."
+        "Increase of the loss by flips of ranked pixels over other flips, with one-sided tests. The dissertation's "
+        "test uses one network and treats all flipped images as independent. The paired tests use all images and "
+        "networks, paired by image."
     ),
 )
 def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
-    """Rise of the loss by flips of ranked pixels over that by other flips, with one-sided tests, by ranking and k.
+    """Return the increase of the loss by ranked flips over other flips, with one-sided tests, by ranking and number.
 
-    The dissertation's numbers stand beside those of sequences as long as its own.
+    The dissertation's numbers are included for sequences of its own length.
     """
     rows = []
     for ranking in in_display_order(flips["ranking"].values, RANKING_LABELS):
@@ -110,14 +110,14 @@ def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
     frame.attrs["note"] = (
         f"{sizes['image']} images of {sizes['time']} pixels, {sizes['draw']} random choices of pixels for each; "
         f"{sizes['variant']} networks with validation accuracies {accuracies}. The first three numbers are the "
-        f"dissertation's test, of the first {min(attrs['n_images_text'], sizes['image'])} images and the network of "
-        "lowest validation loss. The others are of all images, averaged over networks; ± is the standard deviation "
-        "over networks. Same steps: compared with the pixels that rank highest in other images. Later: both chosen "
-        f"from the steps after the first {attrs['n_early']}. Tests are one-sided; Holm's correction is for the "
+        f"dissertation's test, for the first {min(attrs['n_images_text'], sizes['image'])} images and the network of "
+        "lowest validation loss. The others are for all images, averaged over networks. ± is the standard deviation "
+        "over networks. Same steps: compared with the pixels that rank highest in other images. Later: both choices "
+        f"exclude the first {attrs['n_early']} steps. Tests are one-sided. Holm's correction is for the "
         f"{sizes['n_flips']} numbers of flips. Warm-up: {attrs['warmup']} steps. Mean log R: of the first "
-        f"{flips['n_averaged'].values.max()} R values. Up flips: share of flips from 0 to 1, of random ones "
-        f"{flips['up_share_random'].mean().item():.2f}. Of the first {attrs['n_flips_shown']} pixels of a ranking, "
-        f"{', '.join(shares)} are among the first {attrs['n_flips_shown']} steps. The dissertation, of "
-        f"{DISSERTATION_PIXELS} pixels, calls its standard errors variances (docs/differences.md)."
+        f"{flips['n_averaged'].values.max()} R values. Up flips: share of flips from 0 to 1; it is "
+        f"{flips['up_share_random'].mean().item():.2f} for random flips. Of the first {attrs['n_flips_shown']} "
+        f"pixels of a ranking, {', '.join(shares)} are among the first {attrs['n_flips_shown']} steps. The "
+        f"dissertation, of {DISSERTATION_PIXELS} pixels, calls its standard errors variances (docs/differences.md)."
     )
     return frame

@@ -84,7 +84,7 @@ DISSERTATION_B3 = {
     "spectrum_pca": (0.860, 0.860, 0.860),
     "aelle": (0.876, 0.877, 0.877),
 }
-# Per cent of the networks right of PC1's (median, mean).
+# Percentage of the networks above PC1's (median, mean).
 DISSERTATION_D5 = {
     "rnn": (0.0, 0.0),
     "lstm": (19.8, 14.5),
@@ -98,7 +98,7 @@ DISSERTATION_D5 = {
 DISSERTATION_PIXELS = 784
 # Standard deviations of the alignment in figure 4.1, before and after training, by group of Q vectors.
 DISSERTATION_FIGURE_4_1 = {"first": (0.089, 0.200), "last": (0.089, 0.051), "random": (0.088, 0.067)}
-# (difference of mean loss [nats], what is printed as its variance, p) by number of flipped pixels.
+# (difference of mean loss [nats], the number printed as its variance, p) by number of flipped pixels.
 DISSERTATION_4_1 = {
     1: (-0.028, 0.009, 0.998),
     5: (-0.008, 0.084, 0.540),

@@ -1,4 +1,4 @@
-"""Tables of chapter 2: untrained networks, and what the warm-up and T_ON do to estimates of exponents."""
+"""Tables of chapter 2: untrained networks, and the effect of the warm-up and T_ON on estimated exponents."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def table_extra_regimes(regimes: xr.Dataset) -> pd.DataFrame:
 @table(
     stores={"estimator": Store(ESTIMATOR, ("early_change", "early_bias", "lyapunov_exponent_std"))},
     chapter=2,
-    caption="What the warm-up does to estimates of the exponents of a trained network, in nats per step.",
+    caption="Effect of the warm-up on estimates of the exponents of a trained network, in nats per step.",
 )
 def table_extra_warmup(estimator: xr.Dataset) -> pd.DataFrame:
     """Return a row for each warm-up: change and bias of early estimates, and the spread over sequences by half."""
@@ -54,9 +54,10 @@ def table_extra_warmup(estimator: xr.Dataset) -> pd.DataFrame:
         rows.append(row | {"spread_in_first_half": spread[:half].mean(), "spread_in_second_half": spread[half:].mean()})
     frame = pd.DataFrame(rows)
     frame.attrs["note"] = (
-        f"Of the network of p = {estimator.attrs['init_param']:g} with {estimator.attrs['hidden_size']} units after "
+        f"For the network of p = {estimator.attrs['init_param']:g} with {estimator.attrs['hidden_size']} units after "
         f"epoch {estimator.attrs['epoch']}. Change: mean absolute difference of the estimates in the first "
         f"{estimator.attrs['early_steps']} steps from the last ones. Bias: from those of the longest warm-up at the "
-        f"same steps. Spread: standard deviation over {estimator.attrs['n_sequences']} sequences, mean over exponents."
+        f"same steps. Spread: standard deviation over {estimator.attrs['n_sequences']} sequences, mean over "
+        "exponents."
     )
     return frame

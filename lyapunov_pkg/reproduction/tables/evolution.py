@@ -1,4 +1,4 @@
-"""Tables of chapter 2: how spectra change over training."""
+"""Tables of chapter 2: change of spectra over training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHANGES = ("mean_squared_change", "mean_difference", "decay_power")
 @table(
     stores={"evolution": Store("results/evolution/char_rnn_initialisation.zarr.zip", CHANGES)},
     chapter=2,
-    caption="How fast Lyapunov spectra settle in training, by initialisation parameter p: the numbers of figure 2.6.",
+    caption="Convergence of Lyapunov spectra in training, by initialisation parameter p: the numbers of figure 2.6.",
 )
 def table_extra_settling(evolution: xr.Dataset) -> pd.DataFrame:
-    """Return a row for each network: changes of the spectrum, their decay, and where the mean exponent comes from."""
+    """Return a row for each network: changes of the spectrum, their decay, and the approach of the mean exponent."""
     networks = evolution.sortby("init_param")
     change, difference = networks["mean_squared_change"], networks["mean_difference"]
     epochs = networks["epoch"].values
@@ -31,15 +31,15 @@ def table_extra_settling(evolution: xr.Dataset) -> pd.DataFrame:
     for epoch in nearest(epochs[:-1], (0, 4, last // 2)):
         frame[f"mean_difference_at_{epoch}"] = difference.sel(epoch=epoch).values
     frame.attrs["note"] = (
-        "Change: mean squared difference of the exponents from the epoch before, nats²/step². Decay power: b of the "
-        f"law change = a t^b that fits best; 1/t has -1. Its median is {np.median(networks['decay_power']):.2f}. Mean "
-        f"difference: mean exponent less that of epoch {last}, nats/step; below zero: it converges from below."
+        "Change: mean squared difference of the exponents from the previous epoch, nats²/step². Decay power: b of "
+        f"the law change = a t^b that fits best; 1/t has -1. Its median is {np.median(networks['decay_power']):.2f}. "
+        f"Mean difference: mean exponent less that of epoch {last}, nats/step; below zero: it converges from below."
     )
     return frame
 
 
 def nearest(epochs: np.ndarray, wanted: Iterable[int]) -> list[int]:
-    """Return the epochs nearest to those wanted, each once; none of none."""
+    """Return the epochs nearest to the wanted ones, each once."""
     if not len(epochs):
         return []
     return list(dict.fromkeys(int(epochs[abs(epochs - epoch).argmin()]) for epoch in wanted))

@@ -1,4 +1,4 @@
-"""Tables of how well groups of a study's networks do, and of how exponents of the ASRNN go with its loss."""
+"""Tables of the performance of groups of a study's networks."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ NOTE = (
 @table(
     stores={"training": Shards("training", "smnist", VARIABLES)},
     chapter=3,
-    caption="SMNIST: how well the networks of each architecture do.",
+    caption="SMNIST: performance of the networks of each architecture.",
 )
 def table_extra_architectures(training: xr.Dataset) -> pd.DataFrame:
-    """Share of low error and quartiles of the final loss of the networks of each architecture."""
+    """Return the share of low error and quartiles of the final loss of the networks of each architecture."""
     return _groups(training, "architecture", in_display_order(training["architecture"].values, ARCHITECTURE_LABELS))
 
 
 @table(
     stores={"training": Shards("training", "char_rnn_sizes", VARIABLES)},
     chapter=3,
-    caption="CharRNN: how well the networks of each size do.",
+    caption="CharRNN: performance of the networks of each size.",
 )
 def table_extra_sizes(training: xr.Dataset) -> pd.DataFrame:
-    """Share of low error and quartiles of the final loss of the networks of each hidden size."""
+    """Return the share of low error and quartiles of the final loss of the networks of each hidden size."""
     return _groups(training, "hidden_size", np.unique(training["hidden_size"]))
 
 
 @table(
     stores={"training": Shards("training", "target_learning", VARIABLES)},
     chapter=3,
-    caption="Target learning: how well the networks of each gain g do.",
+    caption="Target learning: performance of the networks of each gain g.",
 )
 def table_extra_gains(training: xr.Dataset) -> pd.DataFrame:
-    """Share of low error and quartiles of the final error of the networks of each g."""
+    """Return the share of low error and quartiles of the final error of the networks of each g."""
     return _groups(training, "init_param", np.unique(training["init_param"])).rename(columns={"init_param": "g"})
 
 

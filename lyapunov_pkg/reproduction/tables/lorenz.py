@@ -29,7 +29,7 @@ READINGS = {
     ),
 )
 def table_extra_lorenz(lorenz: xr.Dataset) -> pd.DataFrame:
-    """Return a row for each rho and each way to find the exponents; ± is the standard deviation over runs."""
+    """Return a row for each rho and each kind of estimate. ± is the standard deviation over runs."""
     rows = []
     for rho in lorenz["rho"].values:
         for name, label in READINGS.items():

@@ -1,4 +1,4 @@
-"""Table of chapter 2: whether the optimiser changes the relation of spectra and performance."""
+"""Table of chapter 2: influence of the optimiser on the correlation of spectra with performance."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COMPARED = tuple(f"{name}{end}" for name in ("spearman", "difference") for end i
     stores={"comparison": Store("results/optimizers/comparison.zarr.zip", (*COMPARED, "n_used", "final_loss"))},
     chapter=2,
     caption=(
-        "Spearman's rank correlation of statistics of the spectrum with the loss after the last epoch, of the same "
-        "networks trained by several optimisers, and how far it is from that of the first."
+        "Spearman's rank correlation of statistics of the spectrum with the loss after the last epoch, for the same "
+        "networks trained by several optimisers, and the difference from the first optimiser."
     ),
 )
 def table_extra_optimizers(comparison: xr.Dataset) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def table_extra_optimizers(comparison: xr.Dataset) -> pd.DataFrame:
                 rows.append(row)
     frame = pd.DataFrame(rows)
     frame.attrs["note"] = (
-        "Brackets are 95% confidence intervals of the bootstrap over networks. Difference: the coefficient less that "
-        f"of {reference}, over networks that neither optimiser made diverge."
+        "Brackets are 95% confidence intervals of the bootstrap over networks. Difference: the coefficient minus "
+        f"that of {reference}, over networks that diverged with neither optimiser."
     )
     return frame

@@ -9,16 +9,16 @@ import xarray as xr
 
 from lyapunov_pkg.reproduction.records import Store, table
 
-N_STEPS = 7  # that are shown, spread over the sequence
+N_STEPS = 7  # number of shown steps, distributed over the sequence
 
 
 @table(
     stores={"participation": Store("results/gradients/participation.zarr.zip", ("participation_ratio",))},
     chapter=4,
-    caption="Participation ratio of the recurrent gradient by step and moment of training: numbers of figure 4.B1.",
+    caption="Participation ratio of the recurrent gradient by step and number of updates: the numbers of figure 4.B1.",
 )
 def table_extra_participation(participation: xr.Dataset) -> pd.DataFrame:
-    """Return a row for each kind of initial weights and moment; the means over initial states, by network."""
+    """Return a row for each kind of initial weights and number of updates, with means over initial states."""
     times = participation["time"].values
     shown = [times[round(position * (len(times) - 1) / (N_STEPS - 1))] for position in range(N_STEPS)]
     ratios = participation["participation_ratio"].mean("sequence")

@@ -1,4 +1,4 @@
-"""Tables that there are of every study: correlations of its spectra with performance, and classifiers of them."""
+"""Tables for every study: correlations of its spectra with performance, and classifiers of spectra."""
 
 from __future__ import annotations
 

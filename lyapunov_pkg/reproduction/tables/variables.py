@@ -1,4 +1,4 @@
-"""Names of variables that the records of several modules of tables ask for."""
+"""Names of variables in the records of several modules of tables."""
 
 SCORES = ("recall", "precision", "f1")
 DIFFERENCE = ("f1_difference", "f1_difference_low", "f1_difference_high")

@@ -1,4 +1,4 @@
-"""Tables as files: CSV with all numbers in full, and Markdown for readers."""
+"""Writing of tables: CSV with all digits of numbers, and Markdown for readers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-SMALL = 0.2  # numbers below it are given in thousandths
+SMALL = 0.2  # numbers below it have three decimals
 
 COLUMN_LABELS = {
     "asked_epoch": "epoch asked for",
@@ -107,7 +107,7 @@ COLUMN_LABELS = {
 
 
 def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path | str) -> None:
-    """Write `frame` as CSV, all numbers in full, and as Markdown for readers ("0.85 ± 0.02")."""
+    """Write `frame` as CSV, with all digits of numbers, and as Markdown for readers ("0.85 ± 0.02")."""
     frame.to_csv(csv_path, index=False)
     table = readable(frame).to_markdown(index=False, disable_numparse=True)
     note = f"\n{frame.attrs['note']}\n" if "note" in frame.attrs else ""
@@ -115,10 +115,10 @@ def write_table(frame: pd.DataFrame, csv_path: Path | str, markdown_path: Path |
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` as text, missing numbers as a dash.
+    """Return `frame` as text, with a dash for missing numbers.
 
     `x_mean` and `x_std` become one column "mean ± standard deviation"; `x`, `x_low` and `x_high` one "x [low, high]".
-    The attribute `decimals` says how many the means have, if not as many as suit their size.
+    The attribute `decimals` sets the number of decimals of means. By default it follows from their size.
     """
     columns = {}
     for name in frame.columns:
@@ -151,7 +151,7 @@ def _with_interval(values: pd.Series, lows: pd.Series, highs: pd.Series) -> list
 
 
 def _as_printed(column: pd.Series) -> list[str]:
-    """Text as it is; numbers with as many decimals as any in the column needs for four significant digits."""
+    """Return text unchanged, and numbers with enough decimals for four significant digits of each in the column."""
     if not pd.api.types.is_numeric_dtype(column):
         return [str(value) for value in column]
     shortest = [np.format_float_positional(value, precision=4, fractional=False, trim="-") for value in column.dropna()]

@@ -1,1 +1,1 @@
-"""The tasks that networks are trained on. Import a task's own module; this package loads none of them."""
+"""The tasks of the networks. Import a task's own module, because this package does not load any of them."""

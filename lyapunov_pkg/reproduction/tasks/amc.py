@@ -1,8 +1,8 @@
 """Reader of AMC files, the motions of Acclaim's ASF/AMC format for motion capture.
 
-After a header, an AMC file holds one block per frame: its number, then a line per joint with the joint's name and the
-values of its degrees of freedom. Which joints there are, and how many values each has, is said by the skeleton (ASF);
-here by a table, `CMU_JOINTS` for the files of the CMU Graphics Lab.
+After a header, an AMC file has one block per frame: the frame's number, then a line per joint with the joint's name and
+the values of its degrees of freedom. The joints and their numbers of values are normally defined by a skeleton file
+(ASF). This module uses a table, `CMU_JOINTS`, for the files of the CMU Graphics Lab.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CMU_JOINTS: dict[str, int] = {
     "lfoot": 2,
     "ltoes": 1,
 }
-"""Degrees of freedom of each joint of CMU's skeletons, in the order of their files; rotations in degrees."""
+"""Degrees of freedom of each joint of CMU's skeletons, in the order of their files. Rotations are in degrees."""
 
 CMU_TRIALS = {
     "13_29": "b8ffec0ea28ea24acc46ac6f4775604378ab1120388c45477c7b436ded00c42c",
@@ -57,12 +57,14 @@ CMU_TRIALS = {
     "14_14": "cf353aa8a7ca94714aaf3b2ebaed303e4e9556fc6981b1c4563a62988b8246bc",
     "14_20": "77eefe68dda88fd356db77d1382cc0ea1e0499054258fe58fe464cdd84d119f8",
 }
-"""Trials whose content is known, {name: sha256}; subject, then trial."""
+"""Known trials, {name: sha256 of the content}. A name is subject_trial."""
 
 CMU_SIZES = {"13_29": 3_677_769, "13_30": 1_979_049, "13_31": 2_422_079, "14_14": 3_719_141, "14_20": 3_715_002}
-"""Bytes of each of these trials."""
+"""Size of each of these trials in bytes."""
 
-LARGEST_AMC = 100 << 20  # bytes, uncompressed; CMU's trials have up to 4 MB, and reading takes a multiple of the file
+LARGEST_AMC = (
+    100 << 20
+)  # bytes, uncompressed; CMU's trials have up to 4 MB, and reading needs a multiple of the file size
 NUMBER_OF_A_FRAME = re.compile("[0-9]{1,18}")
 REQUIRED_KEYWORDS = (":FULLY-SPECIFIED", ":DEGREES")
 MOST_TRIALS_SHOWN = 10
@@ -70,11 +72,11 @@ FILE_NAME = re.compile(r"(?P<trial>[^.].*)\.amc(\.gz)?", flags=re.IGNORECASE)
 
 
 def amc_files(folder: Path) -> dict[str, Path]:
-    """Return the AMC files of a folder and its subfolders by the name of their trial, in the order of the names.
+    """Return {name of the trial: file} of the AMC files in a folder and its subfolders, sorted by name.
 
-    These are `TRIAL.amc` and `TRIAL.amc.gz`, in upper or lower case. Backups, partial and hidden files are none. A
-    trial whose name several files have is called by its path, as `SUBFOLDER/TRIAL`, or with the ending of its file if
-    that is all that differs.
+    AMC files are `TRIAL.amc` and `TRIAL.amc.gz`, in upper or lower case. Backups, partial and hidden files are ignored.
+    If several files have the same trial name, the names are their paths, as `SUBFOLDER/TRIAL`. If only the file endings
+    differ, the names contain the ending.
     """
     spellings = {}
     for path in folder.rglob("*"):
@@ -92,7 +94,7 @@ def amc_files(folder: Path) -> dict[str, Path]:
 
 
 def missing_motions(folder: Path, trials: Sequence[str] | None) -> str | None:
-    """Return what to say of a folder that is missing or lacks AMC files or some of these trials; None if it has all."""
+    """Return a message on a folder that is missing or lacks some of the trials; None if it has all of them."""
     if not folder.is_dir():
         return f"mocap directory {folder} is missing; expected a folder with TRIAL.amc files"
     present = amc_files(folder)
@@ -112,30 +114,31 @@ def missing_motions(folder: Path, trials: Sequence[str] | None) -> str | None:
 
 
 def unknown_trials(trials: Iterable[str]) -> str | None:
-    """Return what to say of trials that cannot be downloaded, since their content is not known; None if all can."""
+    """Return a message on trials that cannot be downloaded, because no checksum is known; None if all can."""
     unknown = [trial for trial in trials if trial not in CMU_TRIALS]
     if not unknown:
         return None
     return (
-        f"trials {', '.join(unknown)} cannot be downloaded, for their checksum is not known; known are "
+        f"trials {', '.join(unknown)} cannot be downloaded, because their checksum is not known; known are "
         f"{', '.join(CMU_TRIALS)}. Set mocap.data.directory to a folder with the files"
     )
 
 
 def parse_amc(content: bytes, path: Path) -> NDArray[np.float64]:
-    """Read the frames of an AMC file of the CMU Graphics Lab.
+    """Return the frames of an AMC file of the CMU Graphics Lab.
 
     Args:
         content: the file's bytes.
-        path: named in errors.
+        path: path for error messages.
 
     Returns:
-        (frame, channel): the values of all joints in the order of `CMU_JOINTS`, in whichever order a frame lists them.
+        (frame, channel): the values of all joints in the order of `CMU_JOINTS`. The order of joints in the file does
+        not matter.
 
     Raises:
-        ValueError: the header lacks a keyword, there are no frames, frames are not numbered one after the other, or a
-            joint is missing, unknown, given twice, has the wrong number of values or one that is no finite number.
-            The message names the file, the frame and the joint.
+        ValueError: the header lacks a keyword, there are no frames, or frames are not numbered consecutively. Or a
+            joint is missing, unknown, given twice, or has the wrong number of values or a value that is not finite. The
+            message names the file, the frame and the joint.
     """
     rows = [words for line in content.decode(errors="replace").splitlines() if (words := _words(line))]
     _check_header(path, rows)
@@ -203,7 +206,7 @@ def _frame(place: str, lines: list[list[str]]) -> list[float]:
 
 def _number(place: str, joint: str, word: str) -> float:
     try:
-        value = float(word) if word.isascii() and "_" not in word else math.nan  # of which Python makes numbers, too
+        value = float(word) if word.isascii() and "_" not in word else math.nan  # which Python also accepts as numbers
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -212,6 +215,6 @@ def _number(place: str, joint: str, word: str) -> float:
 
 
 def _shown(word: str) -> str:
-    """Return a word of the file as a message can show it: no control characters, and no more than the start."""
+    """Return the beginning of a word of the file for a message, without control characters."""
     printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in word)
     return printable if len(printable) <= 40 else f"{printable[:40]}..."

@@ -1,8 +1,8 @@
 """CharRNN: predict the next character of a text (dissertation, chapters 2 and 3).
 
-The text is cut into disjoint sequences; within one, every character but the last is an input, and the character after
-it the target. Besides War and Peace there is any text file, and `python_topics`, the English help texts that come with
-Python, for runs with nothing to download.
+The text is cut into disjoint sequences. In a sequence, every character but the last is an input, and the next character
+is the target. The text is War and Peace, any text file, or `python_topics`. The latter are the English help texts of
+Python, for runs without a download.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOURCES = ("python_topics", "war_and_peace", "file")
 WAR_AND_PEACE_SHA256 = "eaecfcb30408e2bc35ffe69b297127e3a6ca75548c033df4d2e703b5ff711f8d"
 WAR_AND_PEACE_SIZE = 3_202_320  # bytes
 WAR_AND_PEACE_MIRRORS = ("https://cs.stanford.edu/people/karpathy/char-rnn",)
-SEQUENCE_LENGTH = 101  # characters (chapter 3): 100 inputs and as many targets
+SEQUENCE_LENGTH = 101  # characters (chapter 3): 100 inputs and 100 targets
 HELD_OUT_SHARE = 10  # one sequence in ten is for validation, one for testing
 PARTS = ("train", "validation", "test")
 BYTE_ORDER_MARK = "\ufeff"
@@ -40,34 +40,38 @@ def load_char_rnn(
     download_directory: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> xr.Dataset:
-    """Load a text as disjoint sequences of characters, split 80/10/10 into training, validation and test sequences.
+    """Return a text as disjoint sequences of characters, split 80/10/10 into training, validation and test parts.
 
-    The alphabet is that of the whole text, in the order of Unicode. What is left at the end of the text, shorter than a
-    sequence, is dropped. Sequences are put into a seeded random order before they are split.
+    The alphabet is that of the whole text, in the order of Unicode. A remainder at the end of the text that is shorter
+    than a sequence is dropped. Sequences are shuffled with a seed before the split.
 
     Args:
         source: "python_topics" (some 0.5 million characters; they differ from one version of Python to another),
             "war_and_peace" (3.2 million characters, 82 of them distinct) or "file".
-        path: a text file in UTF-8, plain or gzip (source "file"), whose byte-order mark is left out and whose
-            lines are made to end with LF; the file of War and Peace or the folder where it lies under its own name.
-            None: download War and Peace.
+        path: for the source "file", a text file in UTF-8, plain or gzip. Its byte-order mark is removed, and line ends
+            become LF. For War and Peace, its file, or the folder that contains the file under its own name. None:
+            download War and Peace.
         mirrors: addresses of folders from which War and Peace is downloaded, tried in order.
-        sequence_length: characters of a sequence, the last one, which is a target only, included.
-        n_sequences: how many sequences to take, at random; None takes all.
-        seed: of the order, and with it of the split.
-        download_directory: where a downloaded file is kept; needed if War and Peace is downloaded.
-        progress: called with one line of text at a time during a download, and of what was changed in a text.
+        sequence_length: number of characters of a sequence, including the last one, which is only a target.
+        n_sequences: number of sequences, drawn at random; None takes all.
+        seed: seed of the order, which determines the split.
+        download_directory: folder for a downloaded file; needed if War and Peace is downloaded.
+        progress: called with lines of text during a download, and on changes of a text.
 
     Returns:
-        Dataset with train_input and train_target (train_sample, time), indices into the alphabet, uint8 or the smallest
-        type that holds them; the same for validation and test; coordinates alphabet (character), one character each,
-        and train_index (train_sample): number of the sequence in the text. Attributes: source, seed, sequence_length
-        and sha256 of the text in UTF-8.
+        Dataset with these variables, for training and in the same way for validation and test:
+
+        * train_input and train_target (train_sample, time), indices into the alphabet, uint8 or the smallest sufficient
+          type.
+        * coordinates alphabet (character), one character each, and train_index (train_sample), the number of the
+          sequence in the text.
+
+        Attributes: source, seed, sequence_length and sha256 of the text in UTF-8.
 
     Raises:
-        ValueError: unknown source; no path where one is needed; a text that is empty, too short, altered (War and
-            Peace) or not UTF-8 (names the byte); a count out of range.
-        FileNotFoundError: there is no file at `path`.
+        ValueError: the source is unknown, a required path is missing, or a count is out of range. Or the text is empty,
+            too short, altered (War and Peace), or not UTF-8 (the message names the byte).
+        FileNotFoundError: `path` does not exist.
         DownloadError: War and Peace could not be downloaded from any mirror.
     """
     if source not in SOURCES:
@@ -154,7 +158,7 @@ def _read_text(path: Path, sha256: str | None) -> str:
 
 
 def _normalised(name: str, text: str, report: Callable[[str], None]) -> str:
-    """The text without a byte-order mark and with LF at the end of each line; `report` is told what was replaced."""
+    """Return the text without a byte-order mark and with LF at line ends. `report` is called on replacements."""
     if text.startswith(BYTE_ORDER_MARK):
         text = text.removeprefix(BYTE_ORDER_MARK)
         report(f"{name}: left out the byte-order mark U+FEFF at the beginning")
@@ -166,7 +170,7 @@ def _normalised(name: str, text: str, report: Callable[[str], None]) -> str:
 
 
 def _encode(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """The alphabet (character,) and the text as indices into it (n,)."""
+    """Return the alphabet (character,), and the text as indices into it (n,)."""
     if "\0" in text:
         raise ValueError(f"{name} holds the character U+0000 at position {text.index(chr(0))}; expected text")
     code_points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
@@ -176,7 +180,7 @@ def _encode(name: str, text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cut(name: str, characters: np.ndarray, sequence_length: int) -> np.ndarray:
-    """Disjoint sequences, (n_sequences, sequence_length)."""
+    """Return disjoint sequences, (n_sequences, sequence_length)."""
     n_sequences = len(characters) // sequence_length
     if n_sequences < HELD_OUT_SHARE:
         raise ValueError(

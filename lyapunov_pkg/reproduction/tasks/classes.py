@@ -1,4 +1,4 @@
-"""Classes of samples: which there are, and orders in which any beginning has its share of each."""
+"""Classes of samples: labels as indices, and stratified random orders."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 
 def class_indices(labels: Mapping[str, NDArray]) -> tuple[NDArray, dict[str, NDArray[np.int64]]]:
-    """Return the classes that there are, in order, and labels as indices into them.
+    """Return the sorted classes, and labels as indices into them.
 
     Args:
-        labels: labels of the training samples, then those of other parts, by what errors call them; of any shape.
+        labels: {name for errors: labels of any shape}, with the training samples first.
 
     Raises:
-        ValueError: there is one class, or another part has a class that no training sample has.
+        ValueError: there is only one class, or another part has a class that no training sample has.
     """
     (training, of_training), *others = labels.items()
     classes = np.unique(of_training)
@@ -32,7 +32,7 @@ def class_indices(labels: Mapping[str, NDArray]) -> tuple[NDArray, dict[str, NDA
 
 
 def shortened(values: NDArray, n_shown: int = 10) -> str:
-    """Return values as text, those beyond the first ones left out.
+    """Return the first values as text, and the number of others.
 
     >>> shortened(np.arange(12), n_shown=3)
     '0, 1, 2 and 9 more'
@@ -42,14 +42,14 @@ def shortened(values: NDArray, n_shown: int = 10) -> str:
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return a seeded random order of the samples in which the first n are, for every n, a stratified subset.
+    """Return a seeded random order of the samples. For every n, the first n samples are a stratified subset.
 
-    A sample's place is its random rank within its class, as a fraction of the class; so every class has in the first n
-    samples its share of n, to within one.
+    The position of a sample follows from its random rank within its class, as a fraction of the class. Among the first
+    n samples, every class therefore has its share of n, to within one.
 
     Args:
         labels: class of each sample, shape (n,), integer.
-        seed: of the ranks.
+        seed: seed of the ranks.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels))

@@ -1,6 +1,6 @@
-"""The content of a data file, whether it is stored plain or as gzip, up to a largest size.
+"""Reading of plain or gzip data files, up to a largest size.
 
-Two megabytes of gzip can hold gigabytes. A file is therefore unpacked piece by piece, and no further than its limit.
+Two megabytes of gzip can contain gigabytes. A file is therefore unpacked in pieces, and only up to its limit.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ LARGEST_CONTENT = 1 << 30  # bytes, of a file whose size is not known; MNIST's l
 def read_content(path: Path, limit: int = LARGEST_CONTENT) -> bytes:
     """Return the uncompressed bytes of a file.
 
-    Gzip is recognised by its first two bytes, so that a file still being downloaded needs no particular name.
+    Gzip is recognised by its first two bytes, so that a partial download needs no special name.
 
     Args:
         path: the file.
-        limit: the most bytes that the content may have.
+        limit: largest size of the content in bytes.
 
     Raises:
-        ValueError: the file is empty, is named .gz without being gzip, is truncated or damaged gzip, or its content
-            is larger than the limit.
+        ValueError: the file is empty, is named .gz but is not gzip, is truncated or damaged gzip, or its content is
+            larger than the limit.
     """
     return b"".join(_pieces(path, limit))
 
 
 def content_digest_and_size(path: Path, limit: int = LARGEST_CONTENT) -> tuple[str, int]:
-    """Return the hexadecimal sha256 and the size of the uncompressed content, none of which is kept in memory.
+    """Return the hexadecimal sha256 and the size of the uncompressed content, without loading it as a whole.
 
-    Raises ValueError as `read_content` does.
+    The function raises the errors of `read_content`.
     """
     digest, size = hashlib.sha256(), 0
     for piece in _pieces(path, limit):
@@ -45,7 +45,7 @@ def content_digest_and_size(path: Path, limit: int = LARGEST_CONTENT) -> tuple[s
 
 
 def _pieces(path: Path, limit: int) -> Iterator[bytes]:
-    """Yield the uncompressed bytes of a file, piece by piece."""
+    """Yield the uncompressed bytes of a file in pieces."""
     with path.open("rb") as raw:
         start = raw.read(len(GZIP_MAGIC))
         raw.seek(0)

@@ -1,9 +1,9 @@
-"""Download a data file once: with resume, several mirrors and a checksum, bounded in size and in time.
+"""Download of a data file, with resume, several mirrors and a checksum, and limits on size and time.
 
-The checksum is the sha256 of the *uncompressed* content. Mirrors pack the same data into different gzip members (other
-compression levels, other time stamps), so the bytes of the .gz file itself say nothing about the data.
+The checksum is the sha256 of the *uncompressed* content. Mirrors compress the same data differently (levels, time
+stamps), so that a checksum of the .gz file would be useless.
 
-docs/cluster.md says why this is not left to Pooch.
+docs/cluster.md explains why Pooch is not used.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from types import FrameType
 from lyapunov_pkg.reproduction.tasks.content import content_digest_and_size
 
 CHUNK_SIZE = 1 << 16  # bytes
-CONNECTIONS_PER_MIRROR = 5  # each one must add to what the one before it left
+CONNECTIONS_PER_MIRROR = 5  # each connection must add bytes to the partial file
 SECONDS_BETWEEN_REPORTS = 5.0
-SECONDS_PER_MIRROR = 900.0  # in all; the largest file, 10 MB, takes as long at 11 kB per second
+SECONDS_PER_MIRROR = 900.0  # total; the largest file, 10 MB, takes this time at 11 kB per second
 
 
 class DownloadError(OSError):
@@ -33,10 +33,10 @@ class DownloadError(OSError):
 
 
 class TooSlowError(Exception):
-    """A mirror took too long in all. No OSError, which urllib would wrap."""
+    """A mirror exceeded its total time. It is not an OSError, which urllib would wrap."""
 
 
-# The mirror's fault, so that the next one is worth a try. A full disk or a missing permission is not among them.
+# Errors of a mirror, after which the next mirror is tried. A full disk or a missing permission is not among them.
 MIRROR_ERRORS = (
     DownloadError,
     urllib.error.URLError,
@@ -50,18 +50,18 @@ MIRROR_ERRORS = (
 
 @dataclass(frozen=True)
 class _Expected:
-    """What is known of the uncompressed content of a file: its checksum and its size in bytes."""
+    """The expected uncompressed content of a file: its checksum and its size in bytes."""
 
     sha256: str
     size: int
 
     @property
     def largest_download(self) -> int:
-        """The most bytes that the file can have: plain, or as gzip, which can be a little larger than its content."""
+        """Return the largest size of the file in bytes. As gzip it can be a little larger than its content."""
         return self.size + self.size // 10 + (1 << 16)
 
     def problem(self, path: Path) -> str | None:
-        """Return what is wrong with the file at `path`, or None."""
+        """Return the problem with the file at `path`, or None."""
         try:
             found, size = content_digest_and_size(path, self.size)
         except ValueError as error:
@@ -75,7 +75,7 @@ class _Expected:
 
 @dataclass(frozen=True)
 class _PartialFile:
-    """NAME.part, and beside it NAME.part.url: the bytes of one mirror cannot be continued with those of another."""
+    """NAME.part, with its mirror in NAME.part.url, because the bytes of different mirrors cannot be joined."""
 
     path: Path
 
@@ -109,26 +109,26 @@ def fetch(
     total_time: float = SECONDS_PER_MIRROR,
     progress: Callable[[str], None] = print,
 ) -> Path:
-    """Return `directory / name`, downloaded unless it is there already with the right content.
+    """Return `directory / name`. The file is downloaded unless it already has the right content.
 
-    A download grows in NAME.part and is moved into place only when its content is right. It continues where a cut
-    connection, or an earlier call, left it. A file in place, right or wrong, is never removed: only replaced by a
-    verified one. A mirror that sends more than the file can have, or takes too long, is given up. Must be called from
-    the main thread, whose alarm signal ends a mirror's time.
+    A download is written to NAME.part, and moved into place only if its content is right. It resumes after an
+    interrupted connection or an earlier call. An existing file is never removed. It is only replaced by a verified
+    file. A mirror is abandoned if it sends more bytes than the file can have, or takes too long. Call this function
+    from the main thread, because it uses the alarm signal as time limit.
 
     Args:
         name: file name, on the mirrors and in the directory.
-        mirrors: addresses (http or https) of folders that hold the file, tried in order.
+        mirrors: addresses (http or https) of folders with the file, tried in order.
         sha256: hexadecimal checksum of the uncompressed content (of the file itself if it is not gzip).
-        directory: where the file is kept; made if it is missing.
+        directory: folder of the file, created if missing.
         size: bytes of the uncompressed content.
-        timeout: seconds without an answer after which a mirror is given up.
-        total_time: seconds after which a mirror is given up, whatever it sends.
+        timeout: seconds without an answer after which a mirror is abandoned.
+        total_time: seconds after which a mirror is abandoned in any case.
         progress: called with one line of text at a time.
 
     Raises:
-        ValueError: no mirrors, or one that is neither http nor https.
-        DownloadError: no mirror delivered the file; lists each mirror's reason.
+        ValueError: `mirrors` is empty, or one is neither http nor https.
+        DownloadError: no mirror delivered the file. The message lists the reason for each mirror.
     """
     target = Path(directory) / name
     expected = _Expected(sha256, size)
@@ -142,7 +142,7 @@ def fetch(
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _PartialFile(target.with_name(name + ".part"))
     urls = [f"{mirror.rstrip('/')}/{name}" for mirror in mirrors]
-    # First the mirror whose download can go on, so that one that needs several calls is not begun anew by each.
+    # The mirror of a partial download comes first, so that several calls can complete it.
     for url in sorted(urls, key=lambda url: partial.size_from(url) == 0):
         try:
             with _time_limit(total_time):
@@ -168,13 +168,15 @@ def _check_mirrors(name: str, mirrors: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise TooSlowError after that many seconds. Timeouts of sockets do not: they begin anew with every byte."""
+    """Raise TooSlowError after `seconds`. Timeouts of sockets do not suffice, because they restart with every byte."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlowError(f"not complete after {seconds:g} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again every second, should the first be lost in a callback
+    signal.setitimer(
+        signal.ITIMER_REAL, seconds, 1.0
+    )  # again every second, because the first may be lost in a callback
     try:
         yield
     finally:
@@ -190,7 +192,10 @@ def _download(
     resumed = _receive_all(url, partial, expected.largest_download, timeout, progress)
     problem = expected.problem(partial.path)
     if problem and resumed:
-        progress(f"{partial.path}: {problem}; downloading it anew, for the mirror's file may have changed in between")
+        progress(
+            f"{partial.path}: {problem}; downloading it again, because the mirror's file may have changed in the "
+            "meantime"
+        )
         partial.discard()
         _receive_all(url, partial, expected.largest_download, timeout, progress)
         problem = expected.problem(partial.path)
@@ -202,7 +207,7 @@ def _download(
 def _receive_all(
     url: str, partial: _PartialFile, largest: int, timeout: float, progress: Callable[[str], None]
 ) -> bool:
-    """Connect until the file is complete, as long as each connection adds to it. Returns whether it was resumed."""
+    """Connect until the file is complete, while each connection adds bytes. Return whether the file was resumed."""
     resumed = False
     for connection in range(1, CONNECTIONS_PER_MIRROR + 1):
         size = partial.size_from(url)
@@ -222,14 +227,14 @@ def _receive_all(
 def _receive(
     url: str, partial: _PartialFile, size: int, largest: int, timeout: float, progress: Callable[[str], None]
 ) -> None:
-    """Append what one connection delivers to the `size` bytes at hand, or start over if the mirror cannot resume."""
+    """Append the bytes of one connection to the `size` present bytes, or start again if the mirror cannot resume."""
     headers = {"User-Agent": "lyapunov_pkg"} | ({"Range": f"bytes={size}-"} if size else {})
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if size and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # every byte is here already; the checksum decides
+            return  # all bytes are present, and the checksum decides
         raise DownloadError(f"HTTP {error.code} {error.reason}") from None
     with response:
         content_range = response.headers.get("Content-Range", "")
@@ -248,14 +253,14 @@ def _append(
     largest: int,
     progress: Callable[[str], None],
 ) -> None:
-    """Copy the body to the end of the partial file, with a line of progress every few seconds."""
+    """Append the body to the partial file, with a line of progress every few seconds."""
     total = size + response.length if response.length is not None else None  # unknown if the body comes in chunks
     if total is not None and total > largest:
         partial.discard()
         raise DownloadError(f"the mirror's file has {total} bytes, expected at most {largest}")
     reported = time.monotonic()
     with partial.path.open("ab") as file:
-        # read1 hands over what has arrived, so that a stall or a cut loses none of it
+        # read1 returns all bytes that have arrived, so that no bytes are lost if the connection stops
         while chunk := response.read1(CHUNK_SIZE if total is None else min(CHUNK_SIZE, total - size)):
             file.write(chunk)
             size += len(chunk)

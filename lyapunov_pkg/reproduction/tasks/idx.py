@@ -1,4 +1,4 @@
-"""Reader for IDX, the file format of MNIST.
+"""Reading of IDX, the file format of MNIST.
 
 Format (LeCun, Cortes and Burges, "The MNIST database"): two zero bytes, one byte for the element type (0x08: unsigned
 byte), one for the number of dimensions, each dimension as a big-endian 32-bit integer, then the elements in C order.
@@ -21,19 +21,19 @@ KINDS = {
 
 
 def parse_idx(content: bytes, path: Path, item_shape: tuple[int | None, ...]) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes from its content.
+    """Return the array in an IDX file of unsigned bytes.
 
     Args:
         content: the bytes of the file, uncompressed (`lyapunov_pkg.reproduction.tasks.content.read_content`).
-        path: named in errors.
+        path: path for error messages.
         item_shape: the expected shape of one item: `(rows, columns)` for images, `()` for labels. None: any size.
 
     Returns:
         Array of shape (n_items, *shape of an item).
 
     Raises:
-        ValueError: the content is truncated or has bytes left over, another magic number (as when images and labels are
-            swapped), other dimensions, no items or empty ones.
+        ValueError: the content is truncated, has too many bytes, another magic number (for example if images and labels
+            are swapped), other dimensions, no items, or empty items.
     """
     shape, header_size = _read_header(content, path, item_shape)
     n_bytes = header_size + math.prod(shape)

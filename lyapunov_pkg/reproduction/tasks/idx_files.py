@@ -1,4 +1,4 @@
-"""The four files of MNIST, where they lie in a folder, and what to say if some are missing."""
+"""The four files of MNIST: their paths in a folder, and messages if some are missing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class MnistFile:
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """The names under which copies of the file go about, plain ones first."""
+        """Return the usual names of the file, plain ones first."""
         names = (self.name, self.name.replace("-idx", ".idx"))
         return names + tuple(f"{name}.gz" for name in names)
 
     def find(self, directory: Path) -> Path:
-        """Return the copy in a folder, or where it would be if there is none."""
+        """Return the path of the file in a folder, or its expected path if it does not exist."""
         present = [directory / name for name in self.spellings if (directory / name).is_file()]
         return present[0] if present else directory / self.name
 
@@ -51,12 +51,12 @@ MNIST_FILES = {
 
 
 def idx_files(directory: Path) -> dict[str, Path]:
-    """Return the four IDX files of a folder by part; one that is missing, as it would be called."""
+    """Return {part: path} of the four IDX files in a folder. A missing file has its expected path."""
     return {part: file.find(directory) for part, file in MNIST_FILES.items()}
 
 
 def missing_idx_files(directory: Path) -> str | None:
-    """Return what to say of a folder that is missing or lacks some of the four IDX files; None if it has all."""
+    """Return a message on a folder that is missing or lacks some of the four IDX files; None if it has all."""
     if not directory.is_dir():
         names = ", ".join(file.name for file in MNIST_FILES.values())
         return f"directory {directory} of smnist is missing; expected a folder with {names} (plain or .gz)"

@@ -1,4 +1,4 @@
-"""What to say, before any job starts, of data that a setting names and that are not there."""
+"""Messages on missing data files, before any job starts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WAR_AND_PEACE_NAME = "warpeace_input.txt"
 
 
 def missing_data(task: str, data: Mapping[str, Any]) -> str | None:
-    """Return what to say of local data of a task that are missing; None if all are there or none are local.
+    """Return a message on missing local data of a task; None if all exist or none are local.
 
     Args:
-        task: its name.
-        data: its settings, `TASK.data` of the configuration.
+        task: name of the task.
+        data: settings of its data, `TASK.data` of the configuration.
     """
     place = data["path"] if "path" in data else data["directory"]
     if place is None or data.get("source") in ("digits", "synthetic", "python_topics"):
@@ -34,7 +34,7 @@ def missing_data(task: str, data: Mapping[str, Any]) -> str | None:
 
 
 def text_file(path: Path, source: str) -> Path | None:
-    """Return the text file of CharRNN at a path, which for War and Peace may be its folder; None if there is none."""
+    """Return the text file of CharRNN at a path (for War and Peace also in a folder), or None if it does not exist."""
     candidates = [path]
     if source == "war_and_peace" and path.is_dir():
         candidates = [path / WAR_AND_PEACE_NAME, path / f"{WAR_AND_PEACE_NAME}.gz"]
@@ -42,7 +42,7 @@ def text_file(path: Path, source: str) -> Path | None:
 
 
 def missing_text(path: Path, source: str) -> str | None:
-    """Return what to say if there is no text file of CharRNN at a path; None if there is."""
+    """Return a message if the text file of CharRNN does not exist at a path; None if it does."""
     if text_file(path, source):
         return None
     expected = "a text file"
@@ -54,7 +54,7 @@ def missing_text(path: Path, source: str) -> str | None:
 
 
 def _like(path: Path) -> str:
-    """Return a question that names the file in the same folder which is called almost as a missing one."""
+    """Return a question with a file of a similar name in the same folder."""
     present = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, present, n=1)
     return f" (did you mean {path.with_name(close[0])}?)" if close else ""

@@ -1,8 +1,8 @@
-"""Mocap: predict the next frame of a recorded motion from those before it (dissertation, chapter 2).
+"""Mocap: predict the next frame of a recorded motion from the frames before it (dissertation, chapter 2).
 
 Motions are trials of the CMU Graphics Lab's data base (http://mocap.cs.cmu.edu, created with funding from NSF
-EIA-0196217), AMC files of 120 frames per second. `synthetic` is no recording: coupled oscillations of limbs with the
-same channels, for runs with nothing to download.
+EIA-0196217), AMC files of 120 frames per second. `synthetic` is not a recording. It consists of coupled oscillations of
+limbs with the same channels, for runs without a download.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from lyapunov_pkg.reproduction.tasks.download import fetch
 SOURCES = ("synthetic", "cmu")
 CMU_MIRRORS = ("http://mocap.cs.cmu.edu/subjects",)
 FRAME_RATE = 120  # per second
-N_FEATURES = 20  # the first ones that move (chapter 2)
+N_FEATURES = 20  # the first moving channels (chapter 2)
 SMALLEST_DEVIATION = 1e-4  # degrees; channels that deviate less are dropped (chapter 2)
 VALIDATION_SHARE = 5  # one sequence in five is for validation (chapter 2)
 PARTS = ("train", "validation")
-# The root's position, three lengths, is no joint angle.
+# The root's position (three lengths) is not a joint angle.
 ANGLE_CHANNELS = tuple(f"{joint}.{axis}" for joint, count in CMU_JOINTS.items() for axis in range(count))[3:]
 SYNTHETIC_TRIALS = 10
 SYNTHETIC_FRAMES = 2400  # of a trial: 20 seconds
@@ -51,65 +51,54 @@ def load_mocap(
     progress: Callable[[str], None] = print,
     frame_rate: int = FRAME_RATE,
 ) -> xr.Dataset:
-    """Load motions as disjoint sequences of normalised joint angles, split 80/20 into training and validation.
+    """Return motions as disjoint sequences of normalised joint angles, split 80/20 into training and validation.
 
-    As in chapter 2, channels whose standard deviation over all frames of all trials is below 1e-4 degrees are dropped,
-    the others divided by theirs (their mean stays), and the first 20 taken. The root's rotation is the first of them;
-    its position is left out. Sequences do not reach from one trial into another; what is left at a trial's end, shorter
-    than a sequence, is dropped. They are put into a seeded random order before they are split.
+    As in chapter 2, channels with a standard deviation below 1e-4 degrees over all frames of all trials are dropped.
+    The other channels are divided by their standard deviation (their mean is kept), and the first 20 are used. The
+    root's rotation is the first channel, and its position is excluded. Each sequence belongs to one trial. A remainder
+    of a trial that is shorter than a sequence is dropped. Sequences are shuffled with a seed before the split.
 
     Args:
         source: "synthetic" (see `synthetic_motion`) or "cmu".
-        directory: folder of TRIAL.amc files, plain or gzip, also in subfolders (`amc_files`). None: download them. The
-            content of a known trial is verified wherever its file comes from, so that only known trials can be
-            downloaded.
-        trials: names of trials, as 13_29. None takes all files of `directory`, or all trials that are known.
+        directory: folder of TRIAL.amc files, plain or gzip, also in subfolders (`amc_files`). None: download the files,
+            which is possible only for known trials. The content of a known trial is always verified.
+        trials: names of trials, such as 13_29. None takes all files of `directory`, or all known trials.
         mirrors: addresses of folders with SUBJECT/TRIAL.amc, tried in order.
-        sequence_length: frames of a sequence, the last one, which is a target only, included.
-        seed: of the order, and with it of the split; and of synthetic motions.
-        download_directory: where downloaded files are kept; needed if files are downloaded.
-        progress: called with one line of text at a time during a download.
-        frame_rate: frames per second of the sequences, a divisor of 120. Below 120 each piece of a motion gives
-            several interleaved sequences, all of which are in the same part.
+        sequence_length: number of frames of a sequence, including the last one, which is only a target.
+        seed: seed of the order, which determines the split, and of synthetic motions.
+        download_directory: folder for downloaded files; needed if files are downloaded.
+        progress: called with lines of text during a download.
+        frame_rate: frames per second of the sequences, a divisor of 120. Below 120 each piece of a motion gives several
+            interleaved sequences, which are all in the same part.
 
     Returns:
-        Dataset with train_input and train_target (train_sample, time, feature), float32, in standard deviations, the
-        target a frame after the input; the same for validation; coordinates channel (feature), joint and number of the
-        axis; standard_deviation (feature) in degrees; train_trial and train_frame (train_sample): where the sequence
-        begins, counted from 0; repeat_loss, the mean squared error of repeating the last frame on the validation part.
-        Attributes: source, seed, sequence_length, trials and sha256s (of "cmu").
+        Dataset with these variables, for training and in the same way for validation:
+
+        * train_input and train_target (train_sample, time, feature), float32, in standard deviations. The target is one
+          frame after the input.
+        * train_trial and train_frame (train_sample): the beginning of the sequence, counted from 0.
+        * coordinates channel (feature), the joint and the number of the axis, and standard_deviation (feature) in
+          degrees.
+        * repeat_loss, the mean squared error of repeating the last frame on the validation part.
+
+        Attributes: source, seed, sequence_length, frame_rate, trials and sha256s (for "cmu").
 
     Raises:
-        ValueError: unknown source; a trial that is unknown and would have to be downloaded; a malformed or altered
-            file; two files of one content; too few frames for five sequences; fewer than 20 channels that move.
+        ValueError: the source is unknown, an unknown trial would have to be downloaded, a file is malformed or altered,
+            two files have the same content, there are too few frames for five sequences, or fewer than 20 channels
+            move.
         FileNotFoundError: the directory, or some of its files, are missing.
         DownloadError: a file could not be downloaded from any mirror.
     """
-    if source not in SOURCES:
-        raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
-    if sequence_length < 2:
-        raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
-    if frame_rate < 1 or FRAME_RATE % frame_rate:
-        raise ValueError(f"frame_rate is {frame_rate}; expected a divisor of {FRAME_RATE} frames per second")
+    _check_arguments(source, sequence_length, frame_rate)
     sha256s: dict[str, str] = {}
     if source == "synthetic":
-        motions = {
-            f"synthetic_{number}": synthetic_motion(SYNTHETIC_FRAMES, np.random.default_rng([seed, number]))
-            for number in range(SYNTHETIC_TRIALS)
-        }
+        motions = _synthetic_motions(seed)
     else:
-        paths = _trial_paths(directory, trials, mirrors, download_directory, progress)
-        motions, sha256s = _read_trials(paths)
+        motions, sha256s = _read_trials(_trial_paths(directory, trials, mirrors, download_directory, progress))
     features, channel, deviation = _normalised(motions)
-    sequences, trial, frame = _cut(features, sequence_length, FRAME_RATE // frame_rate)
-    order = np.random.default_rng(seed).permutation(len(sequences))
-    splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
-    variables: dict[str, xr.Variable] = {}
-    for part, index in zip(PARTS, splits, strict=True):
-        variables |= _variables(part, *(np.concatenate(values[index]) for values in (sequences, trial, frame)))
-    steps = variables["validation_target"].values - variables["validation_input"].values
-    label = {"long_name": "mean squared error of repeating the last frame, validation part", "units": "1"}
-    variables["repeat_loss"] = xr.Variable((), np.square(steps, dtype=np.float64).mean(), label)
+    variables = _split(*_cut(features, sequence_length, FRAME_RATE // frame_rate), seed)
+    variables["repeat_loss"] = _loss_of_repeating(variables)
     variables["channel"] = xr.Variable(("feature",), channel, {"long_name": "joint and axis", "units": "1"})
     label = {"long_name": "standard deviation of the channel over all frames", "units": "degree"}
     variables["standard_deviation"] = xr.Variable(("feature",), deviation, label)
@@ -119,18 +108,35 @@ def load_mocap(
     return dataset.set_coords(["channel", "standard_deviation", *coordinates])
 
 
-def synthetic_motion(n_frames: int, generator: np.random.Generator) -> np.ndarray:
-    """Joint angles of a motion that nobody made: a gait-like superposition of coupled limb oscillations.
+def _check_arguments(source: str, sequence_length: int, frame_rate: int) -> None:
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r} of mocap; expected one of {', '.join(SOURCES)}")
+    if sequence_length < 2:
+        raise ValueError(f"sequence_length is {sequence_length}; expected at least 2 frames, an input and a target")
+    if frame_rate < 1 or FRAME_RATE % frame_rate:
+        raise ValueError(f"frame_rate is {frame_rate}; expected a divisor of {FRAME_RATE} frames per second")
 
-    Five oscillators, of trunk, arms and legs, run at a common tempo of 0.7 to 1.4 cycles per second; that and each
-    one's own tempo wander. They are coupled as in a gait, left against right and each arm with the opposite leg, the
-    trunk at twice the tempo (Kuramoto's coupling with these phase lags). Each channel is a fixed angle plus the first
-    two harmonics of its own limb's oscillator and, weaker, of the others, with random weights and phases; its amplitude
-    waxes and wanes over seconds. Angles, amplitudes and weights differ from motion to motion.
+
+def _synthetic_motions(seed: int) -> dict[str, np.ndarray]:
+    return {
+        f"synthetic_{number}": synthetic_motion(SYNTHETIC_FRAMES, np.random.default_rng([seed, number]))
+        for number in range(SYNTHETIC_TRIALS)
+    }
+
+
+def synthetic_motion(n_frames: int, generator: np.random.Generator) -> np.ndarray:
+    """Return joint angles of a synthetic motion: a gait-like superposition of coupled limb oscillations.
+
+    Five oscillators, for trunk, arms and legs, have a common tempo of 0.7 to 1.4 cycles per second. The common tempo
+    and each oscillator's own tempo change as random walks. The oscillators are coupled as in a gait: left against
+    right, each arm with the opposite leg, and the trunk at twice the tempo (Kuramoto's coupling with these phase lags).
+    Each channel is a fixed angle plus the first two harmonics of its own limb's oscillator and, more weakly, of the
+    others, with random weights and phases. Its amplitude changes over seconds. Angles, amplitudes and weights differ
+    between motions.
 
     Args:
-        n_frames: at 120 frames per second.
-        generator: from which all is drawn.
+        n_frames: number of frames, at 120 frames per second.
+        generator: generator of all random numbers.
 
     Returns:
         (n_frames, 59), degrees, in the order of `ANGLE_CHANNELS`.
@@ -150,7 +156,7 @@ def synthetic_motion(n_frames: int, generator: np.random.Generator) -> np.ndarra
 
 
 LIMBS = ("trunk", "right arm", "left arm", "right leg", "left leg")
-LIMB_LAGS = np.array([0.0, np.pi, 0.0, 0.0, np.pi])  # of a gait, behind the right leg
+LIMB_LAGS = np.array([0.0, np.pi, 0.0, 0.0, np.pi])  # phase lags of a gait behind the right leg
 COUPLING = 3.0  # per second
 TEMPO_NOISE = 0.05  # random walk of the logarithm of the common tempo, per square root of a second
 LIMB_NOISE = 0.2  # random walk of a limb's own tempo, radians per second and square root of a second
@@ -158,7 +164,7 @@ LEG_JOINTS = ("femur", "tibia", "foot", "toes")
 
 
 def _limb(joint: str) -> int:
-    """Position in `LIMBS` of what moves a joint."""
+    """Return the index in `LIMBS` of the limb of a joint."""
     side, part = joint[0], joint[1:]
     if f"r{part}" not in CMU_JOINTS or f"l{part}" not in CMU_JOINTS:
         return LIMBS.index("trunk")
@@ -167,7 +173,7 @@ def _limb(joint: str) -> int:
 
 
 def _coupled_phases(n_frames: int, generator: np.random.Generator) -> np.ndarray:
-    """Phases of the limbs' oscillators, (frame, limb)."""
+    """Return the phases of the limbs' oscillators, (frame, limb)."""
     dt = 1 / FRAME_RATE
     tempo = 2 * np.pi * generator.uniform(0.7, 1.4)
     tempos = tempo * np.exp(np.cumsum(generator.normal(0, TEMPO_NOISE * np.sqrt(dt), (n_frames, 1)), axis=0))
@@ -222,7 +228,7 @@ def _find_files(directory: Path, trials: Sequence[str] | None) -> dict[str, Path
 
 
 def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return joint angles (frame, channel) and sha256 of each trial; those that are known have to have theirs."""
+    """Return joint angles (frame, channel) and sha256 of each trial. The sha256 of known trials is checked."""
     motions: dict[str, np.ndarray] = {}
     sha256s: dict[str, str] = {}
     for trial, path in paths.items():
@@ -241,7 +247,7 @@ def _read_trials(paths: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], dict
 
 
 def _normalised(motions: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Features (frame, feature) of each trial, the names of their channels and their standard deviations (feature,)."""
+    """Return features (frame, feature) of each trial, names of their channels and standard deviations (feature,)."""
     deviation = np.concatenate(list(motions.values())).std(axis=0)
     moving = np.flatnonzero(deviation >= SMALLEST_DEVIATION)
     if len(moving) < N_FEATURES:
@@ -255,10 +261,10 @@ def _normalised(motions: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray
 
 
 def _cut(features: Mapping[str, np.ndarray], length: int, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Disjoint pieces, each as interleaved sequences of every `stride`-th frame.
+    """Return disjoint pieces, each as interleaved sequences of every `stride`-th frame.
 
     Returns:
-        The sequences (piece, sequence, length, feature), each one's trial and its first frame, both (piece, sequence).
+        The sequences (piece, sequence, length, feature), and the trial and the first frame of each, (piece, sequence).
     """
     counts = [len(frames) // (length * stride) for frames in features.values()]
     if sum(counts) < VALIDATION_SHARE:
@@ -272,6 +278,23 @@ def _cut(features: Mapping[str, np.ndarray], length: int, stride: int) -> tuple[
     trial = np.repeat(np.array(list(features)), counts)[:, None].repeat(stride, axis=1)
     frame = np.concatenate([length * stride * np.arange(count) for count in counts])[:, None] + np.arange(stride)
     return sequences, trial, frame
+
+
+def _split(sequences: np.ndarray, trial: np.ndarray, frame: np.ndarray, seed: int) -> dict[str, xr.Variable]:
+    """Return the variables of both parts, from the results of `_cut`. The pieces are shuffled with a seed."""
+    order = np.random.default_rng(seed).permutation(len(sequences))
+    splits = np.split(order, [len(order) - len(order) // VALIDATION_SHARE])
+    variables: dict[str, xr.Variable] = {}
+    for part, index in zip(PARTS, splits, strict=True):
+        variables |= _variables(part, *(np.concatenate(values[index]) for values in (sequences, trial, frame)))
+    return variables
+
+
+def _loss_of_repeating(variables: Mapping[str, xr.Variable]) -> xr.Variable:
+    """Return the mean squared error of the last frame as prediction of the next one, on the validation part."""
+    steps = variables["validation_target"].values - variables["validation_input"].values
+    label = {"long_name": "mean squared error of repeating the last frame, validation part", "units": "1"}
+    return xr.Variable((), np.square(steps, dtype=np.float64).mean(), label)
 
 
 def _variables(part: str, sequences: np.ndarray, trial: np.ndarray, frame: np.ndarray) -> dict[str, xr.Variable]:

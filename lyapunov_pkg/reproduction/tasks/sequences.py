@@ -1,9 +1,9 @@
-"""Sequences of one's own, from one `.npz` or Zarr file, with classes or real values as targets."""
+"""The user's own sequences, from one `.npz` or Zarr file, with classes or real values as targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,17 @@ from lyapunov_pkg.workflow.settings import suggestion
 
 PARTS = ("train", "validation", "test")
 DIMENSIONS = ("sample", "time", "feature")
-MANY_CLASSES = 100  # of more than these, each should have two labels on average, else they are no classes
+MANY_CLASSES = 100  # above this number, classes must have at least two labels on average
 
 
 @dataclass(frozen=True)
 class _Targets:
-    """Targets as they are stored.
+    """Targets, as stored in the file.
 
     Attributes:
-        values: (sample,) or (sample, time) of classes; (sample, output) or (sample, time, output) of real values.
-        are_classes: whether they are classes; otherwise they are real values.
-        by_step: whether there is one at each step; otherwise there is one for the sequence.
+        values: (sample,) or (sample, time) for classes; (sample, output) or (sample, time, output) for real values.
+        are_classes: whether targets are classes; otherwise they are real values.
+        by_step: whether each step has a target; otherwise each sequence has one.
     """
 
     values: NDArray
@@ -39,13 +39,13 @@ class _Targets:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """Names of the dimensions behind the sample."""
+        """Return the names of the dimensions after the sample."""
         return (("time",) if self.by_step else ()) + (() if self.are_classes else ("output",))
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """Mean and standard deviation by feature."""
+    """Mean and standard deviation of each feature."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
@@ -61,7 +61,7 @@ def load_sequences(
     seed: int = 0,
     report: Callable[[str], None] = print,
 ) -> xr.Dataset:
-    """Load sequences with targets, in a seeded random order, as a training and a validation part.
+    """Return sequences with targets, in a seeded random order, as a training and a validation part.
 
     The file has these arrays. A Zarr array whose dimensions are named sample, time and feature may have them in any
     order.
@@ -70,29 +70,34 @@ def load_sequences(
     - `targets`: integers, truth values or text are classes, (sample,) of the sequences or (sample, time) of each step.
       Floating-point numbers are real values, (sample,) or (sample, output) of the sequences, or (sample, time, output)
       of each step.
-    - `split`, optional: (sample,), "train", "validation" or "test". Without validation samples, those of the test part
-      validate. Without `split`, the last samples of the random order do; of sequences with a class, every class has its
-      share.
+    - `split`, optional: (sample,), "train", "validation" or "test". If there are no validation samples, the test part
+      is used for validation. Without `split`, the last samples of the random order are used. If sequences have classes,
+      every class has its share.
 
     Args:
         path: a `.npz` file, or a Zarr group in a folder or a zip file.
-        standardise: bring each input feature, and each output that is a real value, to mean 0 and standard deviation 1
-            over all training samples and steps. One that is constant there becomes 0.
-        validation_share: share of the samples that validate, if the file has no split.
-        seed: of the order, and with it of the split.
-        report: called with a line of text on what was read.
+        standardise: whether to scale each input feature, and each real-valued output, to mean 0 and standard deviation
+            1 over all training samples and steps. Constant ones become 0.
+        validation_share: share of the samples for validation, if the file has no split.
+        seed: seed of the order, which determines the split.
+        report: called with lines of text that describe the file.
 
     Returns:
-        Dataset with train_input (train_sample, time, feature), float32; train_label (train_sample) or train_target
-        (train_sample, time), indices into the coordinate class (class); or of real values train_label (train_sample,
-        output) or train_target (train_sample, time, output), float32; coordinate train_index (train_sample), the
-        sample's row in the file; the same for other parts. Of what was standardised, coordinates input_mean,
-        input_deviation (feature), output_mean and output_deviation (output). Attributes: seed, standardise.
+        Dataset with these variables, for training and in the same way for other parts:
+
+        * train_input (train_sample, time, feature), float32.
+        * train_label (train_sample) or train_target (train_sample, time), indices into the coordinate class (class).
+          For real values, train_label (train_sample, output) or train_target (train_sample, time, output), float32.
+        * coordinate train_index (train_sample), the sample's row in the file.
+        * coordinates input_mean, input_deviation (feature), output_mean and output_deviation (output) of standardised
+          values.
+
+        Attributes: seed, standardise.
 
     Raises:
-        FileNotFoundError: nothing is at `path`.
-        ValueError: `read_arrays` refuses the file, or arrays do not fit what is said above; the message names the file,
-            the array, what was found and what is expected.
+        FileNotFoundError: `path` does not exist.
+        ValueError: `read_arrays` refuses the file, or arrays differ from the description above. The message names the
+            file, the array, what was found and what is expected.
     """
     arrays, others = read_arrays(Path(path), ("inputs", "targets"), ("split",))
     inputs = _inputs(arrays["inputs"])
@@ -104,30 +109,40 @@ def load_sequences(
         classes, indices = _classes(arrays["targets"].place, targets, parts, given="split" in arrays)
         targets = _Targets(indices, True, targets.by_step)
         variables["class"] = _variable(("class",), classes, "class in the file")
-    scales = {}
-    if standardise:
-        scales["input"] = _scale("feature", inputs[parts["train"]], report)
-        if not targets.are_classes:
-            scales["output"] = _scale("output", targets.values[parts["train"]], report)
-        for name, scale in scales.items():
-            dims = ("feature" if name == "input" else "output",)
-            variables[f"{name}_mean"] = _variable(dims, scale.mean, f"mean of the {name} in the training part")
-            variables[f"{name}_deviation"] = _variable(dims, scale.deviation, f"what the {name} was divided by")
-    coordinates = list(variables)
+    scales = _scales(inputs, targets, parts["train"], report) if standardise else {}
+    for name, scale in scales.items():
+        dims = ("feature" if name == "input" else "output",)
+        variables[f"{name}_mean"] = _variable(dims, scale.mean, f"mean of the {name} in the training part")
+        variables[f"{name}_deviation"] = _variable(dims, scale.deviation, f"what the {name} was divided by")
+    coordinates = [*variables, *(f"{part}_index" for part in parts)]
     for part, index in parts.items():
-        sample = f"{part}_sample"
         part_inputs = _as_float32(arrays["inputs"].place, inputs[index], scales.get("input"))
         part_targets = targets.values[index]
         if not targets.are_classes:
             part_targets = _as_float32(arrays["targets"].place, part_targets, scales.get("output"))
-        variables[f"{part}_input"] = _variable((sample, "time", "feature"), part_inputs, "input")
-        kind = "index of the class" if targets.are_classes else "real value"
-        of_what = "at the step" if targets.by_step else "of the sequence"
-        variables[f"{part}_{targets.name}"] = _variable((sample, *targets.dims), part_targets, f"{kind} {of_what}")
-        variables[f"{part}_index"] = _variable((sample,), index, "row of the sample in the file")
-        coordinates.append(f"{part}_index")
+        variables |= _part_variables(part, index, part_inputs, replace(targets, values=part_targets))
     _describe(path, inputs, targets, variables, parts, others, report)
     return xr.Dataset(variables, attrs={"seed": seed, "standardise": int(standardise)}).set_coords(coordinates)
+
+
+def _scales(inputs: NDArray, targets: _Targets, train: NDArray, report: Callable[[str], None]) -> dict[str, _Scale]:
+    """Return {"input": scale} over the training samples, and {"output": scale} as well for real-valued targets."""
+    scales = {"input": _scale("feature", inputs[train], report)}
+    if not targets.are_classes:
+        scales["output"] = _scale("output", targets.values[train], report)
+    return scales
+
+
+def _part_variables(part: str, index: NDArray, inputs: NDArray, targets: _Targets) -> dict[str, xr.Variable]:
+    """Return the variables of one part: its inputs, its targets, and the rows of its samples in the file."""
+    sample = f"{part}_sample"
+    kind = "index of the class" if targets.are_classes else "real value"
+    of_what = "at the step" if targets.by_step else "of the sequence"
+    return {
+        f"{part}_input": _variable((sample, "time", "feature"), inputs, "input"),
+        f"{part}_{targets.name}": _variable((sample, *targets.dims), targets.values, f"{kind} {of_what}"),
+        f"{part}_index": _variable((sample,), index, "row of the sample in the file"),
+    }
 
 
 def _variable(dims: tuple[str, ...], values: NDArray, long_name: str) -> xr.Variable:
@@ -138,7 +153,7 @@ def _inputs(array: NamedArray) -> NDArray:
     """Return the inputs, (sample, time, feature).
 
     Raises:
-        ValueError: they have no three dimensions, are empty, or are not finite numbers.
+        ValueError: the inputs do not have three dimensions, are empty, or are not finite numbers.
     """
     values = array.with_leading(*DIMENSIONS)
     if values.ndim != 3:
@@ -163,10 +178,10 @@ def _check_finite(place: str, values: NDArray) -> None:
 
 
 def _targets(array: NamedArray, n_samples: int, n_steps: int) -> _Targets:
-    """Return the targets; their type says whether they are classes, and their shape whether there is one at each step.
+    """Return the targets. Their type shows whether they are classes, and their shape whether each step has one.
 
     Raises:
-        ValueError: neither type nor shape is one of those that `load_sequences` names.
+        ValueError: the type or the shape is not among those of `load_sequences`.
     """
     values = array.with_leading("sample", "time")
     if array.dims is not None and "time" not in array.dims:
@@ -218,7 +233,7 @@ def _class_targets(place: str, values: NDArray, n_steps: int) -> _Targets:
 
 
 def _is_one_hot(values: NDArray, sample_and_time: tuple[int, int]) -> bool:
-    """Whether the last axis of targets, behind those of sample and time, holds a single 1 among zeros."""
+    """Return whether the last axis of targets, after those of sample and time, has a single 1 among zeros."""
     if values.dtype.kind == "U" or values.ndim < 2 or values.shape[-1] < 2 or values.shape == sample_and_time:
         return False
     return bool(np.isin(values, (0, 1)).all() and (values.sum(-1) == 1).all())
@@ -227,7 +242,7 @@ def _is_one_hot(values: NDArray, sample_and_time: tuple[int, int]) -> bool:
 def _parts(
     arrays: dict[str, NamedArray], n_samples: int, labels: NDArray | None, validation_share: float, seed: int
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the samples of each part that has any, in a seeded random order, stratified by their labels."""
+    """Return the samples of each nonempty part, in a seeded random order, stratified by labels."""
     if n_samples < 2:
         place = arrays["inputs"].place
         raise ValueError(f"{place} has 1 sample; expected at least 2, one for training and one for validation")
@@ -264,7 +279,7 @@ def _classes(
     """Return the classes, and the targets as indices into them.
 
     Raises:
-        ValueError: there is one class; or the file's own split has a class outside its training part.
+        ValueError: there is only one class, or the file's split has a class that is not in its training part.
     """
     split = parts if given else {"train": np.arange(len(targets.values))}
     labels = {f"{part} samples of {place}": targets.values[index] for part, index in split.items()}
@@ -273,7 +288,7 @@ def _classes(
 
 
 def _scale(name: str, values: NDArray, report: Callable[[str], None]) -> _Scale:
-    """Return mean and standard deviation over all axes but the last; 1 for what is constant."""
+    """Return mean and standard deviation over all axes but the last. The deviation of constant features is 1."""
     rows = values.reshape(-1, values.shape[-1])
     constant = rows.min(axis=0) == rows.max(axis=0)
     if constant.any():
@@ -283,10 +298,10 @@ def _scale(name: str, values: NDArray, report: Callable[[str], None]) -> _Scale:
 
 
 def _as_float32(place: str, values: NDArray, scale: _Scale | None) -> NDArray[np.float32]:
-    """Return the values, standardised if there is a scale, in the precision of training.
+    """Return the values in float32, standardised if there is a scale.
 
     Raises:
-        ValueError: float32 cannot hold them.
+        ValueError: values are too large for float32.
     """
     scaled = values if scale is None else scale.apply(values.astype(np.float64))
     with np.errstate(over="ignore"):
@@ -305,7 +320,7 @@ def _describe(
     others: Sequence[str],
     report: Callable[[str], None],
 ) -> None:
-    """Report how the file was understood."""
+    """Report how the file was interpreted."""
     n_samples, n_steps, n_features = inputs.shape
     report(f"{path}: {n_samples} sequences of {n_steps} steps and {n_features} features")
     place = "at each step" if targets.by_step else "of each sequence"

@@ -1,8 +1,8 @@
-"""Sequential MNIST: an image is read row by row, one row per time step, and its digit is named at the end.
+"""Sequential MNIST: a network reads an image row by row, one row per time step, and classifies its digit at the end.
 
-Task of the dissertation's chapter 3, "Sequential MNIST Classification with Different Network Types". Besides MNIST
-there is `digits`, the 8 x 8 digits embedded in scikit-learn, for runs of minutes with nothing to download; and `idx`,
-any images and classes in files of MNIST's format.
+Task of the dissertation's chapter 3, "Sequential MNIST Classification with Different Network Types". The images are
+MNIST, `digits` or `idx`. `digits` are the 8 x 8 digits of scikit-learn, for runs of minutes without a download. `idx`
+are any images and classes in files of MNIST's format.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MNIST_MIRRORS = (
 
 @dataclass(frozen=True)
 class _Part:
-    """Images (n, rows, columns) and labels (n,), as the source has them, with each sample's row in the source."""
+    """Images (n, rows, columns) and labels (n,) of the source, with each sample's row in the source."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -55,32 +55,37 @@ def load_smnist(
     download_directory: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> xr.Dataset:
-    """Load the training and test part of a source of digit images, rows as time steps.
+    """Return the training and test part of a source of images, with rows as time steps.
 
-    Each part is put into a seeded stratified order: the first n samples are, for every n, a stratified subset. A
-    smaller `n_train` or `n_test` thus takes a leading piece of what a larger one takes.
+    Each part has a seeded stratified order: for every n, the first n samples are a stratified subset. A smaller
+    `n_train` or `n_test` therefore gives the first samples of a larger one.
 
     Args:
         source: "digits" (8 steps of 8; 1,437 training and 360 test images, split by the seed) or "mnist" (28 steps of
-            28; 60,000 and 10,000 images), or "idx" (files of one's own: images of any size, any classes).
-        directory: four IDX files of MNIST's names, plain or gzip. The sha256 of MNIST's own is verified; None: they are
-            downloaded.
+            28; 60,000 and 10,000 images), or "idx" (your own files, with images of any size and any classes).
+        directory: folder of four IDX files with MNIST's names, plain or gzip. The sha256 of MNIST's own files is
+            verified. None: the files are downloaded.
         mirrors: addresses of folders from which MNIST's gzip files are downloaded, tried in order.
         n_train: number of training images; None takes all.
         n_test: number of test images; None takes all.
-        seed: of the order, and with it of the subsets and of the split of "digits".
-        download_directory: where downloaded files are kept; needed if MNIST is downloaded.
-        progress: called with one line of text at a time during a download.
+        seed: seed of the order, which determines the subsets and the split of "digits".
+        download_directory: folder for downloaded files; needed if MNIST is downloaded.
+        progress: called with lines of text during a download.
 
     Returns:
-        Dataset with train_input (train_sample, time, feature), float32, black 0, white 1 (of "idx": the brightest
-        training pixel); train_label (train_sample), int64; coordinate train_index (train_sample): the sample's row in
-        the source; the same for test. Of "idx", labels are indices into the coordinate class (class), the label in the
-        file. Attributes: source, seed and sha256s (of the source's uncompressed content).
+        Dataset with these variables, for training and in the same way for test:
+
+        * train_input (train_sample, time, feature), float32, from black 0 to white 1 (for "idx" the brightest training
+          pixel).
+        * train_label (train_sample), int64. For "idx", labels are indices into the coordinate class (class), the labels
+          in the file.
+        * coordinate train_index (train_sample), the sample's row in the source.
+
+        Attributes: source, seed and sha256s (of the source's uncompressed content).
 
     Raises:
-        ValueError: unknown source, a count out of range, a damaged, swapped or altered file; images of two sizes; a
-            class that no training image has.
+        ValueError: the source is unknown, a count is out of range, a file is damaged, swapped or altered, images have
+            two sizes, or a class has no training image.
         FileNotFoundError: the directory, or some of its files, are missing.
         DownloadError: a file could not be downloaded from any mirror.
     """
@@ -109,15 +114,15 @@ def load_smnist(
 
 
 def permuted_pixels(dataset: xr.Dataset, seed: int) -> xr.Dataset:
-    """Return the same images pixel by pixel, in one random order for all (Le et al. 2015; dissertation, chapter 4).
+    """Return the images pixel by pixel, in the same random order for all (Le et al. 2015; dissertation, chapter 4).
 
     Args:
-        dataset: what `load_smnist` returned.
-        seed: of the order.
+        dataset: the result of `load_smnist`.
+        seed: seed of the order.
 
     Returns:
-        The dataset with `train_input` and `test_input` (sample, time, 1), one pixel a step, and `pixel(time)`, the
-        row-major index in the image of the pixel that a step takes in; attribute `image_shape` (rows, columns).
+        The dataset with `train_input` and `test_input` (sample, time, 1), one pixel per step, and `pixel(time)`, the
+        row-major index in the image of the pixel at each step; attribute `image_shape` (rows, columns).
     """
     shape = dataset.sizes["time"], dataset.sizes["feature"]
     order = np.random.default_rng(seed).permutation(shape[0] * shape[1])
@@ -200,7 +205,7 @@ def _read_mnist(paths: dict[str, Path]) -> tuple[_Part, _Part, dict[str, str]]:
 
 
 def _read_own(paths: dict[str, Path]) -> tuple[_Part, _Part, np.ndarray, dict[str, str]]:
-    """Read images of any one size with labels as indices into the classes, which are returned, too."""
+    """Return images of one size, with labels as indices into the classes, which are also returned."""
     shapes: dict[str, tuple[int | None, ...]]
     shapes = {part: (None,) * len(file.item_shape) for part, file in MNIST_FILES.items()}
     arrays, sha256s = _read_files(paths, shapes)
@@ -245,10 +250,10 @@ def _check_sha256s(paths: dict[str, Path], sha256s: dict[str, str]) -> None:
 
 
 def _part(name: str, paths: Mapping[str, Path], arrays: Mapping[str, np.ndarray]) -> _Part:
-    """The images of a part with their labels.
+    """Return the images of a part with their labels.
 
     Raises:
-        ValueError: there are more of one than of the other.
+        ValueError: the numbers of images and labels differ.
     """
     images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
     if len(images) != len(labels):

@@ -1,10 +1,10 @@
-"""A task as training and spectra see it: sequences with targets, whatever they are about.
+"""A task for training and spectra: sequences with targets.
 
-What a task is follows from the arrays of its data store. Inputs are features (sample, time, feature), or indices
-(sample, time) of characters, which enter as one-hot vectors. Targets are classes, integers, with the cross entropy as
-loss; or vectors, with the mean squared error. There is one for every step (`PART_target`) or for a sequence
-(`PART_label`). A dimension `class` says how many classes there are; without it they are the characters, or the labels
-up to the largest one. The validation part is that called `validation`, or else `test`.
+The arrays of its data store define a task. Inputs are features (sample, time, feature), or indices (sample, time) of
+characters, which become one-hot vectors. Targets are classes (integers) with the cross entropy as loss, or vectors with
+the mean squared error. A target belongs to a step (`PART_target`) or to a sequence (`PART_label`). The dimension
+`class` gives the number of classes. Without it the classes are the characters, or the labels up to the largest one. The
+validation part is `validation` if it exists, otherwise `test`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Task:
     Attributes:
         train: the training sequences.
         validation: the validation sequences.
-        input_size: features of an input, or characters of the alphabet.
-        output_size: classes, or features of a target.
-        last_only: whether only the outputs of the last step count; targets have no axis of time then.
+        input_size: number of features of an input, or of characters of the alphabet.
+        output_size: number of classes, or of features of a target.
+        last_only: whether only the outputs of the last step enter the loss. Targets then have no time axis.
     """
 
     train: Part
@@ -50,16 +50,17 @@ class Task:
     def from_dataset(
         cls, dataset: xr.Dataset, loss_on: str, device: torch.device, validate_on: str = "validation"
     ) -> Task:
-        """Read the arrays of a data store.
+        """Return the task of a data store.
 
         Args:
-            dataset: of a module of `lyapunov_pkg.reproduction.tasks`.
+            dataset: the data store of a module in `lyapunov_pkg.reproduction.tasks`.
             loss_on: "all" steps or the "last" one.
-            device: where the task is to be.
+            device: device of the task's tensors.
             validate_on: "validation", or "held_out" for the validation and the test part together.
 
         Raises:
-            ValueError: `loss_on` is neither, or "all" where a sequence has one target; "held_out" of data without both.
+            ValueError: `loss_on` is neither, or is "all" while a sequence has one target, or `validate_on` is
+                "held_out" for data without both parts.
         """
         if loss_on not in ("all", "last"):
             raise ValueError(f"loss_on is {loss_on!r}; expected 'all' or 'last'")
@@ -87,17 +88,17 @@ class Task:
 
     @property
     def device(self) -> torch.device:
-        """Where the task is."""
+        """Return the device of the task's tensors."""
         return self.train.inputs.device
 
     @property
     def classifies(self) -> bool:
-        """Whether targets are classes."""
+        """Return whether targets are classes."""
         return not self.train.targets.is_floating_point()
 
     @property
     def loss_description(self) -> tuple[str, str]:
-        """Unit and name of the loss."""
+        """Return the unit and the name of the loss."""
         return ("nat", "mean cross entropy") if self.classifies else ("1", "mean squared error")
 
     def take(self, part: Part, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,11 +107,11 @@ class Task:
         return as_features(inputs, self.input_size), part.targets[samples]
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each variant: cross entropy in nats, or squared error; mean over all that it is of.
+        """Return the mean loss of each variant: cross entropy in nats, or squared error.
 
         Args:
-            outputs: of the networks, (V, B, T, output_size), or (V, B, output_size) where `last_only`.
-            targets: (V, B, T), (V, B, T, output_size), or the same without T; without V for all variants alike.
+            outputs: outputs of the networks, (V, B, T, output_size), or (V, B, output_size) with `last_only`.
+            targets: (V, B, T), (V, B, T, output_size), or the same without T. Without V they are used for all variants.
         """
         if not self.classifies:
             return (outputs - targets).square().flatten(1).mean(1)
@@ -118,23 +119,24 @@ class Task:
         return cross_entropy(outputs.flatten(0, -2), classes, reduction="none").view(len(outputs), -1).mean(1)
 
     def accuracies(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the share of targets of each variant that are the most probable class; arguments as of `losses`."""
+        """Return the share of correct most probable classes for each variant; arguments as in `losses`."""
         return (outputs.argmax(-1) == targets).flatten(1).double().mean(1)
 
 
 def driving_sequences(dataset: xr.Dataset, n_sequences: int, n_steps: int | None = None) -> Tensor:
-    """Return the inputs of the first validation sequences, which drive networks when spectra are taken.
+    """Return the inputs of the first validation sequences, which drive networks for spectra.
 
     Args:
-        dataset: of a module of `lyapunov_pkg.reproduction.tasks`.
-        n_sequences: how many.
-        n_steps: their length; longer ones than there are follow one another in as many as it takes. None: as they are.
+        dataset: the data store of a module in `lyapunov_pkg.reproduction.tasks`.
+        n_sequences: number of sequences.
+        n_steps: length of the result. If it is longer than the sequences, several sequences are joined. None: their own
+            length.
 
     Returns:
         (n_sequences, time, feature), float32.
 
     Raises:
-        ValueError: there are fewer validation sequences.
+        ValueError: there are too few validation sequences.
     """
     part = validation_part(dataset)
     available, length = dataset.sizes[f"{part}_sample"], dataset[f"{part}_input"].sizes["time"]
@@ -148,12 +150,12 @@ def driving_sequences(dataset: xr.Dataset, n_sequences: int, n_steps: int | None
 
 
 def validation_part(dataset: xr.Dataset) -> str:
-    """Return the name of the part of a data store on which networks are validated."""
+    """Return the name of the validation part of a data store."""
     return "validation" if "validation_sample" in dataset.sizes else "test"
 
 
 def validation_parts(dataset: xr.Dataset, validate_on: str) -> list[str]:
-    """Return the names of the parts of a data store on which networks are validated; arguments as of `from_dataset`."""
+    """Return the names of the parts of a data store for validation; arguments as in `from_dataset`."""
     if validate_on == "validation":
         return [validation_part(dataset)]
     held_out = ["validation", "test"]
@@ -172,11 +174,11 @@ def n_features(dataset: xr.Dataset) -> int:
 
 
 def as_tensor(values: NDArray) -> Tensor:
-    """Return the values on the CPU; unsigned integers beyond bytes as int32, since PyTorch can do little with them."""
+    """Return the values on the CPU. Unsigned integers of more than 8 bits become int32, which PyTorch supports."""
     large = values.dtype.kind == "u" and values.dtype.itemsize > 1
     return torch.from_numpy(values.astype(np.int32) if large else values)
 
 
 def as_features(inputs: Tensor, size: int) -> Tensor:
-    """Return features as they are, and indices below `size` as one-hot vectors on a last axis, float32."""
+    """Return features unchanged, and indices below `size` as one-hot vectors along a last axis, float32."""
     return inputs if inputs.is_floating_point() else one_hot(inputs.long(), size).float()

@@ -1,4 +1,4 @@
-"""Target learning: the periodic signals that a network is trained to generate by itself (chapter 3)."""
+"""Target learning: the periodic signals that a network learns to generate autonomously (chapter 3)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ LARGEST_DIVISOR = 10
 
 
 def four_sines(n_samples: int, generator: torch.Generator) -> Tensor:
-    """Draw a target: one period, (n_samples,) in float64, of which an epoch of training is one pass.
+    """Return a random target: one period, (n_samples,) in float64. An epoch of training is one pass over it.
 
         f_n = sum over 4 of sin(2 pi k n / n_samples) / a, scaled to [-1, 1]
 
-    with integers k in 1..5 and a in 1..10, each drawn by itself (dissertation, appendix A of chapter 3, whose ranges
-    [1, 6] and [1, 11] leave out their upper ends). With 1,200 samples 0.1 apart the frequencies are k / 120.
+    with independent random integers k in 1..5 and a in 1..10 (dissertation, appendix A of chapter 3, whose ranges [1,
+    6] and [1, 11] exclude their upper ends). With 1,200 samples at a distance of 0.1, the frequencies are k / 120.
 
     Args:
-        n_samples: samples in a period.
-        generator: random stream on the CPU.
+        n_samples: number of samples in a period.
+        generator: random generator on the CPU.
 
     Raises:
-        ValueError: fewer samples than tell the highest frequency from a lower one (two a period, and one more).
+        ValueError: there are too few samples for the highest frequency (two per period, plus one).
     """
     fewest = 2 * LARGEST_FREQUENCY + 1
     if n_samples < fewest:

@@ -1,7 +1,7 @@
 """Back-propagation through time for many variants at once.
 
-Variants are stacked on a leading axis and trained by one program. Each keeps its own initialisation, samples and their
-order, noise, dropout, learning rate and moments, so the numbers do not depend on how many are stacked.
+Variants are stacked on a leading axis and trained together. Each has its own initial weights, samples and their order,
+noise, dropout, learning rate and moments. Results therefore do not depend on the size of the stack.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from lyapunov_pkg.reproduction.training.optimizers import Optimizer, make_optimi
 from lyapunov_pkg.reproduction.training.store import Kept, training_store
 from lyapunov_pkg.reproduction.training.variants import Variant
 
-# How many are stacked; it changes no number beyond rounding. Measured (benchmarks/training.py): on a CPU wider stacks
-# gain nothing more. A GPU wants as many as fit.
+# Sizes of stacks, which change no result beyond rounding. On a CPU wider stacks are not faster
+# (benchmarks/training.py). A GPU is fastest with as many networks as fit.
 VARIANTS_TOGETHER = {"cpu": 8, "cuda": 256}
 KEEP_ALL = Kept()
 KEPT_EPOCH = Label("epoch", "epochs of training after which parameters are kept; 0: before training")
-EVALUATION_STEPS = 7000  # of validation sequences at once; bounds memory, changes no number beyond rounding
+EVALUATION_STEPS = (
+    7000  # steps of validation sequences that are evaluated together; bounds memory, changes no result beyond rounding
+)
 
 
 def initialise_network(variants: Sequence[Variant], task: Task) -> Network:
-    """Return the untrained networks of `variants`, stacked, on the task's device."""
+    """Return the stacked untrained networks of `variants`, on the task's device."""
     network = Network.initialise(
         variants[0].architecture,
         input_size=task.input_size,
@@ -50,7 +52,7 @@ def initialise_network(variants: Sequence[Variant], task: Task) -> Network:
 
 
 def own_samples(variants: Sequence[Variant], part: str, n_samples: int, share: float | None) -> Tensor:
-    """Return the samples of a part that variants see: (sample,) all of them, or (variant, sample) a share of each.
+    """Return the samples of a part for variants: (sample,) if all, or (variant, sample) for a share of each variant.
 
     Raises:
         ValueError: `share` is not above 0 and at most 1.
@@ -64,7 +66,7 @@ def own_samples(variants: Sequence[Variant], part: str, n_samples: int, share: f
 
 
 def sample_order(variants: Sequence[Variant], epoch: int, samples: Tensor) -> Tensor:
-    """Return each variant's own order of the samples that it sees (`own_samples`) in one epoch, (variant, sample)."""
+    """Return each variant's order of its samples (`own_samples`) in one epoch, (variant, sample)."""
     n_samples = samples.shape[-1]
     orders = [torch.randperm(n_samples, generator=variant.generator("order", epoch)) for variant in variants]
     return samples.expand(len(variants), -1).gather(1, torch.stack(orders))
@@ -72,9 +74,9 @@ def sample_order(variants: Sequence[Variant], epoch: int, samples: Tensor) -> Te
 
 @torch.no_grad()
 def evaluate(network: Network, task: Task, samples: Tensor) -> dict[str, Tensor]:
-    """Return each variant's mean loss, and accuracy where there are classes, on validation samples.
+    """Return the mean loss of each variant on validation samples, and the accuracy if targets are classes.
 
-    `samples` are (sample,), those of all variants, or (variant, sample).
+    `samples` are (sample,) for all variants, or (variant, sample).
     """
     totals: dict[str, Tensor] = {}
     for batch in samples.split(max(1, EVALUATION_STEPS // task.validation.inputs.shape[1]), dim=-1):
@@ -89,7 +91,7 @@ def evaluate(network: Network, task: Task, samples: Tensor) -> dict[str, Tensor]
 
 
 def begin_training(variants: Sequence[Variant], task: Task, settings: TrainingSettings) -> tuple[Network, Optimizer]:
-    """Return the untrained networks of `variants`, stacked, and the optimiser of their parameters."""
+    """Return the stacked untrained networks of `variants`, and the optimiser of their parameters."""
     network = initialise_network(variants, task)
     params = {name: value.requires_grad_() for name, value in network.params.items()}
     rates = [variant.learning_rate for variant in variants]
@@ -106,7 +108,7 @@ def train_epoch(
     settings: TrainingSettings,
     epoch: int,
 ) -> Tensor:
-    """Train every variant on each of its samples (`own_samples`) once, in its own order; return its mean loss."""
+    """Train every variant for one epoch on its samples (`own_samples`), in its own order, and return its mean loss."""
     total = torch.zeros(len(variants), dtype=torch.float64, device=task.device)
     for batch_losses, n_samples in train_batches(network, optimizer, variants, task, samples, settings, epoch):
         total += batch_losses.double() * n_samples
@@ -122,7 +124,7 @@ def train_batches(
     settings: TrainingSettings,
     epoch: int,
 ) -> Iterator[tuple[Tensor, int]]:
-    """As `train_epoch`; yield after every update the losses (variant,) before it, and the size of the batch."""
+    """Train as `train_epoch`, and yield after every update the losses (variant,) before it, and the batch size."""
     optimizer.factor = settings.learning_rate_factor(epoch)
     order = sample_order(variants, epoch, samples).to(task.device)
     noise_generators, dropout_generators = (
@@ -151,7 +153,7 @@ def train_stack(
     checkpoints: StackCheckpoints | None = None,
     kept: Kept = KEEP_ALL,
 ) -> xr.Dataset:
-    """Train variants that can be stacked, on from their last checkpoint; see `train_variants`."""
+    """Train variants of one stack from their last checkpoint on; see `train_variants`."""
     network, optimizer = begin_training(variants, task, settings)
     params = network.params
     train_samples, validation_samples = (
@@ -198,7 +200,7 @@ def restore(
     values: Mapping[str, np.ndarray],
     optimizer_state: Mapping[str, np.ndarray],
 ) -> None:
-    """Set parameters and the optimiser to what they were after an epoch."""
+    """Restore the parameters and the optimiser after an epoch."""
     with torch.no_grad():
         for name, value in params.items():
             value.copy_(torch.from_numpy(values[name]))
@@ -212,14 +214,14 @@ def training_dataset(
     kept: Kept,
     task: Task,
 ) -> xr.Dataset:
-    """Assemble the training store of `variants`.
+    """Return the training store of `variants`.
 
     Args:
         variants: who was trained.
-        history: of every epoch, losses and accuracies by name, and whether parameters were `finite`, all (variant,).
-        parameters: by epoch and name, (variant, ...), of the epochs that are kept.
-        kept: the epochs of which the store has parameters.
-        task: says what losses are called.
+        history: for every epoch, {name: (variant,)} of losses, accuracies, and whether parameters were `finite`.
+        parameters: {epoch: {name: (variant, ...)}} for the stored epochs.
+        kept: the epochs for which the store has parameters.
+        task: gives the name of the loss.
     """
     labels = {"epoch": EPOCH, "kept_epoch": KEPT_EPOCH} | loss_labels(task)
     epochs = kept.by_variant(validation_losses(history))
@@ -239,7 +241,7 @@ def training_dataset(
 
 
 def loss_labels(task: Task) -> dict[str, Label]:
-    """Return the labels of losses, and of the accuracy where targets are classes."""
+    """Return the labels of losses, and of the accuracy if targets are classes."""
     unit, loss = task.loss_description
     long_names = {
         "train_loss": f"{loss} over the epoch's batches, NaN before training",
@@ -260,21 +262,21 @@ def train_variants(
     """Train variants that can be stacked, by back-propagation through time.
 
     Args:
-        variants: who is trained; all of one architecture, with the same sizes and hyperparameters of the cell.
-        dataset: sequences with targets, as made by a module of `lyapunov_pkg.reproduction.tasks`.
-        settings: epochs, batch size, loss, optimiser and what else all variants share.
-        device: where to train.
-        checkpoints: where the state after every epoch is kept; training goes on from what is there.
-        kept: the epochs of which the store has parameters.
+        variants: the variants, of one architecture, with the same sizes and hyperparameters of the cell.
+        dataset: sequences with targets, from a module of `lyapunov_pkg.reproduction.tasks`.
+        settings: settings of training, which all variants share.
+        device: device of the training.
+        checkpoints: store of the state after every epoch, from which training continues.
+        kept: the epochs for which the store has parameters.
 
     Returns:
-        The training store: losses, and accuracies where targets are classes, by (variant, epoch), epoch 0 being before
-        training; parameters by (variant, kept), after the epochs `kept_epoch(variant, kept)`. A variant that diverges
-        is kept, with `diverged` set.
+        The training store: losses, and accuracies if targets are classes, (variant, epoch), where epoch 0 is before
+        training. Parameters (variant, kept, ...) after the epochs `kept_epoch(variant, kept)`. A diverged variant is
+        included, with `diverged` set.
 
     Raises:
-        ValueError: variants of several architectures, sizes or hyperparameters of the cell; a loss that the task does
-            not have.
+        ValueError: variants have several architectures, sizes or hyperparameters of the cell, or the task does not have
+            this loss.
         OSError: a checkpoint could not be written.
     """
     kinds = {variant.kind for variant in variants}

@@ -1,14 +1,19 @@
 """Checkpoints of training: the state of a stack of variants after every epoch.
 
-From them an interrupted training goes on after its last finished epoch, and a longer one after the last epoch of the
-shorter one, to the same bits as if it had never stopped: a variant's random numbers come from its own seed and the
-epoch, so parameters and the optimiser's moments are the whole state. Variants that are added find the others trained.
+An interrupted training continues from them after its last finished epoch. A longer training continues after the last
+epoch of a shorter one. The results are bit for bit those of an uninterrupted training. The random numbers of a variant
+depend only on its seed and the epoch, so that parameters and the optimiser's moments are the whole state. If variants
+are added to a study, the others are already trained.
 
-Layout of a folder of checkpoints: `{first variant}-{last variant}/epoch_{n}.npz` holds losses and accuracies after an
-epoch, `parameters_{n}.npz` the parameters, of the epochs that the training store keeps and of the last one,
-`optimizer_{n}.npz` the optimiser's state, of the last epoch alone. Once the training store is written, it takes the
-place of all parameters: `store.zarr.zip` is another name of the same file, so that no second copy is on the disk. The
-files are sealed (`workflow.files`): one that is damaged counts as missing. Nothing in them is code.
+A folder of checkpoints has these files in `{first variant}-{last variant}/`:
+
+* `epoch_{n}.npz`: losses and accuracies after an epoch.
+* `parameters_{n}.npz`: parameters of the last epoch and of the epochs in the training store.
+* `optimizer_{n}.npz`: the optimiser's state after the last epoch.
+* `store.zarr.zip`: the training store, once it is written. It replaces all parameters. It is a hard link to the same
+  file, so that there is no second copy.
+
+The files are sealed (`workflow.files`). A damaged file counts as missing. The files contain no code.
 """
 
 from __future__ import annotations
@@ -50,12 +55,12 @@ STORE = "store.zarr.zip"
 
 @dataclass
 class Trained:
-    """What is known of a stack of variants that has begun to train.
+    """The state of a stack of variants whose training has begun.
 
     Attributes:
-        history: of epochs 0, 1, ..., losses and accuracies by name, (variant,).
-        parameters: by epoch, of the last epoch and of those that are kept.
-        optimizer: the optimiser's state after the last epoch; empty if nothing is left to train.
+        history: {name: (variant,)} of losses and accuracies, for epochs 0, 1, and so on.
+        parameters: {epoch: parameters} of the last epoch and of the epochs for the training store.
+        optimizer: the optimiser's state after the last epoch; empty if training is complete.
     """
 
     history: list[Arrays]
@@ -64,26 +69,26 @@ class Trained:
 
 
 def validation_losses(history: Sequence[Mapping[str, np.ndarray]]) -> NDArray:
-    """Return the validation losses (variant, epoch) of a history, arrays (variant,) by name for every epoch."""
+    """Return the validation losses (variant, epoch) of a history, which has {name: (variant,)} for every epoch."""
     return np.stack([result["validation_loss"] for result in history], axis=1)
 
 
 class Checkpoints:
-    """The checkpoints of one way of training: a folder named by the digest of all that the training depends on."""
+    """The checkpoints of one training. The name of their folder is the digest of everything that influences it."""
 
     def __init__(self, directory: str | Path, way_of_training: Mapping[str, Any]) -> None:
-        """Open the checkpoints of one way of training, made when the first one is saved.
+        """Open the checkpoints of one training. The folder is created with the first checkpoint.
 
         Args:
-            directory: where the checkpoints of every way of training lie.
-            way_of_training: all that a variant's training depends on but its index and the number of epochs: settings,
-                data, code, versions of libraries. Must be JSON.
+            directory: folder of the checkpoints of all trainings.
+            way_of_training: everything that influences a variant's training, except its index and the number of epochs:
+                settings, data, code, versions of libraries. It must be valid JSON.
         """
         self.way_of_training = json.dumps(way_of_training, sort_keys=True)
         self.directory = Path(directory) / hashlib.sha256(self.way_of_training.encode()).hexdigest()
 
     def stacks(self, variants: Sequence[Variant], width: int) -> list[list[Variant]]:
-        """Split variants into stacks of at most `width`: as they have begun to train, or at multiples of `width`."""
+        """Return stacks of at most `width` variants: existing stacks first, then new ones at multiples of `width`."""
         left = {variant.index: variant for variant in variants}
         stacks = []
         for begun in self.begun():
@@ -92,20 +97,20 @@ class Checkpoints:
         return sorted(stacks + consecutive(left.values(), width), key=lambda stack: stack[0].index)
 
     def begun(self) -> list[range]:
-        """Return the indices of every stack that has begun to train, larger ones first."""
+        """Return the indices of every stack whose training has begun, larger stacks first."""
         bounds = [re.fullmatch(r"([0-9]+)-([0-9]+)", path.name) for path in self.directory.glob("*-*")]
         stacks = [range(int(found[1]), int(found[2]) + 1) for found in bounds if found]
         return sorted((stack for stack in stacks if stack), key=lambda stack: (-len(stack), stack.start))
 
     @contextlib.contextmanager
     def of(self, stack: Sequence[Variant]) -> Iterator[StackCheckpoints]:
-        """Open the checkpoints of one stack, and keep them from others; waits while another process trains the same.
+        """Open and lock the checkpoints of one stack. It waits while another process trains the same stack.
 
-        In a folder that can only be read, the checkpoints that are there are used and no others are kept; standard
-        error says so.
+        In a read-only folder, existing checkpoints are used and new ones are not stored, with a message on standard
+        error.
 
         Raises:
-            OSError: the folder cannot be made; the message names it.
+            OSError: the folder cannot be created. The message names it.
         """
         folder = self.directory / f"{stack[0].index}-{stack[-1].index}"
         with contextlib.ExitStack() as locks:
@@ -121,17 +126,17 @@ class Checkpoints:
             yield StackCheckpoints(folder, stack)
 
     def finish(self, variants: Sequence[Variant], width: int, store: Path, kept: Kept) -> None:
-        """Let the training store of `variants` take the place of their parameters.
+        """Replace the parameters of `variants` by their training store.
 
-        Where every epoch is kept, more epochs can go on from the last one. Where only some are, the optimiser's state
-        is deleted, too: it is twice as large as the parameters of an epoch.
+        If every epoch is stored, training can continue after the last one. If only some are stored, the optimiser's
+        state is also deleted, because it is twice as large as the parameters of an epoch.
         """
         for stack in self.stacks(variants, width):
             with self.of(stack) as own:
                 own.finish(store, can_go_on=kept.epochs is None)
 
     def _hold(self, folder: Path, locks: contextlib.ExitStack) -> None:
-        """Make the folder of a stack, and keep it from being pruned and from others who would train the same."""
+        """Create the folder of a stack, and lock it against pruning and against other processes."""
         while True:
             self.directory.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # it was pruned before it was locked
@@ -149,17 +154,17 @@ class StackCheckpoints:
     """The checkpoints of one stack of variants."""
 
     def __init__(self, folder: Path, stack: Sequence[Variant], *, read_only: bool = False) -> None:
-        """Use the checkpoints in `folder`; `read_only` keeps no more than are there."""
+        """Use the checkpoints in `folder`. With `read_only` no new ones are stored."""
         self.folder = folder
         self.read_only = read_only
         self.seeds = np.array([variant.seed for variant in stack])
 
     def load(self, epochs: int, kept: Kept) -> Trained | None:
-        """Return what was trained up to the last epoch of which all that is needed is there, or None.
+        """Return the state after the last epoch with complete files, or None.
 
         Args:
-            epochs: return no more than these.
-            kept: the epochs of which parameters are needed, besides the last one.
+            epochs: largest number of epochs to return.
+            kept: the epochs whose parameters are needed, besides the last one.
         """
         history: list[Arrays] = []
         while len(history) <= epochs and (result := self.read(f"epoch_{len(history)}.npz")) is not None:
@@ -175,9 +180,9 @@ class StackCheckpoints:
         return None
 
     def _parameters(self, history: Sequence[Arrays], kept: Kept) -> dict[int, Arrays] | None:
-        """Return the parameters (variant, ...) by epoch of the last epoch and of those that are kept, if all are there.
+        """Return {epoch: parameters (variant, ...)} of the last and of the kept epochs, or None if one is missing.
 
-        Of an epoch that is kept of some variants alone, those of the others may be anything.
+        If an epoch is kept for some variants only, the parameters of the others are arbitrary.
         """
         needed = kept.by_variant(validation_losses(history))
         last = np.full((len(needed), 1), len(history) - 1)
@@ -194,28 +199,29 @@ class StackCheckpoints:
         return found
 
     def _store(self) -> xr.Dataset | None:
-        """Return the training store that took the place of parameters, its variants being those of the stack."""
+        """Return the training store that replaced the parameters, with only the variants of the stack."""
         path = self.folder / STORE
         if not is_regular_file(path):
             return None
         try:
             store = open_store(path)
-        except (OSError, ValueError):  # it cannot be read, or is damaged
+        except (OSError, ValueError):  # the store cannot be read, or is damaged
             return None
         rows = [np.flatnonzero(store["seed"].values == seed) for seed in self.seeds]
         return store.isel(variant=np.concatenate(rows)).load() if all(map(len, rows)) else None
 
     def save(self, epoch: int, result: Arrays, parameters: Mapping[int, Arrays], optimizer: Arrays) -> None:
-        """Keep the results of an epoch, arrays (variant, ...), and the optimiser's state after it.
+        """Store the results of an epoch, arrays (variant, ...), and the optimiser's state after it.
 
         Args:
-            epoch: which one.
+            epoch: number of the epoch.
             result: losses and accuracies.
-            parameters: by epoch, of this one and of all others that will be needed; more are deleted.
+            parameters: {epoch: parameters} of this epoch and of all others that will be needed. Other parameters are
+                deleted.
             optimizer: the optimiser's state.
 
         Raises:
-            OSError: the checkpoint could not be written; the message names it, and those before it are whole.
+            OSError: the checkpoint could not be written. The message names it. Earlier checkpoints are intact.
         """
         if self.read_only:
             return
@@ -226,32 +232,32 @@ class StackCheckpoints:
         self._delete("parameters", parameters)
 
     def finish(self, store: Path, *, can_go_on: bool) -> None:
-        """Let a training store take the place of the parameters, if it is on the same disk and any are there.
+        """Replace the parameters by a training store, if it is on the same disk and there are parameters.
 
         Args:
-            store: of all variants of the stack, and of others.
-            can_go_on: keep the optimiser's state, from which more epochs can go on.
+            store: training store with all variants of the stack, and possibly others.
+            can_go_on: whether to keep the optimiser's state, from which training can continue.
         """
         if self.read_only or not any(self.folder.glob("parameters_*.npz")):
             return
         try:
             with whole_file(self.folder / STORE) as partial:
                 link_file(partial, store)
-        except OSError:  # as on another disk
+        except OSError:  # for example on another disk
             return
         self._delete("parameters", ())
         if not can_go_on:
             self._delete("optimizer", ())
 
     def _delete(self, kind: str, epochs: Iterable[int]) -> None:
-        """Delete the files of a kind but those of some epochs."""
+        """Delete the files of a kind except those of the given epochs."""
         spared = {f"{kind}_{epoch}.npz" for epoch in epochs}
         for path in self.folder.glob(f"{kind}_*.npz"):
             if path.name not in spared:
                 path.unlink(missing_ok=True)
 
     def read(self, name: str) -> Arrays | None:
-        """Return the arrays of a file; None if there is none, it is damaged, or of other variants or another epoch."""
+        """Return the arrays of a file, or None if it is missing, damaged, or of other variants or another epoch."""
         path = self.folder / name
         if not is_regular_file(path) or damage(path):
             return None
@@ -261,7 +267,7 @@ class StackCheckpoints:
         return arrays if np.array_equal(seeds, self.seeds) and saved_as == name else None
 
     def write(self, name: str, arrays: Arrays) -> None:
-        """Write arrays to a file, whole or not at all."""
+        """Write arrays to a file, completely or not at all."""
         try:
             with whole_file(self.folder / name) as partial:
                 with partial.open("xb") as file:
@@ -273,16 +279,16 @@ class StackCheckpoints:
 
 
 def consecutive(variants: Iterable[Variant], width: int) -> list[list[Variant]]:
-    """Group variants whose indices follow one another, no group reaching over a multiple of `width`."""
+    """Return groups of variants with consecutive indices. No group crosses a multiple of `width`."""
     ordered = sorted(variants, key=lambda variant: variant.index)
     groups = groupby(enumerate(ordered), lambda item: (item[1].index - item[0], item[1].index // width))
     return [[variant for _, variant in group] for _, group in groups]
 
 
 def stored_parameters(store: xr.Dataset, epoch: int, needed: NDArray[np.bool_]) -> Arrays | None:
-    """Return the parameters (variant, ...) by name after an epoch, or None if a variant that is needed has none.
+    """Return {name: parameters (variant, ...)} after an epoch, or None if a needed variant has none.
 
-    Of variants that are not needed they may be those of another epoch.
+    For variants that are not needed, the parameters may be those of another epoch.
     """
     is_kept = store["kept_epoch"].values == epoch
     if not is_kept.any(axis=1)[needed].all():

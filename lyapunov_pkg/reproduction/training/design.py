@@ -1,13 +1,15 @@
-"""Designs of studies: which values the hyperparameters of their variants take.
+"""Designs of studies: the values of the hyperparameters of their variants.
 
-A study is a population of variants trained on one task. Each hyperparameter is a number or a word, which all variants
-share; `{grid: [...]}`, every value with every value of other grids; `{uniform: [low, high]}` or
-`{log_uniform: [low, high]}`, drawn at random.
+A study is a population of variants trained on one task. A hyperparameter is given in one of these forms:
 
-Variants train side by side in stacks, in which initialisation parameter, learning rate and dropout may differ, but not
-the architecture, sizes or the cell's own hyperparameters: the variants that have these in common are a *group*, with a
-label that is used in names of files. A grid of such a hyperparameter makes a group of each value. Neither PyTorch nor
-xarray is loaded here: the workflow asks for groups whenever it starts.
+* a number or a word, which all variants share;
+* `{grid: [...]}`: every value, combined with every value of other grids;
+* `{uniform: [low, high]}` or `{log_uniform: [low, high]}`: drawn at random.
+
+Variants train together in stacks. In a stack, initialisation parameter, learning rate and dropout may differ, but not
+the architecture, sizes or the cell's own hyperparameters. Variants with the same values of these form a *group*, whose
+label is part of file names. A grid of such a hyperparameter gives a group for each value. This module does not load
+PyTorch or xarray, because the workflow needs the groups at every start.
 """
 
 from __future__ import annotations
@@ -25,21 +27,21 @@ import numpy as np
 from lyapunov_pkg.workflow.settings import shortened, suggestion, unsuitable
 
 STACKABLE = ("init_param", "learning_rate", "dropout")
-"""The hyperparameters in which the variants of a stack may differ, in the order in which they are drawn."""
+"""The hyperparameters that may differ in a stack, in the order of the draws."""
 
 INTEGERS = ("hidden_size", "n_layers")
 FORMS = "a value, {grid: [...]}, {uniform: [low, high]} or {log_uniform: [low, high]}"
 
 
 class Hyperparameter(Protocol):
-    """What the values of a hyperparameter may be; `lyapunov_pkg.cells.Hyperparameter` is one."""
+    """The allowed values of a hyperparameter, as in `lyapunov_pkg.cells.Hyperparameter`."""
 
     @property
     def expected(self) -> str:
-        """What is allowed, in words."""
+        """Return a description of the allowed values."""
 
     def allows(self, value: object) -> bool:
-        """Whether a hyperparameter may have this value."""
+        """Return whether a hyperparameter may have this value."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Numbers:
     """A hyperparameter whose values are numbers.
 
     Attributes:
-        kind: integers, or any finite numbers.
-        above: they are above this number.
-        minimum: they are this number or above.
-        below: they are below this number.
-        default: value where a design gives none; None: a design must give one.
+        kind: int for integers, or float for any finite numbers.
+        above: values are above this number.
+        minimum: values are at least this number.
+        below: values are below this number.
+        default: value if a design gives none; None: a design must give one.
     """
 
     kind: type[int] | type[float] = float
@@ -61,13 +63,13 @@ class Numbers:
     default: float | None = None
 
     def allows(self, value: object) -> bool:
-        """Whether a hyperparameter may have this value."""
+        """Return whether a hyperparameter may have this value."""
         fits = isinstance(value, int) if self.kind is int else True
         return fits and is_number(value) and self.above < value < self.below and self.minimum <= value
 
     @property
     def expected(self) -> str:
-        """What is allowed, in words.
+        """Return a description of the allowed values.
 
         Example:
             >>> Numbers(minimum=0, below=1).expected
@@ -86,17 +88,17 @@ COMMON = {
     "learning_rate": Numbers(above=0),
     "dropout": Numbers(minimum=0, below=1, default=0.0),
 }
-"""The hyperparameters that every network has; those of its cell come to them."""
+"""The hyperparameters that every network has, in addition to those of its cell."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The variants of a study that can be stacked.
+    """Variants of a study that can be stacked.
 
     Attributes:
-        label: used in names of files, e.g. "lstm_64".
-        settings: architecture and hyperparameters; only the stackable ones may be grids or random.
-        n_variants: how many there are.
+        label: label for file names, e.g. "lstm_64".
+        settings: architecture and hyperparameters. Only the stackable ones may be grids or random.
+        n_variants: number of variants.
     """
 
     label: str
@@ -105,20 +107,20 @@ class Group:
 
 
 def derived_seed(*parts: object) -> int:
-    """Return a seed below 2**63 that depends on every part, and on nothing else (SHA-256)."""
+    """Return a seed below 2**63 that depends on all parts and on nothing else (SHA-256)."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def study_groups(name: str, study: Mapping[str, Any], seed: int) -> dict[str, Group]:
-    """Return the groups of a study by label.
+    """Return {label: group} of a study.
 
-    `variants` of the study counts the random draws of each entry of its design, and of each combination in its grids.
-    Where hyperparameters that cannot be stacked are random, each draw is a group of its own, `LABEL_drawN`; draw N is
-    the same however many there are.
+    `variants` of the study is the number of random draws for each entry of its design and each combination of its
+    grids. If hyperparameters that cannot be stacked are random, each draw is a separate group, `LABEL_drawN`. Draw N
+    does not depend on the number of draws.
 
     Args:
-        name: of the study; draws of different studies differ.
+        name: name of the study. Draws of different studies differ.
         study: its section of the configuration: `variants`, `hyperparameters` and `design`.
         seed: of the whole workflow.
     """
@@ -151,9 +153,9 @@ def own_quantile(*parts: object) -> float:
 
 
 def entry_settings(study: Mapping[str, Any], entry: str) -> dict[str, Any]:
-    """Return architecture and hyperparameters of an entry of a design: its own, else those of the whole study.
+    """Return the architecture and hyperparameters of an entry of a design: its own, otherwise those of the study.
 
-    An entry that names no architecture is called by it.
+    The default of the architecture is the name of the entry.
     """
     return {"architecture": entry} | study.get("hyperparameters", {}) | study["design"][entry]
 
@@ -166,7 +168,7 @@ def stackable_levels(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def value_label(name: str, value: Any) -> str:
-    """Return how a value is written in a group's label: hidden sizes as they are, others with their name."""
+    """Return a value in the form for a group's label: hidden sizes without, others with their name."""
     return str(value) if name == "hidden_size" else f"{name}-{value}"
 
 
@@ -187,35 +189,35 @@ def level_ends(level: Any) -> tuple[Any, Any]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number."""
+    """Return whether a value is a finite number."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer beyond the largest float
+    except OverflowError:  # an integer above the largest float
         return False
 
 
 def is_safe(text: str) -> bool:
-    """Whether a text can be part of a file's name: letters, digits, _ and - cannot leave a folder."""
+    """Return whether a text can be part of a file name: only letters, digits, _ and -, which cannot form a path."""
     return re.fullmatch("[A-Za-z0-9_-]{1,64}", text) is not None
 
 
 def is_grid(level: Any) -> bool:
-    """Whether a hyperparameter takes each of several values."""
+    """Return whether a hyperparameter is a grid."""
     return isinstance(level, Mapping) and "grid" in level
 
 
 def is_random(level: Any) -> bool:
-    """Whether a hyperparameter is drawn."""
+    """Return whether a hyperparameter is random."""
     return isinstance(level, Mapping) and not is_grid(level)
 
 
 def level_problem(name: str, level: Any, known: Mapping[str, Hyperparameter] = COMMON) -> str | None:
-    """Return what is expected of a hyperparameter instead of `level`, or None if it can be used.
+    """Return a description of the allowed values if `level` is not allowed for a hyperparameter, otherwise None.
 
     Args:
         name: of the hyperparameter.
         level: a value, a grid or a distribution.
-        known: what hyperparameters may be, by name; others may be any finite number or word.
+        known: {name: allowed values}. Other hyperparameters may be any finite number or word.
     """
     hyperparameter = known.get(name)
 
@@ -246,12 +248,12 @@ def _is_number_or_word(value: object) -> bool:
 
 
 def study_problems(path: str, study: Mapping[str, Any], cells: Mapping[str, Mapping[str, Hyperparameter]]) -> list[str]:
-    """Return what is wrong with the design of a study, a line each.
+    """Return the problems of a study's design, one line each.
 
     Args:
-        path: where the study stands in the configuration, for the messages.
+        path: position of the study in the configuration, for the messages.
         study: its section.
-        cells: the hyperparameters of each architecture's cell by name.
+        cells: {architecture: {name: definition of the hyperparameter}}.
     """
     problems = [
         problem
@@ -268,7 +270,7 @@ def _entry_problems(
     settings: dict[str, Any],
     cells: Mapping[str, Mapping[str, Hyperparameter]],
 ) -> list[str]:
-    """Return what is wrong with one entry of a design, `own` and with those of the whole study, `settings`."""
+    """Return the problems of one entry of a design: `own`, and `settings` with those of the whole study."""
     where = f"{path}.design.{entry}"
     architecture = settings.pop("architecture")
     if not isinstance(architecture, str) or architecture not in cells:
@@ -289,7 +291,7 @@ def _entry_problems(
 
 
 def _label_problems(path: str, study: Mapping[str, Any]) -> list[str]:
-    """Return which entries of a design would write the same files."""
+    """Return the problems of entries that would write the same files."""
     owner: dict[str, str] = {}
     problems = []
     for entry in study["design"]:

@@ -1,8 +1,8 @@
-"""FORCE: a random network of rates learns to generate a signal by itself (dissertation, chapter 3, target learning).
+"""FORCE: a random rate network learns to generate a signal autonomously (chapter 3, target learning).
 
-The network is driven by its own output, whose weights recursive least squares changes while it runs. Variants are
-trained one by one in compiled kernels, as many at once as PyTorch has threads. All of it is in float64: in float32 the
-inverse correlation matrix drifts, and nothing would be faster (docs/engine.md).
+The network's own output drives it. Recursive least squares changes the output weights while the network runs. Each
+thread trains one variant at a time in compiled kernels, with as many threads as PyTorch uses. The computation is in
+float64. In float32 the inverse correlation matrix drifts, and the speed would be the same (docs/engine.md).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def initial_params(variant: Variant) -> tuple[RankOneRNN, Params]:
     """Return the cell of a variant and its fixed weights.
 
     Raises:
-        ValueError: the gain is out of range, or units have less than one connection each.
+        ValueError: the gain is out of range, or units have less than one connection on average.
     """
     cell = make_cell(ARCHITECTURE, 1, variant.hidden_size, **variant.hyperparameters)
     assert isinstance(cell, RankOneRNN)
@@ -49,7 +49,7 @@ def initial_params(variant: Variant) -> tuple[RankOneRNN, Params]:
 
 
 def initial_network(cell: RankOneRNN, params: Params, variant: Variant) -> tuple[RateNetwork, LeastSquares]:
-    """Return a variant before training, and what learns its output; they share w_o, which is zero, and r."""
+    """Return a variant before training, and the learner of its output. They share w_o, which is zero, and r."""
     size = cell.hidden_size
     learner = least_squares(size, np.dtype(np.float64), variant.learning_rate)
     state = INITIAL_SCALE * torch.randn(size + 1, generator=variant.generator("state")).double().numpy()
@@ -67,7 +67,7 @@ def initial_network(cell: RankOneRNN, params: Params, variant: Variant) -> tuple
 
 
 def train_one(variant: Variant, settings: ForceSettings) -> dict[str, NDArray]:
-    """Train one variant; return its share of the training store, arrays ([epoch], ...) by name."""
+    """Train one variant, and return its part of the training store, {name: ([epoch], ...)}."""
     cell, params = initial_params(variant)
     network, learner = initial_network(cell, params, variant)
     target = four_sines(settings.n_samples, variant.generator("target")).numpy()
@@ -96,23 +96,23 @@ def train_one(variant: Variant, settings: ForceSettings) -> dict[str, NDArray]:
 def train_force(variants: Sequence[Variant], settings: ForceSettings) -> xr.Dataset:
     """Train networks of the cell `rank_one` by FORCE, each on its own target (Sussillo and Abbott 2009).
 
-    From a random state the network runs on its own output; every `update_every` steps recursive least squares changes
-    the weights w_o of the output such that it would have come closer to the target, P being the identity times the
-    learning rate at first. After an epoch that is kept, a copy of the network runs on freely with w_o as it is then.
+    The network starts from a random state, and its own output drives it. Every `update_every` steps, recursive least
+    squares changes the output weights w_o to move the output closer to the target. Initially P is the identity times
+    the learning rate. After each stored epoch, a copy of the network runs freely with the present w_o.
 
     Args:
-        variants: who is trained, all of one size: `init_param` is the gain g, `learning_rate` what P begins with (the
-            dissertation: 1), and `hyperparameters` those of `lyapunov_pkg.cells.rank_one.RankOneRNN`.
-        settings: how long, and what is kept.
+        variants: the variants, all of one size. `init_param` is the gain g, `learning_rate` the factor of the initial P
+            (dissertation: 1), and `hyperparameters` those of `lyapunov_pkg.cells.rank_one.RankOneRNN`.
+        settings: settings of the training.
 
     Returns:
-        The training store: train_loss, the mean absolute error while learning, over the epoch; validation_loss, that
-        of the free run after it; parameters, of which only "readout.weight" changes with the epoch; states along the
-        free runs; the target, and the last pass of the free run after training. A variant that diverges is kept, with
-        `diverged` set.
+        The training store: train_loss, the mean absolute error during learning, over the epoch; validation_loss, that
+        of the free run after the epoch; parameters, of which only "readout.weight" depends on the epoch; states along
+        the free runs; the target; and the last pass of the free run after training. A diverged variant is included,
+        with `diverged` set.
 
     Raises:
-        ValueError: a gain that is not above 0, fewer units than 1 / density, several sizes, or too few samples.
+        ValueError: a gain is not above 0, there are fewer units than 1 / density, several sizes, or too few samples.
     """
     sizes = {variant.hidden_size for variant in variants}
     if len(sizes) != 1:
@@ -149,7 +149,7 @@ DESCRIPTIONS = {
 def training_dataset(
     variants: Sequence[Variant], results: Sequence[dict[str, NDArray]], settings: ForceSettings
 ) -> xr.Dataset:
-    """Assemble the training store from what `train_one` returned for each variant."""
+    """Return the training store from the results of `train_one` for each variant."""
     variables = {
         name: (("variant", *dims), np.stack([result[name] for result in results])) for name, dims in DIMENSIONS.items()
     }

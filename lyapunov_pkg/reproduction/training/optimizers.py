@@ -1,6 +1,6 @@
 """Optimisers of stacked parameters, with a learning rate for each variant.
 
-The same updates as PyTorch's (`torch.optim`), whose optimisers have one learning rate for a whole stack.
+The updates are those of `torch.optim`, whose optimisers have only one learning rate for a whole stack.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class Optimizer(ABC):
     """An update rule with its state, for parameters (V, ...) and learning rates (V,).
 
     Attributes:
-        factor: by which all learning rates are multiplied (decay).
+        factor: factor of all learning rates (decay).
     """
 
     quantities: ClassVar[tuple[str, ...]]
-    """Names of what is kept for every parameter, shaped as it is, zero at first."""
+    """Names of the state variables of every parameter. They have its shape and are initially zero."""
 
     def __init__(self, params: Mapping[str, Tensor], learning_rates: Sequence[float]) -> None:
-        """Begin with the state of an optimiser that has made no step."""
+        """Create the state before the first step."""
         self.params = dict(params)
         self.learning_rates = np.array(learning_rates)
         self.factor = 1.0
@@ -38,12 +38,12 @@ class Optimizer(ABC):
         }
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Delete the gradients."""
         for value in self.params.values():
             value.grad = None
 
     def clip_gradients(self, norm: float) -> None:
-        """Scale down the gradient of every variant whose norm over all its parameters is above `norm`."""
+        """Scale the gradient of every variant to at most `norm`, over all its parameters."""
         gradients = [_gradient(value) for value in self.params.values()]
         squares = sum((gradient.flatten(1).square().sum(1) for gradient in gradients), start=torch.tensor(0.0))
         scale = (norm / squares.sqrt()).clamp(max=1)
@@ -60,12 +60,12 @@ class Optimizer(ABC):
             self.update(value, _gradient(value), sizes.view(-1, *[1] * (value.ndim - 1)), *state)
 
     def step_sizes(self) -> np.ndarray:
-        """Return what the direction of this step is multiplied with, (V,)."""
+        """Return the factors of the direction of this step, (V,)."""
         return self.learning_rates * self.factor
 
     @abstractmethod
     def update(self, value: Tensor, gradient: Tensor, step_size: Tensor, *state: Tensor) -> None:
-        """Update one parameter and its state, in place; `step_size` is shaped to be multiplied with them."""
+        """Update one parameter and its state in place. `step_size` has a shape that broadcasts with them."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return a copy of the state: "{parameter}/{quantity}", and "n_steps"."""
@@ -74,7 +74,7 @@ class Optimizer(ABC):
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Set the state to what `arrays` returned."""
+        """Restore a state that `arrays` returned."""
         self.n_steps = int(arrays["n_steps"])
         for name, value in self.state.items():
             value.copy_(torch.from_numpy(arrays[name]))
@@ -84,7 +84,7 @@ def _gradient(value: Tensor) -> Tensor:
     """Return the gradient of a parameter.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the parameter has no gradient.
     """
     if value.grad is None:
         raise ValueError("a parameter has no gradient; expected a backward pass before the optimiser's step")
@@ -92,7 +92,7 @@ def _gradient(value: Tensor) -> Tensor:
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015, algorithm 1), with the constants that they recommend."""
+    """Adam (Kingma & Ba 2015, algorithm 1), with the recommended constants."""
 
     quantities = ("first_moment", "second_moment")
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
@@ -140,10 +140,10 @@ class RMSprop(Optimizer):
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, as PyTorch's: the rate multiplies the sum of gradients.
+    """Stochastic gradient descent with momentum as in PyTorch: the rate multiplies the sum of gradients.
 
     Attributes:
-        momentum: share of the sum that is left after a step; 0: plain descent.
+        momentum: share of the sum that is kept after a step. 0 gives plain descent.
     """
 
     quantities = ("velocity",)
@@ -162,7 +162,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adagrad": Adagrad, "rms
 def make_optimizer(
     name: str, momentum: float, params: Mapping[str, Tensor], learning_rates: Sequence[float]
 ) -> Optimizer:
-    """Return an optimiser that has made no step; `momentum` is that of "sgd", others have no such number."""
+    """Return a new optimiser. Only "sgd" uses `momentum`."""
     optimizer = OPTIMIZERS[name](params, learning_rates)
     if isinstance(optimizer, SGD):
         optimizer.momentum = momentum

@@ -1,7 +1,7 @@
-"""The network that FORCE trains, stepped with its loop closed: while its output learns a target, or freely.
+"""The rate network of FORCE with a closed loop, during learning of a target or in a free run.
 
-One network is run at a time, in compiled kernels and in float64. In float32 the inverse correlation matrix drifts, and
-nothing would be faster (docs/engine.md).
+One network runs at a time, in compiled kernels and in float64. In float32 the inverse correlation matrix drifts, and
+the speed would be the same (docs/engine.md).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.least_squares import LeastSquares, learn
 
-SIDE_BY_SIDE = 4  # connections that are added up beside one another, so that none waits for the one before
+SIDE_BY_SIDE = 4  # independent partial sums of connections, so that no addition waits for the previous one
 
 
 class Connections(NamedTuple):
-    """A sparse matrix by rows: row i has `weights` at the columns `sources`, from `starts[i]` to `starts[i + 1]`.
+    """A sparse matrix by rows. Row i has `weights` at the columns `sources`, from `starts[i]` to `starts[i + 1]`.
 
-    Rows are filled up to a multiple of `SIDE_BY_SIDE` with weights of zero.
+    Rows are padded to a multiple of `SIDE_BY_SIDE` with weights of zero.
     """
 
     starts: NDArray
@@ -31,7 +31,7 @@ class Connections(NamedTuple):
 
 
 class RateNetwork(NamedTuple):
-    """A network of the cell `rank_one` with its loop closed, as the kernels step it; all in float64.
+    """A network of the cell `rank_one` with a closed loop, for the kernels, in float64.
 
     Attributes:
         connections: M.
@@ -52,12 +52,12 @@ class RateNetwork(NamedTuple):
     output: NDArray
 
     def copy(self) -> RateNetwork:
-        """Return the same network with a state of its own."""
+        """Return the same network with a copy of its state."""
         return self._replace(x=self.x.copy(), rate=self.rate.copy(), output=self.output.copy())
 
 
 class FreeRun(NamedTuple):
-    """What a network did by itself: its mean absolute error, its outputs (time,), and states (start, H) on the way."""
+    """The result of a free run: mean absolute error, outputs (time,), and stored states (start, H)."""
 
     error: float
     output: NDArray
@@ -65,13 +65,13 @@ class FreeRun(NamedTuple):
 
 
 def connections(matrix: ArrayLike) -> Connections:
-    """Return the entries of a square matrix that are not zero."""
+    """Return the nonzero entries of a square matrix."""
     matrix = np.asarray(matrix, np.float64)
     rows, columns = np.nonzero(matrix)
     counts = np.bincount(rows, minlength=len(matrix))
     starts = np.concatenate([[0], np.cumsum(-(-counts // SIDE_BY_SIDE) * SIDE_BY_SIDE)])
     places = starts[rows] + np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-    # Unsigned, or the kernel would look at each for whether it counts from the end: twice the time.
+    # Unsigned, because the kernel would otherwise check each index for a negative sign, which doubles the time.
     sources, weights = np.zeros(starts[-1], np.uint32), np.zeros(starts[-1])
     sources[places], weights[places] = columns, matrix[rows, columns]
     return Connections(starts.astype(np.uint64), sources, weights)
@@ -100,7 +100,7 @@ def _step(network):
 
 @compiled
 def _learn(network, learner, target, update_every, output):
-    """Run through the target once while the output learns it; put down the outputs before each update."""
+    """Run through the target once while the output learns it, and write the outputs before each update."""
     for t in range(len(target)):
         _step(network)
         output[t] = network.output[0]
@@ -110,23 +110,23 @@ def _learn(network, learner, target, update_every, output):
 
 @compiled
 def _run(network, output):
-    """Run freely for as many steps as there is room for their outputs."""
+    """Run freely for as many steps as `output` has entries."""
     for t in range(len(output)):
         _step(network)
         output[t] = network.output[0]
 
 
 def learn_target(network: RateNetwork, learner: LeastSquares, target: NDArray, update_every: int) -> NDArray:
-    """Run a network through its target once while its output learns it, both changed in place.
+    """Run a network through its target once while its output learns. Network and learner change in place.
 
     Args:
-        network: what runs.
-        learner: what changes `network.readout`; see `initial_network`.
+        network: the network.
+        learner: the learner, which changes `network.readout`; see `initial_network`.
         target: (time,).
-        update_every: steps from one update to the next.
+        update_every: number of steps between updates.
 
     Returns:
-        The outputs (time,), each before the update that follows it.
+        The outputs (time,), each before the following update.
     """
     output = np.empty(len(target))
     _learn(network, learner, target, update_every, output)
@@ -134,13 +134,13 @@ def learn_target(network: RateNetwork, learner: LeastSquares, target: NDArray, u
 
 
 def run_freely(network: RateNetwork, target: NDArray, n_passes: int, start_times: Sequence[int] = ()) -> FreeRun:
-    """Run a network by itself, beside the target repeated, and leave it as it is.
+    """Return the free run of a copy of a network, compared with the repeated target.
 
     Args:
-        network: where it starts.
+        network: the network with its initial state.
         target: one period, (time,).
-        n_passes: how many periods.
-        start_times: steps after which the state is kept, in order.
+        n_passes: number of periods.
+        start_times: numbers of steps after which the state is stored, in order.
     """
     running, output = network.copy(), np.empty(n_passes * len(target))
     states = np.empty((len(start_times), len(network.x)))

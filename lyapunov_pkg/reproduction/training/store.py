@@ -1,4 +1,4 @@
-"""The training store: what training leaves behind of every variant, one place for every way of training."""
+"""The training store: the results of training for every variant, for all kinds of training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lyapunov_pkg.labels import Label, describe
 from lyapunov_pkg.reproduction.training.variants import Variant, variant_coordinates
 
 MAY_BE_NAN = ("train_loss",)
-"""Variables that are NaN before training, whoever has diverged."""
+"""Variables that are NaN before training, also for variants that did not diverge."""
 
 DESCRIPTIONS = {
     "best_epoch": Label("epoch", "epoch of the lowest validation loss, among those that are stored"),
@@ -23,18 +23,18 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Kept:
-    """The epochs after which a training store keeps parameters; losses are kept of all epochs.
+    """The epochs after which a training store has parameters. It has losses for all epochs.
 
     Attributes:
-        epochs: those epochs; None: all.
-        best: also the epoch of each variant's lowest validation loss.
+        epochs: the epochs; None: all.
+        best: whether to include the epoch of each variant's lowest validation loss.
     """
 
     epochs: Sequence[int] | None = None
     best: bool = False
 
     def by_variant(self, losses: NDArray) -> NDArray[np.int_]:
-        """Return the epochs (variant, kept) up to the last one of the validation losses (variant, epoch)."""
+        """Return the epochs (variant, kept) with parameters, from the validation losses (variant, epoch)."""
         n_variants, n_epochs = losses.shape
         epochs = [epoch for epoch in range(n_epochs) if self.epochs is None or epoch in self.epochs]
         kept = np.tile(np.array(epochs, dtype=int), (n_variants, 1))
@@ -42,7 +42,7 @@ class Kept:
 
 
 def best_position(losses: NDArray) -> NDArray[np.int_]:
-    """Return the position of each variant's lowest loss (variant, epoch), (variant,); NaN counts as infinite."""
+    """Return the index (variant,) of each variant's lowest loss in (variant, epoch). NaN counts as infinite."""
     return np.where(np.isnan(losses), np.inf, losses).argmin(1)
 
 
@@ -53,19 +53,19 @@ def training_store(
     labels: Mapping[str, Label],
     finite: NDArray[np.bool_] | bool = True,
 ) -> xr.Dataset:
-    """Return the training store of some variants.
+    """Return the training store of the given variants.
 
     Args:
-        variants: who was trained.
-        epochs: those that are stored; 0 is before training.
-        variables: {name: (dimensions, values)}, the first dimension being variant. `validation_loss(variant, epoch)` is
-            one of them.
+        variants: the trained variants.
+        epochs: the stored epochs; 0 is before training.
+        variables: {name: (dimensions, values)}, with `variant` as first dimension. `validation_loss(variant, epoch)` is
+            required.
         labels: units and long names of `variables` and of `epoch`.
-        finite: whether everything that is not stored of a variant stayed finite, (variant,).
+        finite: whether all values that are not stored stayed finite, (variant,).
 
     Returns:
-        The variables and the columns of the design, with `best_epoch(variant)`, that of the lowest validation loss, and
-        `diverged(variant)`: whether anything but the training loss stops being finite at any epoch.
+        The variables and the columns of the design, with `best_epoch(variant)`, the epoch of the lowest validation
+        loss, and `diverged(variant)`: whether any value except the training loss is not finite at some epoch.
     """
     dataset = variant_coordinates(variants).assign_coords(epoch=np.asarray(epochs)).assign(variables)
     all_finite = np.full(len(variants), True) & finite

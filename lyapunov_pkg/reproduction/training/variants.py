@@ -1,4 +1,4 @@
-"""Who is trained: variants with their hyperparameters and their own random streams."""
+"""Variants with their hyperparameters and their own random generators."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a design: what is trained, and the seed from which all its random numbers come.
+    """One row of a design: a network's hyperparameters, and the seed of all its random numbers.
 
-    Results of a variant depend on its row alone: not on sharding, on who is trained beside it, or on order.
+    The results of a variant depend only on its row, not on sharding, other variants or their order.
     """
 
     index: int
@@ -47,15 +47,17 @@ class Variant:
     seed: int
     n_layers: int = 1
     dropout: float = 0.0
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # the cell's own, where they are not its defaults
+    hyperparameters: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # hyperparameters of the cell that differ from its defaults
 
     def generator(self, *purpose: object) -> torch.Generator:
-        """Return this variant's random stream for one purpose, e.g. ("order", epoch); drawn on the CPU everywhere."""
+        """Return this variant's random generator for one purpose, e.g. ("order", epoch), always on the CPU."""
         return torch.Generator().manual_seed(derived_seed(self.seed, *purpose))
 
     @property
     def kind(self) -> tuple[str, int, int, tuple[tuple[str, Any], ...]]:
-        """What the variants of a stack have in common: architecture, sizes and the cell's hyperparameters."""
+        """Return the properties that a stack shares: architecture, sizes and the cell's hyperparameters."""
         return self.architecture, self.hidden_size, self.n_layers, tuple(sorted(self.hyperparameters.items()))
 
 
@@ -64,20 +66,20 @@ def design_variants(
 ) -> list[Variant]:
     """Return variants of a group of a study (`lyapunov_pkg.reproduction.training.design`).
 
-    The combinations of the grids follow one another, once for each random draw. Random values are drawn uniformly on
-    their range, or its logarithm, from the variant's own seed, which depends on seed, study, group and index alone; so
-    variant i is the same whichever other indices are asked for, and a design can grow.
+    All combinations of the grids are repeated for each random draw. Random values are uniform on their range, or on its
+    logarithm. They come from the variant's own seed, which depends only on seed, study, group and index. Variant i is
+    therefore the same for any other indices, and a design can grow.
 
     Args:
-        study: name of the study; variants of different studies are different draws.
+        study: name of the study. Variants of different studies have different random values.
         group: label of the group.
         settings: architecture and hyperparameters: each a value; init_param, learning_rate and dropout also
             `{"grid": [...]}`, `{"uniform": [low, high]}` or `{"log_uniform": [low, high]}`.
-        indices: which variants.
+        indices: indices of the variants.
         seed: seed of the whole workflow.
 
     Raises:
-        ValueError: a value out of range, a range that is empty, or a negative index.
+        ValueError: a value is out of range, a range is empty, or an index is negative.
     """
     for name, level in settings.items():
         if name != "architecture" and (expected := level_problem(name, level)):
@@ -99,7 +101,7 @@ def design_variants(
 
 
 def variant_coordinates(variants: Sequence[Variant]) -> xr.Dataset:
-    """Return a Dataset without variables whose coordinates on `variant` are the design's columns."""
+    """Return a Dataset without variables. Its coordinates along `variant` are the columns of the design."""
     rows = [vars(variant) | {"variant": variant.index} | dict(variant.hyperparameters) for variant in variants]
     own = {name: Label("1", f"hyperparameter {name} of the cell") for name in variants[0].hyperparameters}
     labels = DESCRIPTIONS | own

@@ -1,4 +1,4 @@
-"""What is asked of every figure."""
+"""Checks of every figure."""
 
 from __future__ import annotations
 

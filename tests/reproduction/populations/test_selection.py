@@ -1,4 +1,4 @@
-"""The one rule by which networks count, and that everything that leaves networks out follows it."""
+"""The rule that excludes diverged networks, and its use everywhere."""
 
 from __future__ import annotations
 

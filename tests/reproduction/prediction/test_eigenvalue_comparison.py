@@ -60,5 +60,5 @@ def test_features_of_other_networks_one_seed_and_empty_parts_are_refused(one_siz
         eigenvalue_experiment(one_size, eigenvalues.isel(variant=slice(None, None, -1)), SETTINGS, SEEDS)
     with pytest.raises(ValueError, match="there are 1 seeds"):
         eigenvalue_experiment(one_size, eigenvalues, SETTINGS, [1])
-    with pytest.raises(ValueError, match="of 59 networks is 0"):
+    with pytest.raises(ValueError, match="which is 0 of 59 networks"):
         eigenvalue_experiment(one_size, eigenvalues, SETTINGS, SEEDS, validation_share=0.001)

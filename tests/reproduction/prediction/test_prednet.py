@@ -60,11 +60,11 @@ def test_settings_out_of_range_are_named(wrong: dict) -> None:
 @pytest.mark.parametrize(
     ("position", "wrong", "message"),
     [
-        (0, np.full((1, 270, 6), np.nan), "train_features has 1620 values that are not finite"),
-        (1, np.zeros((1, 269)), r"train_loss has shape \(1, 269\)"),
-        (2, np.zeros((1, 30, 5)), "train_features has 6 numbers of a sample and validation_features 5"),
-        (2, np.zeros((2, 30, 6)), r"validation_features has shape \(2, 30, 6\); expected \(1 seeds"),
-        (2, np.zeros((1, 0, 6)), r"validation_features has shape \(1, 0, 6\)"),
+        (0, np.full((1, 270, 6), np.nan), "train_features: got 1620 values that are not finite"),
+        (1, np.zeros((1, 269)), r"train_loss: got shape \(1, 269\)"),
+        (2, np.zeros((1, 30, 5)), "train_features and validation_features: got 6 and 5 numbers of a sample"),
+        (2, np.zeros((2, 30, 6)), r"validation_features: got shape \(2, 30, 6\), expected \(1 seeds"),
+        (2, np.zeros((1, 0, 6)), r"validation_features: got shape \(1, 0, 6\)"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, message: str) -> None:

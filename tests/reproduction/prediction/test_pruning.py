@@ -1,4 +1,4 @@
-"""Successive halving after the fact: who survives, what it costs, and that each criterion gets what it deserves."""
+"""Successive halving of known losses: survivors, costs, and the results of each criterion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same inputs and seeds give the same bytes, whatever the process is like."""
+"""The same inputs and seeds give the same bytes in every process."""
 
 from __future__ import annotations
 

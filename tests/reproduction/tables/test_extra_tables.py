@@ -1,4 +1,4 @@
-"""Tables of numbers that the dissertation has in figures alone."""
+"""Tables of numbers that the dissertation shows only in figures."""
 
 from __future__ import annotations
 

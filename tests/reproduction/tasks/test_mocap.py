@@ -205,7 +205,7 @@ def test_motions_that_do_not_move(folder, motions):
 
 
 def test_only_known_trials_can_be_downloaded(tmp_path):
-    with pytest.raises(ValueError, match="trials 07_01 cannot be downloaded, for their checksum is not known"):
+    with pytest.raises(ValueError, match="trials 07_01 cannot be downloaded, because their checksum is not known"):
         load_mocap("cmu", trials=["13_29", "07_01"], download_directory=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Targets are what the formula says, and depend on their generator alone."""
+"""Targets agree with the formula, and depend only on their generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FORCE: what is learnt, stored and refused. That it is Sussillo and Abbott's is tested in tests/benchmarks."""
+"""FORCE: learning, stores and errors. Agreement with Sussillo and Abbott's program is tested in tests/benchmarks."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def test_a_variant_that_diverges_is_kept_and_flagged():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"init_param": 0.0}, "the gain g, is 0.0; expected a finite number above 0"),
+        ({"init_param": 0.0}, "got 0.0 as the gain g of rank_one, expected a finite number above 0"),
         ({"hidden_size": 6}, "hidden_size 6 with density 0.1 is 0.6 connections a unit; expected at least 1"),
         ({"hyperparameters": {"density": 0.02}}, "hidden_size 40 with density 0.02 is 0.8 connections a unit"),
-        ({"hyperparameters": {"gamma": 1.0}}, "rank_one has no hyperparameter 'gamma'; expected one of dt, density"),
+        ({"hyperparameters": {"gamma": 1.0}}, "hyperparameters: got 'gamma' for rank_one, expected one of dt, density"),
     ],
 )
 def test_networks_that_cannot_be_are_refused(changes, message):

@@ -1,1 +1,1 @@
-"""Figures of chapter 2: how exponents are estimated, and what spectra say about training and performance."""
+"""Figures of chapter 2: estimation of exponents, and spectra in relation to training and performance."""

@@ -1,4 +1,4 @@
-"""How exponents of a trained network are estimated: figures 2.2, 2.4 and 2.5."""
+"""Estimation of the exponents of a trained network: figures 2.2, 2.4 and 2.5."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ SHOWN_LINES = 24  # of the exponents of a spectrum
         )
     },
     caption=(
-        "(a) Lyapunov exponents of the trained network as estimated up to each step, without warm-up. (b) Its "
-        "spectrum after all steps, with the standard deviation over sequences."
+        "(a) Estimated Lyapunov exponents of the trained network up to each step, without warm-up. (b) Its spectrum "
+        "after all steps, with the standard deviation over sequences."
     ),
 )
 def fig_2_2(estimator: xr.Dataset) -> Figure:
-    """Running exponents of a trained network against time, and its mean spectrum with the spread over sequences.
+    """Draw running exponents of a trained network against time, and its mean spectrum with the spread over sequences.
 
-    `estimator` is the Dataset of `lyapunov_pkg.reproduction.populations.estimator`; without warm-up, as in algorithm 1.
+    `estimator` is the Dataset of `lyapunov_pkg.reproduction.populations.estimator`. There is no warm-up, as in
+    algorithm 1.
     """
     study = estimator.sel(warmup=estimator["warmup"].min())
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.0), layout="constrained")
@@ -51,13 +52,13 @@ def fig_2_2(estimator: xr.Dataset) -> Figure:
 
 
 def _network_name(estimator: xr.Dataset) -> str:
-    """Which network the estimates are of."""
+    """Return a description of the network of the estimates."""
     attributes = estimator.attrs
     return f"network of p = {attributes['init_param']:g} after epoch {attributes['epoch']}"
 
 
 def _running_exponents(ax: Axes, running: xr.DataArray) -> int:
-    """Lines of running exponents (time, exponent), dark to light by index; returns how many are drawn."""
+    """Draw running exponents (time, exponent), dark to light by index, and return the number of lines."""
     n_exponents = running.sizes["exponent"]
     shown = np.unique(np.linspace(0, n_exponents - 1, min(SHOWN_LINES, n_exponents)).round().astype(int))
     for index in shown:
@@ -73,16 +74,17 @@ def _running_exponents(ax: Axes, running: xr.DataArray) -> int:
         "estimator": Store("results/networks/estimator.zarr.zip", ("running_exponent", "early_change", "early_bias"))
     },
     caption=(
-        "Lyapunov exponents of the trained network as estimated up to each of the same steps, after warm-ups of "
-        "different lengths; titles give the mean absolute difference of the estimates in the first ten steps from the"
-        " last ones (change) and from those of the longest warm-up at the same steps (bias), over all exponents."
+        "Estimated Lyapunov exponents of the trained network up to each of the same steps, after warm-ups of "
+        "different lengths. Titles give two mean absolute differences of the estimates in the first ten steps, over "
+        "all exponents: from the last estimates (change), and from those of the longest warm-up at the same steps "
+        "(bias)."
     ),
 )
 def fig_2_4(estimator: xr.Dataset) -> Figure:
-    """Running exponents over the same steps after warm-ups of different lengths.
+    """Draw running exponents over the same steps after warm-ups of different lengths.
 
-    `estimator` is the Dataset of `populations.estimator`. Titles say how far estimates in the first steps are
-    from the last ones (change), and from those of the longest warm-up (bias), on average over steps and exponents.
+    `estimator` is the Dataset of `populations.estimator`. Titles give the mean distance, over steps and exponents, of
+    the estimates in the first steps from the last ones (change), and from those of the longest warm-up (bias).
     """
     warmups = estimator["warmup"].values
     fig = Figure(figsize=(DOUBLE_WIDTH, 2.9), layout="constrained")
@@ -103,15 +105,15 @@ def fig_2_4(estimator: xr.Dataset) -> Figure:
 @figure(
     stores={"estimator": Store("results/networks/estimator.zarr.zip", ("interval_exponent", "largest_change"))},
     caption=(
-        "Lyapunov spectrum of the trained network in float32 for several intervals between QR decompositions: (a) all"
-        " of it, (b) its first half."
+        "Lyapunov spectrum of the trained network in float32 for several intervals between QR decompositions: (a) "
+        "the whole spectrum, (b) its first half."
     ),
 )
 def fig_2_5(estimator: xr.Dataset) -> Figure:
-    """The spectrum, and its first half, for several T_ON.
+    """Draw the spectrum, and its first half, for several T_ON.
 
-    `estimator` is the Dataset of `populations.estimator`. The legend says how far the exponents of the first
-    and of the second half are from those of the shortest T_ON, at most.
+    `estimator` is the Dataset of `populations.estimator`. The legend gives the largest distance of the exponents of the
+    first and of the second half from those of the shortest T_ON.
     """
     spectra = estimator["interval_exponent"]
     n_first = spectra.sizes["exponent"] // 2

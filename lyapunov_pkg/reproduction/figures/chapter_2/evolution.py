@@ -16,7 +16,7 @@ from lyapunov_pkg.reproduction.figures.panels import label_spectrum_axes, legend
 from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH, SERIES_MARKERS, Keywords
 from lyapunov_pkg.reproduction.records import Store, figure
 
-SHOWN_EPOCHS = (0, 4)  # beside the last
+SHOWN_EPOCHS = (0, 4)  # besides the last epoch
 MOST_LABELS = 6
 LABELLED_EPOCHS = (1, 2, 5, 10, 20, 50, 100)  # where there are more
 
@@ -34,10 +34,10 @@ LABELLED_EPOCHS = (1, 2, 5, 10, 20, 50, 100)  # where there are more
     ),
 )
 def fig_2_6(evolution: xr.Dataset) -> Figure:
-    """Spectra by initialisation parameter p before, early in and after training, and how fast they settle.
+    """Draw spectra by initialisation parameter p before, early in and after training, and their change.
 
-    `evolution` is the Dataset of `reproduction.populations.evolution`. (d) is the mean squared change from the epoch
-    before, (e) how far the mean exponent is from where it ends.
+    `evolution` is the Dataset of `reproduction.populations.evolution`. (d) is the mean squared change from the previous
+    epoch, (e) the difference of the mean exponent from its final value.
     """
     networks = evolution.sortby("init_param")
     values = list(dict.fromkeys(networks["init_param"].values))
@@ -52,12 +52,12 @@ def fig_2_6(evolution: xr.Dataset) -> Figure:
 
 
 def spectra_over_training(networks: xr.Dataset, looks: Sequence[Keywords], trends: Sequence[Keywords]) -> Figure:
-    """Draw spectra before, early in and after training, and how fast they settle; of one epoch, the spectra alone.
+    """Draw spectra before, early in and after training, and their change; for one epoch, only the spectra.
 
     Args:
         networks: the Dataset of `reproduction.populations.evolution`.
-        looks: of the spectrum of each network.
-        trends: of the curves of each network over the epochs.
+        looks: look of the spectrum of each network.
+        trends: look of the curves of each network over the epochs.
     """
     epochs = networks["epoch"].values
     shown = shown_epochs(epochs)
@@ -89,7 +89,7 @@ def shown_epochs(epochs: np.ndarray) -> list[int]:
 
 
 def _changes(axes: tuple[Axes, Axes], networks: xr.Dataset, trends: Sequence[Keywords], letters: str) -> None:
-    """Draw how far spectra move from epoch to epoch, and how far their mean is from where it ends."""
+    """Draw the change of spectra between epochs, and the difference of their mean from its final value."""
     change, difference = axes
     epochs = networks["epoch"].values
     for network, look in enumerate(trends):
@@ -108,7 +108,7 @@ def _changes(axes: tuple[Axes, Axes], networks: xr.Dataset, trends: Sequence[Key
 
 
 def _one_over_time(ax: Axes, epochs: np.ndarray, networks: xr.Dataset) -> None:
-    """Both axes logarithmic, and 1/t through the middle of the first changes; of one epoch, neither."""
+    """Make both axes logarithmic and draw 1/t through the median of the first changes, if there are several epochs."""
     if len(epochs) < 2:
         ax.set_xticks(epochs)
         return

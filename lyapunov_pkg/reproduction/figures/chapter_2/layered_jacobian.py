@@ -1,4 +1,4 @@
-"""The Jacobian of a network of layers: figure 2.1."""
+"""The Jacobian of a layered network: figure 2.1."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from lyapunov_pkg.reproduction.records import Store, figure
 @figure(
     stores={"layers": Store("results/networks/layered_jacobian.zarr.zip", ("jacobian", "layer", "previous_layer"))},
     caption=(
-        "Jacobian of a network of layers with random weights. Each block is in the colours of the layers whose "
-        "derivatives it is a product of (eq. 2.6); no layer depends on one above it."
+        "Jacobian of a layered network with random weights. Each block is a product of derivatives of layers (eq. "
+        "2.6) and has the colours of these layers. No layer depends on a layer above it."
     ),
 )
 def fig_2_1(layers: xr.Dataset) -> Figure:
-    """The Jacobian of a network of layers: each block in the colours of the layers that it is a product of.
+    """Draw the Jacobian of a layered network, with each block in the colours of the layers in its product.
 
-    `layers` is the Dataset of `reproduction.untrained.layered_jacobian`. Darker entries are larger; zeros are white.
+    `layers` is the Dataset of `reproduction.untrained.layered_jacobian`. Darker entries are larger, and zeros are
+    white.
     """
     jacobian, of_row, of_column = (layers[name].values for name in ("jacobian", "layer", "previous_layer"))
     n_layers, size = int(of_row.max()), np.count_nonzero(of_row == 1)
     fig = Figure(figsize=(DOUBLE_WIDTH, 4.4), layout="constrained")
     ax = fig.subplots()
     strength = np.minimum(1, np.abs(jacobian) / np.percentile(np.abs(jacobian[jacobian != 0]), 90)) ** 0.5
-    # Layers between that of the column and that of the row share a block's rows among them.
+    # The layers between that of the column and that of the row divide a block's rows.
     row_in_block = np.arange(len(of_row)) % size
     n_shared = of_row[:, None] - of_column + 1
     layer = np.minimum(of_column + row_in_block[:, None] * n_shared // size, of_row[:, None])

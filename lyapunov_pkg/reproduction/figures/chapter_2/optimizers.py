@@ -39,12 +39,13 @@ VARIABLES = (
     chapter=2,
     caption=(
         "The same networks trained by several optimisers from the same initial weights: validation loss against the "
-        "largest exponent after the last epoch, a row for each architecture. Below, rank correlations of the largest "
-        "and the mean exponent with that loss, and how far they are from Adam's; bars are 95% confidence intervals."
+        "largest exponent after the last epoch, one row for each architecture. Below: rank correlations of the "
+        "largest and the mean exponent with this loss, and their differences from Adam's. Bars are 95% confidence "
+        "intervals."
     ),
 )
 def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
-    """Loss against the largest exponent by optimiser, and how they go together.
+    """Draw the loss against the largest exponent by optimiser, and their correlation.
 
     `comparison` is the Dataset of `reproduction.populations.optimizers`.
     """
@@ -74,7 +75,7 @@ def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
 
 
 def _points(ax: Axes, networks: xr.Dataset, group: str) -> None:
-    """Points of the networks of one architecture and optimiser, with their rank correlation."""
+    """Draw the networks of one architecture and optimiser as points, with their rank correlation."""
     x, y = networks["spectrum_statistic"].sel(statistic=SHOWN).values, networks["final_loss"].values
     style = architecture_style(group)
     ax.scatter(x, y, s=0.6 * POINT_SIZE, color=style.color, marker=style.marker, linewidths=0, alpha=0.8)
@@ -85,7 +86,7 @@ def _points(ax: Axes, networks: xr.Dataset, group: str) -> None:
 
 
 def _intervals(ax: Axes, comparison: xr.Dataset, name: str) -> None:
-    """Values with their intervals by optimiser, side by side for each architecture and statistic."""
+    """Draw values with their intervals by optimiser, next to each other for each architecture and statistic."""
     optimizers = comparison["optimizer"].values
     series = [(str(g), str(s)) for g in comparison["architecture"].values for s in comparison["statistic"].values]
     offsets = 0.14 * (np.arange(len(series)) - (len(series) - 1) / 2)
@@ -94,7 +95,7 @@ def _intervals(ax: Axes, comparison: xr.Dataset, name: str) -> None:
         values, low, high = (own[f"{name}{end}"].values for end in ("", "_low", "_high"))
         style = architecture_style(group)
         look: Keywords = {"color": style.color, "marker": style.marker, "fillstyle": STATISTIC_FILLS[statistic]}
-        # An end of a bootstrap's interval can lie beyond the value by rounding.
+        # By rounding, an end of a bootstrap interval can be on the wrong side of the value.
         errors = np.maximum([values - low, high - values], 0)
         label = f"{style.label}, {STATISTIC_LABELS[statistic][0]}"
         ax.errorbar(

@@ -1,4 +1,4 @@
-"""Statistics of spectra beside performance: figures 2.7, 2.8, 2.B1 and 2.B2."""
+"""Statistics of spectra and performance: figures 2.7, 2.8, 2.B1 and 2.B2."""
 
 from __future__ import annotations
 
@@ -40,17 +40,16 @@ COUNTED = ("number_near_zero", "number_above_zero", "kaplan_yorke_dimension")
         "mocap": Store("results/populations/mocap.zarr.zip", AT_BEST_EPOCH),
     },
     caption=(
-        "(a, c) Lyapunov spectra at the epoch of lowest validation loss, and (b, d) that loss against the largest or "
-        "the mean exponent, for both tasks. Coloured networks stand at evenly spaced ranks of that statistic; tables "
-        "2.A1 and 2.A2 name them by the same colours. r is "
-        "Pearson's, ρ Spearman's correlation coefficient."
+        "(a, c) Lyapunov spectra at the epoch of lowest validation loss, and (b, d) this loss against the largest "
+        "or the mean exponent, for both tasks. Coloured networks have evenly spaced ranks of this statistic. Tables "
+        "2.A1 and 2.A2 use the same colours. r is Pearson's, ρ Spearman's correlation coefficient."
     ),
 )
 def fig_2_7(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
-    """Spectra of the networks of both tasks, and their validation loss against a statistic of the spectrum.
+    """Draw spectra of the networks of both tasks, and validation loss against a statistic of the spectrum.
 
     Both are Datasets of `reproduction.populations.correlations`, all at the epoch of lowest validation loss. The
-    highlighted networks span the range of the statistic.
+    highlighted networks cover the range of the statistic.
     """
     fig = Figure(figsize=(DOUBLE_WIDTH, 5.2), layout="constrained")
     axes = fig.subplots(2, 2)
@@ -77,12 +76,12 @@ def fig_2_7(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
 @figure(
     stores={"char_rnn": Store("results/populations/char_rnn_regularisation.zarr.zip", OVER_TRAINING)},
     caption=(
-        "Validation loss against (a) the largest and (b) the mean exponent over training, of the CharRNN networks "
-        "coloured in figure 2.7; the more opaque the later."
+        "Validation loss against (a) the largest and (b) the mean exponent over training, for the CharRNN networks "
+        "coloured in figure 2.7. Later epochs are more opaque."
     ),
 )
 def fig_2_8(char_rnn: xr.Dataset) -> Figure:
-    """Validation loss against largest and mean exponent over training, of the networks highlighted in figure 2.7.
+    """Draw validation loss against largest and mean exponent over training, for the networks highlighted in figure 2.7.
 
     `char_rnn` is the Dataset of `reproduction.populations.correlations`; points grow more opaque with the epoch.
     """
@@ -102,12 +101,12 @@ def fig_2_8(char_rnn: xr.Dataset) -> Figure:
         "mocap": Store("results/populations/mocap.zarr.zip", AT_BEST_EPOCH),
     },
     caption=(
-        "Statistics of the Lyapunov spectrum against validation loss, both at the epoch of lowest validation loss, of "
-        "CharRNN (left) and Mocap (right); r is Pearson's, ρ Spearman's correlation coefficient."
+        "Statistics of the Lyapunov spectrum against validation loss, both at the epoch of lowest validation loss, "
+        "for CharRNN (left) and Mocap (right). r is Pearson's, ρ Spearman's correlation coefficient."
     ),
 )
 def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
-    """Statistics of the spectrum against validation loss for both tasks, with correlation coefficients.
+    """Draw statistics of the spectrum against validation loss for both tasks, with correlation coefficients.
 
     Both are Datasets of `reproduction.populations.correlations`, all at the epoch of lowest validation loss.
     """
@@ -137,13 +136,13 @@ def fig_2_b1(char_rnn: xr.Dataset, mocap: xr.Dataset) -> Figure:
         )
     },
     caption=(
-        "Validation accuracy against (a) validation loss, (b) the largest and (c) the mean exponent over training, of"
-        " the CharRNN networks coloured in figure 2.7; the coefficients in (a) are those of all networks at the epoch"
-        " of lowest validation loss."
+        "Validation accuracy against (a) validation loss, (b) the largest and (c) the mean exponent over training, "
+        "for the CharRNN networks coloured in figure 2.7. The coefficients in (a) are those of all networks at the "
+        "epoch of lowest validation loss."
     ),
 )
 def fig_2_b2(char_rnn: xr.Dataset) -> Figure:
-    """Validation accuracy against loss, largest and mean exponent over training, of the highlighted networks.
+    """Draw validation accuracy against loss, largest and mean exponent over training, for the highlighted networks.
 
     `char_rnn` is the Dataset of `reproduction.populations.correlations`; points grow more opaque with the epoch.
     """
@@ -168,7 +167,7 @@ def statistics_against_loss(
     loss_label: str,
     scatter: Callable[..., None],
 ) -> None:
-    """Draw a panel for each statistic: `scatter(ax, x, loss, counted=...)`, under how the two go together.
+    """Draw a panel for each statistic by `scatter(ax, x, loss, counted=...)`, with the correlation as title.
 
     `networks` is the Dataset of `reproduction.populations.correlations`, all at the epoch of lowest validation loss.
     """
@@ -187,7 +186,7 @@ def statistics_against_loss(
 def _scatter_highlighted(
     ax: Axes, x: np.ndarray, y: np.ndarray, highlighted: np.ndarray, counted: bool = False
 ) -> None:
-    """Points (x, y), each (network,), in grey, those that are highlighted in their colours; other outliers outside."""
+    """Draw points (x, y), each (network,), in grey, with highlighted networks in colours, and without outliers."""
     ax.scatter(x, y, s=POINT_SIZE, color=OTHERS_COLOR, linewidths=0)
     for color, marker, network in zip(COLORS, SERIES_MARKERS, highlighted, strict=False):
         ax.plot(x[network], y[network], color=color, marker=marker, markersize=5)
@@ -195,9 +194,9 @@ def _scatter_highlighted(
 
 
 def limit_scatter(ax: Axes, x: np.ndarray, y: np.ndarray, inside: np.ndarray, counted: bool) -> None:
-    """Limit a panel of points (x, y), each (network,), to all but outliers; the networks `inside` are never outside.
+    """Set the limits of a panel of points (x, y), each (network,), without outliers. Networks in `inside` are kept.
 
-    Where x counts something, and may be zero for nearly all, no x is an outlier.
+    If x is a count, which may be zero for nearly all networks, no x is an outlier.
     """
     x_limits = (-0.5, max(1, np.nanmax(x)) + 0.5) if counted else robust_limits(x, include=x[inside])
     ax.set(xlim=x_limits, ylim=robust_limits(y, include=y[inside]))
@@ -210,7 +209,7 @@ def _statistic_label(statistic: str) -> str:
 
 
 def _coefficients(networks: xr.Dataset, quantity: str, performance: str) -> str:
-    """How two quantities go together, in words for a title."""
+    """Return the correlation of two quantities as text for a title."""
     pair = (networks["quantity"] == quantity) & (networks["performance"] == performance)
     found = networks.isel(pair=int(np.flatnonzero(pair.values)[0]))
     r, rho = (f"{float(found[name]):.2f}".replace("-", "−") for name in ("pearson", "spearman"))
@@ -218,7 +217,7 @@ def _coefficients(networks: xr.Dataset, quantity: str, performance: str) -> str:
 
 
 def _over_training(ax: Axes, networks: xr.Dataset, quantity: str, performance: str) -> None:
-    """Points of the highlighted networks at every epoch, the more opaque the later."""
+    """Draw the highlighted networks at every epoch as points. Later epochs are more opaque."""
     shown = networks.isel(network=networks["highlighted_network"].values)
     by_epoch = ("network", "epoch")
     of_spectrum = quantity in shown["statistic"].values
@@ -233,18 +232,18 @@ def _over_training(ax: Axes, networks: xr.Dataset, quantity: str, performance: s
 
 
 def _name_highlighted(ax: Axes, networks: xr.Dataset) -> None:
-    """Legend entries of the highlighted networks, under the names of their colours."""
+    """Add legend entries of the highlighted networks, with the names of their colours."""
     for name, color, marker in list(zip(SERIES_NAMES, COLORS, SERIES_MARKERS, strict=True))[: n_highlighted(networks)]:
         ax.plot([], [], color=color, marker=marker, markersize=5, label=name)
 
 
 def n_highlighted(networks: xr.Dataset) -> int:
-    """Return how many networks are drawn in colour."""
+    """Return the number of networks in colour."""
     return min(networks.sizes["highlight"], len(SERIES_NAMES))
 
 
 def _order_of_highlighted(**tasks: xr.Dataset) -> str:
-    """The title of the legend of highlighted networks: by which statistic of the spectrum they are ordered."""
+    """Return the title of the legend of highlighted networks: the statistic by which they are ordered."""
     names = {task: STATISTIC_LABELS[networks.attrs["highlighted_by"]][0] for task, networks in tasks.items()}
     statistics = " or ".join(f"{name} ({task})" for task, name in names.items())
     last = SERIES_NAMES[max(map(n_highlighted, tasks.values())) - 1]
@@ -252,7 +251,7 @@ def _order_of_highlighted(**tasks: xr.Dataset) -> str:
 
 
 def _name_epochs(fig: Figure, ax: Axes, networks: xr.Dataset) -> None:
-    """Legend of the highlighted networks and, in black, of the opacities."""
+    """Draw the legend of the highlighted networks and, in black, of the opacities."""
     _name_highlighted(ax, networks)
     epochs = networks["epoch"].values
     for alpha, epoch in ((0.12, epochs[0]), (0.56, epochs[len(epochs) // 2]), (1, epochs[-1])):

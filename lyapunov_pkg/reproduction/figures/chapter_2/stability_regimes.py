@@ -29,10 +29,10 @@ REGIME_COLORS = (("#7FB8DA", "#00507D"), ("0.7", "0.25"), ("#7CCDB4", "#006B4E")
     ),
 )
 def fig_2_3(regimes: xr.Dataset) -> Figure:
-    """A tanh RNN in three regimes: activations of a unit, whole spectra, and their first 20 exponents.
+    """Draw a tanh RNN in three regimes: activations of a unit, whole spectra, and their first 20 exponents.
 
-    `regimes` is the Dataset of `reproduction.untrained.stability_regimes`; light and dark are two realisations of the
-    input, each with lines from all initial states.
+    `regimes` is the Dataset of `reproduction.untrained.stability_regimes`; light and dark lines are two realisations of
+    the input, each from all initial states.
     """
     shown_steps = 40
     fig = Figure(figsize=(DOUBLE_WIDTH, 4.6), layout="constrained")
@@ -64,7 +64,7 @@ def fig_2_3(regimes: xr.Dataset) -> Figure:
 
 
 def _regime_spectra(ax: Axes, exponents: xr.DataArray, colors: tuple[str, str], label: str) -> None:
-    """Mean spectrum of each input over initial states, with a band of their standard deviation over both."""
+    """Draw the mean spectrum of each input over initial states, with a band of the standard deviation over both."""
     index = exponents["exponent"]
     for color, of_input in zip(colors, exponents.mean("initial_state"), strict=False):
         ax.plot(index, of_input, color=color, linewidth=0.9)

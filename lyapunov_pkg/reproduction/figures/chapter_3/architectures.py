@@ -38,11 +38,12 @@ from lyapunov_pkg.reproduction.records import Store, figure
         )
     },
     caption=(
-        "One network per architecture, that of median final loss: its spectrum, its place in AeLLE, its final loss."
+        "The network of median final loss for each architecture: its spectrum, its position in AeLLE, and its final "
+        "loss."
     ),
 )
 def fig_3_12(final: xr.Dataset) -> Figure:
-    """One network per architecture, that of its median final loss: spectrum, place in AeLLE, final loss."""
+    """Draw the network of median final loss for each architecture: spectrum, position in AeLLE, final loss."""
     data, seeds = first_seed(final)
     shown = data.sel(network=data["example_network"].values)
     architectures = [str(name) for name in shown["architecture"].values]
@@ -85,12 +86,11 @@ def _final_losses(ax: Axes, architectures: list[str], losses: np.ndarray, median
 @figure(
     stores={"final": Store("results/aelle/smnist_final.zarr.zip", (*EMBEDDING, *QUALITY, "shifted_component"))},
     caption=(
-        "AeLLE by architecture, and where changes of the predicted loss move the {n_test[final]} test networks (eq. "
-        "3.7)."
+        "AeLLE by architecture, and the {n_test[final]} test networks after changes of the predicted loss (eq. 3.7)."
     ),
 )
 def fig_3_13(final: xr.Dataset) -> Figure:
-    """AeLLE by architecture, and where changes of the predicted loss move the test networks (eq. 3.7)."""
+    """Draw AeLLE by architecture, and the test networks after changes of the predicted loss (eq. 3.7)."""
     data, seeds = first_seed(final)
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     by_architecture, by_shift = fig.subplots(1, 2, sharex=True, sharey=True)
@@ -120,12 +120,10 @@ def fig_3_13(final: xr.Dataset) -> Figure:
             (*EMBEDDING, *QUALITY, "lyapunov_exponent", "shifted_exponent", "example_network"),
         )
     },
-    caption=(
-        "Spectra decoded after the latent point of one network per architecture was moved along the predicted loss."
-    ),
+    caption=("Decoded spectra of one network per architecture after changes of the predicted loss."),
 )
 def fig_3_14(final: xr.Dataset) -> Figure:
-    """Decoded spectra of one network per architecture, its latent point moved along the predicted loss by Delta T."""
+    """Draw decoded spectra of one network per architecture after a change Delta T of the predicted loss."""
     data, seeds = first_seed(final)
     architectures = data["architecture"].sel(network=data["example_network"].values).values
     columns = min(4, len(architectures))
@@ -163,7 +161,7 @@ def fig_3_14(final: xr.Dataset) -> Figure:
     caption="AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these.",
 )
 def fig_3_15(final: xr.Dataset) -> Figure:
-    """AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these."""
+    """Draw AeLLE by architecture with points whose predicted loss is zero, and the spectra decoded from these."""
     data, seeds = first_seed(final)
     fig = Figure(figsize=(DOUBLE_WIDTH, 3.3), layout="constrained")
     embedding, spectra = fig.subplots(1, 2)
@@ -185,7 +183,7 @@ def fig_3_15(final: xr.Dataset) -> Figure:
 
 
 def _quality(data: xr.Dataset) -> str:
-    """How well the autoencoder of one seed does on the test part, and that it failed where it did."""
+    """Return the quality of one seed's autoencoder on the test part as text, including a failure."""
     test = data.sel(part="test")
     error, median_error, r_squared = (
         float(test[name]) for name in ("reconstruction_error", "median_error", "r_squared")

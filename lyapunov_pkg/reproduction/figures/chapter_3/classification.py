@@ -1,4 +1,4 @@
-"""Low and high error by AeLLE and by statistics of spectra: figures 3.10, 3.11 and 3.B1 to 3.B4."""
+"""Classification by AeLLE and by statistics of spectra: figures 3.10, 3.11 and 3.B1 to 3.B4."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PART_LABELS = {"train": "training part", "validation": "validation part"}
 
 
 class Plane(NamedTuple):
-    """Two numbers of a network, each a variable (and its component), and who classifies by them: x first."""
+    """Two numbers of a network, each a variable (and its component), and the classifiers that use them, x first."""
 
     x_label: str
     y_label: str
@@ -68,7 +68,7 @@ PLANES = (
     ),
 )
 def fig_3_10(pretrained: xr.Dataset) -> Figure:
-    """Pre-trained AeLLE of the test networks at 0, 10, 20 and 50% of training, by final error, with the threshold."""
+    """Draw pre-trained AeLLE of test networks at 0, 10, 20 and 50% of training, by final error, with thresholds."""
     data, seeds = first_seed(pretrained)
     networks, epochs = held_out(data), shown_epochs(pretrained)
     aelle = data.sel(classifier="aelle")
@@ -102,7 +102,7 @@ def fig_3_10(pretrained: xr.Dataset) -> Figure:
     ),
 )
 def fig_3_11(pretrained: xr.Dataset) -> Figure:
-    """Distributions of LE mean, LE max, LE PC1 and AeLLE PC1 of the test networks over training, with thresholds."""
+    """Draw distributions of LE mean, LE max, LE PC1 and AeLLE PC1 of test networks over training, with thresholds."""
     data, seeds = first_seed(pretrained)
     networks, epochs = held_out(data), shown_epochs(pretrained)
     rows = {
@@ -144,7 +144,7 @@ def _best_f1_label(pretrained: xr.Dataset) -> str:
     ),
 )
 def fig_3_b1(final: xr.Dataset) -> Figure:
-    """Target learning: LE mean and max, first components of the spectra, and AeLLE of the test networks by error."""
+    """Draw LE mean and max, first components of spectra, and AeLLE of the test networks of target learning by error."""
     return _statistics_and_aelle(final)
 
 
@@ -156,7 +156,7 @@ def fig_3_b1(final: xr.Dataset) -> Figure:
     ),
 )
 def fig_3_b2(final: xr.Dataset) -> Figure:
-    """CharRNN: LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error."""
+    """Draw LE mean and max, first components of the spectra, and AeLLE of the test networks of CharRNN by error."""
     return _statistics_and_aelle(final)
 
 
@@ -168,7 +168,7 @@ def fig_3_b2(final: xr.Dataset) -> Figure:
     ),
 )
 def fig_3_b3(final: xr.Dataset) -> Figure:
-    """SMNIST: LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error."""
+    """Draw LE mean and max, first components of the spectra, and AeLLE of the test networks of SMNIST by error."""
     return _statistics_and_aelle(final)
 
 
@@ -190,12 +190,13 @@ def _statistics_and_aelle(final: xr.Dataset) -> Figure:
         "char_rnn_sizes": Store("results/aelle/char_rnn_sizes_final.zarr.zip", STATISTICS),
         "smnist": Store("results/aelle/smnist_final.zarr.zip", STATISTICS),
     },
-    caption="The same planes for every task.",
+    caption="Mean and largest exponent, first principal components of the spectra, and AeLLE of the test networks "
+    "by final error, with medians, for every task.",
 )
 def fig_3_b4(**finals: xr.Dataset) -> Figure:
-    """LE mean and max, first components of the raw spectra, and AeLLE of the test networks by error, study by study.
+    """Draw LE mean and max, first components of the spectra, and AeLLE of the test networks by error for each study.
 
-    `finals` are the final experiments' Datasets by the name of their study, each a column.
+    `finals` are {study: Dataset of the final experiment}. Each study is a column.
     """
     studies = in_display_order(finals, STUDY_LABELS)
     fig = Figure(figsize=(DOUBLE_WIDTH, 6.8), layout="constrained")
@@ -218,7 +219,7 @@ def _f1_of_plane(data: xr.Dataset, plane: Plane) -> str:
 
 
 def _scatter_plane(ax: Axes, data: xr.Dataset, plane: Plane) -> None:
-    """Test networks of one seed by error in a plane of two numbers, with the medians that classify them."""
+    """Draw the test networks of one seed by error in a plane of two numbers, with the medians as thresholds."""
     networks, thresholds = held_out(data), data["threshold"].to_series()
     x, y = (_values(networks, *number) for number in (plane.x, plane.y))
     median_x = thresholds[plane.scored[0][0]]

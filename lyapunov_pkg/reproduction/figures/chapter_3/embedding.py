@@ -1,4 +1,4 @@
-"""The autoencoder, and AeLLE of the networks of each task beside an example: figures 3.6 to 3.9."""
+"""The autoencoder, and AeLLE of the networks of each task with an example: figures 3.6 to 3.9."""
 
 from __future__ import annotations
 
@@ -44,14 +44,13 @@ VISIBLE = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
         )
     },
     caption=(
-        "(a) The autoencoder, with a spectrum of a network held out and, in grey behind its reconstruction, again. "
-        "(b) AeLLE of CharRNN's {n_test[final]} test networks by final error, with the linear classifier on the first"
-        " principal component."
+        "(a) The autoencoder, with the spectrum of a held-out network and its reconstruction (the original in "
+        "grey). (b) AeLLE of CharRNN's {n_test[final]} test networks by final error, with the linear classifier on "
+        "the first principal component."
     ),
 )
 def fig_3_6(final: xr.Dataset) -> Figure:
-    """The autoencoder drawn with a spectrum of a test network, and AeLLE of the test networks with the classifier on
-    PC1."""
+    """Draw the autoencoder with a spectrum of a test network, and AeLLE of test networks with the classifier on PC1."""
     data, seeds = first_seed(final)
     networks = held_out(data)
     verdict = data.sel(classifier="aelle")
@@ -72,8 +71,7 @@ def fig_3_6(final: xr.Dataset) -> Figure:
 
 
 def _draw_autoencoder(ax: Axes, network: xr.Dataset, widths: Sequence[int]) -> None:
-    """Layers of the autoencoder as bars whose height goes with their width, between a spectrum and its
-    reconstruction."""
+    """Draw the autoencoder's layers as bars of heights by width, between a spectrum and its reconstruction."""
     layers = [*widths, *widths[-2::-1]]
     places = np.linspace(0.3, 0.7, len(layers))
     heights = 0.08 + 0.42 * np.log2(layers) / np.log2(max(layers))
@@ -109,14 +107,13 @@ def _draw_autoencoder(ax: Axes, network: xr.Dataset, widths: Sequence[int]) -> N
         "free_runs": Shards("training", "target_learning", ("target", "free_output", "validation_loss", "diverged")),
     },
     caption=(
-        "(a) Target and output over the last period of the free runs of three networks, of low, middle and high "
-        "error. (b) AeLLE of the {n_test[final]} test networks by final error, with the median of its first principal"
-        " component. (c) AeLLE of all networks by the gain g."
+        "(a) Target and output over the last period of the free runs of three networks, with low, middle and high "
+        "error. (b) AeLLE of the {n_test[final]} test networks by final error, with the median of its first "
+        "principal component. (c) AeLLE of all networks by the gain g."
     ),
 )
 def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
-    """Free runs of low, middle and high error, AeLLE of the test networks by error with PC1's median, and of all
-    networks by g.
+    """Draw free runs with low, middle and high error, and AeLLE of test networks by error and of all networks by g.
 
     `final` is the final experiment's Dataset, `free_runs` the training store (target and free_output (variant, time),
     validation_loss (variant, epoch), diverged (variant)).
@@ -140,7 +137,7 @@ def fig_3_7(final: xr.Dataset, free_runs: xr.Dataset) -> Figure:
     ),
 )
 def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
-    """A text of the task, AeLLE of the test networks by error with PC1's median, and of all networks by hidden size.
+    """Draw a text of the task, and AeLLE of test networks by error and of all networks by hidden size.
 
     `final` is the final experiment's Dataset, `text` the task's (test_input and test_target (test_sample, time),
     alphabet).
@@ -164,7 +161,7 @@ def fig_3_8(final: xr.Dataset, text: xr.Dataset) -> Figure:
     ),
 )
 def fig_3_9(final: xr.Dataset, examples: xr.Dataset) -> Figure:
-    """An input of the task, AeLLE of the test networks by error with PC1's median, and of all networks by architecture.
+    """Draw an input of the task, and AeLLE of test networks by error and of all networks by architecture.
 
     `final` is the final experiment's Dataset, `examples` the task's (test_input (test_sample, time, feature)).
     """
@@ -183,8 +180,10 @@ def _aelle_beside_an_example(
     columns: int,
     zoom: bool = False,
 ) -> Figure:
-    """An example of the task; AeLLE of the test networks by error under its histogram; AeLLE of all networks, drawn by
-    `scatter`, with a legend of so many columns; with `zoom`, its most crowded part again, larger."""
+    """Draw an example of the task, and AeLLE of the test networks and of all networks.
+
+    The test networks are drawn by error below a histogram. `scatter` draws all networks, with a legend of `columns`
+    columns. With `zoom`, the most crowded part is also shown enlarged."""
     heights = (1, 3, 3) if zoom else (1, 3)
     fig = Figure(figsize=(DOUBLE_WIDTH, 5.6 if zoom else 3.1), layout="constrained")
     grid = fig.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=(0.65 if zoom else 0.8, 1, 1))
@@ -206,14 +205,14 @@ def aelle_panels(
     letters: str,
     columns: int,
 ) -> None:
-    """Draw AeLLE of the test networks by error, under its histogram, and of all networks by `scatter`.
+    """Draw AeLLE of the test networks by error below a histogram, and of all networks by `scatter`.
 
     Args:
-        axes: of the histogram, of the test networks and of all networks, which share their limits.
+        axes: axes of the histogram, of the test networks and of all networks, with the same limits.
         final: the Dataset of `reproduction.prediction.final`.
-        scatter: draws points (x, y), each (network,).
-        letters: of the histogram and of all networks.
-        columns: of the legend of all networks.
+        scatter: function that draws points (x, y), each (network,).
+        letters: letters of the histogram and of the panel of all networks.
+        columns: number of columns of the legend of all networks.
     """
     histogram, by_error, whole = axes
     data, seeds = first_seed(final)
@@ -242,7 +241,7 @@ def aelle_panels(
 def _enlarge_crowded_part(
     whole: Axes, enlarged: Axes, points: np.ndarray, scatter: Callable[[Axes, np.ndarray, np.ndarray], None]
 ) -> None:
-    """Draw the most crowded part of a panel of `points` (2, network) again, and frame it there."""
+    """Draw the most crowded part of a panel of `points` (2, network) enlarged, and frame it in the panel."""
     limits = np.array([whole.get_xlim(), whole.get_ylim()])
     crowd = points[:, most_crowded(points, limits)]
     low, high = crowd.min(axis=1), crowd.max(axis=1)
@@ -255,7 +254,7 @@ def _enlarge_crowded_part(
 
 
 def most_crowded(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Return which of `points` (2, n) are in the most crowded square, an eighth of the panel wide, as a mask (n,).
+    """Return a mask (n,) of the `points` (2, n) in the most crowded square, an eighth of the panel wide.
 
     The square is centred on a point. `limits` (2, 2) are the lowest and highest x, and y, of the panel.
     """
@@ -272,8 +271,7 @@ def _example_image(ax: Axes, examples: xr.Dataset) -> None:
 
 
 def _example_free_runs(ax: Axes, free_runs: xr.Dataset) -> None:
-    """Target and output over the last period of free runs whose errors are certain quantiles of all, one below
-    another."""
+    """Draw target and output over the last period of free runs at quantiles of the errors, one below the other."""
     error = free_runs["validation_loss"].isel(epoch=-1).where(networks_that_count(free_runs)).values
     time = np.arange(free_runs.sizes["time"])
     for row, (name, share) in enumerate(EXAMPLE_QUANTILES.items()):
@@ -291,7 +289,7 @@ def _example_free_runs(ax: Axes, free_runs: xr.Dataset) -> None:
 
 
 def _example_text(ax: Axes, text: xr.Dataset) -> None:
-    """The last characters of a sequence, row by row, the one to be predicted after them shaded."""
+    """Draw the last characters of a sequence, row by row, followed by the shaded character to predict."""
     sequence = np.append(text["test_input"].values[0], text["test_target"].values[0, -1])
     characters = text["alphabet"].values[sequence[-TEXT_ROWS * TEXT_COLUMNS - 1 :]]
     rows = -(-len(characters) // TEXT_COLUMNS)

@@ -1,4 +1,4 @@
-"""PredNet, and the spectra and eigenvalues that it predicts loss from: figures 3.1 to 3.5."""
+"""PredNet, and the spectra and eigenvalues for its predictions: figures 3.1 to 3.5."""
 
 from __future__ import annotations
 
@@ -56,14 +56,13 @@ VERDICTS = {
         )
     },
     caption=(
-        "(a) Final validation loss of LSTMs on text against the initialisation parameter p. (b) The same as PredNet "
-        "predicts it from spectra early in training, for networks held out; mean over the seeds that hold a network "
-        "out. (c) Errors on networks held out, beside predictors that know no spectrum."
+        "(a) Final validation loss of LSTMs on text against the initialisation parameter p. (b) PredNet's "
+        "prediction of this loss from spectra early in training, for held-out networks, as mean over the seeds that "
+        "hold a network out. (c) Errors on held-out networks, compared with predictors that do not use spectra."
     ),
 )
 def fig_3_1(prednet: xr.Dataset) -> Figure:
-    """Final validation loss against p, true and as PredNet predicts it from early spectra, and the errors of both
-    PredNet and what knows no spectrum.
+    """Draw final validation loss against p, true and predicted by PredNet, and the errors of all predictors.
 
     `prednet` is the Dataset of `lyapunov_pkg.reproduction.prediction.early_spectra.prednet_experiment`.
     """
@@ -86,7 +85,7 @@ def fig_3_1(prednet: xr.Dataset) -> Figure:
 
 
 def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
-    """Root mean square error of each predictor on the networks held out, a point for each seed, and their mean."""
+    """Draw the root mean square error of each predictor on held-out networks, for each seed and as mean."""
     names = in_display_order(prednet["predictor"].values, PREDICTOR_LABELS)
     everything = prednet["rms_error"].values
     for row, name in enumerate(names):
@@ -108,7 +107,7 @@ def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
     caption="Eigenvalues of the ASRNN's Jacobian at one random state and input, by validation loss.",
 )
 def fig_3_2(eigenvalues: xr.Dataset) -> Figure:
-    """Eigenvalues of the ASRNN's Jacobian for the largest gamma and the smallest and largest eps, by loss."""
+    """Draw eigenvalues of the ASRNN's Jacobian for the largest gamma and the smallest and largest eps, by loss."""
 
     def draw(ax: Axes, networks: xr.Dataset, colors: np.ndarray) -> None:
         x, y = (networks[f"eigenvalue_{part}"].values for part in ("real", "imaginary"))
@@ -124,7 +123,7 @@ def fig_3_2(eigenvalues: xr.Dataset) -> Figure:
     caption="Lyapunov spectra of the ASRNN, by validation loss.",
 )
 def fig_3_3(spectra: xr.Dataset) -> Figure:
-    """Lyapunov spectra of the ASRNN for the largest gamma and the smallest and largest eps, by loss."""
+    """Draw Lyapunov spectra of the ASRNN for the largest gamma and the smallest and largest eps, by loss."""
 
     def draw(ax: Axes, networks: xr.Dataset, colors: np.ndarray) -> None:
         exponents = networks["lyapunov_exponent"].isel(epoch=-1).values
@@ -137,8 +136,10 @@ def fig_3_3(spectra: xr.Dataset) -> Figure:
 
 
 def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarray], None]) -> Figure:
-    """A panel for the smallest and for the largest eps, at the largest gamma; `draw` gets their networks, worst first,
-    and a colour for each, purple to yellow as the loss rises."""
+    """Draw a panel for the smallest and for the largest eps, at the largest gamma.
+
+    The arguments of `draw` are axes, the networks with the worst first, and their colours, from purple (low loss) to
+    yellow (high loss)."""
     study = study.isel(variant=np.flatnonzero(networks_that_count(study)))
     study = study.isel(variant=np.argsort(-study["validation_loss"].isel(epoch=-1).values))
     loss, eps, gamma = (study[name].values for name in ("validation_loss", "eps", "gamma"))
@@ -162,12 +163,12 @@ def _asrnn_by_loss(study: xr.Dataset, draw: Callable[[Axes, xr.Dataset, np.ndarr
         )
     },
     caption=(
-        "(a) Validation error of PredNets that predict the loss of ASRNNs from eigenvalues and from spectra. (b) The "
-        "difference, and whether spectra predict better than eigenvalues here."
+        "(a) Validation error of PredNets that predict the loss of ASRNNs from eigenvalues and from spectra. (b) "
+        "The difference, and the feature with the better predictions."
     ),
 )
 def fig_3_4(prednets: xr.Dataset) -> Figure:
-    """Validation error of PredNets on eigenvalues and on spectra as they are trained, and how far apart they end.
+    """Draw validation errors of PredNets on eigenvalues and on spectra during training, and their final difference.
 
     `prednets` is the Dataset of `lyapunov_pkg.reproduction.prediction.eigenvalue_comparison.eigenvalue_experiment`.
     """
@@ -189,7 +190,7 @@ def fig_3_4(prednets: xr.Dataset) -> Figure:
 
 
 def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
-    """By which error eigenvalues are behind spectra, with its interval, and what follows from it in words."""
+    """Draw the excess error of eigenvalues over spectra, with its interval and its interpretation."""
     for row, summary in enumerate(prednets["summary"].values):
         of_summary = prednets.sel(summary=summary)
         low, mean, high = (float(of_summary[f"difference{end}"]) for end in ("_low", "", "_high"))
@@ -210,17 +211,18 @@ def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
 @figure(
     stores={"spectra": Shards("spectra", "smnist", ("lyapunov_exponent", "validation_loss", "diverged"))},
     caption=(
-        "Lyapunov spectra of one network per architecture, that of median final loss, before and after training; (a) "
-        "names the features that the text speaks of. (b, c) Markers left of the first index are the maxima, side by "
-        "side since many are close to zero. Ticks on the line at zero count the exponents above zero. A line ends at "
-        "a cross where the exponents that follow are −∞: directions lost beyond what float64 resolves."
+        "Lyapunov spectra of the network of median final loss for each architecture, before and after training. (a) "
+        "names the features that the text discusses. (b, c) Markers to the left of the first index are the maxima. "
+        "They are next to each other, because many are close to zero. Ticks on the line at zero show the number of "
+        "exponents above zero. A line ends at a cross if the following exponents are −∞, because float64 cannot "
+        "resolve their directions."
     ),
 )
 def fig_3_5(spectra: xr.Dataset) -> Figure:
-    """Spectra of one network per architecture (that of median final loss) before and after training, features marked.
+    """Draw spectra of the network of median final loss for each architecture, before and after training.
 
-    `spectra` is the Dataset of all spectra (variant, epoch, exponent). Panel (a) names the features on the spectrum of
-    which most nearly half the exponents are positive.
+    `spectra` is the Dataset of all spectra (variant, epoch, exponent). Features are marked. Panel (a) names them on the
+    spectrum whose share of positive exponents is closest to one half.
 
     Raises:
         ValueError: all networks diverged.
@@ -249,7 +251,7 @@ def fig_3_5(spectra: xr.Dataset) -> Figure:
 
 
 def _mark_features(ax: Axes, exponents: np.ndarray, architecture: str, number: int) -> None:
-    """The maximum of a spectrum, left of it in a column of its own, how many exponents are positive, and its end."""
+    """Mark the maximum of a spectrum, in its own column on the left, the number of positive exponents, and its end."""
     style = architecture_style(architecture)
     ax.plot(-MAXIMUM_SPACING * (number + 0.5), maximum_exponent(exponents), color=style.color, marker=style.marker)
     ax.plot(number_above_zero(exponents), 0, color=style.color, marker="|", markersize=7)
@@ -261,7 +263,7 @@ def _mark_features(ax: Axes, exponents: np.ndarray, architecture: str, number: i
 
 
 def _median_loss_variants(spectra: xr.Dataset) -> list[int]:
-    """Position of each architecture's network of median final loss, among those that have not diverged."""
+    """Return the index of each architecture's network of median final loss, without diverged networks."""
     loss = spectra["validation_loss"].isel(epoch=-1).values
     architecture = spectra["architecture"].values
     usable = networks_that_count(spectra)
@@ -275,7 +277,7 @@ def _median_loss_variants(spectra: xr.Dataset) -> list[int]:
 
 
 def _name_features(ax: Axes, exponents: np.ndarray, architecture: str) -> None:
-    """A spectrum (d,) with its maximum, initial and final slope and number of positive exponents drawn and named."""
+    """Draw a spectrum (d,), and name its maximum, initial and final slope and number of positive exponents."""
     style, width = architecture_style(architecture), slope_width(len(exponents), SLOPE_FRACTION)
     index = np.arange(1, len(exponents) + 1)
     n_above, zero = int(number_above_zero(exponents)), np.zeros(2)

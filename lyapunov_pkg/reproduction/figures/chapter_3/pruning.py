@@ -1,4 +1,4 @@
-"""What is saved by stopping networks early, by AeLLE and by other criteria: an extra figure."""
+"""Savings of early stopping of networks, by AeLLE and by other criteria: an extra figure."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CRITERION_LOOKS = {
     },
     chapter=3,
     caption=(
-        "Successive halving of networks after 0, 1 and 2 epochs by AeLLE's prediction, by architecture, by the loss "
-        "so far and by chance: (a) final loss of the best survivor against the training spent, beside training "
-        "networks to the end; (b) training spent, relative to stopping none for the same loss."
+        "Successive halving of networks after 0, 1 and 2 epochs by AeLLE's prediction, by architecture, by the "
+        "present loss and by chance. (a) Final loss of the best survivor against the total training, compared with "
+        "full training of networks. (b) Total training, relative to full training for the same loss."
     ),
 )
 def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
-    """Final loss of the best survivor of halving against the training spent, and that beside stopping none.
+    """Draw the final loss of the best survivor against the total training, compared with full training.
 
     `pruning` is the Dataset of `reproduction.prediction.pruning`. Bands and bars are standard deviations over seeds.
     """
@@ -68,5 +68,5 @@ def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
 
 
 def _over_seeds(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over seeds; of one seed, 0."""
+    """Return mean and standard deviation over seeds; the latter is 0 for one seed."""
     return values.mean("seed").values, values.std("seed", ddof=min(1, values.sizes["seed"] - 1)).values

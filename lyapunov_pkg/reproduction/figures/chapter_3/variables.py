@@ -1,4 +1,4 @@
-"""Variables that several figures of chapter 3 are drawn from."""
+"""Variables that several figures of chapter 3 use."""
 
 from __future__ import annotations
 

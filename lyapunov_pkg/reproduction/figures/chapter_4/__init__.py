@@ -1,1 +1,1 @@
-"""Figures of chapter 4: Lyapunov vectors beside gradients, and inputs flipped where states expand."""
+"""Figures of chapter 4: alignment of Lyapunov vectors with gradients, and flips of inputs."""

@@ -1,4 +1,4 @@
-"""Lyapunov vectors beside singular vectors of the gradient: figures 4.1, 4.2 and C2, and one of covariant vectors."""
+"""Alignment of Lyapunov vectors with gradients: figures 4.1, 4.2 and C2, and one for covariant vectors."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ NULL_LOOK = {"color": "#D55E00", "linewidth": 0.8, "linestyle": "--"}
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
     caption=(
         "Alignment of the first singular vectors of the recurrent gradient, at all steps, with the first, last and "
-        "random Q vectors, before and after training, for each kind of initial weights; standard deviations (over "
-        "networks: mean and standard deviation) beside that of random frames. Q of Jᵀ Q and right singular vectors are "
-        "those of the dissertation's programs, Q of J Q that of algorithm 1."
+        "random Q vectors, before and after training, for each kind of initial weights. Standard deviations (as "
+        "mean and standard deviation over networks) are given with that of random frames. Q of Jᵀ Q and right "
+        "singular vectors are those of the dissertation's programs, Q of J Q that of algorithm 1."
     ),
 )
 def fig_4_1(alignment: xr.Dataset) -> Figure:
-    """Distribution of the alignment of the first singular vectors with first, last and random Q vectors.
+    """Draw the distribution of the alignment of the first singular vectors with first, last and random Q vectors.
 
-    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are two readings of the text, with kinds
-    of initial weights in each; `table_extra_alignment` has the numbers of all readings.
+    `alignment` is the Dataset of `reproduction.gradients.alignment`. Rows are two readings of the text, each with all
+    kinds of initial weights. `table_extra_alignment` has the numbers of all readings.
     """
     return _distributions(alignment, READINGS, "first", DISSERTATION_FIGURE_4_1)
 
@@ -49,12 +49,12 @@ def fig_4_1(alignment: xr.Dataset) -> Figure:
 @figure(
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
     caption=(
-        "As figure 4.1 for the last singular vectors. A gradient over t steps has at most t singular values that are "
-        "not zero: these are vectors of a null space."
+        "As figure 4.1, for the last singular vectors. A gradient over t steps has at most t nonzero singular "
+        "values, so that these vectors belong to a null space."
     ),
 )
 def fig_4_c2(alignment: xr.Dataset) -> Figure:
-    """As `fig_4_1` for the last singular vectors."""
+    """Draw `fig_4_1` for the last singular vectors."""
     return _distributions(alignment, READINGS, "last", {})
 
 
@@ -62,17 +62,17 @@ def fig_4_c2(alignment: xr.Dataset) -> Figure:
     stores={"alignment": Store("results/gradients/alignment.zarr.zip", DENSITIES)},
     chapter=4,
     caption=(
-        "As figure 4.1 in the second pass over the image: Q vectors after a pass of warm-up, and covariant Lyapunov "
+        "As figure 4.1, in the second pass over the image: Q vectors after a warm-up pass, and covariant Lyapunov "
         "vectors."
     ),
 )
 def fig_extra_clv_alignment(alignment: xr.Dataset) -> Figure:
-    """As `fig_4_1` for covariant vectors, beside Q vectors in the same pass over the sequence."""
+    """Draw `fig_4_1` for covariant vectors, and for Q vectors in the same pass over the sequence."""
     return _distributions(alignment, LATER_READINGS, "first", {})
 
 
 def _rows(alignment: xr.Dataset, readings: Readings) -> list[tuple[xr.Dataset, str]]:
-    """Return what each row of panels shows, with its label: readings, and kinds of initial weights in each."""
+    """Return the data of each row of panels with its label: readings, and kinds of initial weights in each."""
     weights = alignment["weights"].values
     return [
         (
@@ -87,7 +87,7 @@ def _rows(alignment: xr.Dataset, readings: Readings) -> list[tuple[xr.Dataset, s
 def _distributions(
     alignment: xr.Dataset, readings: Readings, modes: str, printed: Mapping[str, tuple[float, float]]
 ) -> Figure:
-    """Densities of alignment: a row for each reading and kind of weights, a column for each group of vectors."""
+    """Draw densities of alignment: a row for each reading and kind of weights, a column for each group of vectors."""
     null = alignment.attrs["null_std"]
     rows = _rows(alignment, readings)
     groups = alignment["group"].values
@@ -108,7 +108,7 @@ def _distributions(
             if row == 0:
                 note = "\ndissertation (128 units): {:.3f}, {:.3f}".format(*printed[group]) if group in printed else ""
                 ax.set_title(f"{group} {alignment.attrs['n_vectors']} vectors{note}", fontsize=7)
-        axes[row, 0].set_ylim(0, 1.4 * max(ax.get_ylim()[1] for ax in axes[row]))  # room for the numbers
+        axes[row, 0].set_ylim(0, 1.4 * max(ax.get_ylim()[1] for ax in axes[row]))  # space for the numbers
         axes[row, 0].set_ylabel(f"{label}\ndensity", fontsize=7)
     reach = min(1, 8 * null)
     axes[0, 0].set_xlim(-reach, reach)
@@ -120,7 +120,7 @@ def _distributions(
 
 
 def _deviations(stds: xr.DataArray) -> str:
-    """Standard deviations (variant, epoch) as text, one line for each epoch."""
+    """Return standard deviations (variant, epoch) as text, one line for each epoch."""
     lines = []
     for epoch, values in zip(stds["epoch"].values, stds.transpose("epoch", "variant").values, strict=True):
         spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
@@ -129,7 +129,7 @@ def _deviations(stds: xr.DataArray) -> str:
 
 
 def _null_density(x: np.ndarray, size: int) -> np.ndarray:
-    """Density of the cosine of two independent directions, uniform on the sphere in `size` dimensions."""
+    """Return the density of the cosine of two independent directions, uniform on the sphere in `size` dimensions."""
     log_constant = lgamma(size / 2) - lgamma((size - 1) / 2) - 0.5 * np.log(pi)
     return np.exp(log_constant) * (1 - x**2) ** ((size - 3) / 2)
 
@@ -143,10 +143,10 @@ def _null_density(x: np.ndarray, size: int) -> np.ndarray:
     ),
 )
 def fig_4_2(alignment: xr.Dataset) -> Figure:
-    """Standard deviation of alignment by index of the Q vector and step, for first and last singular vectors.
+    """Draw the standard deviation of alignment by index of the Q vector and step, for first and last singular vectors.
 
-    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; networks are averaged. Rows are
-    those of `fig_4_1`.
+    `alignment` is the Dataset of `lyapunov_pkg.reproduction.gradients.alignment`; the values are means over networks.
+    Rows are those of `fig_4_1`.
     """
     rows = _rows(alignment, READINGS)
     columns = [(modes, epoch) for modes in alignment["modes"].values for epoch in alignment["epoch"].values]
@@ -167,7 +167,7 @@ def fig_4_2(alignment: xr.Dataset) -> Figure:
         axes[row, 0].set_ylabel(f"{label}\nσ of alignment", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("index of Q vector")
-    axes[0, 0].set_ylim(0, 1.12 * axes[0, 0].get_ylim()[1])  # room for the letters
+    axes[0, 0].set_ylim(0, 1.12 * axes[0, 0].get_ylim()[1])  # space for the letters
     for step in (steps[0], steps[len(steps) // 2], steps[-1]):
         axes[0, 0].scatter([], [], s=8, color=STEP_COLORS(scale(step)), label=f"step {step}")
     letter_panels(axes.flat, inside=True)

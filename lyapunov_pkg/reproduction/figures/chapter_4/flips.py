@@ -1,4 +1,4 @@
-"""Inputs flipped where states expand: figures 4.3 to 4.5 and 4.D."""
+"""Flips of inputs where states expand: figures 4.3 to 4.5 and 4.D."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RANDOM_COLORS = ("#B2182B", "#D6604D", "#F4A582", "#FDDB9D")  # red to yellow, a
     ),
 )
 def fig_4_3(flips: xr.Dataset) -> Figure:
-    """The R values of one input: by step, with the running first exponent, and in descending order.
+    """Draw the R values of one input: by step, with the running first exponent, and in descending order.
 
     `flips` is the Dataset of `lyapunov_pkg.reproduction.gradients.input_flips`.
     """
@@ -67,12 +67,12 @@ def fig_4_3(flips: xr.Dataset) -> Figure:
 @figure(
     stores={"flips": Store("results/gradients/flips.zarr.zip", ("loss", "loss_ranked", "loss_random"))},
     caption=(
-        "Rise of the loss when pixels are flipped. (a) Those of the largest first R value and random ones, in the "
-        "images of the text's test and the best network. (b) All rankings, all images and networks."
+        "Increase of the loss by flips of pixels. (a) Pixels of the largest first R value and random pixels, in the "
+        "images of the text's test and for the best network. (b) All rankings, images and networks."
     ),
 )
 def fig_4_4(flips: xr.Dataset) -> Figure:
-    """Rise of the loss by number of flipped pixels: every image flipped by R values or at random, and all means.
+    """Draw the increase of the loss by number of flipped pixels, for every image and as means.
 
     `flips` is the Dataset of `lyapunov_pkg.reproduction.gradients.input_flips`.
     """
@@ -108,7 +108,7 @@ def fig_4_4(flips: xr.Dataset) -> Figure:
 
 
 def _best(flips: xr.Dataset) -> int:
-    """Return the position of the network of lowest validation loss, among those in the store."""
+    """Return the index of the network of lowest validation loss among those in the store."""
     return int(flips.attrs["best_position"])
 
 
@@ -116,13 +116,14 @@ def _best(flips: xr.Dataset) -> int:
     stores={"flips": Store("results/gradients/flips.zarr.zip", ("excess", "excess_error"))},
     chapter=4,
     caption=(
-        "Excess of the loss by flips of ranked pixels over that by as many others, mean over images and networks with "
-        "95% intervals over images: over random pixels; over the pixels that rank highest in other images, which come "
-        "as early in the sequence; and over random ones, if both are chosen from all steps but the first."
+        "Excess of the loss by flips of ranked pixels over flips of as many other pixels, as mean over images and "
+        "networks with 95% intervals over images. The other pixels are random pixels, the pixels that rank highest "
+        "in other images (which are as early in the sequence), and random pixels if both choices exclude the first "
+        "steps."
     ),
 )
 def fig_extra_flip_comparisons(flips: xr.Dataset) -> Figure:
-    """Excess of the loss by flips over each comparison, by number of flips and ranking.
+    """Draw the excess of the loss by flips over each comparison, by number of flips and ranking.
 
     `flips` is the Dataset of `lyapunov_pkg.reproduction.gradients.input_flips`.
     """
@@ -149,12 +150,12 @@ def fig_extra_flip_comparisons(flips: xr.Dataset) -> Figure:
 @figure(
     stores={"flips": Store("results/gradients/flips.zarr.zip", OUTPUTS)},
     caption=(
-        "Images before and after the pixels of the largest first R values are flipped, and the outputs of the "
+        "Images before and after flips of the pixels with the largest first R values, and the outputs of the "
         "network, also for random pixels."
     ),
 )
 def fig_4_5(flips: xr.Dataset) -> Figure:
-    """Outputs before and after flips, of an image that is recognised and, if there is one, of one that is not.
+    """Draw outputs before and after flips, for a recognised image and, if there is one, for an unrecognised image.
 
     `flips` is the Dataset of `lyapunov_pkg.reproduction.gradients.input_flips`.
     """
@@ -163,23 +164,23 @@ def fig_4_5(flips: xr.Dataset) -> Figure:
 
 @figure(
     stores={"flips": Store("results/gradients/flips.zarr.zip", OUTPUTS)},
-    caption="As figure 4.5 for further images.",
+    caption="As figure 4.5, for other images.",
 )
 def fig_4_d(flips: xr.Dataset) -> Figure:
-    """As `fig_4_5` for further images."""
+    """Draw `fig_4_5` for other images."""
     shown = set(_examples(flips))
     return _outputs(flips, [image for image in range(flips.sizes["image"]) if image not in shown][:4])
 
 
 def _examples(flips: xr.Dataset) -> list[int]:
-    """The first image whose digit is recognised, and the first whose digit is not; two of one kind, if all are so."""
+    """Return the first recognised and the first unrecognised image, or two of one kind if there is only one kind."""
     right = flips["logits"].sel(choice="none").argmax("class").values == flips["label"].values
     kinds = [np.flatnonzero(right), np.flatnonzero(~right)]
     return [int(kind[0]) for kind in kinds if len(kind)] if all(map(len, kinds)) else [0, 1][: len(right)]
 
 
 def _outputs(flips: xr.Dataset, images: Sequence[int]) -> Figure:
-    """One row for each image: as it is, flipped where states expand most, and the outputs of the network."""
+    """Draw a row for each image: the original, the image with flips where states expand most, and the outputs."""
     fig = Figure(figsize=(DOUBLE_WIDTH, 1.7 * len(images) + 0.6), layout="constrained")
     axes = fig.subplots(len(images), 3, squeeze=False, width_ratios=(1, 1, 3.8))
     colors = {"none": "black", "expansion": "#0072B2"}
@@ -208,7 +209,7 @@ def _outputs(flips: xr.Dataset, images: Sequence[int]) -> Figure:
 
 
 def _image(values: np.ndarray, flips: xr.Dataset) -> np.ndarray:
-    """The image (rows, columns) of pixels (time,) in the order of the sequence."""
+    """Return the image (rows, columns) of pixels (time,) in the order of the sequence."""
     image = np.empty_like(values)
     image[flips["pixel"].values] = values
     return image.reshape(flips.attrs["image_shape"])

@@ -18,12 +18,12 @@ KIND_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
     stores={"participation": Store("results/gradients/participation.zarr.zip", ("participation_ratio", "batch_loss"))},
     caption=(
         "Training loss, and participation ratio of the recurrent gradient by step in the first two epochs, for each "
-        "kind of initial weights: mean and standard deviation over initial states and networks. The grey line "
-        "is the smallest ratio that a gradient of so many steps can have."
+        "kind of initial weights: mean and standard deviation over initial states and networks. The grey line is "
+        "the smallest possible ratio for a gradient over so many steps."
     ),
 )
 def fig_4_b1(participation: xr.Dataset) -> Figure:
-    """Training loss of the first epochs, and the participation ratio of the gradient by step at some moments.
+    """Draw the training loss of the first epochs, and the participation ratio of the gradient by step at some updates.
 
     `participation` is the Dataset of `reproduction.gradients.participation`; error bars are the standard deviation
     over initial states and networks.
