@@ -10,6 +10,7 @@ not all libraries survive a fork. Other jobs start as ever.
 from __future__ import annotations
 
 import ast
+import functools
 import multiprocessing
 import os
 import runpy
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -48,26 +49,31 @@ def imported_by(scripts: Iterable[Path]) -> set[str]:
     return modules
 
 
-def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
-    """Let this Snakemake start its scripts as forks of one process that has imported these modules.
+def start_scripts_warm(script_class: type[Any], modules: Callable[[], Iterable[str]]) -> None:
+    """Let this Snakemake start its scripts as forks of one process that has imported what they import.
 
     A module that cannot be imported is left to the script that needs it.
 
     Args:
         script_class: Snakemake's class of Python scripts, whose way of starting is replaced.
-        modules: names.
+        modules: returns the names of the modules to import. It is called once, when the first job starts: Snakemake
+            knows by then which jobs there will be.
     """
     if sys.platform != "linux":
         return
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([preloaded.__name__, "snakemake.cli"])  # the latter is asked for by every fork
-    # The server starts with the first job. Libraries read their numbers of threads when they are imported.
-    os.environ[preloaded.MODULES] = " ".join(sorted(modules))
+    # Libraries read their numbers of threads when they are imported.
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in THREADED})
     start_cold = script_class.execute_script
     # Snakemake starts jobs from several threads, and `start` and `join` look after all jobs: of two threads that read
     # the status of one job, one would find none.
     one_at_a_time = threading.Lock()
+
+    @functools.cache
+    def name_modules() -> None:
+        """Tell the server, which starts with the first job, what to import."""
+        os.environ[preloaded.MODULES] = " ".join(sorted(modules()))
 
     def execute_script(self: Any, fname: str, edit: bool = False) -> None:
         asked = (self.conda_env, self.container_img, self.env_modules, self.shadow_dir, self.bench_record)
@@ -78,6 +84,7 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
         job = server.Process(target=run_script, args=(fname, self.resources.get("tmpdir")))
         try:
             with one_at_a_time:
+                name_modules()
                 job.start()
         except (ConnectionError, EOFError):  # Ctrl-C ended the server while it imported
             raise subprocess.CalledProcessError(INTERRUPTED, command) from None
