@@ -21,7 +21,7 @@ rule aelle:
         groups=group_order,
         settings=lambda wildcards: aelle_experiment(**wildcards),
         seeds=lambda wildcards: seeds(aelle_settings(config, wildcards.study)["n_seeds"]),
-        provenance=provenance("aelle.py"),
+        provenance=lambda wildcards: provenance("aelle.py"),
     script:
         "../workflow_scripts/aelle.py"
 
@@ -42,7 +42,7 @@ rule pruning:
     params:
         names=names,
         settings=lambda wildcards: pruning_settings(wildcards.study),
-        provenance=provenance("pruning.py"),
+        provenance=lambda wildcards: provenance("pruning.py"),
     script:
         "../workflow_scripts/pruning.py"
 
@@ -65,7 +65,7 @@ rule prednet:
         groups=group_order,
         settings=lambda wildcards: prednet_settings("early", wildcards.study),
         seeds=seeds(config["prednet"]["early"]["n_seeds"]),
-        provenance=provenance("prednet.py"),
+        provenance=lambda wildcards: provenance("prednet.py"),
     script:
         "../workflow_scripts/prednet.py"
 
@@ -89,6 +89,6 @@ rule eigenvalue_prednets:
         groups=group_order,
         settings=lambda wildcards: prednet_settings("eigenvalues", wildcards.study),
         seeds=seeds(config["prednet"]["eigenvalues"]["n_seeds"]),
-        provenance=provenance("eigenvalue_prednets.py"),
+        provenance=lambda wildcards: provenance("eigenvalue_prednets.py"),
     script:
         "../workflow_scripts/eigenvalue_prednets.py"

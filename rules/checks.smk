@@ -69,8 +69,16 @@ def build_dag_of_data_that_are_there():
         raise WorkflowError(problem) from None
 
 
+def modules_of_planned_jobs():
+    """What the scripts of the planned jobs import, and the modules of the figures and tables among them."""
+    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    scripts = {Path(job.rule.script).name for job in jobs if job.rule.script}
+    names = {name for job in jobs for key, name in job.wildcards_dict.items() if key in ("figure", "table")}
+    paths = [Path(workflow.basedir, "workflow_scripts", script) for script in scripts]
+    return imported_by(paths) | {TARGETS.records[name].module for name in names}
+
+
 if workflow.is_main_process:
     workflow._build_dag = build_dag_of_data_that_are_there
     workflow._prepare_dag = plan_jobs_of_known_targets
-    scripts = Path(workflow.basedir, "workflow_scripts").glob("*.py")
-    start_scripts_warm(PythonScript, imported_by(scripts) | {record.module for record in TARGETS.records.values()})
+    start_scripts_warm(PythonScript, modules_of_planned_jobs)

@@ -34,7 +34,10 @@ GROUPS = {name: study_groups(name, study, config["seed"]) for name, study in STU
 
 @functools.cache
 def provenance(script, *modules):
-    """Return a digest of the code that `script` uses, including `modules` that it loads by name, and of library versions."""
+    """Return a digest of the code that `script` uses, including `modules` that it loads by name, and of library versions.
+
+    Rules call it in a function of the wildcards, so that only the code of planned jobs is read.
+    """
     return stage_provenance(Path(workflow.basedir, "workflow_scripts", script), modules)
 
 

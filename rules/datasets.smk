@@ -19,7 +19,7 @@ rule smnist_dataset:
         settings={key: config["smnist"]["data"][key] for key in ("source", "n_train", "n_test")},
         images=images_content,
         seed=config["seed"],
-        provenance=provenance("smnist_dataset.py"),
+        provenance=lambda wildcards: provenance("smnist_dataset.py"),
     script:
         "../workflow_scripts/smnist_dataset.py"
 
@@ -38,7 +38,7 @@ rule smnist_pixels_dataset:
         **job_resources("smnist_pixels_dataset"),
     params:
         seed=config["seed"],
-        provenance=provenance("smnist_pixels_dataset.py"),
+        provenance=lambda wildcards: provenance("smnist_pixels_dataset.py"),
     script:
         "../workflow_scripts/smnist_pixels_dataset.py"
 
@@ -64,7 +64,7 @@ rule char_rnn_dataset:
         seed=config["seed"],
         text=text_content,
         python=platform.python_version(),  # the default text is the help texts of Python
-        provenance=provenance("char_rnn_dataset.py"),
+        provenance=lambda wildcards: provenance("char_rnn_dataset.py"),
     script:
         "../workflow_scripts/char_rnn_dataset.py"
 
@@ -85,7 +85,7 @@ rule mocap_dataset:
         settings={key: config["mocap"]["data"][key] for key in ("source", "trials", "sequence_length", "frame_rate")},
         motions=motions_content,
         seed=config["seed"],
-        provenance=provenance("mocap_dataset.py"),
+        provenance=lambda wildcards: provenance("mocap_dataset.py"),
     script:
         "../workflow_scripts/mocap_dataset.py"
 
@@ -106,6 +106,6 @@ rule sequences_dataset:
         settings={key: config["sequences"]["data"][key] for key in ("standardise", "validation_share")},
         sequences=sequences_content,
         seed=config["seed"],
-        provenance=provenance("sequences_dataset.py"),
+        provenance=lambda wildcards: provenance("sequences_dataset.py"),
     script:
         "../workflow_scripts/sequences_dataset.py"

@@ -21,7 +21,7 @@ if "row_rnn" in STUDIES:
             groups=list(GROUPS["row_rnn"]),
             settings=STUDIES["row_rnn"]["alignment"],
             seed=config["seed"],
-            provenance=provenance("alignment.py", "lyapunov_pkg.cells.rnn"),
+            provenance=lambda wildcards: provenance("alignment.py", "lyapunov_pkg.cells.rnn"),
         script:
             "../workflow_scripts/alignment.py"
 
@@ -47,7 +47,7 @@ if "row_rnn" in STUDIES:
             training=STUDIES["row_rnn"]["training"],
             settings=STUDIES["row_rnn"]["participation"],
             seed=config["seed"],
-            provenance=provenance("participation.py", "lyapunov_pkg.cells.rnn"),
+            provenance=lambda wildcards: provenance("participation.py", "lyapunov_pkg.cells.rnn"),
         script:
             "../workflow_scripts/participation.py"
 
@@ -72,6 +72,6 @@ if "pixel_rnn" in STUDIES:
             groups=list(GROUPS["pixel_rnn"]),
             settings=STUDIES["pixel_rnn"]["flips"],
             seed=config["seed"],
-            provenance=provenance("flips.py", "lyapunov_pkg.cells.rnn"),
+            provenance=lambda wildcards: provenance("flips.py", "lyapunov_pkg.cells.rnn"),
         script:
             "../workflow_scripts/flips.py"

@@ -17,7 +17,7 @@ rule evolution:
     params:
         names=names,
         groups=group_order,
-        provenance=provenance("evolution.py"),
+        provenance=lambda wildcards: provenance("evolution.py"),
     script:
         "../workflow_scripts/evolution.py"
 
@@ -48,7 +48,7 @@ rule correlations:
         any_epochs=lambda wildcards: wildcards.study not in config["correlations"]["highlighted_by"],
         settings={key: config["correlations"][key] for key in CORRELATION_SETTINGS},
         seed=config["seed"],
-        provenance=provenance("correlations.py"),
+        provenance=lambda wildcards: provenance("correlations.py"),
     script:
         "../workflow_scripts/correlations.py"
 
@@ -79,6 +79,6 @@ if "optimizers" in STUDIES:
             settings={key: config["correlations"][key] for key in ("exponent_floor", "n_resamples")},
             seed=config["seed"],
             device=config["device"],
-            provenance=provenance("optimizers.py", *cell_modules("optimizers")),
+            provenance=lambda wildcards: provenance("optimizers.py", *cell_modules("optimizers")),
         script:
             "../workflow_scripts/optimizers.py"

@@ -14,7 +14,9 @@ rule layered_jacobian:
     params:
         settings=config["layered_jacobian"],
         seed=config["seed"],
-        provenance=provenance("layered_jacobian.py", f"lyapunov_pkg.cells.{config['layered_jacobian']['architecture']}"),
+        provenance=lambda wildcards: provenance(
+            "layered_jacobian.py", f"lyapunov_pkg.cells.{config['layered_jacobian']['architecture']}"
+        ),
     script:
         "../workflow_scripts/layered_jacobian.py"
 
@@ -33,7 +35,7 @@ rule stability_regimes:
     params:
         settings=config["stability_regimes"],
         seed=config["seed"],
-        provenance=provenance("stability_regimes.py", "lyapunov_pkg.cells.rnn"),
+        provenance=lambda wildcards: provenance("stability_regimes.py", "lyapunov_pkg.cells.rnn"),
     script:
         "../workflow_scripts/stability_regimes.py"
 
@@ -58,6 +60,6 @@ if "char_rnn_initialisation" in STUDIES:
             groups=list(GROUPS["char_rnn_initialisation"]),
             device=config["device"],
             settings=config["estimator"],
-            provenance=provenance("estimator.py", *cell_modules("char_rnn_initialisation")),
+            provenance=lambda wildcards: provenance("estimator.py", *cell_modules("char_rnn_initialisation")),
         script:
             "../workflow_scripts/estimator.py"

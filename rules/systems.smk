@@ -15,6 +15,6 @@ rule lorenz:
     params:
         settings=config["lorenz"],
         seed=config["seed"],
-        provenance=provenance("lorenz.py"),
+        provenance=lambda wildcards: provenance("lorenz.py"),
     script:
         "../workflow_scripts/lorenz.py"

@@ -25,7 +25,7 @@ if "target_learning" in STUDIES:
             design=lambda wildcards: dict(GROUPS["target_learning"][wildcards.group].settings),
             indices=lambda wildcards: shard_indices("target_learning", **wildcards),
             training=STUDIES["target_learning"]["training"],
-            provenance=provenance("train_target_learning.py", "lyapunov_pkg.cells.rank_one"),
+            provenance=lambda wildcards: provenance("train_target_learning.py", "lyapunov_pkg.cells.rank_one"),
         script:
             "../workflow_scripts/train_target_learning.py"
 
@@ -47,6 +47,6 @@ if "target_learning" in STUDIES:
             names=names,
             device=config["device"],
             spectra=STUDIES["target_learning"]["spectra"],
-            provenance=provenance("spectra_target_learning.py", "lyapunov_pkg.cells.rank_one"),
+            provenance=lambda wildcards: provenance("spectra_target_learning.py", "lyapunov_pkg.cells.rank_one"),
         script:
             "../workflow_scripts/spectra_target_learning.py"

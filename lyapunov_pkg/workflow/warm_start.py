@@ -10,6 +10,7 @@ other systems not all libraries work after a fork. Other jobs start in the norma
 from __future__ import annotations
 
 import ast
+import functools
 import multiprocessing
 import os
 import runpy
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -55,26 +56,31 @@ def imported_by(scripts: Iterable[Path]) -> set[str]:
     return modules
 
 
-def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
+def start_scripts_warm(script_class: type[Any], modules: Callable[[], Iterable[str]]) -> None:
     """Let this Snakemake process start its scripts as forks of one process that has imported the given modules.
 
     If a module cannot be imported, the script that needs it reports the error.
 
     Args:
         script_class: Snakemake's class of Python scripts, whose method for starting is replaced.
-        modules: names of modules.
+        modules: returns the names of the modules. It is called once, when the first job starts: by then Snakemake has
+            planned all jobs.
     """
     if sys.platform != "linux":
         return
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([preloaded.__name__, "snakemake.cli"])  # every fork needs the latter
-    # The server starts with the first job. Libraries read their number of threads at import.
-    os.environ[preloaded.MODULES] = " ".join(sorted(modules))
+    # Libraries read their number of threads at import.
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in THREADED})
     start_cold = script_class.execute_script
     # Snakemake starts jobs from several threads, and `start` and `join` poll all jobs. If two threads read the status
     # of one job, one of them would find none.
     one_at_a_time = threading.Lock()
+
+    @functools.cache
+    def name_modules() -> None:
+        """Tell the server, which starts with the first job, what to import."""
+        os.environ[preloaded.MODULES] = " ".join(sorted(modules()))
 
     def execute_script(self: Any, fname: str, edit: bool = False) -> None:
         asked = (self.conda_env, self.container_img, self.env_modules, self.shadow_dir, self.bench_record)
@@ -85,6 +91,7 @@ def start_scripts_warm(script_class: type[Any], modules: Iterable[str]) -> None:
         job = server.Process(target=run_script, args=(fname, self.resources.get("tmpdir")))
         try:
             with one_at_a_time:
+                name_modules()
                 job.start()
         except (ConnectionError, EOFError):  # Ctrl-C ended the server while it imported
             raise subprocess.CalledProcessError(INTERRUPTED, command) from None

@@ -6,13 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lyapunov_pkg.workflow.locks import file_lock
+from tests.snakemake.forked import Server
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = (
@@ -126,23 +127,29 @@ def environment(repository: Path = ROOT) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def run_snakemake() -> RunSnakemake:
-    """Run the real Snakemake; takes what `snakemake_command` takes, and variables of the environment."""
+def run_snakemake() -> Iterator[RunSnakemake]:
+    """Run the real Snakemake, as a fork; takes what `snakemake_command` takes, and variables of the environment, with
+    which it starts cold."""
+
+    server = Server()
 
     def run(
         directory: Path, *arguments: str, repository: Path = ROOT, variables: dict[str, str] | None = None, **options
     ) -> subprocess.CompletedProcess[str]:
-        command = snakemake_command(directory, *arguments, repository=repository, **options)
-        return subprocess.run(
-            command,
+        python, *command = snakemake_command(directory, *arguments, repository=repository, **options)
+        if variables is None:
+            return server.run(command[2:], repository, environment(repository))
+        return subprocess.run(  # Python reads some variables when it starts.
+            [python, *command],
             capture_output=True,
             text=True,
             cwd=repository,
-            env=environment(repository) | (variables or {}),
+            env=environment(repository) | variables,
             check=False,
         )
 
-    return run
+    yield run
+    server.stop()
 
 
 @pytest.fixture(scope="session")

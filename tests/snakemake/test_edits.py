@@ -271,7 +271,7 @@ def test_damaged_entries_of_the_cache_are_made_anew(
 def test_dry_run_at_the_dissertations_scale_is_quick(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run_snakemake(tmp_path, "--dry-run", configuration=paper)
+    result = run_snakemake(tmp_path, "--dry-run", configuration=paper, variables={})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Seconds of a core, which a busy machine does not stretch; about 8.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20

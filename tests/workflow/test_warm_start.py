@@ -15,7 +15,7 @@ from snakemake.script import PythonScript
 from lyapunov_pkg.workflow.warm_start import start_scripts_warm
 
 if workflow.is_main_process:
-    start_scripts_warm(PythonScript, ["decimal", "broken", "missing"])
+    start_scripts_warm(PythonScript, lambda: ["decimal", "broken", "missing"])
 
 rule all:
     input: "one.json", "two.json", "threaded.json"
