@@ -2,6 +2,7 @@
 
     python benchmarks/training.py                 one thread, both sizes, all eight architectures
     python benchmarks/training.py --threads 2 --sizes smnist --architectures lstm lem
+    python benchmarks/training.py --sizes smnist --architectures cornn --init-param 10 10  gradients that vanish
 
 Needs the package alone. The peers train the same networks, one after another:
 
@@ -50,6 +51,7 @@ BATCH_SIZE = 128
 N_BATCHES = 8  # of one round
 LEARNING_RATE = 0.01
 N_CLASSES = 10
+SMALL = (0.05, 0.2)  # range of p in which rounding stays small
 
 
 class TorchModule(nn.Module):
@@ -184,7 +186,7 @@ class Peer:
 class Bench:
     """The same variants on both sides, each side as fast as it is normally run."""
 
-    def __init__(self, architecture: str, size: str, width: int) -> None:
+    def __init__(self, architecture: str, size: str, width: int, init_param: Sequence[float]) -> None:
         n_steps, n_features, hidden_size = SIZES[size]
         generator = torch.Generator().manual_seed(0)
         inputs = torch.rand(N_BATCHES * BATCH_SIZE, n_steps, n_features, generator=generator)
@@ -193,7 +195,7 @@ class Bench:
         self.task = Task(part, part, n_features, N_CLASSES, last_only=True)
         self.samples = torch.arange(len(inputs))
         settings = {"architecture": architecture, "hidden_size": hidden_size, "learning_rate": LEARNING_RATE}
-        settings["init_param"] = {"uniform": [0.05, 0.2]}
+        settings["init_param"] = {"uniform": list(init_param)}
         self.variants: Sequence[Variant] = design_variants("benchmark", architecture, settings, range(width), seed=0)
         self.settings = TrainingSettings(epochs=1, batch_size=BATCH_SIZE, loss_on="last", optimizer="adam")
         network = initialise_network(self.variants, self.task)
@@ -232,14 +234,14 @@ class Bench:
         return ((self.ours(0) - losses) / losses).abs().max().item()
 
 
-def case(architecture: str, size: str, width: int, rounds: int) -> Case:
-    """Return the case of an architecture and a size."""
+def case(architecture: str, size: str, width: int, init_param: Sequence[float], rounds: int) -> Case:
+    """Return the case of an architecture, a size and a range of p."""
     n_steps, n_features, hidden_size = SIZES[size]
     shapes: dict[str, int | str] = {"networks": width, "steps": n_steps, "features": n_features, "units": hidden_size}
     peer = "torch.nn" if PEERS[architecture] is TorchModule else "eager loop"
 
     def build(peers: Mapping[str, object]) -> Contest:
-        bench, epoch = Bench(architecture, size, width), itertools.count(1)
+        bench, epoch = Bench(architecture, size, width, init_param), itertools.count(1)
         difference = bench.check()
         calls = {records.OURS: lambda: bench.ours(next(epoch)), "peer": lambda: bench.theirs(next(epoch))}
         facts = {"peer is": peer}
@@ -256,13 +258,14 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--architectures", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--width", type=int, default=VARIANTS_TOGETHER["cpu"], help="variants stacked")
+    parser.add_argument("--init-param", type=float, nargs=2, default=SMALL, metavar=("LOW", "HIGH"), help="range of p")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("training.json"), help="default: training.json here")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     record = records.new("training", arguments.threads, ("lyapunov-pkg", "torch", "numba", "numpy"))
     selected = [
-        case(architecture, size, arguments.width, arguments.rounds)
+        case(architecture, size, arguments.width, arguments.init_param, arguments.rounds)
         for size in arguments.sizes
         for architecture in arguments.architectures
     ]
