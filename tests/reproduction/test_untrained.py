@@ -62,6 +62,21 @@ def test_all_regimes_start_from_the_same_states(regimes):
     assert regimes.sizes["time"] == 101
 
 
+def test_inputs_and_initial_states_have_the_variances_that_are_asked_for():
+    """Without recurrent weights an activation is the tanh of the input."""
+
+    def runs(variance: float) -> np.ndarray:
+        made = stability_regimes({"none": 0.0}, 2, variance, variance, 1, 400, 0, 3, seed=1)
+        return made["activation"].values[0, 0]
+
+    small, large = runs(0.01), runs(0.04)
+    np.testing.assert_allclose(large[:, 0], 2 * small[:, 0])
+    np.testing.assert_allclose(np.arctanh(large[:, 1:]), 2 * np.arctanh(small[:, 1:]))
+    assert small[:, 0].var() == pytest.approx(0.01, rel=0.2)
+    many = stability_regimes({"none": 0.0}, 2, 0.01, 0.01, 400, 1, 0, 1, seed=1)["activation"].values[0, :, 0, 1]
+    assert np.arctanh(many).var() == pytest.approx(0.01, rel=0.2)
+
+
 def test_without_inputs_and_at_rest_exponents_are_the_logarithm_of_the_gain():
     """tanh has slope 1 at zero, so that the Jacobian is g Q."""
     still = stability_regimes({"stable": 0.5, "chaotic": 3.0}, SIZE, 0.0, 0.0, 1, 1, 5, 20, seed=0)

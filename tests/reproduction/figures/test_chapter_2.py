@@ -199,6 +199,8 @@ def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
         "(b) epoch 4",
         "(c) epoch 15",
     ]
+    columns = [ax.get_subplotspec().colspan for ax in fig.axes]  # panels of a row are of one width
+    assert [(span.start, span.stop) for span in columns] == [(0, 2), (2, 4), (4, 6), (0, 3), (3, 6)]
     one_over_t = change.lines[-1].get_xydata()
     np.testing.assert_allclose(one_over_t[:, 1] * one_over_t[:, 0], one_over_t[0, 1])
     assert len(change.lines) == 6 + 1 and len(difference.lines) == 6 + 1  # with the line of zero

@@ -73,3 +73,22 @@ def test_the_figure_is_complete(comparison: xr.Dataset) -> None:
     fig = fig_extra_optimizers(comparison)
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, "fig_extra_optimizers")
+
+
+def test_the_figures_panels_show_each_network_and_leave_outliers_outside(comparison: xr.Dataset) -> None:
+    far = comparison.copy(deep=True)
+    far["final_loss"].loc[{"optimizer": "sgd", "architecture": "rnn", "network": far["network"][0]}] = 1e6
+    axes = fig_extra_optimizers(far).axes
+    of_rnn = far.sel(architecture="rnn")
+    for ax, optimizer in zip(axes[:4], far["optimizer"].values, strict=True):
+        own = of_rnn.sel(optimizer=optimizer)
+        (drawn,) = ax.collections
+        points = np.stack([own["spectrum_statistic"].sel(statistic="maximum_exponent"), own["final_loss"]], axis=1)
+        np.testing.assert_allclose(drawn.get_offsets(), points)
+        assert ax.get_ylim()[1] < 1e3
+    for ax, name in zip(axes[-2:], ("spearman", "difference"), strict=True):
+        drawn = iter(ax.containers)
+        for architecture in far["architecture"].values:
+            for statistic in far["statistic"].values:
+                values = far[name].sel(architecture=architecture, statistic=statistic)
+                np.testing.assert_allclose(next(drawn).lines[0].get_ydata(), values)
