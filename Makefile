@@ -3,7 +3,9 @@ CORES ?= 2
 ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
-PYTEST := -n $(CORES) --dist loadfile  # the tests of a file share what they compile and run
+# The tests of a file share what they compile and run. Files go to the workers in the order of tests/conftest.py; by itself,
+# xdist would leave those with the fewest tests, which take longest, to the end.
+PYTEST := -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectra tests/aelle \
     $(addprefix tests/test_,networks.py progress.py public_names.py) \

@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+FIRST = ("tests/snakemake/test_slurm.py", "tests/snakemake/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, SLURM's above all, so that none is left to one worker at the end."""
+    items.sort(key=lambda item: next((n for n, place in enumerate(FIRST) if item.nodeid.startswith(place)), len(FIRST)))
+
 
 @pytest.fixture
 def real_data() -> Path:

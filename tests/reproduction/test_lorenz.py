@@ -86,7 +86,7 @@ def test_runs_in_steps_have_the_signs_of_the_text_and_are_products_of_eulers_jac
     largest = exponents.isel(exponent=0)
     assert (largest.sel(rho=[28, 5]) > 0).all() and (largest.sel(rho=1) < 0).all()
     np.testing.assert_allclose(exponents.sum("exponent"), -41 / 3, atol=0.1)
-    state = 0.01 * np.array(torch.randn((3, 3), generator=torch.Generator().manual_seed(3), dtype=torch.float64))[0]
+    state = 0.01 * torch.randn((3, 3), generator=torch.Generator().manual_seed(3), dtype=torch.float64)[0].numpy()
     q, sums = np.eye(3), np.zeros(3)
     for step in range(4010):
         x, y, z = state
