@@ -70,7 +70,7 @@ def test_each_is_described_and_allows_its_default(architecture, name):
 @pytest.mark.parametrize(("architecture", "name"), NUMBERS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, False, "soon", None, np.nan, 1j])
 def test_what_is_no_finite_number_is_refused(architecture, name, value):
-    expected = f"{name} of {architecture} is .*; expected a finite number"
+    expected = f"{name} of {architecture}: got .*, expected a finite number"
     with pytest.raises(ValueError, match=expected):
         make_cell(architecture, 3, 4, **{name: value})
 
@@ -79,19 +79,19 @@ def test_what_is_no_finite_number_is_refused(architecture, name, value):
 @pytest.mark.parametrize("value", ["tahn", "", "Tanh", 1.0, True, None])
 def test_what_is_no_choice_is_refused(architecture, name, value):
     choices = ", ".join(hyperparameters(architecture)[name].choices)
-    with pytest.raises(ValueError, match=f"{name} of {architecture} is {value!r}; expected one of {choices}"):
+    with pytest.raises(ValueError, match=f"{name} of {architecture}: got {value!r}, expected one of {choices}"):
         make_cell(architecture, 3, 4, **{name: value})
 
 
 @pytest.mark.parametrize(
     ("architecture", "values", "message"),
     [
-        ("cornn", {"dt": -1}, "dt of cornn is -1; expected a finite number above 0"),
-        ("cornn", {"epsilon": -0.1}, "epsilon of cornn is -0.1; expected a finite number, 0 or above"),
-        ("lem", {"dt": 0}, "dt of lem is 0; expected a finite number above 0"),
-        ("lipschitz", {"beta_A": 1.1}, "beta_A of lipschitz is 1.1; expected a finite number from 0 to 1"),
-        ("noisy", {"dt": 0.0}, "dt of noisy is 0.0; expected a finite number above 0"),
-        ("rank_one", {"density": 1.5}, "density of rank_one is 1.5; expected a finite number above 0 and at most 1"),
+        ("cornn", {"dt": -1}, "dt of cornn: got -1, expected a finite number above 0"),
+        ("cornn", {"epsilon": -0.1}, "epsilon of cornn: got -0.1, expected a finite number, 0 or above"),
+        ("lem", {"dt": 0}, "dt of lem: got 0, expected a finite number above 0"),
+        ("lipschitz", {"beta_A": 1.1}, "beta_A of lipschitz: got 1.1, expected a finite number from 0 to 1"),
+        ("noisy", {"dt": 0.0}, "dt of noisy: got 0.0, expected a finite number above 0"),
+        ("rank_one", {"density": 1.5}, "density of rank_one: got 1.5, expected a finite number above 0 and at most 1"),
     ],
 )
 def test_numbers_out_of_range_are_refused(architecture, values, message):
@@ -127,7 +127,7 @@ def test_an_integer_is_no_float(value, allowed):
 @pytest.mark.parametrize("size", [0, -1, 2.0, True, math.nan, "4"])
 @pytest.mark.parametrize("name", ["input_size", "hidden_size"])
 def test_sizes_are_integers_above_0(name, size):
-    with pytest.raises(ValueError, match=rf"{name} of lstm is {size!r}; expected an integer above 0"):
+    with pytest.raises(ValueError, match=rf"{name} of lstm: got {size!r}, expected an integer above 0"):
         make_cell("lstm", **({"input_size": 3, "hidden_size": 4} | {name: size}))
 
 
