@@ -32,6 +32,7 @@ class Lowering:
     def __init__(self, state_size: int, input_size: int, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.was_refused = False
+        self._input_size = input_size
         self._rows = [*range(state_size), *[-1] * input_size]
         self._n_rows = state_size
         self._constants: list[tuple[int, NDArray[np.float64]]] = []
@@ -144,6 +145,7 @@ class Lowering:
             state.numpy().astype(np.int64),
             self.rows_of(state),
             self._n_rows,
+            self._input_size,
         )
 
     def _elementwise(
