@@ -122,13 +122,16 @@ class Propagator(ABC):
         """Come back to where `snapshot` was taken, on the same path."""
 
 
-def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records: bool = False) -> Propagator:
+def make_propagator(
+    system: TangentMap, state: Tensor, tangents: Tensor, inputs: Tensor, records: bool = False
+) -> Propagator:
     """Return what is fastest for this system and these tangent vectors (..., rows, k).
 
     Args:
         system: the system.
         state: (..., S).
         tangents: (..., rows, k).
+        inputs: (..., step, feature), of which the first step may be tried.
         records: `Propagator.record` will be called, which asks for the states after all intervals.
     """
     if (
@@ -145,7 +148,7 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records
     if (isinstance(system, DifferentiatedStep) or type(system) is Flow) and _is_for_kernels(state, tangents):
         from lyapunov_pkg.spectra.recorded import RecordedPropagator
 
-        return RecordedPropagator(system, plain, state, tangents)
+        return RecordedPropagator(system, plain, state, tangents, inputs[..., 0, :])
     return plain(system, state, tangents)  # type: ignore[arg-type] # Only a flow is a `FlowPropagator`'s.
 
 

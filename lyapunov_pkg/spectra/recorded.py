@@ -21,11 +21,14 @@ from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
 from lyapunov_pkg.systems.tracing import program_of
 
-CHECKED_STATES = 16
-"""States of a path at which tangent vectors are compared."""
-
 CHECKED_EVERY = 512
-"""Steps from one such comparison to the next, at least."""
+"""Steps from one comparison of tangent vectors to the next, at least."""
+
+CHECKED_STATES = 16
+"""States at which tangent vectors are compared, for each `CHECKED_EVERY` steps of a path."""
+
+STEPS_AT_ONCE = 16_384
+"""Steps of the longest path. Each comparison has a price, whatever the number of states."""
 
 LARGEST_MEMORY = 16_000_000
 """Numbers that the tangents of a program may take in each thread. Beyond it PyTorch's products are no slower."""
@@ -36,8 +39,6 @@ NUMBERS_AT_ONCE = 1_000_000
 
 class ProgramPropagator(SteppedPropagator):
     """A program, driven by inputs."""
-
-    steps_at_once = StepPropagator.steps_at_once
 
     def __init__(self, program: Program, state: Tensor, tangents: Tensor) -> None:
         flow = SteppedFlow(program, torch.zeros(1, 0), state.detach(), tangents.detach())
@@ -71,21 +72,35 @@ class RecordedPropagator(Propagator):
     """A step or a flow of one's own, by what is fastest and was found to agree with it."""
 
     def __init__(
-        self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor
+        self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor, x: Tensor
     ) -> None:
         """Start trajectories.
 
         Args:
             system: the system.
-            plain: what takes it along where it is no program.
+            plain: what takes it along if it is no program.
             state: (sequence, S).
             tangents: (sequence, S, k).
+            x: (sequence, F), the first input.
         """
-        self.system, self._plain = system, plain
-        self._now: Propagator = plain(system, state, tangents)
-        self._is_traced = False
+        self.system = system
+        program = self._program(state, x)
+        if program is None or program.n_rows * tangents.shape[-1] > LARGEST_MEMORY:
+            self._now: Propagator = plain(system, state, tangents)
+            self.steps_at_once = self._now.steps_at_once
+        else:
+            self._now = ProgramPropagator(program, state, tangents)
+            at_once = max(StepPropagator.steps_at_once, NUMBERS_AT_ONCE // state.numel())
+            self.steps_at_once = min(at_once, STEPS_AT_ONCE)
         self._unchecked = CHECKED_EVERY
-        self.steps_at_once = self._now.steps_at_once  # of a program, too: callers have planned with it
+
+    def _program(self, state: Tensor, x: Tensor) -> Program | None:
+        if x.shape[:-1] != state.shape[:-1]:
+            return None
+        step = self.system.step
+        written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
+        with without_autocast():
+            return program_of(step, written, state, x)
 
     @property
     def state(self) -> Tensor:
@@ -98,23 +113,10 @@ class RecordedPropagator(Propagator):
 
     def path(self, inputs: Tensor) -> Any:
         """See `Propagator.path`."""
-        if not self._is_traced:
-            self._trace(inputs)
         if isinstance(self._now, ProgramPropagator) and not self._agrees(self._now, inputs):
-            self._now = self._plain(self.system, self._now.state, self._now.current_tangents())
+            # It computes nothing ahead, so that a path may have any length.
+            self._now = StepPropagator(self.system, self._now.state, self._now.current_tangents())
         return self._now.path(inputs)
-
-    def _trace(self, inputs: Tensor) -> None:
-        """Go on as a program if the step is one."""
-        self._is_traced = True
-        step, state = self.system.step, self._now.state
-        if inputs.shape[:1] != state.shape[:-1]:
-            return
-        written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
-        with without_autocast():
-            program = program_of(step, written, state, inputs[:, 0])
-        if program is not None and program.n_rows * self._now.current_tangents().shape[-1] <= LARGEST_MEMORY:
-            self._now = ProgramPropagator(program, state, self._now.current_tangents())
 
     def _agrees(self, program: ProgramPropagator, inputs: Tensor) -> bool:
         """Return whether the program does along a path what the user's function does."""
@@ -129,22 +131,25 @@ class RecordedPropagator(Propagator):
                     if not _close(after[part], self.system.step(before[part], x[part]), _largest(before[part])):
                         return False
                 self._unchecked += inputs.shape[1]
-                return self._unchecked <= CHECKED_EVERY or self._tangents_agree(program, before, x)
+                return self._unchecked <= CHECKED_EVERY or self._tangents_agree(program, before, x, inputs.shape[1])
         except Exception:  # The function does not take as many states, say.
             return False
 
-    def _tangents_agree(self, program: ProgramPropagator, states: Tensor, x: Tensor) -> bool:
+    def _tangents_agree(self, program: ProgramPropagator, states: Tensor, x: Tensor, n_steps: int) -> bool:
         self._unchecked = 0
-        some = torch.linspace(0, len(states) - 1, min(CHECKED_STATES, len(states))).long()
+        n_checked = min(CHECKED_STATES * -(-n_steps // CHECKED_EVERY), len(states))
+        some = torch.linspace(0, len(states) - 1, n_checked).long()
         states, x = states[some], x[some]
         generator = torch.Generator().manual_seed(0)
         tangents = torch.randn(*states.shape, 2, dtype=torch.float64, generator=generator).to(states)
-        moved = SteppedFlow(program.program, torch.zeros(1, 0), states, tangents)
+        # As many columns as in the run, so that what is checked is the code that runs.
+        columns = torch.arange(program.flow.layout.shape.n_columns) % 2
+        moved = SteppedFlow(program.program, torch.zeros(1, 0), states, tangents[..., columns])
         moved.drive(x[:, None])
         moved.advance([False])
         expected = self.system.push_forward(states, x, tangents)[1]
         # Slopes of units that saturate are rounding: below it, beside those of other states, nothing is compared.
-        return _close(moved.tangents().mT, expected.mT, 1e-3 * expected.abs().max())
+        return _close(moved.tangents().mT, expected[..., columns].mT, 1e-3 * expected.abs().max())
 
     def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Propagator.follow`."""
