@@ -33,8 +33,11 @@ STEPS_AT_ONCE = 16_384
 LARGEST_MEMORY = 16_000_000
 """Numbers that the tangents of a program may take in each thread. Beyond it PyTorch's products are no slower."""
 
-NUMBERS_AT_ONCE = 1_000_000
-"""Numbers of the states that the user's function is given at once."""
+NUMBERS_AT_ONCE = 100_000
+"""Numbers of the states that the user's function is given at once, few enough that they stay in the cache."""
+
+NUMBERS_OF_A_PATH = 1_000_000
+"""Numbers of the states of a path."""
 
 
 class ProgramPropagator(SteppedPropagator):
@@ -90,7 +93,7 @@ class RecordedPropagator(Propagator):
             self.steps_at_once = self._now.steps_at_once
         else:
             self._now = ProgramPropagator(program, state, tangents)
-            at_once = max(StepPropagator.steps_at_once, NUMBERS_AT_ONCE // state.numel())
+            at_once = max(StepPropagator.steps_at_once, NUMBERS_OF_A_PATH // state.numel())
             self.steps_at_once = min(at_once, STEPS_AT_ONCE)
         self._unchecked = CHECKED_EVERY
 

@@ -83,8 +83,9 @@ def test_propagation_of_networks(guards, dtype, architecture, hidden_size, k):
     for n_sequences in (1, 3, 17):
         state = network.initial_state(n_sequences)
         tangents = torch.eye(hidden_size, k, dtype=dtype).expand(*state.shape[:-1], -1, -1)
-        propagator = make_propagator(network, state, tangents)
-        path = propagator.path(torch.randn(n_sequences, 4, 2, dtype=dtype))
+        inputs = torch.randn(n_sequences, 4, 2, dtype=dtype)
+        propagator = make_propagator(network, state, tangents, inputs)
+        path = propagator.path(inputs)
         propagator.record(path, slice(0, 4), [True, False, True, True], keeps_q=True, keeps_r=True)
     guards.check()
 
@@ -94,8 +95,9 @@ def test_propagation_of_networks(guards, dtype, architecture, hidden_size, k):
 def test_propagation_of_compiled_systems(guards, dtype, size, k):
     system = LinearMap(torch.randn(size, size, generator=torch.Generator().manual_seed(0)).double().numpy())
     state = torch.ones(3, size, dtype=dtype)
-    propagator = make_propagator(system, state, torch.eye(size, k, dtype=dtype).expand(3, -1, -1))
-    path = propagator.path(torch.empty(3, 4, 0, dtype=dtype))
+    inputs = torch.empty(3, 4, 0, dtype=dtype)
+    propagator = make_propagator(system, state, torch.eye(size, k, dtype=dtype).expand(3, -1, -1), inputs)
+    path = propagator.path(inputs)
     propagator.record(path, slice(0, 4), [True] * 4, keeps_q=True, keeps_r=True)
     propagator.follow(propagator.path(torch.empty(3, 2, 0, dtype=dtype)), slice(0, 2), [True, True])
     guards.check()
