@@ -218,7 +218,7 @@ class SteppedFlow:
         """
         self.program = step if isinstance(step, Program) else None
         self._run = compiled_run(program_step if isinstance(step, Program) else step)
-        self._machine_code = None if self.program is None else machine_code_of(self.program, tangents.shape[-1])
+        self.machine_code = None if self.program is None else machine_code_of(self.program, tangents.shape[-1])
         self.states = states.clone(memory_format=torch.contiguous_format)
         self.dtype = np.dtype(str(states.dtype).removeprefix("torch."))
         n, n_rows, n_columns = tangents.shape
@@ -240,7 +240,7 @@ class SteppedFlow:
         states[:, 0] = self.states.numpy()
         driving = np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype)
 
-        program, code = self.program, self._machine_code
+        program, code = self.program, self.machine_code
         if program is None:
             raise TypeError("system: got a compiled step, expected a program")
 
@@ -292,7 +292,7 @@ class SteppedFlow:
         spare, factor = (aligned_zeros(n, self.dtype) for n in (self.layout.frame_size, factor_size(shape, width)))
         memory = None
         if self.program is not None:
-            code = self._machine_code
+            code = self.machine_code
             memory = make_memory(self.program, shape.n_columns, 0 if code is None else code.tangents)
         return SteppedWorkspace(make_workspace(self.layout, self.dtype), make_fallback(shape), spare, factor, memory)
 
