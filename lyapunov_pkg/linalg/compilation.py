@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.ccallback import CFunc
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
 
 DIGEST_BYTES = 32
 

@@ -63,15 +63,16 @@ def machine_code_of(program: Program, n_columns: int) -> MachineCode | None:
 
 @lru_cache(KEPT)
 def _compiled(contents: tuple[bytes, ...], dtype: str, n_inputs: int, n_columns: int) -> MachineCode:
-    code, *others = (np.frombuffer(content, np.int64) for content in contents)
-    tables = _Tables(code.reshape(-1, 5), *others, n_inputs)
+    code, indices, state_slots, state_rows = (np.frombuffer(content, np.int64) for content in contents)
+    tables = _Tables(code.reshape(-1, 5), indices, state_slots, state_rows, n_inputs)
     with global_compiler_lock:
         library = cpu_target.target_context.codegen().create_library("straight_line")
         module = library.create_ir_module("straight_line")
-        names = [_Writer(module, tables, dtype, k).name for k in (0, n_columns)]
+        of_states, of_tangents = (_Writer(module, tables, dtype, k).name for k in (0, n_columns))
         library.add_ir_module(module)
         library.finalize()
-        return MachineCode(*(library.get_pointer_to_function(name) for name in names), library)
+        address = library.get_pointer_to_function
+        return MachineCode(address(of_states), address(of_tangents), library)
 
 
 class _Tables(NamedTuple):
@@ -96,7 +97,8 @@ def _evaluate_address(dtype: str) -> int:
 
     evaluate_function.__qualname__ = f"evaluate_{dtype}"
     signature = types.void(types.intp, number, number, types.CPointer(number))
-    address: int = callback(evaluate_function, signature, error_model="numpy").address
+    callback_of_dtype: Any = callback(evaluate_function, signature, error_model="numpy")
+    address: int = callback_of_dtype.address
     return address
 
 
@@ -105,7 +107,8 @@ class _Writer:
 
     def __init__(self, module: ir.Module, tables: _Tables, dtype: str, n_columns: int) -> None:
         self.number = ir.FloatType() if dtype == "float32" else ir.DoubleType()
-        self.vector = ir.VectorType(self.number, n_columns) if n_columns else None
+        self.moves_vectors = n_columns > 0
+        self.vector = ir.VectorType(self.number, max(n_columns, 1))
         self.dtype, self.name = dtype, f"straight_line_step_{next(_NUMBERS)}"
         function = ir.Function(module, step_type(self.number), self.name)
         self.builder = ir.IRBuilder(function.append_basic_block())
@@ -114,7 +117,7 @@ class _Writer:
         self.size = len(tables.state_slots)
         self.values = {i: self._load(self.state, i) for i in range(self.size)}
         self.values |= {self.size + i: self._load(self.inputs, i) for i in range(tables.n_inputs)}
-        self.rows = {i: self._gathered(i) for i in range(self.size)} if self.vector else {}
+        self.rows = {i: self._gathered(i) for i in range(self.size)} if self.moves_vectors else {}
         for kind, count, at, weight_at, n_terms in tables.code.tolist():
             if kind == PRODUCT:
                 self._product(count, weight_at, n_terms, tables.indices[at:].tolist())
@@ -163,10 +166,10 @@ class _Writer:
         if kind == WHERE:
             chosen = build.fcmp_unordered("!=", self._value(condition), self._constant(0.0))
             self.values[slot] = build.select(chosen, a, b)
-            if row >= 0 and self.vector:
+            if row >= 0 and self.moves_vectors:
                 self.rows[row] = build.select(chosen, self._row(of_a), self._row(of_b))
             return
-        one, is_used = self._constant(1.0), row >= 0 and self.vector
+        one, is_used = self._constant(1.0), row >= 0 and self.moves_vectors
         if kind == ADD:
             value, by_a, by_b = build.fadd(a, b), one, one
         elif kind == SUB:
@@ -212,7 +215,7 @@ class _Writer:
     def _sum(self, entry: list[int], n_terms: int) -> None:
         slot, row, terms, of_terms = entry[0], entry[1], entry[2 : 2 + n_terms], entry[2 + n_terms :]
         self.values[slot] = self._total(self.builder.fadd, [self._value(term) for term in terms])
-        if row >= 0 and self.vector:
+        if row >= 0 and self.moves_vectors:
             self.rows[row] = self._total(self.builder.fadd, [self._row(term) for term in of_terms if term >= 0])
 
     def _total(self, add: Any, terms: list[ir.Value]) -> ir.Value:
@@ -228,7 +231,7 @@ class _Writer:
             weights = [self._load(self.weights, weight_at + i * n_terms + t) for t in range(n_terms)]
             products = [build.fmul(weight, number) for weight, number in zip(weights, numbers, strict=True)]
             self.values[slot + i] = self._total(build.fadd, products)
-            if row >= 0 and self.vector:
+            if row >= 0 and self.moves_vectors:
                 total = ir.Constant(self.vector, None)
                 for t, weight in enumerate(weights):
                     spread = spread_of(build, self.vector, weight)
@@ -240,7 +243,7 @@ class _Writer:
         after = [self._value(slot) for slot in tables.state_slots.tolist()]
         for i, value in enumerate(after):
             build.store(value, build.gep(self.state, [self._index(i)]))
-        for i, row in enumerate(tables.state_rows.tolist() if self.vector else []):
+        for i, row in enumerate(tables.state_rows.tolist() if self.moves_vectors else []):
             for c in range(self.vector.count):
                 number = build.extract_element(self._row(row), ir.Constant(ir.IntType(32), c))
                 build.store(number, self._place(i, c))

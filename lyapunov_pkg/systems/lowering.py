@@ -22,8 +22,10 @@ class Refused(Exception):
 
 
 def _broadcast(*slots: Tensor) -> tuple[Tensor, ...]:
-    is_alike = all(of.shape == slots[0].shape for of in slots)
-    return slots if is_alike else tuple(torch.broadcast_tensors(*slots))
+    if all(of.shape == slots[0].shape for of in slots):
+        return slots
+    shape = np.broadcast_shapes(*(of.shape for of in slots))
+    return tuple(of.expand(shape) for of in slots)
 
 
 def _listed(slots: Tensor) -> list[int]:

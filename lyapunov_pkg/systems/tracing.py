@@ -177,7 +177,7 @@ def _laid_out(slots: Any, value: Any) -> Any:
 
 
 def _lowering_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lowering:
-    of_arguments = (*args, *kwargs.values())
+    of_arguments = [*args, *kwargs.values()]
     if not any(isinstance(leaf, Recorded) for leaf in of_arguments):
         of_arguments = _leaves(of_arguments)
     return next(leaf.lowering for leaf in of_arguments if isinstance(leaf, Recorded))
