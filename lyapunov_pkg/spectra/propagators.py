@@ -26,6 +26,7 @@ from lyapunov_pkg.systems.steps import DifferentiatedStep
 if TYPE_CHECKING:
     from lyapunov_pkg.linalg.plan import Block
     from lyapunov_pkg.linalg.stepping import SteppedFlow
+    from lyapunov_pkg.linalg.tangent_flow import TangentFlow
     from lyapunov_pkg.systems.kernels import SystemKernel
 
 SLOPES_AT_ONCE = 16_000_000
@@ -340,10 +341,29 @@ class FlowPropagator(StepPropagator):
         self.tangents = snapshot
 
 
-class SteppedPropagator(Propagator):
+class HeldByKernels(Propagator):
+    """Tangent vectors that kernels hold."""
+
+    flow: TangentFlow | SteppedFlow
+
+    def current_tangents(self) -> Tensor:
+        """See `Propagator.current_tangents`."""
+        return self.flow.tangents()
+
+    def snapshot(self) -> Any:
+        """See `Propagator.snapshot`."""
+        return self.flow.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """See `Propagator.restore`."""
+        self.flow.restore(snapshot)
+
+
+class SteppedPropagator(HeldByKernels):
     """A step that is compiled or interpreted by `linalg.stepping`."""
 
     steps_at_once = 100_000
+    flow: SteppedFlow
 
     def __init__(self, flow: SteppedFlow, leading: torch.Size) -> None:
         """Take the trajectories of a flow, whose axis has the shape `leading` outside."""
@@ -379,15 +399,7 @@ class SteppedPropagator(Propagator):
 
     def current_tangents(self) -> Tensor:
         """See `Propagator.current_tangents`."""
-        return self._by_trajectory(self.flow.tangents(), 0)
-
-    def snapshot(self) -> Any:
-        """See `Propagator.snapshot`."""
-        return self.flow.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """See `Propagator.restore`."""
-        self.flow.restore(snapshot)
+        return self._by_trajectory(super().current_tangents(), 0)
 
 
 class SystemPropagator(SteppedPropagator):
@@ -404,10 +416,11 @@ class SystemPropagator(SteppedPropagator):
         return inputs.shape[-2]
 
 
-class KernelPropagator(Propagator):
+class KernelPropagator(HeldByKernels):
     """A network of this package on the CPU: states and slopes of many steps at once, then `linalg.TangentFlow`."""
 
     aligned_steps = 16  # of the narrowest rows, of one float32, make a cache line
+    flow: TangentFlow
 
     def __init__(self, network: Network, state: Tensor, tangents: Tensor) -> None:
         # Imported here: loading the compiled kernels takes a while, and many programs never need them.
@@ -442,18 +455,6 @@ class KernelPropagator(Propagator):
         finite = [torch.isfinite(states[:, 1:][:, steps][:, ends]).all(dim=-1) for states in path.states]
         finite_everywhere = torch.stack(finite).all(dim=0).movedim(1, -1)
         return Record(advance.log_r.movedim(0, -2), finite_everywhere, advance.q, advance.r)
-
-    def current_tangents(self) -> Tensor:
-        """See `Propagator.current_tangents`."""
-        return self.flow.tangents()
-
-    def snapshot(self) -> Any:
-        """See `Propagator.snapshot`."""
-        return self.flow.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """See `Propagator.restore`."""
-        self.flow.restore(snapshot)
 
     def state_after(self, path: KernelPath, n_steps: int) -> Tensor:
         """See `Propagator.state_after`; the path may have been longer."""
