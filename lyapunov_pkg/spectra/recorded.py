@@ -151,7 +151,8 @@ class RecordedPropagator(Propagator):
         # As many columns as in the run, so that what is checked is the code that runs.
         columns = torch.arange(program.flow.layout.shape.n_columns) % 2
         at_once = max(1, NUMBERS_OF_A_PATH // (states.shape[-1] * len(columns)))
-        for part in torch.arange(len(states)).split(at_once):
+        for first in range(0, len(states), at_once):
+            part = slice(first, first + at_once)
             moved = SteppedFlow(program.program, torch.zeros(1, 0), states[part], tangents[part][..., columns])
             moved.drive(x[part, None])
             moved.advance([False])
