@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import record as records
 from cases import Case, Contest
@@ -155,10 +156,14 @@ def spectrum_of_module(driven: Driven, peers: Mapping[str, Any]) -> Contest:
 
 
 def spectrum_of_step(driven: Driven, peers: Mapping[str, Any]) -> Contest:
-    """Compare `lyapunov_spectrum` of an LSTM that is a step function with that of the module, and with JAX."""
+    """Compare `lyapunov_spectrum` of an LSTM that is a step function with that of the module, and with JAX.
+
+    The step is also taken through PyTorch, as one is that cannot be a program.
+    """
     import torch
 
     from lyapunov_pkg import lyapunov_spectrum
+    from lyapunov_pkg.spectra import recorded
 
     module, inputs = driven.build()
     w_ih, w_hh, b_ih, b_hh = (weight.detach() for weight in module._flat_weights)
@@ -179,7 +184,12 @@ def spectrum_of_step(driven: Driven, peers: Mapping[str, Any]) -> Contest:
     def of_module() -> np.ndarray:
         return lyapunov_spectrum(module, inputs, initial_tangents=tangents)["lyapunov_exponent"].values
 
-    return _contest(driven, {records.OURS: ours, "module": of_module}, peers, ("jax",))
+    def through_torch() -> np.ndarray:
+        with mock.patch.object(recorded, "program_of", lambda *arguments: None):
+            return ours()
+
+    own = {records.OURS: ours, "module": of_module, "through_torch": through_torch}
+    return _contest(driven, own, peers, ("jax",))
 
 
 def _first_tangents(driven: Driven) -> np.ndarray:

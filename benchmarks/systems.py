@@ -32,6 +32,9 @@ def all_cases(quick: bool) -> list[Case]:
             "step-rossler-one", "systems", "Rossler, a step function", "Rossler", _step, 1, n_short, {"lyapax": 1 / 3}
         ),
         _case(
+            "step-rossler-long", "systems", "Rossler, a step function", "Rossler", _step, 1, n_long, {"lyapax": 1 / 3}
+        ),
+        _case(
             "step-rossler-many",
             "systems",
             "Rossler, a step function",

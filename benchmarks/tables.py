@@ -24,6 +24,7 @@ HEADINGS = {
     "lyapax": "(d) lyapax",
     "clvlib": "(e) clvlib",
     "module": "its module",
+    "through_torch": "through PyTorch",
     "spectrum": "`lyapunov_spectrum`",
     "finite_time": "`finite_time_exponents`",
     "with_q": "with Q",

@@ -18,6 +18,7 @@ from typing import Any
 
 from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
 
 DIGEST_BYTES = 32
 
@@ -47,12 +48,30 @@ def compiled(function: Callable[..., Any], *, sources: Sequence[Path] = (), **op
         ...     return 2 * x
     """
     dispatcher = njit(nogil=True, **options)(function)
+    _keep_on_disk(dispatcher, function, sources)
+    return dispatcher
+
+
+def callback(function: Callable[..., Any], signature: Any, **options: Any) -> CFunc:
+    """Compile a function that is called by its `address`, as functions of C are, and keep it as `compiled` does.
+
+    Args:
+        function: what Numba compiles in nopython mode.
+        signature: the types of its arguments and of what it returns, such as `types.void(types.float64)`.
+        options: as in `compiled`.
+    """
+    made = CFunc(function, (signature.args, signature.return_type), {}, options)
+    _keep_on_disk(made, function, ())
+    made.compile()
+    return made
+
+
+def _keep_on_disk(dispatcher: Any, function: Callable[..., Any], sources: Sequence[Path]) -> None:
     folders = Path(function.__code__.co_filename).parent, Path(__file__).parent
     try:
         dispatcher._cache = _Cache(function, contents_of(*folders, *sources))
     except (RuntimeError, OSError) as error:  # Numba finds no writable folder for this function.
         _warn(f"compiled kernels cannot be stored on disk, and are compiled in every process: {error}")
-    return dispatcher
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.layout import ROWS, aligned_zeros
+from lyapunov_pkg.linalg.machine_code import call_step
 from lyapunov_pkg.linalg.vectors import (
     lanes,
     lanes_of,
@@ -25,6 +26,7 @@ from lyapunov_pkg.linalg.vectors import (
     row_products,
     spread,
     store,
+    sum_of_lanes,
     transpose_tile,
     view,
 )
@@ -77,32 +79,37 @@ class Program(NamedTuple):
     state_rows: NDArray
     """(S,): rows of the tangents of the next state."""
     n_rows: int
+    n_inputs: int
 
 
 class Memory(NamedTuple):
     """The memory of one thread that interprets a program."""
 
     program: Program
-    n_inputs: int
+    machine_code: int
+    """The address of the program as machine code; 0: it is interpreted."""
     values: NDArray
     """(slot,)"""
     tangents: NDArray
     """(row, vector), flat."""
+    vector: NDArray
+    """(term,), what a product multiplies."""
     n_vectors: int
     """Number of vectors per row."""
 
 
-def make_memory(program: Program, n_inputs: int, n_columns: int) -> Memory:
-    """Return the memory of a program with `n_inputs` inputs and `n_columns` tangent vectors."""
+def make_memory(program: Program, n_columns: int, machine_code: int = 0) -> Memory:
+    """Return the memory of a program that moves `n_columns` tangent vectors."""
     dtype = program.values.dtype
     width = lanes_of(dtype.itemsize)
     n_vectors = -(-n_columns // width)
     tangents = aligned_zeros((program.n_rows + width) * n_vectors * width, dtype)
-    return Memory(program, n_inputs, program.values.copy(), tangents, n_vectors)
+    vector = aligned_zeros(int(program.code[:, 4].max(initial=0)), dtype)
+    return Memory(program, machine_code, program.values.copy(), tangents, vector, n_vectors)
 
 
 @register_jitable
-def _evaluate(kind, a, b):
+def evaluate(kind, a, b):
     """Return a function of two numbers, or of the first, and its derivatives. Ties are resolved as in PyTorch."""
     if kind == _ADD:
         return a + b, 1.0, 1.0
@@ -234,7 +241,7 @@ def _apply_function(kind, count, at, index, values, tangents, n_vectors):
             if row >= 0:
                 _combine(tangents, n_vectors, row, 1.0, of_a if chosen else of_b, 0.0, -1)
             continue
-        value, by_a, by_b = _evaluate(kind, a, b)
+        value, by_a, by_b = evaluate(kind, a, b)
         values[index[entry]] = value
         if row >= 0:
             _combine(tangents, n_vectors, row, by_a, of_a, by_b, of_b)
@@ -260,24 +267,42 @@ def _add_up(count, at, n_terms, index, values, tangents, n_vectors):
 
 
 @compiled
-def _multiply(count, at, weight_at, n_terms, program, values, tangents, n_vectors):
-    index, weights = program.indices, program.weights
-    slot, row, vector_row, vector = index[at], index[at + 1], index[at + 2], at + 3
+def _four_products(weights, at, n_terms, vector):
+    """Return the products of four neighbouring rows of weights with a vector."""
+    width = lanes(vector)
+    a = b = c = d = spread(vector, 0)
+    whole = n_terms // width * width
+    for t in range(0, whole, width):
+        numbers, at_term = load(vector, t), at + t
+        a = multiply_add(load(weights, at_term), numbers, a)
+        b = multiply_add(load(weights, at_term + n_terms), numbers, b)
+        c = multiply_add(load(weights, at_term + 2 * n_terms), numbers, c)
+        d = multiply_add(load(weights, at_term + 3 * n_terms), numbers, d)
+    sums = sum_of_lanes(a), sum_of_lanes(b), sum_of_lanes(c), sum_of_lanes(d)
+    for t in range(whole, n_terms):
+        number, at_term = vector[t], at + t
+        sums = (
+            sums[0] + weights[at_term] * number,
+            sums[1] + weights[at_term + n_terms] * number,
+            sums[2] + weights[at_term + 2 * n_terms] * number,
+            sums[3] + weights[at_term + 3 * n_terms] * number,
+        )
+    return sums
+
+
+@compiled
+def _multiply(count, at, weight_at, n_terms, program, memory):
+    index, weights, values, vector = program.indices, program.weights, memory.values, memory.vector
+    slot, row, vector_row = index[at], index[at + 1], index[at + 2]
+    for t in range(n_terms):
+        vector[t] = values[index[at + 3 + t]]
     for i in range(0, count, ROWS):
-        first = weight_at + i * n_terms
-        # Four independent sums, because the additions of a single sum would wait for each other.
-        a = b = c = d = values.dtype.type(0)
-        for t in range(n_terms):
-            number, at_term = values[index[vector + t]], first + t
-            a += weights[at_term] * number
-            b += weights[at_term + n_terms] * number
-            c += weights[at_term + 2 * n_terms] * number
-            d += weights[at_term + 3 * n_terms] * number
-        for place, total in enumerate((a, b, c, d)):
+        for place, total in enumerate(_four_products(weights, weight_at + i * n_terms, n_terms, vector)):
             if i + place < count:
                 values[slot + i + place] = total
     if row < 0:
         return
+    tangents, n_vectors = memory.tangents, memory.n_vectors
     width = lanes(tangents)
     length = n_vectors * width
     for i in range(0, count, ROWS):
@@ -304,7 +329,7 @@ def _interpret(memory):
     for i in range(len(code)):
         kind, count, at, weight_at, n_terms = code[i, 0], code[i, 1], code[i, 2], code[i, 3], code[i, 4]
         if kind == PRODUCT:
-            _multiply(count, at, weight_at, n_terms, program, values, tangents, n_vectors)
+            _multiply(count, at, weight_at, n_terms, program, memory)
         elif kind == SUM:
             _add_up(count, at, n_terms, index, values, tangents, n_vectors)
         else:
@@ -352,7 +377,11 @@ def program_step(state, inputs, tangents, memory, at):
         memory: see `Memory`.
         at: index of the step.
     """
-    size, n_inputs = len(state), memory.n_inputs
+    size, n_inputs = len(state), memory.program.n_inputs
+    if memory.machine_code:
+        constants, weights = memory.program.values, memory.program.weights
+        call_step(memory.machine_code, state, inputs, at * n_inputs, tangents, constants, weights)
+        return
     values, rows, length = memory.values, memory.tangents, memory.n_vectors * lanes(memory.tangents)
     for i in range(size):
         values[i] = state[i]

@@ -21,6 +21,7 @@ from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.fallback import Fallback, make_fallback, recompute_in_float64
 from lyapunov_pkg.linalg.layout import Shape, aligned_zeros, one_by_one
 from lyapunov_pkg.linalg.program import Program, make_memory, program_step, states_along
+from lyapunov_pkg.linalg.straight_line import machine_code_of
 from lyapunov_pkg.linalg.tangent_flow import Advance, Kept
 from lyapunov_pkg.linalg.threads import on_threads
 from lyapunov_pkg.linalg.vectors import lanes_of
@@ -216,8 +217,8 @@ class SteppedFlow:
             tangents: (trajectory, S, k).
         """
         self.program = step if isinstance(step, Program) else None
-        self._n_inputs = 0
         self._run = compiled_run(program_step if isinstance(step, Program) else step)
+        self.machine_code = None if self.program is None else machine_code_of(self.program, tangents.shape[-1])
         self.states = states.clone(memory_format=torch.contiguous_format)
         self.dtype = np.dtype(str(states.dtype).removeprefix("torch."))
         n, n_rows, n_columns = tangents.shape
@@ -230,7 +231,6 @@ class SteppedFlow:
 
     def drive(self, inputs: Tensor) -> None:
         """Set the inputs (trajectory, step, F) of the next steps of a program."""
-        self._n_inputs = inputs.shape[-1]
         self._systems = self._systems._replace(parameters=np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype))
 
     def states_along(self, inputs: Tensor) -> Tensor:
@@ -240,12 +240,12 @@ class SteppedFlow:
         states[:, 0] = self.states.numpy()
         driving = np.ascontiguousarray(inputs.flatten(1).numpy(), self.dtype)
 
-        program = self.program
+        program, code = self.program, self.machine_code
         if program is None:
             raise TypeError("system: got a compiled step, expected a program")
 
         def work(trajectories: range) -> None:
-            memory = make_memory(program, inputs.shape[-1], 0)
+            memory = make_memory(program, 0, 0 if code is None else code.states)
             states_along(states, driving, memory, trajectories.start, trajectories.stop, trajectories.step)
 
         on_threads(work, n)
@@ -290,8 +290,10 @@ class SteppedFlow:
     def _workspace(self) -> SteppedWorkspace:
         shape, width = self.layout.shape, lanes_of(self.dtype.itemsize)
         spare, factor = (aligned_zeros(n, self.dtype) for n in (self.layout.frame_size, factor_size(shape, width)))
-        program = self.program
-        memory = None if program is None else make_memory(program, self._n_inputs, shape.n_columns)
+        memory = None
+        if self.program is not None:
+            code = self.machine_code
+            memory = make_memory(self.program, shape.n_columns, 0 if code is None else code.tangents)
         return SteppedWorkspace(make_workspace(self.layout, self.dtype), make_fallback(shape), spare, factor, memory)
 
     def tangents(self) -> Tensor:

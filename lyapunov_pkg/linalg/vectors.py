@@ -79,10 +79,10 @@ class _Emitter:
 
     def load_broadcast(self, pointer: ir.Value, negative: bool) -> ir.Value:
         number = self.builder.load(pointer)
-        return _spread(self.builder, self.vector, self.builder.fneg(number) if negative else number)
+        return spread_of(self.builder, self.vector, self.builder.fneg(number) if negative else number)
 
     def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        return _multiply_add(self.builder, x, y, z)
+        return multiply_add_of(self.builder, x, y, z)
 
     def loop(self, count: ir.Value, initial: list[ir.Value], body: Callable[..., list[ir.Value]]) -> list[ir.Value]:
         """Run `body(counter, values) -> values` `count` times, at least once, and return the last values."""
@@ -205,7 +205,7 @@ def spread(typingctx: Any, array: types.Array, number: types.Number) -> Any:
     vector = _vector_type(array.dtype)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return _spread(builder, vector, args[1])
+        return spread_of(builder, vector, args[1])
 
     return Vector(array.dtype)(array, array.dtype), codegen
 
@@ -270,12 +270,13 @@ def multiply_add(typingctx: Any, x: Vector, y: Vector, z: Vector) -> Any:
     """Return x y + z, lane by lane, rounded once if the processor supports it."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return _multiply_add(builder, *args)
+        return multiply_add_of(builder, *args)
 
     return x(x, y, z), codegen
 
 
-def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+def multiply_add_of(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    """Write x y + z of vectors; rounded once where the processor can do it."""
     if not _HAS_FUSED:
         return builder.fadd(builder.fmul(x, y), z)
     vector = x.type
@@ -285,7 +286,8 @@ def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) 
     return builder.call(function, [x, y, z])
 
 
-def _spread(builder: ir.IRBuilder, vector: ir.VectorType, number: ir.Value) -> ir.Value:
+def spread_of(builder: ir.IRBuilder, vector: ir.VectorType, number: ir.Value) -> ir.Value:
+    """Write a vector that has the same number in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     every_lane = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)

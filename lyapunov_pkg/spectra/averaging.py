@@ -91,7 +91,7 @@ def average_exponents(
     n_steps = inputs.shape[-2]
     check_schedule(n_steps, warmup, orthonormalize_every, or_auto=True)
     tangents = of_each_trajectory(initial_tangents, initial_state)
-    propagator = make_propagator(system, initial_state, tangents)
+    propagator = make_propagator(system, initial_state, tangents, inputs)
     intervals = (
         _adaptive_intervals(propagator, inputs, warmup)
         if orthonormalize_every == "auto"

@@ -98,7 +98,7 @@ def run(
     check_schedule(n_steps, warmup, orthonormalize_every, or_auto=True)
     now = _start(driven, earlier, warmup)
     inputs = torch.cat((now.pending_inputs, driven.inputs), dim=-2) if len(now.pending_inputs[0]) else driven.inputs
-    propagator = make_propagator(driven.system, now.aligned_state, now.tangents)
+    propagator = make_propagator(driven.system, now.aligned_state, now.tangents, inputs)
     if orthonormalize_every == "auto":
         pieces = _of_their_own_length(propagator, inputs, warmup, now)
     else:

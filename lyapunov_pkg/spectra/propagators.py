@@ -25,6 +25,7 @@ from lyapunov_pkg.systems.steps import DifferentiatedStep
 if TYPE_CHECKING:
     from lyapunov_pkg.linalg.plan import Block
     from lyapunov_pkg.linalg.stepping import SteppedFlow
+    from lyapunov_pkg.linalg.tangent_flow import TangentFlow
     from lyapunov_pkg.systems.kernels import SystemKernel
 
 SLOPES_AT_ONCE = 16_000_000
@@ -122,13 +123,16 @@ class Propagator(ABC):
         """Return to the position of a `snapshot` on the same path."""
 
 
-def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records: bool = False) -> Propagator:
+def make_propagator(
+    system: TangentMap, state: Tensor, tangents: Tensor, inputs: Tensor, records: bool = False
+) -> Propagator:
     """Return the fastest propagator for this system and these tangent vectors (..., rows, k).
 
     Args:
         system: the system.
         state: (..., S).
         tangents: (..., rows, k).
+        inputs: (..., step, feature); the first step may be tried.
         records: whether `Propagator.record` will be called, which needs the states after all intervals.
     """
     if (
@@ -145,7 +149,7 @@ def make_propagator(system: TangentMap, state: Tensor, tangents: Tensor, records
     if (isinstance(system, DifferentiatedStep) or type(system) is Flow) and _is_for_kernels(state, tangents):
         from lyapunov_pkg.spectra.recorded import RecordedPropagator
 
-        return RecordedPropagator(system, plain, state, tangents)
+        return RecordedPropagator(system, plain, state, tangents, inputs[..., 0, :])
     return plain(system, state, tangents)  # type: ignore[arg-type] # Only a flow is a `FlowPropagator`'s.
 
 
@@ -337,10 +341,29 @@ class FlowPropagator(StepPropagator):
         self.tangents = snapshot
 
 
-class SteppedPropagator(Propagator):
+class HeldByKernels(Propagator):
+    """Propagator whose tangent vectors are held by kernels."""
+
+    flow: TangentFlow | SteppedFlow
+
+    def current_tangents(self) -> Tensor:
+        """See `Propagator.current_tangents`."""
+        return self.flow.tangents()
+
+    def snapshot(self) -> Any:
+        """See `Propagator.snapshot`."""
+        return self.flow.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """See `Propagator.restore`."""
+        self.flow.restore(snapshot)
+
+
+class SteppedPropagator(HeldByKernels):
     """Propagator of a step that `linalg.stepping` compiles or interprets."""
 
     steps_at_once = 100_000
+    flow: SteppedFlow
 
     def __init__(self, flow: SteppedFlow, leading: torch.Size) -> None:
         """Store a flow. Its axis of trajectories has the shape `leading` in arguments and results."""
@@ -376,15 +399,7 @@ class SteppedPropagator(Propagator):
 
     def current_tangents(self) -> Tensor:
         """See `Propagator.current_tangents`."""
-        return self._by_trajectory(self.flow.tangents(), 0)
-
-    def snapshot(self) -> Any:
-        """See `Propagator.snapshot`."""
-        return self.flow.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """See `Propagator.restore`."""
-        self.flow.restore(snapshot)
+        return self._by_trajectory(super().current_tangents(), 0)
 
 
 class SystemPropagator(SteppedPropagator):
@@ -401,10 +416,11 @@ class SystemPropagator(SteppedPropagator):
         return inputs.shape[-2]
 
 
-class KernelPropagator(Propagator):
+class KernelPropagator(HeldByKernels):
     """Propagator of a network on the CPU: states and slopes of many steps first, then `linalg.TangentFlow`."""
 
     aligned_steps = 16  # rows of one float32, the narrowest ones, fill a cache line
+    flow: TangentFlow
 
     def __init__(self, network: Network, state: Tensor, tangents: Tensor) -> None:
         # Imported here: loading the compiled kernels takes a while, and many programs never need them.
@@ -439,18 +455,6 @@ class KernelPropagator(Propagator):
         finite = [torch.isfinite(states[:, 1:][:, steps][:, ends]).all(dim=-1) for states in path.states]
         finite_everywhere = torch.stack(finite).all(dim=0).movedim(1, -1)
         return Record(advance.log_r.movedim(0, -2), finite_everywhere, advance.q, advance.r)
-
-    def current_tangents(self) -> Tensor:
-        """See `Propagator.current_tangents`."""
-        return self.flow.tangents()
-
-    def snapshot(self) -> Any:
-        """See `Propagator.snapshot`."""
-        return self.flow.snapshot()
-
-    def restore(self, snapshot: Any) -> None:
-        """See `Propagator.restore`."""
-        self.flow.restore(snapshot)
 
     def state_after(self, path: KernelPath, n_steps: int) -> Tensor:
         """See `Propagator.state_after`. The path may be longer."""

@@ -21,23 +21,27 @@ from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
 from lyapunov_pkg.systems.tracing import program_of
 
-CHECKED_STATES = 16
-"""Number of states of a path at which tangent vectors are compared."""
-
 CHECKED_EVERY = 512
-"""Minimum number of steps between two such comparisons."""
+"""Minimum number of steps between two comparisons of tangent vectors."""
+
+CHECKED_STATES = 16
+"""Number of states at which tangent vectors are compared, for each `CHECKED_EVERY` steps of a path."""
+
+STEPS_AT_ONCE = 16_384
+"""Number of steps of the longest path. Each comparison has a cost, whatever the number of states."""
 
 LARGEST_MEMORY = 16_000_000
 """Largest number of entries of a program's tangent vectors per thread. Above it PyTorch's products are as fast."""
 
-NUMBERS_AT_ONCE = 1_000_000
-"""Number of entries of the states that are passed to the user's function at once."""
+NUMBERS_AT_ONCE = 100_000
+"""Number of entries of the states that are passed to the user's function at once, so that they stay in the cache."""
+
+NUMBERS_OF_A_PATH = 1_000_000
+"""Number of entries of the states of a path, and of tangent vectors that are compared at once; limits memory."""
 
 
 class ProgramPropagator(SteppedPropagator):
     """Propagator of a program that is driven by inputs."""
-
-    steps_at_once = StepPropagator.steps_at_once
 
     def __init__(self, program: Program, state: Tensor, tangents: Tensor) -> None:
         flow = SteppedFlow(program, torch.zeros(1, 0), state.detach(), tangents.detach())
@@ -71,7 +75,7 @@ class RecordedPropagator(Propagator):
     """Propagator of a user-defined step or flow, by the fastest method that agrees with it."""
 
     def __init__(
-        self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor
+        self, system: DifferentiatedStep | Flow, plain: type[StepPropagator], state: Tensor, tangents: Tensor, x: Tensor
     ) -> None:
         """Start trajectories.
 
@@ -80,12 +84,26 @@ class RecordedPropagator(Propagator):
             plain: the propagator to use if the step is not a program.
             state: (sequence, S).
             tangents: (sequence, S, k).
+            x: (sequence, F), the first input.
         """
-        self.system, self._plain = system, plain
-        self._now: Propagator = plain(system, state, tangents)
-        self._is_traced = False
+        self.system = system
+        program = self._program(state, x)
+        if program is None or program.n_rows * tangents.shape[-1] > LARGEST_MEMORY:
+            self._now: Propagator = plain(system, state, tangents)
+            self.steps_at_once = self._now.steps_at_once
+        else:
+            self._now = ProgramPropagator(program, state, tangents)
+            at_once = max(StepPropagator.steps_at_once, NUMBERS_OF_A_PATH // state.numel())
+            self.steps_at_once = min(at_once, STEPS_AT_ONCE)
         self._unchecked = CHECKED_EVERY
-        self.steps_at_once = self._now.steps_at_once  # also with a program, because callers have planned with it
+
+    def _program(self, state: Tensor, x: Tensor) -> Program | None:
+        if x.shape[:-1] != state.shape[:-1]:
+            return None
+        step = self.system.step
+        written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
+        with without_autocast():
+            return program_of(step, written, state, x)
 
     @property
     def state(self) -> Tensor:
@@ -98,23 +116,10 @@ class RecordedPropagator(Propagator):
 
     def path(self, inputs: Tensor) -> Any:
         """See `Propagator.path`."""
-        if not self._is_traced:
-            self._trace(inputs)
         if isinstance(self._now, ProgramPropagator) and not self._agrees(self._now, inputs):
-            self._now = self._plain(self.system, self._now.state, self._now.current_tangents())
+            # It computes nothing ahead, so that a path may have any length.
+            self._now = StepPropagator(self.system, self._now.state, self._now.current_tangents())
         return self._now.path(inputs)
-
-    def _trace(self, inputs: Tensor) -> None:
-        """Continue as a program if the step can be one."""
-        self._is_traced = True
-        step, state = self.system.step, self._now.state
-        if inputs.shape[:1] != state.shape[:-1]:
-            return
-        written = step.function if isinstance(step, OwnStep) else getattr(self.system, "field", step)
-        with without_autocast():
-            program = program_of(step, written, state, inputs[:, 0])
-        if program is not None and program.n_rows * self._now.current_tangents().shape[-1] <= LARGEST_MEMORY:
-            self._now = ProgramPropagator(program, state, self._now.current_tangents())
 
     def _agrees(self, program: ProgramPropagator, inputs: Tensor) -> bool:
         """Return whether the program agrees with the user's function along a path."""
@@ -129,23 +134,32 @@ class RecordedPropagator(Propagator):
                     if not _close(after[part], self.system.step(before[part], x[part]), _largest(before[part])):
                         return False
                 self._unchecked += inputs.shape[1]
-                return self._unchecked <= CHECKED_EVERY or self._tangents_agree(program, before, x)
+                return self._unchecked <= CHECKED_EVERY or self._tangents_agree(program, before, x, inputs.shape[1])
         except Exception:  # For example, the function does not accept as many states.
             return False
 
-    def _tangents_agree(self, program: ProgramPropagator, states: Tensor, x: Tensor) -> bool:
+    def _tangents_agree(self, program: ProgramPropagator, states: Tensor, x: Tensor, n_steps: int) -> bool:
         self._unchecked = 0
-        some = torch.linspace(0, len(states) - 1, min(CHECKED_STATES, len(states))).long()
+        n_checked = min(CHECKED_STATES * -(-n_steps // CHECKED_EVERY), len(states))
+        some = torch.linspace(0, len(states) - 1, n_checked).long()
         states, x = states[some], x[some]
         generator = torch.Generator().manual_seed(0)
         tangents = torch.randn(*states.shape, 2, dtype=torch.float64, generator=generator).to(states)
-        moved = SteppedFlow(program.program, torch.zeros(1, 0), states, tangents)
-        moved.drive(x[:, None])
-        moved.advance([False])
         expected = self.system.push_forward(states, x, tangents)[1]
         # The slopes of saturated units are rounding errors. They are not compared if they are that small beside other
         # slopes.
-        return _close(moved.tangents().mT, expected.mT, 1e-3 * expected.abs().max())
+        scale = 1e-3 * expected.abs().max()
+        # As many columns as in the run, so that the code that runs is the code that is checked.
+        columns = torch.arange(program.flow.layout.shape.n_columns) % 2
+        at_once = max(1, NUMBERS_OF_A_PATH // (states.shape[-1] * len(columns)))
+        for first in range(0, len(states), at_once):
+            part = slice(first, first + at_once)
+            moved = SteppedFlow(program.program, torch.zeros(1, 0), states[part], tangents[part][..., columns])
+            moved.drive(x[part, None])
+            moved.advance([False])
+            if not _close(moved.tangents().mT, expected[part][..., columns].mT, scale):
+                return False
+        return True
 
     def follow(self, path: Any, steps: slice, orthonormalizes: Sequence[bool]) -> tuple[Tensor, Tensor]:
         """See `Propagator.follow`."""

@@ -69,7 +69,7 @@ def record(
     check_schedule(n_steps, warmup, orthonormalize_every)
     state = driven.initial_state
     tangents = of_each_trajectory(driven.initial_tangents, state)
-    propagator = make_propagator(driven.system, state, tangents, records=True)
+    propagator = make_propagator(driven.system, state, tangents, driven.inputs, records=True)
     at_once = steps_of_a_moment(propagator, state, tangents)
     times: list[int] = []
     log_rs, qs, rs = [], [], []

@@ -43,6 +43,8 @@ def check_tangent_map(
 ) -> None:
     """Take one or two steps with tangent vectors, and raise an error if the system mixes sequences or is random.
 
+    One sequence takes one step: there is nothing that it could be mixed with.
+
     Args:
         system: any system except a `Network`.
         state: (..., sequence, S).
@@ -58,7 +60,7 @@ def check_tangent_map(
     """
     tangents, columns = _separate_directions(state)
     with random_numbers_kept(state.device):
-        for x in inputs[:, :2].unbind(1):
+        for x in inputs[:, : min(2, state.shape[-2])].unbind(1):
             after, moved = _pushed(system, state, x, tangents, step)
             if step is None and not all(map(agree, (after, moved), system.push_forward(state, x, tangents))):
                 raise ValueError(f"system: push_forward {NOT_DETERMINISTIC}")

@@ -22,23 +22,33 @@ class Refused(Exception):
 
 
 def _broadcast(*slots: Tensor) -> tuple[Tensor, ...]:
+    if all(of.shape == slots[0].shape for of in slots):
+        return slots
     shape = np.broadcast_shapes(*(of.shape for of in slots))
     return tuple(of.expand(shape) for of in slots)
 
 
+def _listed(slots: Tensor) -> list[int]:
+    listed: list[int] = slots.flatten().tolist()
+    return listed
+
+
 class Lowering:
-    """A program under construction. Slots are int64 tensors of any shape, and each entry identifies a number."""
+    """A program under construction. Slots are int64 tensors of any shape, and each entry identifies a number.
+
+    Most operations of a small step are of a few numbers, for which lists take a fraction of the time of arrays.
+    """
 
     def __init__(self, state_size: int, input_size: int, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.was_refused = False
+        self._input_size = input_size
         self._rows = [*range(state_size), *[-1] * input_size]
         self._n_rows = state_size
         self._constants: list[tuple[int, NDArray[np.float64]]] = []
         self._slots_of: dict[tuple[tuple[int, ...], bytes], Tensor] = {}
         self._code: list[tuple[int, int, int, int, int]] = []
-        self._index: list[NDArray[np.int64]] = []
-        self._n_indices = 0
+        self._index: list[int] = []
         self._weights: list[NDArray[np.float64]] = []
         self._weights_at: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._n_weights = 0
@@ -52,15 +62,14 @@ class Lowering:
         # Identified by content, because the step may change a constant in place and use it again.
         key = tuple(tensor.shape), numbers.tobytes()
         if key not in self._slots_of:
-            slots = self._new_slots(tensor.shape, np.full(tensor.numel(), -1))
+            slots = self._new_slots(tensor.shape, [-1] * tensor.numel())
             self._constants.append((int(slots.min()) if tensor.numel() else 0, numbers))
             self._slots_of[key] = slots
         return self._slots_of[key]
 
-    def rows_of(self, slots: Tensor) -> NDArray[np.int64]:
+    def rows_of(self, slots: Tensor) -> list[int]:
         """Return the rows of tangents of numbers; -1 for numbers that do not depend on the state."""
-        rows: NDArray[np.int64] = np.asarray(self._rows, np.int64)[slots.flatten().numpy()]
-        return rows
+        return [self._rows[slot] for slot in _listed(slots)]
 
     def function(self, name: str, *operands: Tensor, moves: bool = True) -> Tensor:
         """Write an elementwise function of one or two numbers, and return the slots of its results.
@@ -71,20 +80,20 @@ class Lowering:
             moves: whether the results have tangents if the operands have.
         """
         a, b = _broadcast(operands[0], operands[-1])
-        of_a, of_b = self.rows_of(a), self.rows_of(b) if len(operands) == 2 else np.full(a.numel(), -1)
-        active = ((of_a >= 0) | (of_b >= 0)) & moves & (name not in WITHOUT_SLOPE)
-        rows = self._new_rows(active)
-        written = rows
-        if name in ("add", "sub"):  # A number plus a constant has the number's own tangents.
-            shared = active & (of_b < 0)
-            rows, written = np.where(shared, of_a, rows), np.where(shared, -1, rows)
+        of_a, of_b = self.rows_of(a), self.rows_of(b) if len(operands) == 2 else [-1] * a.numel()
+        moves = moves and name not in WITHOUT_SLOPE
+        active = [moves and (one >= 0 or other >= 0) for one, other in zip(of_a, of_b, strict=True)]
+        # A number plus a constant has the number's own tangents.
+        shared = [name in ("add", "sub") and one and other < 0 for one, other in zip(active, of_b, strict=True)]
+        written = self._new_rows([one and not other for one, other in zip(active, shared, strict=True)])
+        rows = [of if is_shared else row for of, is_shared, row in zip(of_a, shared, written, strict=True)]
         return self._elementwise(KIND_OF[name], (a, b, a), rows, (written, of_a, of_b))
 
     def where(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Write a choice between two numbers, and return the slots of the results."""
         condition, a, b = _broadcast(condition, a, b)
         of_a, of_b = self.rows_of(a), self.rows_of(b)
-        rows = self._new_rows((of_a >= 0) | (of_b >= 0))
+        rows = self._new_rows([one >= 0 or other >= 0 for one, other in zip(of_a, of_b, strict=True)])
         return self._elementwise(WHERE, (a, b, condition), rows, (rows, of_a, of_b))
 
     def sum(self, terms: Tensor, moves: bool = True) -> Tensor:
@@ -92,30 +101,30 @@ class Lowering:
         if terms.shape[-1] == 0:
             return self.constant(torch.zeros(terms.shape[:-1]))
         flat = terms.reshape(-1, terms.shape[-1])
-        of_terms = self.rows_of(flat).reshape(flat.shape)
-        rows = self._new_rows(np.asarray((of_terms >= 0).any(axis=1) & moves))
+        of_terms = [self.rows_of(one) for one in flat]
+        rows = self._new_rows([moves and max(of) >= 0 for of in of_terms])
         slots = self._new_slots(terms.shape[:-1], rows)
-        table = np.column_stack((slots.flatten().numpy(), rows, flat.numpy(), of_terms))
+        entries = zip(_listed(slots), rows, flat.tolist(), of_terms, strict=True)
+        table = [i for slot, row, numbers, of in entries for i in (slot, row, *numbers, *of)]
         self._emit(SUM, len(flat), table, n_terms=terms.shape[-1])
         return slots
 
     def product(self, matrix: Tensor, vector: Tensor) -> Tensor:
         """Write a constant matrix (M, P) times a vector of slots (P,), and return the slots (M,) of the result."""
         of_vector = self.rows_of(vector)
-        is_active = bool((of_vector >= 0).any())
-        if is_active and not (np.diff(of_vector) == 1).all():
+        is_active = max(of_vector) >= 0
+        if is_active and of_vector != [*range(of_vector[0], of_vector[0] + len(of_vector))]:
             # The kernel reads neighbouring rows.
-            rows = np.arange(self._n_rows, self._n_rows + len(of_vector))
-            self._n_rows += len(of_vector)
+            rows = self._new_rows([True] * len(of_vector))
             kinds = (vector, vector, vector)
-            vector = self._elementwise(KIND_OF["copy"], kinds, rows, (rows, of_vector, np.full(len(rows), -1)))
+            vector = self._elementwise(KIND_OF["copy"], kinds, rows, (rows, of_vector, [-1] * len(rows)))
             of_vector = rows
         n_results, n_terms = matrix.shape
         first_row = self._n_rows if is_active else -1
-        rows = np.arange(first_row, first_row + n_results) if is_active else np.full(n_results, -1)
+        rows = [*range(first_row, first_row + n_results)] if is_active else [-1] * n_results
         self._n_rows += round_up(n_results, ROWS) if is_active else 0
         slots = self._new_slots((n_results,), rows)
-        indices = np.concatenate(([slots[0].item(), first_row, of_vector[0]], vector.numpy()))
+        indices = [int(slots[0]), first_row, of_vector[0], *_listed(vector)]
         self._emit(PRODUCT, n_results, indices, self._keep_weights(matrix), n_terms)
         return slots
 
@@ -138,43 +147,49 @@ class Lowering:
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
         return Program(
             np.array(self._code, np.int64).reshape(-1, 5),
-            np.concatenate([np.zeros(0, np.int64), *self._index]),
+            np.array(self._index, np.int64),
             np.concatenate([np.zeros(0), *self._weights]).astype(dtype),
             values.astype(dtype),
             state.numpy().astype(np.int64),
-            self.rows_of(state),
+            np.array(self.rows_of(state), np.int64),
             self._n_rows,
+            self._input_size,
         )
 
     def _elementwise(
-        self,
-        kind: int,
-        slots: tuple[Tensor, Tensor, Tensor],
-        rows: NDArray[np.int64],
-        used: tuple[NDArray[np.int64], ...],
+        self, kind: int, slots: tuple[Tensor, Tensor, Tensor], rows: list[int], used: tuple[list[int], ...]
     ) -> Tensor:
+        """Write a function element by element.
+
+        Args:
+            kind: which.
+            slots: of its operands, and of the condition.
+            rows: of its results.
+            used: rows that it writes, and those of its operands.
+        """
         results = self._new_slots(slots[0].shape, rows)
-        columns = [results.flatten().numpy(), *(of.flatten().numpy() for of in slots), *used]
-        table = np.column_stack(columns)
-        assert table.shape[1] == ENTRIES
-        self._emit(kind, len(table), table)
+        columns = [_listed(results), *map(_listed, slots), *used]
+        assert len(columns) == ENTRIES
+        self._emit(kind, len(rows), [i for entry in zip(*columns, strict=True) for i in entry])
         return results
 
-    def _new_slots(self, shape: torch.Size | tuple[int, ...], rows: NDArray[np.int64]) -> Tensor:
+    def _new_slots(self, shape: torch.Size | tuple[int, ...], rows: list[int]) -> Tensor:
         first = len(self._rows)
-        self._rows.extend(rows.tolist())
+        self._rows.extend(rows)
         return torch.arange(first, len(self._rows)).reshape(shape)
 
-    def _new_rows(self, active: NDArray[np.bool_]) -> NDArray[np.int64]:
-        rows = np.where(active, self._n_rows + np.cumsum(active) - 1, -1)
-        self._n_rows += int(active.sum())
+    def _new_rows(self, active: list[bool]) -> list[int]:
+        """Return a row of tangents for each number that has some, and -1 for each other."""
+        rows = []
+        for is_active in active:
+            rows.append(self._n_rows if is_active else -1)
+            self._n_rows += is_active
         return rows
 
-    def _emit(self, kind: int, count: int, indices: NDArray[np.int64], weights_at: int = 0, n_terms: int = 0) -> None:
+    def _emit(self, kind: int, count: int, indices: list[int], weights_at: int = 0, n_terms: int = 0) -> None:
         if not count:
             return
-        self._code.append((kind, count, self._n_indices, weights_at, n_terms))
-        self._index.append(np.asarray(indices, np.int64).ravel())
-        self._n_indices += indices.size
-        if self._n_indices > LARGEST_PROGRAM:
+        self._code.append((kind, count, len(self._index), weights_at, n_terms))
+        self._index += indices
+        if len(self._index) > LARGEST_PROGRAM:
             raise Refused(f"more than {LARGEST_PROGRAM} indices")

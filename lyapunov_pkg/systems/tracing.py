@@ -10,7 +10,7 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Recorded(Tensor):
             return _record(function, args, kwargs or {})
         except Exception:
             # The step may catch the exception and continue in another way.
-            next(leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, Recorded)).lowering.was_refused = True
+            _lowering_of(args, kwargs).was_refused = True
             raise
 
     def __repr__(self) -> str:  # type: ignore[override]
@@ -135,19 +135,19 @@ def _traced(step: Callable[[Tensor, Tensor], Tensor], state: Tensor, x: Tensor) 
 
 
 def _record(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    lowering = next(leaf.lowering for leaf in _leaves((args, kwargs)) if isinstance(leaf, Recorded))
+    lowering = _lowering_of(args, kwargs)
     name = function._schema.name.removeprefix("aten::")
     in_place = name.endswith("_") and not name.startswith("_")
     if in_place:
         function = _out_of_place(function, name, args)
         name = name.removesuffix("_")
-    value = function(*tree_map(_value, args), **tree_map(_value, kwargs))
+    value = function(*_each(_value, args), **dict(zip(kwargs, _each(_value, kwargs.values()), strict=True)))
     if function in _SHAPED:
         return value
     if function in _VIEWS:
         if any(isinstance(leaf, Recorded) for leaf in _leaves((args[1:], kwargs))) and function not in _JOINS:
             raise Refused(f"{name} with places that are computed")
-        slots = function(*tree_map(lambda leaf: _slots(leaf, lowering, function in _JOINS), args), **kwargs)
+        slots = function(*_each(lambda leaf: _slots(leaf, lowering, function in _JOINS), args), **kwargs)
     elif function in _RULES:
         slots = _RULES[function](lowering, *args, **kwargs)
         slots = _laid_out(slots, value)
@@ -174,6 +174,19 @@ def _laid_out(slots: Any, value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_laid_out(of_one, one) for of_one, one in zip(slots, value, strict=True)]
     return torch.empty_like(value, dtype=torch.int64).copy_(slots.expand(value.shape))
+
+
+def _lowering_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lowering:
+    of_arguments = [*args, *kwargs.values()]
+    if not any(isinstance(leaf, Recorded) for leaf in of_arguments):
+        of_arguments = _leaves(of_arguments)
+    return next(leaf.lowering for leaf in of_arguments if isinstance(leaf, Recorded))
+
+
+def _each(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+    """Apply a function to all leaves of arguments, of which few have any but themselves."""
+    nested = (list, tuple, dict)
+    return [tree_map(function, one) if isinstance(one, nested) else function(one) for one in arguments]
 
 
 def _leaves(tree: Any) -> list[Any]:

@@ -10,13 +10,25 @@ import torch
 from numpy.typing import NDArray
 
 from lyapunov_pkg.cells import CELLS
-from lyapunov_pkg.linalg import cpu, fallback, graded, interleaved, one_by_one, stepping, tangent_flow, workspace
+from lyapunov_pkg.linalg import (
+    cpu,
+    fallback,
+    graded,
+    interleaved,
+    one_by_one,
+    program,
+    stepping,
+    tangent_flow,
+    workspace,
+)
 from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
+from lyapunov_pkg.linalg.stepping import SteppedFlow
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.propagators import make_propagator
 from lyapunov_pkg.systems import LinearMap
+from lyapunov_pkg.systems.tracing import program_of
 
-MODULES = [cpu, fallback, graded, interleaved, one_by_one, stepping, tangent_flow, workspace]
+MODULES = [cpu, fallback, graded, interleaved, one_by_one, program, stepping, tangent_flow, workspace]
 GUARD = 64
 DTYPES = [torch.float32, torch.float64]
 
@@ -83,8 +95,9 @@ def test_propagation_of_networks(guards, dtype, architecture, hidden_size, k):
     for n_sequences in (1, 3, 17):
         state = network.initial_state(n_sequences)
         tangents = torch.eye(hidden_size, k, dtype=dtype).expand(*state.shape[:-1], -1, -1)
-        propagator = make_propagator(network, state, tangents)
-        path = propagator.path(torch.randn(n_sequences, 4, 2, dtype=dtype))
+        inputs = torch.randn(n_sequences, 4, 2, dtype=dtype)
+        propagator = make_propagator(network, state, tangents, inputs)
+        path = propagator.path(inputs)
         propagator.record(path, slice(0, 4), [True, False, True, True], keeps_q=True, keeps_r=True)
     guards.check()
 
@@ -94,8 +107,27 @@ def test_propagation_of_networks(guards, dtype, architecture, hidden_size, k):
 def test_propagation_of_compiled_systems(guards, dtype, size, k):
     system = LinearMap(torch.randn(size, size, generator=torch.Generator().manual_seed(0)).double().numpy())
     state = torch.ones(3, size, dtype=dtype)
-    propagator = make_propagator(system, state, torch.eye(size, k, dtype=dtype).expand(3, -1, -1))
-    path = propagator.path(torch.empty(3, 4, 0, dtype=dtype))
+    inputs = torch.empty(3, 4, 0, dtype=dtype)
+    propagator = make_propagator(system, state, torch.eye(size, k, dtype=dtype).expand(3, -1, -1), inputs)
+    path = propagator.path(inputs)
     propagator.record(path, slice(0, 4), [True] * 4, keeps_q=True, keeps_r=True)
     propagator.follow(propagator.path(torch.empty(3, 2, 0, dtype=dtype)), slice(0, 2), [True, True])
+    guards.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("size", "k"), [(3, 3), (3, 1), (5, 4), (17, 17), (30, 9)])
+def test_propagation_of_programs(guards, dtype, size, k):
+    weights = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+    def step(state, x):
+        return torch.tanh(state @ weights + x.sum(dim=-1, keepdim=True))
+
+    state, inputs = torch.ones(3, size, dtype=dtype), torch.ones(3, 4, 2, dtype=dtype)
+    of_step = program_of(step, step, state, inputs[:, 0])
+    flow = SteppedFlow(of_step, torch.zeros(1, 0), state, torch.eye(size, k, dtype=dtype).expand(3, -1, -1))
+    assert (flow.machine_code is None) == (size > 5)
+    flow.states_along(inputs)
+    flow.drive(inputs)
+    flow.advance([True] * 4, to_rounding=True, keeps_q=True, keeps_r=True)
     guards.check()

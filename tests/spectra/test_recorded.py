@@ -205,7 +205,9 @@ def test_a_program_that_goes_wrong_later_is_left(what: str, monkeypatch: pytest.
 
     start = torch.tensor([[0.3, 0.4]], dtype=torch.float64)
     system, inputs = DifferentiatedStep(_own(step)), torch.zeros(1, 600, 1, dtype=torch.float64)
-    propagator = RecordedPropagator(system, StepPropagator, start, torch.eye(2, dtype=torch.float64)[None])
+    propagator = RecordedPropagator(
+        system, StepPropagator, start, torch.eye(2, dtype=torch.float64)[None], inputs[:, 0]
+    )
     propagator.follow(propagator.path(inputs), slice(0, 600), [True] * 600)
     assert isinstance(propagator._now, ProgramPropagator)
     state, tangents = propagator.state, propagator.current_tangents()
@@ -294,8 +296,7 @@ def test_no_step_of_a_long_run_is_left_out(every, is_program):
         return after if is_program else after + 0 * torch.cumsum(state, -1)
 
     driven = driven_system(henon, n_steps=5000, initial_state=np.array([0.1, 0.1]))
-    propagator = make_propagator(driven.system, driven.initial_state, driven.initial_tangents[None])
-    propagator.path(driven.inputs[:, :1])
+    propagator = make_propagator(driven.system, driven.initial_state, driven.initial_tangents[None], driven.inputs)
     assert isinstance(propagator._now, ProgramPropagator) == is_program
     exponents = average_of(driven, orthonormalize_every=every).exponents
     assert exponents.sum() == pytest.approx(np.log(0.3), abs=1e-9)

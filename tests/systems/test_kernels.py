@@ -60,10 +60,10 @@ def test_a_kernel_is_its_system(system, k):
     state = state + 0.01 * torch.arange(3, dtype=torch.float64)[:, None] * torch.ones(state.shape[-1])
     tangents = torch.eye(state.shape[-1], k or state.shape[-1], dtype=torch.float64)
     tangents = tangents.expand(*state.shape[:-1], *tangents.shape)
-    kernels, steps = make_propagator(system, state, tangents), StepPropagator(system, state, tangents)
+    inputs = torch.zeros(3, 12, 0)
+    kernels, steps = make_propagator(system, state, tangents, inputs), StepPropagator(system, state, tangents)
     assert isinstance(kernels, SystemPropagator)
     for _ in range(2):
-        inputs = torch.zeros(3, 12, 0)
         found, expected = (
             p.record(p.path(inputs), slice(None), ENDS, keeps_q=True, keeps_r=True) for p in (kernels, steps)
         )
@@ -80,12 +80,13 @@ def test_what_is_no_system_of_the_package_is_no_kernel():
 
     state, tangents = torch.zeros(2, 2).double(), torch.eye(2).double().expand(2, -1, -1)
     own = Flow(lambda state: -state, 0.1, initial_state=[1.0, 1.0])
+    inputs = torch.zeros(2, 1, 0).double()
     large = LinearMap(torch.eye(40, dtype=torch.float64))
     for system, start in ((Bent(), state), (own, state), (large, torch.zeros(2, 40).double())):
         vectors = torch.eye(start.shape[-1], dtype=torch.float64).expand(2, -1, -1)
-        assert not isinstance(make_propagator(system, start, vectors), SystemPropagator)
+        assert not isinstance(make_propagator(system, start, vectors, inputs), SystemPropagator)
     # A parameter for each of three trajectories does not go with two.
-    assert not isinstance(make_propagator(Henon(a=numbers(1.4, 1.3, 1.2)), state, tangents), SystemPropagator)
+    assert not isinstance(make_propagator(Henon(a=numbers(1.4, 1.3, 1.2)), state, tangents, inputs), SystemPropagator)
 
 
 def test_threads_change_no_bit_and_trajectories_do_not_either():

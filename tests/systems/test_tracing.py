@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lyapunov_pkg.linalg import straight_line
+from lyapunov_pkg.linalg.program import Program
 from lyapunov_pkg.linalg.stepping import SteppedFlow
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 from lyapunov_pkg.systems.tracing import program_of
@@ -25,19 +28,29 @@ INPUTS = torch.randn(5, 2, dtype=torch.float64, generator=GENERATOR)
 Step = Callable[[Tensor, Tensor], Tensor]
 
 
+def flows_of(program: Program, states: Tensor, tangents: Tensor) -> Iterator[SteppedFlow]:
+    """Yield what takes a program along: interpreted, and as machine code if the program is small."""
+    for most_operations in (0, straight_line.MOST_OPERATIONS):
+        with mock.patch.object(straight_line, "MOST_OPERATIONS", most_operations):
+            flow = SteppedFlow(program, torch.zeros(1, 0), states, tangents)
+        assert most_operations or flow.machine_code is None
+        yield flow
+
+
 def assert_agrees(step: Step, states: Tensor = STATES, inputs: Tensor = INPUTS, rounding: float = 1e-13) -> None:
     """Assert that a step is a program that moves states and tangent vectors as PyTorch does."""
     program = program_of(step, step, states, inputs)
     assert program is not None
     tangents = torch.randn(*states.shape, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).to(states)
-    flow = SteppedFlow(program, torch.zeros(1, 0), states, tangents)
-    flow.drive(inputs[:, None])
-    along = flow.states_along(inputs[:, None])
-    flow.advance([False])
     after, moved = DifferentiatedStep(step).push_forward(states, inputs, tangents)
-    torch.testing.assert_close(flow.states, after, rtol=rounding, atol=rounding, equal_nan=True)
-    torch.testing.assert_close(along[:, 1], after, rtol=rounding, atol=rounding, equal_nan=True)
-    torch.testing.assert_close(flow.tangents(), moved, rtol=rounding, atol=rounding, equal_nan=True)
+    for flow in flows_of(program, states, tangents):
+        flow.drive(inputs[:, None])
+        along = flow.states_along(inputs[:, None])
+        flow.advance([False])
+        torch.testing.assert_close(flow.states, after, rtol=rounding, atol=rounding, equal_nan=True)
+        # To the bit: what is followed is what was compared, however chaotic.
+        torch.testing.assert_close(along[:, 1], flow.states, rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(flow.tangents(), moved, rtol=rounding, atol=rounding, equal_nan=True)
 
 
 def is_refused(step: Step, states: Tensor = STATES, inputs: Tensor = INPUTS) -> bool:
@@ -87,6 +100,50 @@ ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
 def test_element_wise_functions(name: str) -> None:
     """Each is what PyTorch computes, and so are its derivatives."""
     assert_agrees(lambda s, x: ELEMENTWISE[name](s))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_machine_code_moves_any_number_of_vectors(dtype: torch.dtype) -> None:
+    """As the interpreter does, one trajectory or several; of float32 the slopes are rounded otherwise."""
+    states, inputs = STATES.to(dtype), INPUTS.to(dtype)
+    step = _small_step
+    program = program_of(step, step, states, inputs)
+    assert program is not None
+    for n_tangents in (1, 2, 3, 4, 5, 9, 17):
+        tangents = torch.randn(5, 4, n_tangents, generator=torch.Generator().manual_seed(2)).to(dtype)
+        interpreted, machine = flows_of(program, states, tangents)
+        assert machine.machine_code is not None
+        for flow in (interpreted, machine):
+            flow.drive(inputs[:, None].expand(-1, 3, -1))
+            flow.advance([False] * 3)
+        rounding = 100 * torch.finfo(dtype).eps
+        torch.testing.assert_close(machine.states, interpreted.states, rtol=rounding, atol=rounding)
+        torch.testing.assert_close(machine.tangents(), interpreted.tangents(), rtol=rounding, atol=rounding)
+        alone = SteppedFlow(program, torch.zeros(1, 0), states[3:4], tangents[3:4])
+        alone.drive(inputs[3:4, None].expand(-1, 3, -1))
+        alone.advance([False] * 3)
+        assert torch.equal(alone.states[0], machine.states[3])
+        assert torch.equal(alone.tangents()[0], machine.tangents()[3])
+
+
+def test_machine_code_reads_constants_where_they_are() -> None:
+    """Programs that differ in constants alone share it."""
+    found = []
+    for factor in (0.5, 0.25):
+        program = program_of(lambda s, x, factor=factor: factor * s, torch.tanh, STATES, INPUTS)
+        assert program is not None
+        flow = SteppedFlow(program, torch.zeros(1, 0), STATES, STATES[..., None])
+        flow.drive(INPUTS[:, None])
+        flow.advance([False])
+        assert torch.equal(flow.states, factor * STATES)
+        assert torch.equal(flow.tangents()[..., 0], factor * STATES)
+        found.append(flow.machine_code)
+    assert found[0] is not None and found[0] is found[1]
+
+
+def _small_step(s: Tensor, x: Tensor) -> Tensor:
+    h = s[:, :3] @ MATRIX[:3, :3].to(s.dtype) + x.sum(-1, keepdim=True)
+    return torch.cat((torch.tanh(h), torch.where(s[:, 3:] > 0, s[:, 3:] / 2, h[:, :1] * s[:, 3:] - s[:, :1])), dim=-1)
 
 
 @pytest.mark.parametrize(
