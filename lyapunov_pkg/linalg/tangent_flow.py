@@ -2,7 +2,8 @@
 
 A Jacobian is given by what it is made of (`plan.py`) and is not kept for longer than a step. A thread takes some
 trajectories through all steps at a time, while their matrices stay in the cache: a group of as many as a vector has
-lanes, or, of large matrices, as many as fit.
+lanes, or, of large matrices, as many as fit. Where there are more threads than trajectories of large matrices, a team
+of threads (`team.py`) works on each.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from lyapunov_pkg.linalg.grouped import apply_to_group
 from lyapunov_pkg.linalg.interleaved import view_group
 from lyapunov_pkg.linalg.layout import PANEL, aligned_zeros, choose_layout
 from lyapunov_pkg.linalg.one_by_one import view_matrices
-from lyapunov_pkg.linalg.plan import Block, make_plan
+from lyapunov_pkg.linalg.plan import Block, Plan, make_plan
 from lyapunov_pkg.linalg.single import apply_to_each
+from lyapunov_pkg.linalg.team import CAN_WAIT, Team, gave_up, give_up, make_team, meet
 from lyapunov_pkg.linalg.threads import on_threads
+from lyapunov_pkg.linalg.tiles import WIDE
 from lyapunov_pkg.linalg.vectors import lanes_of
 from lyapunov_pkg.linalg.workspace import (
     Findings,
@@ -32,7 +35,7 @@ from lyapunov_pkg.linalg.workspace import (
     factor_size,
     log_diagonal,
     make_findings,
-    make_workspace,
+    make_workspaces,
     orthonormalize_frame,
     pack,
     triangular_factor,
@@ -43,12 +46,18 @@ FRAMES_BYTES = 400_000
 """Size of the tangent vectors of large matrices that a thread takes through a step together. With weights and slopes of
 a few rows they fit into a core's cache."""
 
+PANELS_OF_THREAD = 4
+"""A thread of a team has so many panels of a matrix at least. Narrower matrices keep the threads waiting."""
+LEAST_SHARED = 30_000
+"""Numbers in the smallest matrix that is shared: about 170 x 170."""
+
 apply_jacobians = by_layout(apply_to_group, apply_to_each)
 
 
 class FlowWorkspace(NamedTuple):
-    """What one thread needs to take trajectories through steps."""
+    """What one thread needs to take trajectories through steps. The threads of a team share the spare frame."""
 
+    team: Team
     orthonormalization: Workspace
     slopes: NDArray
     """Slopes of each trajectory, in the order in which blocks read them."""
@@ -122,7 +131,7 @@ def _findings_at(findings, place, interval):
 def _keep(workspace, plan, place, frame, interval, kept):
     """Copy what is asked for of the matrices of a frame, which were orthonormalised; `workspace.spare` is as before."""
     shape = plan.shape
-    for index in range(place.n_sequences):
+    for index in range(place.n_sequences if workspace.team.rank == 0 else 0):
         if kept.q.shape[1]:
             q = kept.q[place.variant, place.first + index, interval]
             unpack(workspace.orthonormalization, frame, index, shape, q, shape.n_blocks * shape.block_rows)
@@ -146,7 +155,8 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         kept: `Kept`, out.
 
     Returns:
-        Steps and intervals that are finished, and whether a matrix has to be recomputed.
+        Steps and intervals that are finished, and whether a matrix has to be recomputed. The threads of a team return
+        the same; where one failed, the others return early.
     """
     step, interval = begin
     while step < steps.slopes.shape[1]:
@@ -157,13 +167,24 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         if steps.orthonormalizes[step - 1]:
             found = _findings_at(findings, place, interval)
             if kept.r.shape[1]:
-                workspace.spare[:] = new
+                _keep_spare(workspace, new)
             orthonormalize_frame(workspace.orthonormalization, new, plan.shape, steps.to_rounding, found)
             interval += 1
             if found.untrusted.any():
                 return step, interval, True
             _keep(workspace, plan, place, new, interval - 1, kept)
+            if not meet(workspace.team):
+                break
     return step, interval, False
+
+
+@compiled
+def _keep_spare(workspace, frame):
+    """Copy a frame to the spare one, once all threads of the team have finished their columns."""
+    meet(workspace.team)
+    if workspace.team.rank == 0:
+        workspace.spare[:] = frame
+    meet(workspace.team)
 
 
 @compiled
@@ -176,8 +197,9 @@ def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallb
     q, new = frames[step % 2], frames[(step + 1) % 2]
     slopes = steps.slopes[place.variant, step, place.first : place.first + place.n_sequences]
     apply_jacobians(workspace, plan, slopes, place.variant, q, workspace.spare)
+    meet(workspace.team)
     found = _findings_at(findings, place, interval)
-    for index in range(place.n_sequences):
+    for index in range(place.n_sequences if workspace.team.rank == 0 else 0):
         if found.untrusted[index]:
             unpack(
                 workspace.orthonormalization, workspace.spare, index, plan.shape, fallback.matrix, fallback.shape.stride
@@ -185,6 +207,7 @@ def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallb
             recompute_in_float64(fallback, steps.to_rounding, found, index)
             pack(workspace.orthonormalization, new, index, plan.shape, fallback.matrix, fallback.shape.stride)
     _keep(workspace, plan, place, new, interval, kept)
+    meet(workspace.team)
 
 
 class TangentFlow:
@@ -243,14 +266,23 @@ class TangentFlow:
             np.zeros((self.n_variants, self.n_sequences * keeps_r, n_intervals, k * k), self.dtype),
         )
 
-        def work(indices: range) -> None:
-            worker = _Worker(self, steps, findings, kept)
-            for index in indices:
-                worker.run(self.places[index], self.frames[index])
-                if len(steps.orthonormalizes) % 2:
-                    self.frames[index] = self.frames[index][::-1]
+        team_size = self._team_size()
+        shared = [member for _ in self.places for member in self.workspaces(team_size)] if team_size > 1 else []
 
-        on_threads(work, len(self.places))
+        def work(tasks: range) -> None:
+            # A thread of a team has one task; others take their trajectories one after the other.
+            workspace = shared[tasks[0]] if shared else self.workspaces()[0]
+            worker = _Worker(self.plan, workspace, steps, findings, kept)
+            for task in tasks:
+                worker.run(self.places[task // team_size], self.frames[task // team_size])
+
+        def stop() -> None:
+            for workspace in shared:
+                give_up(workspace.team)
+
+        on_threads(work, len(self.places) * team_size, stop)
+        if len(steps.orthonormalizes) % 2:
+            self.frames = [frames[::-1] for frames in self.frames]
         log_r, sines = torch.from_numpy(log_diagonal(findings)), torch.from_numpy(findings.sines)
         q = torch.from_numpy(kept.q).unflatten(-1, (k, n_rows)).mT if keeps_q else None
         return Advance(log_r, sines, q, torch.from_numpy(kept.r).unflatten(-1, (k, k)) if keeps_r else None)
@@ -284,14 +316,27 @@ class TangentFlow:
         for (frame, _), saved in zip(self.frames, snapshot, strict=True):
             frame[:] = saved
 
-    def workspace(self) -> FlowWorkspace:
-        """Return what one thread needs."""
+    def _team_size(self) -> int:
+        """Return how many threads work on each matrix: more than one where threads would have nothing to do."""
+        n_columns = self.layout.shape.n_columns
+        if self.layout.lanes > 1 or not CAN_WAIT or self.layout.padded_rows * n_columns < LEAST_SHARED:
+            return 1
+        n_panels = -(-n_columns // lanes_of(self.dtype.itemsize))
+        return max(1, min(torch.get_num_threads() // len(self.places), n_panels // PANELS_OF_THREAD))
+
+    def workspaces(self, n_threads: int = 1) -> list[FlowWorkspace]:
+        """Return what each thread of a team needs."""
         size, width = self.layout.shape.padded_block_rows, lanes_of(self.dtype.itemsize)
         n_slopes = max(1, len(self.plan.slots) * size * self.together)
-        n_formed = PANEL * self.plan.row_stride if self.layout.lanes > 1 else size * width
+        n_formed = PANEL * self.plan.row_stride if self.layout.lanes > 1 else WIDE * size * width
         n_factor = self.layout.lanes * factor_size(self.layout.shape, width)
-        numbers = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed, self.frame_size, n_factor))
-        return FlowWorkspace(make_workspace(self.layout, self.dtype), *numbers)
+        common = [aligned_zeros(count, self.dtype) for count in (self.frame_size, n_factor)]
+        found = []
+        for workspace in make_workspaces(self.layout, self.dtype, n_threads):
+            team = make_team()[0] if self.layout.lanes > 1 else workspace.scratch.team
+            own = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed))
+            found.append(FlowWorkspace(team, workspace, *own, *common))
+        return found
 
     def _view(self, frame: NDArray) -> NDArray:
         """Return the matrices of a frame without padding, (column, block, row, trajectory)."""
@@ -308,15 +353,15 @@ class TangentFlow:
 class _Worker:
     """One thread's part of `TangentFlow.advance`."""
 
-    def __init__(self, flow: TangentFlow, steps: Steps, findings: Findings, kept: Kept) -> None:
-        self.plan, self.steps, self.findings, self.kept = flow.plan, steps, findings, kept
-        self.workspace, self.fallback = flow.workspace(), make_fallback(flow.layout.shape)
+    def __init__(self, plan: Plan, workspace: FlowWorkspace, steps: Steps, findings: Findings, kept: Kept) -> None:
+        self.plan, self.workspace, self.steps, self.findings, self.kept = plan, workspace, steps, findings, kept
+        self.fallback = make_fallback(plan.shape)
 
     def run(self, place: Place, frames: tuple[NDArray, ...]) -> None:
         """Take the trajectories at a place through all steps."""
         arguments = self.workspace, self.plan, self.steps, place, frames
         end = 0, 0
-        while end[0] < self.steps.slopes.shape[1]:
+        while end[0] < self.steps.slopes.shape[1] and not gave_up(self.workspace.team):
             *finished, has_untrusted = _run(*arguments, end, self.findings, self.kept)
             end = finished[0], finished[1]
             if has_untrusted:
