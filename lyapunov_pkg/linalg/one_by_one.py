@@ -27,6 +27,7 @@ from lyapunov_pkg.linalg.vectors import (
     load,
     multiply_add,
     spread,
+    spread_from,
     store,
     sum_of_lanes,
     transpose_tile,
@@ -261,7 +262,7 @@ def _order_projections(a, panel, first, n_rows, stride, overlaps, ordering):
     for i in range(width - 1, -1, -1):
         row = spread(ordering, 0)
         for j in range(i + 1, width):
-            row = row - spread(ordering, overlaps[i * width + j]) * load(ordering, j * width)
+            row = row - spread_from(overlaps, i * width + j) * load(ordering, j * width)
         store(ordering, i * width, row)
         ordering[i * width + i] += 1
 
@@ -306,13 +307,13 @@ def _orthonormalize_panel(panel, scratch, first, count, n_rows, lost_below, foun
         last = max(j - 1, 0)
         sum_0, sum_1 = zero, zero
         for r in range(0, n_rows * width, 2 * width):
-            row = load(panel, r) - spread(panel, panel[r + last]) * factors
+            row = load(panel, r) - spread_from(panel, r + last) * factors
             store(panel, r, row)
-            sum_0 = multiply_add(spread(panel, panel[r + j]), row, sum_0)
+            sum_0 = multiply_add(spread_from(panel, r + j), row, sum_0)
             s = r + width
-            row = load(panel, s) - spread(panel, panel[s + last]) * factors
+            row = load(panel, s) - spread_from(panel, s + last) * factors
             store(panel, s, row)
-            sum_1 = multiply_add(spread(panel, panel[s + j]), row, sum_1)
+            sum_1 = multiply_add(spread_from(panel, s + j), row, sum_1)
         store(products, 0, sum_0 + sum_1)
         square = products[j]
         ratio = square / (square + taken[j] + tiny)
