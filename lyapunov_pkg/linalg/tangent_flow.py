@@ -23,6 +23,7 @@ from lyapunov_pkg.linalg.interleaved import view_group
 from lyapunov_pkg.linalg.layout import PANEL, aligned_zeros, choose_layout
 from lyapunov_pkg.linalg.one_by_one import view_matrices
 from lyapunov_pkg.linalg.plan import Block, Plan, make_plan
+from lyapunov_pkg.linalg.sharing import Sharing
 from lyapunov_pkg.linalg.single import apply_to_each
 from lyapunov_pkg.linalg.team import CAN_WAIT, Team, gave_up, give_up, make_team, meet
 from lyapunov_pkg.linalg.threads import on_threads
@@ -141,8 +142,8 @@ def _keep(workspace, plan, place, frame, interval, kept):
 
 
 @compiled
-def _run(workspace, plan, steps, place, frames, begin, findings, kept):
-    """Take the trajectories at a place through steps, to the last or until a matrix has to be recomputed in float64.
+def _run(workspace, plan, steps, place, frames, begin, end, findings, kept):
+    """Take the trajectories at a place through steps, to `end` or until a matrix has to be recomputed in float64.
 
     Args:
         workspace: `FlowWorkspace`.
@@ -151,6 +152,7 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         place: `Place`.
         frames: two frames; the tangent vectors are in frames[step % 2] before a step.
         begin: steps and intervals that are finished already.
+        end: steps that are finished then.
         findings: `Findings` (interval, variant, sequence), out.
         kept: `Kept`, out.
 
@@ -159,7 +161,7 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         the same; where one failed, the others return early.
     """
     step, interval = begin
-    while step < steps.slopes.shape[1]:
+    while step < end:
         q, new = frames[step % 2], frames[(step + 1) % 2]
         slopes = steps.slopes[place.variant, step, place.first : place.first + place.n_sequences]
         apply_jacobians(workspace, plan, slopes, place.variant, q, new)
@@ -237,6 +239,7 @@ class TangentFlow:
             for first in range(0, self.n_sequences, self.together)
         ]
         self.frames = [tuple(aligned_zeros(self.frame_size, self.dtype) for _ in range(2)) for _ in self.places]
+        self._last_sharing = Sharing(1)
         self._write_tangents(tangents)
 
     def advance(
@@ -266,21 +269,10 @@ class TangentFlow:
             np.zeros((self.n_variants, self.n_sequences * keeps_r, n_intervals, k * k), self.dtype),
         )
 
-        team_size = self._team_size()
-        shared = [member for _ in self.places for member in self.workspaces(team_size)] if team_size > 1 else []
-
-        def work(tasks: range) -> None:
-            # A thread of a team has one task; others take their trajectories one after the other.
-            workspace = shared[tasks[0]] if shared else self.workspaces()[0]
-            worker = _Worker(self.plan, workspace, steps, findings, kept)
-            for task in tasks:
-                worker.run(self.places[task // team_size], self.frames[task // team_size])
-
-        def stop() -> None:
-            for workspace in shared:
-                give_up(workspace.team)
-
-        on_threads(work, len(self.places) * team_size, stop)
+        begin = 0
+        for end, n_threads in self._sharing().pieces(len(steps.orthonormalizes)):
+            self._take(n_threads, steps, range(begin, end), findings, kept)
+            begin = end
         if len(steps.orthonormalizes) % 2:
             self.frames = [frames[::-1] for frames in self.frames]
         log_r, sines = torch.from_numpy(log_diagonal(findings)), torch.from_numpy(findings.sines)
@@ -315,6 +307,30 @@ class TangentFlow:
         """Set the tangent vectors to what they were."""
         for (frame, _), saved in zip(self.frames, snapshot, strict=True):
             frame[:] = saved
+
+    def _take(self, team_size: int, steps: Steps, piece: range, findings: Findings, kept: Kept) -> None:
+        """Take all trajectories through some of the steps, each place by a team of so many threads."""
+        shared = [member for _ in self.places for member in self.workspaces(team_size)] if team_size > 1 else []
+
+        def work(tasks: range) -> None:
+            # A thread of a team has one task; others take their trajectories one after the other.
+            workspace = shared[tasks[0]] if shared else self.workspaces()[0]
+            worker = _Worker(self.plan, workspace, steps, findings, kept)
+            for task in tasks:
+                worker.run(self.places[task // team_size], self.frames[task // team_size], piece)
+
+        def stop() -> None:
+            for workspace in shared:
+                give_up(workspace.team)
+
+        on_threads(work, len(self.places) * team_size, stop)
+
+    def _sharing(self) -> Sharing:
+        """Return what knows how fast teams are, which depends on how many threads there are now."""
+        size = self._team_size()
+        if size != self._last_sharing.team_size:
+            self._last_sharing = Sharing(size)
+        return self._last_sharing
 
     def _team_size(self) -> int:
         """Return how many threads work on each matrix: more than one where threads would have nothing to do."""
@@ -357,12 +373,12 @@ class _Worker:
         self.plan, self.workspace, self.steps, self.findings, self.kept = plan, workspace, steps, findings, kept
         self.fallback = make_fallback(plan.shape)
 
-    def run(self, place: Place, frames: tuple[NDArray, ...]) -> None:
-        """Take the trajectories at a place through all steps."""
+    def run(self, place: Place, frames: tuple[NDArray, ...], piece: range) -> None:
+        """Take the trajectories at a place through some of the steps."""
         arguments = self.workspace, self.plan, self.steps, place, frames
-        end = 0, 0
-        while end[0] < self.steps.slopes.shape[1] and not gave_up(self.workspace.team):
-            *finished, has_untrusted = _run(*arguments, end, self.findings, self.kept)
-            end = finished[0], finished[1]
+        done = piece.start, int(self.steps.orthonormalizes[: piece.start].sum())
+        while done[0] < piece.stop and not gave_up(self.workspace.team):
+            *finished, has_untrusted = _run(*arguments, done, piece.stop, self.findings, self.kept)
+            done = finished[0], finished[1]
             if has_untrusted:
-                _recompute(*arguments, end, self.findings, self.kept, self.fallback)
+                _recompute(*arguments, done, self.findings, self.kept, self.fallback)
