@@ -25,7 +25,9 @@ class Sharing:
         self._seconds = {1: 0.0, team_size: 0.0}  # a step takes
 
     def pieces(self, n_steps: int) -> Iterator[tuple[int, int]]:
-        """Yield where each piece ends, and how many threads work on a matrix. A piece is timed until the next is asked for.
+        """Yield where each piece ends, and how many threads work on a matrix.
+
+        A piece is timed until the next is asked for.
 
         Args:
             n_steps: how many steps there are; the last piece ends there.

@@ -22,7 +22,6 @@ def on_threads(work: Callable[[range], None], n_tasks: int, stop: Callable[[], N
         return
     own, *others = (range(start, n_tasks, n_threads) for start in range(n_threads))
 
-
     def work_or_stop(tasks: range) -> None:
         try:
             work(tasks)
