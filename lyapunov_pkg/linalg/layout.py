@@ -83,6 +83,8 @@ def one_by_one(n_blocks: int, block_rows: int, n_columns: int, dtype: np.dtype, 
     width = lanes_of(dtype.itemsize)
     padded, padded_columns = round_up(block_rows, width), round_up(n_columns + max(0, ROWS - width), ROWS)
     stride = (n_blocks + n_more_blocks) * padded
+    if stride * dtype.itemsize % 512 == 0:  # Columns such powers of two apart displace each other in the cache.
+        stride += width
     return Layout(1, Shape(n_blocks, block_rows, padded, n_columns, padded_columns, stride))
 
 

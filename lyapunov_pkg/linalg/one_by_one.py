@@ -4,6 +4,9 @@ A matrix is stored with its columns contiguous: a[column * stride + row]. A pane
 lanes. It is stored transposed, with one lane per column, so that a single pass over its rows subtracts one column from
 all others and prepares the next one. Two matrix products then orthogonalise all later columns against the panel (block
 modified Gram-Schmidt).
+
+Some neighbouring panels are a *block*. The threads of a team share the blocks. Each thread orthogonalises its own blocks
+against all earlier panels, in their order. So each column goes through the same operations on any number of threads.
 """
 
 from __future__ import annotations
@@ -15,47 +18,77 @@ from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg.compilation import compiled
 from lyapunov_pkg.linalg.layout import ROWS, Layout, Shape, aligned_zeros, round_up
+from lyapunov_pkg.linalg.team import Team, finish_panel, make_team, meet, n_finished, pause
+from lyapunov_pkg.linalg.tiles import WIDE, multiply_narrow, subtract_narrow, subtract_wide
 from lyapunov_pkg.linalg.vectors import (
     lanes,
     lanes_of,
     load,
     multiply_add,
-    row_products,
     spread,
+    spread_from,
     store,
     sum_of_lanes,
     transpose_tile,
     view,
 )
 
+BLOCKS_OF_THREAD = 6
+"""A thread has so many blocks at least, where there are as many panels, so that all have about the same to do."""
+PANELS_OF_BLOCK = 4
+"""Most panels of a block. A finished panel is read from memory once for a block."""
+PANELS_AT_ONCE = 4
+"""By how many panels a thread works ahead before it looks whether the next panel waits for it."""
+
 
 class MatrixScratch(NamedTuple):
-    """Intermediate results of the orthonormalisation of a matrix. A vector has a number for each column of a panel."""
+    """Intermediate results of the orthonormalisation of a matrix. A vector has a number for each column of a panel.
 
-    panel: NDArray
-    """(row,): the columns of a panel, transposed."""
-    products: NDArray
-    """(ROWS,): inner products of other columns with the columns of the panel."""
-    factors: NDArray
-    """(ROWS,): factors of the panel's columns that are subtracted from other columns."""
-    overlaps: NDArray
-    """(lanes,), at least (ROWS,): inner products of the finished columns of the panel, and what a tile adds to them."""
-    ordering: NDArray
-    """(lanes,): see `_order_projections`."""
+    The threads of a team share the first three arrays.
+    """
+
+    panels: NDArray
+    """(panel, row): the columns of each panel, transposed."""
+    orderings: NDArray
+    """(panel, lanes): see `_order_projections`."""
     explained: NDArray
     """(column,): squared length along the columns of earlier panels, as lanes that have to be summed."""
+    products: NDArray
+    """(COLUMNS,): inner products of other columns with the columns of the panel."""
+    factors: NDArray
+    """(COLUMNS,): factors of the panel's columns that are subtracted from other columns."""
+    overlaps: NDArray
+    """(lanes,): inner products of the finished columns of the panel."""
     taken: NDArray
     """One vector: squared length of each column of the panel along earlier columns."""
     scales: NDArray
     """One vector: inverse length of the remainder of each column of the panel."""
+    applied: NDArray
+    """(block,), int64: number of panels that each block was orthogonalised against."""
+    team: Team
+    """The threads that work on a matrix together."""
+    block_width: int
+    """Number of columns of a block."""
 
 
-def matrix_scratch(layout: Layout, dtype: np.dtype) -> MatrixScratch:
-    """Return the memory of one thread for matrices of a layout."""
+COLUMNS = 16
+"""Number of columns that are orthogonalised against a panel together."""
+
+
+def matrix_scratch(layout: Layout, dtype: np.dtype, n_threads: int = 1) -> list[MatrixScratch]:
+    """Return the memory of each thread of a team for matrices of a layout."""
     width = lanes_of(dtype.itemsize)
+    n_panels = -(-layout.shape.n_columns // width)
+    panels_of_block = max(1, min(PANELS_OF_BLOCK, n_panels // (BLOCKS_OF_THREAD * n_threads)))
     n_columns = round_up(layout.shape.padded_columns, width) + width
-    sizes = layout.padded_rows, ROWS, ROWS, max(width, ROWS), width, n_columns, 1, 1
-    return MatrixScratch(*(aligned_zeros(size * width, dtype) for size in sizes))
+    sizes = n_panels * layout.padded_rows, n_panels * width, n_columns
+    shared = [aligned_zeros(size * width, dtype) for size in sizes]
+    found = []
+    for team in make_team(n_threads):
+        own = (aligned_zeros(size * width, dtype) for size in (COLUMNS, COLUMNS, width, 1, 1))
+        applied = np.zeros(-(-n_panels // panels_of_block), np.int64)
+        found.append(MatrixScratch(*shared, *own, applied, team, panels_of_block * width))
+    return found
 
 
 def view_matrices(frame: NDArray, shape: Shape) -> NDArray:
@@ -101,19 +134,67 @@ def orthonormalize_matrix(a, shape, scratch, found, lost_below, tiny):
             a lost column is 0, and the column becomes zero.
         tiny: number that is added to squares before a division by them.
     """
+    team, applied, own = scratch.team, scratch.applied, scratch.block_width * lanes(a)
+    for block in range(team.rank, len(applied), team.size):
+        applied[block] = 0
+        scratch.explained[block * own : (block + 1) * own] = 0
+    for block in range(team.rank, len(applied), team.size):
+        if not _wait_for_panels(a, block, shape, scratch):
+            return
+        _orthonormalize_block(a, block, shape, scratch, lost_below, found, tiny)
+    if meet(team):
+        team.progress[0] += -(-shape.n_columns // lanes(a))
+
+
+@compiled
+def _wait_for_panels(a, block, shape, scratch):
+    """Orthogonalise a block of the thread's own against all panels before it, and later ones while it has to wait.
+
+    Returns whether all panels came: no thread gave up.
+    """
+    team, applied = scratch.team, scratch.applied
+    first = block * scratch.block_width // lanes(a)
+    while applied[block] < first:
+        finished = n_finished(team)
+        later = block
+        while later < len(applied) and applied[later] >= finished:
+            later += team.size
+        if later < len(applied):
+            limit = first if later == block else applied[later] + PANELS_AT_ONCE
+            _apply_panels(a, later, min(finished, limit), shape, scratch)
+        elif not pause(team):
+            return False
+    return True
+
+
+@compiled
+def _orthonormalize_block(a, block, shape, scratch, lost_below, found, tiny):
+    """Orthonormalise the columns of a block, which is orthogonal to all panels before it."""
     width, n_rows, stride = lanes(a), shape.n_blocks * shape.padded_block_rows, shape.stride
-    for x in range((shape.n_columns + width) * width):
-        scratch.explained[x] = 0
-    for first in range(0, shape.n_columns, width):
+    begin = block * scratch.block_width
+    for first in range(begin, min(begin + scratch.block_width, shape.n_columns), width):
         count = min(width, shape.n_columns - first)
-        _transpose(a, first, count, n_rows, stride, scratch.panel)
-        _orthonormalize_panel(scratch, first, count, n_rows, lost_below * lost_below, found, tiny)
-        _transpose_back(scratch.panel, first, count, n_rows, stride, a)
-        if first + width >= shape.n_columns:
-            break
-        _order_projections(a, first, n_rows, stride, scratch)
-        for c in range(first + width, shape.n_columns, ROWS):
-            _subtract_panel(a, first, c, n_rows, stride, scratch)
+        panel = scratch.panels[first * n_rows : (first + width) * n_rows]
+        _transpose(a, first, count, n_rows, stride, panel)
+        _orthonormalize_panel(panel, scratch, first, count, n_rows, lost_below * lost_below, found, tiny)
+        _transpose_back(panel, first, count, n_rows, stride, a)
+        if first + width < shape.n_columns:
+            ordering = scratch.orderings[first * width : (first + width) * width]
+            _order_projections(a, panel, first, n_rows, stride, scratch.overlaps, ordering)
+        finish_panel(scratch.team)
+        _apply_panels(a, block, first // width + 1, shape, scratch)
+
+
+@compiled
+def _apply_panels(a, block, end, shape, scratch):
+    """Orthogonalise the columns of a block, but for those of finished panels in it, against panels up to `end`."""
+    width = lanes(a)
+    begin = block * scratch.block_width
+    last = min(begin + scratch.block_width, -(-shape.n_columns // ROWS) * ROWS)
+    for panel in range(scratch.applied[block], end):
+        for c in range(max(begin, (panel + 1) * width), last, COLUMNS):
+            _subtract_panel(a, panel * width, c, min(COLUMNS, last - c), shape, scratch)
+    scratch.applied[block] = end
 
 
 @compiled
@@ -123,42 +204,52 @@ def orthonormalize_matrix_again(a, shape, scratch, found, second, tiny):
     Arguments as in `orthonormalize_matrix`. `found.squares` is multiplied by the squares of this pass, `second`.
     """
     orthonormalize_matrix(a, shape, scratch, second, 0.0, tiny)
-    for c in range(shape.n_columns):
-        found.squares[c] *= second.squares[c]
+    if scratch.team.rank == 0:
+        for c in range(shape.n_columns):
+            found.squares[c] *= second.squares[c]
 
 
 @compiled
 def project_matrix(q, a, shape, scratch, factor):
     """Write Q^T A to factor[column of a * `size` + column of q]. Its upper triangle is complete.
 
-    `size` is the number of columns rounded up to whole vectors.
+    `size` is the number of columns rounded up to whole vectors. Q is what was orthonormalised last.
     """
     width, n_rows, stride = lanes(a), shape.n_blocks * shape.padded_block_rows, shape.stride
     size = -(-shape.padded_columns // width) * width
     for first in range(0, shape.n_columns, width):
-        _transpose(q, first, min(width, shape.n_columns - first), n_rows, stride, scratch.panel)
-        for c in range(first // ROWS * ROWS, shape.n_columns, ROWS):
-            columns, to = view(a, c * stride, stride), view(factor, c * size + first, size)
-            row_products(columns, view(scratch.panel, 0, width), n_rows, to, 0, ROWS, 1)
+        panel = scratch.panels[first * n_rows : (first + width) * n_rows]
+        _transpose(q, first, min(width, shape.n_columns - first), n_rows, stride, panel)
+        c = first // ROWS * ROWS
+        columns, to = view(a, c * stride, stride), view(factor, c * size + first, size)
+        n_columns = -(-(shape.n_columns - c) // ROWS) * ROWS
+        multiply_narrow(columns, n_columns, view(panel, 0, width), n_rows, to)
 
 
 @compiled
-def _subtract_panel(a, first, c, n_rows, stride, scratch):
-    """Subtract from `ROWS` columns, from c on, their projection on the finished panel that begins at `first`."""
-    width = lanes(a)
+def _subtract_panel(a, first, c, n_columns, shape, scratch):
+    """Subtract from some columns, from c on, their projection on the finished panel that begins at column `first`."""
+    width, n_rows, stride = lanes(a), shape.n_blocks * shape.padded_block_rows, shape.stride
     columns, products = view(a, c * stride, stride), view(scratch.products, 0, width)
     factors = view(scratch.factors, 0, width)
-    row_products(columns, view(scratch.panel, 0, width), n_rows, products, 0, ROWS, 1)
-    row_products(products, view(scratch.ordering, 0, width), width, factors, 0, ROWS, 1)
-    for i in range(ROWS):
+    multiply_narrow(columns, n_columns, view(scratch.panels, first * n_rows, width), n_rows, products)
+    multiply_narrow(products, n_columns, view(scratch.orderings, first * width, width), width, factors)
+    for i in range(n_columns):
         factor, place = load(scratch.factors, i * width), (c + i) * width
         store(scratch.explained, place, multiply_add(factor, factor, load(scratch.explained, place)))
-    for r in range(0, n_rows, width):
-        row_products(factors, view(a, first * stride + r, stride), width, view(a, c * stride + r, stride), -1, ROWS, 1)
+    r = 0
+    while r + WIDE * width <= n_rows:
+        finished = view(a, first * stride + r, stride)
+        subtract_wide(factors, n_columns, finished, width, view(a, c * stride + r, stride))
+        r += WIDE * width
+    while r < n_rows:
+        finished = view(a, first * stride + r, stride)
+        subtract_narrow(factors, n_columns, finished, width, view(a, c * stride + r, stride))
+        r += width
 
 
 @compiled
-def _order_projections(a, first, n_rows, stride, scratch):
+def _order_projections(a, panel, first, n_rows, stride, overlaps, ordering):
     """Compute the matrix that corrects projections on a panel, as if its columns were subtracted one after the other.
 
     The columns of a panel are orthogonal only to about eps / sine. A simultaneous projection on all of them would
@@ -166,14 +257,12 @@ def _order_projections(a, first, n_rows, stride, scratch):
     lower triangle of G)^{-1} s are the factors of modified Gram-Schmidt. The matrix is written to `ordering`,
     transposed.
     """
-    width, overlaps, ordering = lanes(a), scratch.overlaps, scratch.ordering
-    for i in range(0, width, ROWS):
-        rows = view(a, (first + i) * stride, stride)
-        row_products(rows, view(scratch.panel, 0, width), n_rows, view(overlaps, i * width, width), 0, ROWS, 1)
+    width = lanes(a)
+    multiply_narrow(view(a, first * stride, stride), width, view(panel, 0, width), n_rows, view(overlaps, 0, width))
     for i in range(width - 1, -1, -1):
         row = spread(ordering, 0)
         for j in range(i + 1, width):
-            row = row - spread(ordering, overlaps[i * width + j]) * load(ordering, j * width)
+            row = row - spread_from(overlaps, i * width + j) * load(ordering, j * width)
         store(ordering, i * width, row)
         ordering[i * width + i] += 1
 
@@ -205,9 +294,9 @@ def _transpose_back(panel, first, count, n_rows, stride, a):
 
 
 @compiled
-def _orthonormalize_panel(scratch, first, count, n_rows, lost_below, found, tiny):
+def _orthonormalize_panel(panel, scratch, first, count, n_rows, lost_below, found, tiny):
     """Orthonormalise the columns of the transposed panel, from column `first` on, by modified Gram-Schmidt."""
-    panel, products, taken, scales = scratch.panel, scratch.products, scratch.taken, scratch.scales
+    products, taken, scales = scratch.products, scratch.taken, scratch.scales
     width = lanes(panel)
     zero = spread(panel, 0)
     for i in range(width):
@@ -218,13 +307,13 @@ def _orthonormalize_panel(scratch, first, count, n_rows, lost_below, found, tiny
         last = max(j - 1, 0)
         sum_0, sum_1 = zero, zero
         for r in range(0, n_rows * width, 2 * width):
-            row = load(panel, r) - spread(panel, panel[r + last]) * factors
+            row = load(panel, r) - spread_from(panel, r + last) * factors
             store(panel, r, row)
-            sum_0 = multiply_add(spread(panel, panel[r + j]), row, sum_0)
+            sum_0 = multiply_add(spread_from(panel, r + j), row, sum_0)
             s = r + width
-            row = load(panel, s) - spread(panel, panel[s + last]) * factors
+            row = load(panel, s) - spread_from(panel, s + last) * factors
             store(panel, s, row)
-            sum_1 = multiply_add(spread(panel, panel[s + j]), row, sum_1)
+            sum_1 = multiply_add(spread_from(panel, s + j), row, sum_1)
         store(products, 0, sum_0 + sum_1)
         square = products[j]
         ratio = square / (square + taken[j] + tiny)

@@ -2,7 +2,8 @@
 
 A Jacobian is given by its terms (`plan.py`), and is not stored for longer than a step. A thread moves some trajectories
 through all steps, so that their matrices stay in the cache. These are a group of as many trajectories as a vector has
-lanes, or, for large matrices, as many as fit.
+lanes, or, for large matrices, as many as fit. If there are more threads than trajectories of large matrices, a team of
+threads (`team.py`) works on each trajectory.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from lyapunov_pkg.linalg.grouped import apply_to_group
 from lyapunov_pkg.linalg.interleaved import view_group
 from lyapunov_pkg.linalg.layout import PANEL, aligned_zeros, choose_layout
 from lyapunov_pkg.linalg.one_by_one import view_matrices
-from lyapunov_pkg.linalg.plan import Block, make_plan
+from lyapunov_pkg.linalg.plan import Block, Plan, make_plan
+from lyapunov_pkg.linalg.sharing import Sharing
 from lyapunov_pkg.linalg.single import apply_to_each
+from lyapunov_pkg.linalg.team import CAN_WAIT, Team, gave_up, give_up, make_team, meet
 from lyapunov_pkg.linalg.threads import on_threads
+from lyapunov_pkg.linalg.tiles import WIDE
 from lyapunov_pkg.linalg.vectors import lanes_of
 from lyapunov_pkg.linalg.workspace import (
     Findings,
@@ -32,7 +36,7 @@ from lyapunov_pkg.linalg.workspace import (
     factor_size,
     log_diagonal,
     make_findings,
-    make_workspace,
+    make_workspaces,
     orthonormalize_frame,
     pack,
     triangular_factor,
@@ -43,12 +47,18 @@ FRAMES_BYTES = 400_000
 """Size of the tangent vectors of large matrices that a thread takes through a step together. With weights and slopes of
 a few rows they fit into a core's cache."""
 
+PANELS_OF_THREAD = 4
+"""A thread of a team has so many panels of a matrix at least. Narrower matrices keep the threads waiting."""
+LEAST_SHARED = 30_000
+"""Numbers in the smallest matrix that is shared: about 170 x 170."""
+
 apply_jacobians = by_layout(apply_to_group, apply_to_each)
 
 
 class FlowWorkspace(NamedTuple):
-    """The workspace of one thread that moves trajectories through steps."""
+    """The workspace of one thread that moves trajectories through steps. The threads of a team share the spare frame."""
 
+    team: Team
     orthonormalization: Workspace
     slopes: NDArray
     """Slopes of each trajectory, in the order in which blocks read them."""
@@ -122,7 +132,7 @@ def _findings_at(findings, place, interval):
 def _keep(workspace, plan, place, frame, interval, kept):
     """Copy the requested results of the orthonormalised matrices of a frame. `workspace.spare` is not changed."""
     shape = plan.shape
-    for index in range(place.n_sequences):
+    for index in range(place.n_sequences if workspace.team.rank == 0 else 0):
         if kept.q.shape[1]:
             q = kept.q[place.variant, place.first + index, interval]
             unpack(workspace.orthonormalization, frame, index, shape, q, shape.n_blocks * shape.block_rows)
@@ -132,8 +142,8 @@ def _keep(workspace, plan, place, frame, interval, kept):
 
 
 @compiled
-def _run(workspace, plan, steps, place, frames, begin, findings, kept):
-    """Move the trajectories at a place through steps, to the last one or until a matrix needs the float64 fallback.
+def _run(workspace, plan, steps, place, frames, begin, end, findings, kept):
+    """Move the trajectories at a place through steps, to `end` or until a matrix needs the float64 fallback.
 
     Args:
         workspace: `FlowWorkspace`.
@@ -142,14 +152,16 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         place: `Place`.
         frames: two frames; the tangent vectors are in frames[step % 2] before a step.
         begin: numbers of steps and intervals that are already finished.
+        end: number of steps after which it stops.
         findings: `Findings` (interval, variant, sequence), output.
         kept: `Kept`, output.
 
     Returns:
-        The numbers of finished steps and intervals, and whether a matrix has to be recomputed.
+        The numbers of finished steps and intervals, and whether a matrix has to be recomputed. All threads of a team
+        return the same numbers. If one of them failed, the others return early.
     """
     step, interval = begin
-    while step < steps.slopes.shape[1]:
+    while step < end:
         q, new = frames[step % 2], frames[(step + 1) % 2]
         slopes = steps.slopes[place.variant, step, place.first : place.first + place.n_sequences]
         apply_jacobians(workspace, plan, slopes, place.variant, q, new)
@@ -157,13 +169,24 @@ def _run(workspace, plan, steps, place, frames, begin, findings, kept):
         if steps.orthonormalizes[step - 1]:
             found = _findings_at(findings, place, interval)
             if kept.r.shape[1]:
-                workspace.spare[:] = new
+                _keep_spare(workspace, new)
             orthonormalize_frame(workspace.orthonormalization, new, plan.shape, steps.to_rounding, found)
             interval += 1
             if found.untrusted.any():
                 return step, interval, True
             _keep(workspace, plan, place, new, interval - 1, kept)
+            if not meet(workspace.team):
+                break
     return step, interval, False
+
+
+@compiled
+def _keep_spare(workspace, frame):
+    """Copy a frame to the spare one, once all threads of the team have finished their columns."""
+    meet(workspace.team)
+    if workspace.team.rank == 0:
+        workspace.spare[:] = frame
+    meet(workspace.team)
 
 
 @compiled
@@ -176,8 +199,9 @@ def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallb
     q, new = frames[step % 2], frames[(step + 1) % 2]
     slopes = steps.slopes[place.variant, step, place.first : place.first + place.n_sequences]
     apply_jacobians(workspace, plan, slopes, place.variant, q, workspace.spare)
+    meet(workspace.team)
     found = _findings_at(findings, place, interval)
-    for index in range(place.n_sequences):
+    for index in range(place.n_sequences if workspace.team.rank == 0 else 0):
         if found.untrusted[index]:
             unpack(
                 workspace.orthonormalization, workspace.spare, index, plan.shape, fallback.matrix, fallback.shape.stride
@@ -185,6 +209,7 @@ def _recompute(workspace, plan, steps, place, frames, end, findings, kept, fallb
             recompute_in_float64(fallback, steps.to_rounding, found, index)
             pack(workspace.orthonormalization, new, index, plan.shape, fallback.matrix, fallback.shape.stride)
     _keep(workspace, plan, place, new, interval, kept)
+    meet(workspace.team)
 
 
 class TangentFlow:
@@ -215,6 +240,7 @@ class TangentFlow:
             for first in range(0, self.n_sequences, self.together)
         ]
         self.frames = [tuple(aligned_zeros(self.frame_size, self.dtype) for _ in range(2)) for _ in self.places]
+        self._last_sharing = Sharing(1)
         self._write_tangents(tangents)
 
     def advance(
@@ -244,14 +270,12 @@ class TangentFlow:
             np.zeros((self.n_variants, self.n_sequences * keeps_r, n_intervals, k * k), self.dtype),
         )
 
-        def work(indices: range) -> None:
-            worker = _Worker(self, steps, findings, kept)
-            for index in indices:
-                worker.run(self.places[index], self.frames[index])
-                if len(steps.orthonormalizes) % 2:
-                    self.frames[index] = self.frames[index][::-1]
-
-        on_threads(work, len(self.places))
+        begin = 0
+        for end, n_threads in self._sharing().pieces(len(steps.orthonormalizes)):
+            self._take(n_threads, steps, range(begin, end), findings, kept)
+            begin = end
+        if len(steps.orthonormalizes) % 2:
+            self.frames = [frames[::-1] for frames in self.frames]
         log_r, sines = torch.from_numpy(log_diagonal(findings)), torch.from_numpy(findings.sines)
         q = torch.from_numpy(kept.q).unflatten(-1, (k, n_rows)).mT if keeps_q else None
         return Advance(log_r, sines, q, torch.from_numpy(kept.r).unflatten(-1, (k, k)) if keeps_r else None)
@@ -285,14 +309,51 @@ class TangentFlow:
         for (frame, _), saved in zip(self.frames, snapshot, strict=True):
             frame[:] = saved
 
-    def workspace(self) -> FlowWorkspace:
-        """Return the workspace of one thread."""
+    def _take(self, team_size: int, steps: Steps, piece: range, findings: Findings, kept: Kept) -> None:
+        """Move all trajectories through some of the steps, with a team of `team_size` threads for each place."""
+        shared = [member for _ in self.places for member in self.workspaces(team_size)] if team_size > 1 else []
+
+        def work(tasks: range) -> None:
+            # A thread of a team has one task. Other threads process their trajectories one after the other.
+            workspace = shared[tasks[0]] if shared else self.workspaces()[0]
+            worker = _Worker(self.plan, workspace, steps, findings, kept)
+            for task in tasks:
+                worker.run(self.places[task // team_size], self.frames[task // team_size], piece)
+
+        def stop() -> None:
+            for workspace in shared:
+                give_up(workspace.team)
+
+        on_threads(work, len(self.places) * team_size, stop)
+
+    def _sharing(self) -> Sharing:
+        """Return the measured speed of teams, for the present number of threads."""
+        size = self._team_size()
+        if size != self._last_sharing.team_size:
+            self._last_sharing = Sharing(size)
+        return self._last_sharing
+
+    def _team_size(self) -> int:
+        """Return how many threads work on each matrix: several if some threads would otherwise have no work."""
+        n_columns = self.layout.shape.n_columns
+        if self.layout.lanes > 1 or not CAN_WAIT or self.layout.padded_rows * n_columns < LEAST_SHARED:
+            return 1
+        n_panels = -(-n_columns // lanes_of(self.dtype.itemsize))
+        return max(1, min(torch.get_num_threads() // len(self.places), n_panels // PANELS_OF_THREAD))
+
+    def workspaces(self, n_threads: int = 1) -> list[FlowWorkspace]:
+        """Return the workspace of each thread of a team."""
         size, width = self.layout.shape.padded_block_rows, lanes_of(self.dtype.itemsize)
         n_slopes = max(1, len(self.plan.slots) * size * self.together)
-        n_formed = PANEL * self.plan.row_stride if self.layout.lanes > 1 else size * width
+        n_formed = PANEL * self.plan.row_stride if self.layout.lanes > 1 else WIDE * size * width
         n_factor = self.layout.lanes * factor_size(self.layout.shape, width)
-        numbers = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed, self.frame_size, n_factor))
-        return FlowWorkspace(make_workspace(self.layout, self.dtype), *numbers)
+        common = [aligned_zeros(count, self.dtype) for count in (self.frame_size, n_factor)]
+        found = []
+        for workspace in make_workspaces(self.layout, self.dtype, n_threads):
+            team = make_team()[0] if self.layout.lanes > 1 else workspace.scratch.team
+            own = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed))
+            found.append(FlowWorkspace(team, workspace, *own, *common))
+        return found
 
     def _view(self, frame: NDArray) -> NDArray:
         """Return the matrices of a frame without padding, (column, block, row, trajectory)."""
@@ -309,16 +370,16 @@ class TangentFlow:
 class _Worker:
     """One thread's part of `TangentFlow.advance`."""
 
-    def __init__(self, flow: TangentFlow, steps: Steps, findings: Findings, kept: Kept) -> None:
-        self.plan, self.steps, self.findings, self.kept = flow.plan, steps, findings, kept
-        self.workspace, self.fallback = flow.workspace(), make_fallback(flow.layout.shape)
+    def __init__(self, plan: Plan, workspace: FlowWorkspace, steps: Steps, findings: Findings, kept: Kept) -> None:
+        self.plan, self.workspace, self.steps, self.findings, self.kept = plan, workspace, steps, findings, kept
+        self.fallback = make_fallback(plan.shape)
 
-    def run(self, place: Place, frames: tuple[NDArray, ...]) -> None:
-        """Move the trajectories at a place through all steps."""
+    def run(self, place: Place, frames: tuple[NDArray, ...], piece: range) -> None:
+        """Move the trajectories at a place through some of the steps."""
         arguments = self.workspace, self.plan, self.steps, place, frames
-        end = 0, 0
-        while end[0] < self.steps.slopes.shape[1]:
-            *finished, has_untrusted = _run(*arguments, end, self.findings, self.kept)
-            end = finished[0], finished[1]
+        done = piece.start, int(self.steps.orthonormalizes[: piece.start].sum())
+        while done[0] < piece.stop and not gave_up(self.workspace.team):
+            *finished, has_untrusted = _run(*arguments, done, piece.stop, self.findings, self.kept)
+            done = finished[0], finished[1]
             if has_untrusted:
-                _recompute(*arguments, end, self.findings, self.kept, self.fallback)
+                _recompute(*arguments, done, self.findings, self.kept, self.fallback)

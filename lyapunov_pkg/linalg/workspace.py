@@ -34,6 +34,7 @@ from lyapunov_pkg.linalg.one_by_one import (
     unpack_matrix,
 )
 from lyapunov_pkg.linalg.resolution import LIMITS, Limits
+from lyapunov_pkg.linalg.team import meet
 from lyapunov_pkg.linalg.vectors import lanes, lanes_of
 
 
@@ -47,7 +48,10 @@ class Diagonal(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """The workspace of one thread for the orthonormalisation of a group or a matrix, in one or two passes."""
+    """The workspace of one thread for the orthonormalisation of a group or a matrix, in one or two passes.
+
+    The threads of a team share the diagonals. The first thread writes the findings.
+    """
 
     scratch: GroupScratch | MatrixScratch
     first: Diagonal
@@ -70,10 +74,15 @@ class Findings(NamedTuple):
 
 def make_workspace(layout: Layout, dtype: np.dtype) -> Workspace:
     """Return the workspace of one thread for groups or matrices of a layout."""
+    return make_workspaces(layout, dtype, 1)[0]
+
+
+def make_workspaces(layout: Layout, dtype: np.dtype, n_threads: int) -> list[Workspace]:
+    """Return the workspaces of a team of threads for one matrix, or of one thread for groups or matrices."""
     n_numbers = round_up(layout.shape.padded_columns, lanes_of(dtype.itemsize)) * layout.lanes
-    scratch = group_scratch(layout, dtype) if layout.lanes > 1 else matrix_scratch(layout, dtype)
+    scratches = [group_scratch(layout, dtype)] if layout.lanes > 1 else matrix_scratch(layout, dtype, n_threads)
     first, second = (Diagonal(*(aligned_zeros(n_numbers, dtype) for _ in range(2))) for _ in range(2))
-    return Workspace(scratch, first, second, LIMITS[dtype])
+    return [Workspace(scratch, first, second, LIMITS[dtype]) for scratch in scratches]
 
 
 def make_findings(squares: NDArray) -> Findings:
@@ -158,7 +167,9 @@ def _orthonormalize_each(workspace, frame, shape, twice, findings):
         orthonormalize_matrix(matrix, shape, scratch, found, 0.0, tiny)
         if twice:
             orthonormalize_matrix_again(matrix, shape, scratch, found, workspace.second, tiny)
-        record_findings(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
+        if scratch.team.rank == 0:
+            record_findings(found, 0, 1, shape.n_columns, workspace.limits, findings, index)
+        meet(scratch.team)
 
 
 @compiled
