@@ -5,7 +5,7 @@ lanes. It is stored transposed, with one lane per column, so that a single pass 
 all others and prepares the next one. Two matrix products then orthogonalise all later columns against the panel (block
 modified Gram-Schmidt).
 
-Some neighbouring panels are a *block*. The threads of a team share the blocks. Each thread orthogonalises its own blocks
+Some neighbouring panels are a *block*. The threads of a team share the blocks. Each thread orthogonalises its blocks
 against all earlier panels, in their order. So each column goes through the same operations on any number of threads.
 """
 
@@ -82,12 +82,26 @@ def matrix_scratch(layout: Layout, dtype: np.dtype, n_threads: int = 1) -> list[
     panels_of_block = max(1, min(PANELS_OF_BLOCK, n_panels // (BLOCKS_OF_THREAD * n_threads)))
     n_columns = round_up(layout.shape.padded_columns, width) + width
     sizes = n_panels * layout.padded_rows, n_panels * width, n_columns
-    shared = [aligned_zeros(size * width, dtype) for size in sizes]
+    panels, orderings, explained = (aligned_zeros(size * width, dtype) for size in sizes)
     found = []
     for team in make_team(n_threads):
         own = (aligned_zeros(size * width, dtype) for size in (COLUMNS, COLUMNS, width, 1, 1))
-        applied = np.zeros(-(-n_panels // panels_of_block), np.int64)
-        found.append(MatrixScratch(*shared, *own, applied, team, panels_of_block * width))
+        products, factors, overlaps, taken, scales = own
+        found.append(
+            MatrixScratch(
+                panels,
+                orderings,
+                explained,
+                products,
+                factors,
+                overlaps,
+                taken,
+                scales,
+                applied=np.zeros(-(-n_panels // panels_of_block), np.int64),
+                team=team,
+                block_width=panels_of_block * width,
+            )
+        )
     return found
 
 

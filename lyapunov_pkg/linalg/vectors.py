@@ -212,12 +212,12 @@ def spread(typingctx: Any, array: types.Array, number: types.Number) -> Any:
 
 @intrinsic
 def spread_from(typingctx: Any, array: types.Array, at: types.Integer) -> Any:
-    """A vector that has the number at offset `at` of a flat array in every lane; `at` is not negative."""
+    """Return a vector with the number at offset `at` of a flat array in every lane; `at` is not negative."""
     vector = _vector_type(array.dtype)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         pointer = builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]])
-        return _spread(builder, vector, builder.load(pointer))
+        return spread_of(builder, vector, builder.load(pointer))
 
     return Vector(array.dtype)(array, types.intp), codegen
 
