@@ -157,6 +157,15 @@ def test_lem_state_is_y_then_z_and_the_last_block_acts_on_the_new_z():
     torch.testing.assert_close(cell.step(params, state, torch.zeros(3, 1).double()), expected)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "moved"), [("lstm", [0]), ("gru", [0]), ("cornn", [0]), ("lem", [0, 1]), ("rank_one", [0, 1])]
+)
+def test_with_the_first_block_move_those_that_weights_act_on_after_their_update(architecture, moved):
+    cell = make_cell(architecture, 3, 4)
+    assert cell.blocks_to_move(1) == moved
+    assert cell.blocks_to_move(cell.n_states) == list(range(cell.n_states))
+
+
 def test_rank_one_weights_are_sparse_normal_and_feedback_uniform():
     cell = make_cell("rank_one", 1, 200, density=0.05)
     params = cell.draw_params(1.5, torch.Generator().manual_seed(3))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lyapunov_pkg.reproduction.configuration.whole import take_away_nulls, validate_configuration
+from lyapunov_pkg.reproduction.configuration.whole import pretrained_problems, take_away_nulls, validate_configuration
 from lyapunov_pkg.workflow.settings import ConfigurationError, merged, shortened
 
 ROOT = Path(__file__).parents[2]
@@ -190,6 +190,16 @@ def test_problem_names_key_value_and_what_is_allowed(
     with pytest.raises(ConfigurationError) as error:
         validate_configuration(configuration)
     assert expected in str(error.value)
+
+
+def test_of_several_epochs_that_are_too_late_the_first_is_named() -> None:
+    made = {
+        "studies": {"smnist": {"training": {"epochs": 10}}},
+        "aelle": {"pretrained_epochs": 6},
+        "pruning": {"epochs": [0, 7, 6, 9]},
+    }
+    (problem,) = pretrained_problems(made)
+    assert "pruning.epochs has 7; expected less than aelle.pretrained_epochs = 6" in str(problem)
 
 
 def problems(configuration: dict[str, Any]) -> list[str]:
