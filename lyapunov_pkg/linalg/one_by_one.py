@@ -83,11 +83,13 @@ def matrix_scratch(layout: Layout, dtype: np.dtype, n_threads: int = 1) -> list[
     panels_of_block = max(1, min(PANELS_OF_BLOCK, n_panels // (BLOCKS_OF_THREAD * n_threads)))
     n_columns = round_up(layout.shape.padded_columns, width) + width
     sizes = n_panels * layout.padded_rows, n_panels * width, n_columns
-    shared = [aligned_zeros(size * width, dtype) for size in sizes]
+    panels, orderings, explained = (aligned_zeros(size * width, dtype) for size in sizes)
     found = []
     for team in make_team(n_threads):
-        own = (aligned_zeros(size * width, dtype) for size in (COLUMNS, COLUMNS, width, 1, 1))
+        own_sizes = COLUMNS, COLUMNS, width, 1, 1
+        products, factors, overlaps, taken, scales = (aligned_zeros(size * width, dtype) for size in own_sizes)
         applied = np.zeros(-(-n_panels // panels_of_block), np.int64)
+        shared, own = (panels, orderings, explained), (products, factors, overlaps, taken, scales)
         found.append(MatrixScratch(*shared, *own, applied, team, panels_of_block * width))
     return found
 

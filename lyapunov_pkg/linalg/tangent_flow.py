@@ -21,7 +21,7 @@ from lyapunov_pkg.linalg.fallback import make_fallback, recompute_in_float64
 from lyapunov_pkg.linalg.grouped import apply_to_group
 from lyapunov_pkg.linalg.interleaved import view_group
 from lyapunov_pkg.linalg.layout import PANEL, aligned_zeros, choose_layout
-from lyapunov_pkg.linalg.one_by_one import view_matrices
+from lyapunov_pkg.linalg.one_by_one import MatrixScratch, view_matrices
 from lyapunov_pkg.linalg.plan import Block, Plan, make_plan
 from lyapunov_pkg.linalg.sharing import Sharing
 from lyapunov_pkg.linalg.single import apply_to_each
@@ -349,7 +349,8 @@ class TangentFlow:
         common = [aligned_zeros(count, self.dtype) for count in (self.frame_size, n_factor)]
         found = []
         for workspace in make_workspaces(self.layout, self.dtype, n_threads):
-            team = make_team()[0] if self.layout.lanes > 1 else workspace.scratch.team
+            scratch = workspace.scratch
+            team = scratch.team if isinstance(scratch, MatrixScratch) else make_team()[0]
             own = (aligned_zeros(count, self.dtype) for count in (n_slopes, n_formed))
             found.append(FlowWorkspace(team, workspace, *own, *common))
         return found
