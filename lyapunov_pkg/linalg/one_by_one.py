@@ -85,23 +85,11 @@ def matrix_scratch(layout: Layout, dtype: np.dtype, n_threads: int = 1) -> list[
     panels, orderings, explained = (aligned_zeros(size * width, dtype) for size in sizes)
     found = []
     for team in make_team(n_threads):
-        own = (aligned_zeros(size * width, dtype) for size in (COLUMNS, COLUMNS, width, 1, 1))
-        products, factors, overlaps, taken, scales = own
-        found.append(
-            MatrixScratch(
-                panels,
-                orderings,
-                explained,
-                products,
-                factors,
-                overlaps,
-                taken,
-                scales,
-                applied=np.zeros(-(-n_panels // panels_of_block), np.int64),
-                team=team,
-                block_width=panels_of_block * width,
-            )
-        )
+        own_sizes = COLUMNS, COLUMNS, width, 1, 1
+        products, factors, overlaps, taken, scales = (aligned_zeros(size * width, dtype) for size in own_sizes)
+        applied = np.zeros(-(-n_panels // panels_of_block), np.int64)
+        shared, own = (panels, orderings, explained), (products, factors, overlaps, taken, scales)
+        found.append(MatrixScratch(*shared, *own, applied, team, panels_of_block * width))
     return found
 
 
