@@ -1,0 +1,24 @@
+"""Kinds of networks of a study, as figures tell them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from lyapunov_pkg.reproduction.figures.studies import kinds
+
+
+def test_one_architecture_is_told_apart_by_the_hyperparameter_that_varies():
+    sizes = np.array([16, 32, 16, 64])
+    networks = xr.Dataset(coords={"architecture": ("network", ["lstm"] * 4), "hidden_size": ("network", sizes)})
+    found = kinds(networks)
+    assert len(found) == 3
+    for kind, size in zip(found, (16, 32, 64), strict=True):
+        np.testing.assert_array_equal(kind.members, sizes == size)
+        assert kind.label == f"hidden size {size}"
+
+
+def test_several_architectures_are_told_apart_by_name():
+    networks = xr.Dataset(coords={"architecture": ("network", ["gru", "lstm", "gru"])})
+    selected = [kind.members.tolist() for kind in kinds(networks)]
+    assert sorted(selected) == [[False, True, False], [True, False, True]]
