@@ -324,7 +324,9 @@ class TangentFlow:
             for workspace in shared:
                 give_up(workspace.team)
 
-        on_threads(work, len(self.places) * team_size, stop)
+        # The threads of a team wait for one another, so each task needs a thread of its own.
+        n_tasks = len(self.places) * team_size
+        on_threads(work, n_tasks, n_tasks if shared else None, stop)
 
     def _sharing(self) -> Sharing:
         """Return the measured speed of teams, for the present number of threads."""

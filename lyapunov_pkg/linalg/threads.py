@@ -8,15 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 
-def on_threads(work: Callable[[range], None], n_tasks: int, stop: Callable[[], None] = lambda: None) -> None:
-    """Share tasks 0 to n_tasks - 1 among as many threads as PyTorch uses. Kernels release the lock.
+def on_threads(
+    work: Callable[[range], None],
+    n_tasks: int,
+    n_threads: int | None = None,
+    stop: Callable[[], None] = lambda: None,
+) -> None:
+    """Share tasks 0 to n_tasks - 1 among threads. Kernels release the lock.
 
     Args:
         work: does some of the tasks.
         n_tasks: number of tasks. If there are at most as many tasks as threads, each task has its own thread.
+        n_threads: number of threads; None: as many as PyTorch uses.
         stop: called after a thread failed or was interrupted, so that threads that wait for it stop waiting.
     """
-    n_threads = min(torch.get_num_threads(), n_tasks)
+    n_threads = min(n_threads or torch.get_num_threads(), n_tasks)
     if n_threads <= 1:
         work(range(n_tasks))
         return
