@@ -131,7 +131,7 @@ class SpectrumMonitor:
         """Return the spectra so far.
 
         Returns:
-            Dataset with these variables:
+            Dataset with these variables.
 
             * `lyapunov_exponent(update, sequence, exponent)`: nats per step.
             * `loss(update)`: the first loss is NaN, because no update precedes it.

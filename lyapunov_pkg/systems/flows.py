@@ -45,9 +45,9 @@ class Flow:
     additional coordinate of the state, or as an input.
 
     Args:
-        field: function that returns the velocity (sequence, S) at states (sequence, S). It is called as `field(state,
-            **parameters)`, or with `input_size` as `field(state, u, **parameters)`. The input u (sequence, input_size)
-            is constant during a step.
+        field: function that returns the velocity (sequence, S) at states (sequence, S). It is called as
+            `field(state, **parameters)`, or with `input_size` as `field(state, u, **parameters)`. The input u
+            (sequence, input_size) is constant during a step.
         step_size: time units of a step.
         method: "rk4", "midpoint" or "euler".
         parameters: parameters of the field by name. Each is a number, or a tensor whose first axis is that of the
