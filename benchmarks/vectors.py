@@ -152,10 +152,9 @@ def intervals(architecture: str, jacobian: str, init_param: float, n_sequences: 
     calls = {records.OURS: lambda: spectrum("auto", torch.float32), "every_step": lambda: spectrum(1, torch.float32)}
 
     def differences(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        exact = spectrum(1, torch.float64)["lyapunov_exponent"]
-        return {
-            name: {"all": float(abs(result["lyapunov_exponent"] - exact).max())} for name, result in results.items()
-        }
+        # Both run through the same states in float32. In float64 a chaotic network would run through others.
+        auto, every_step = (results[name]["lyapunov_exponent"] for name in (records.OURS, "every_step"))
+        return {records.OURS: {"all": float(abs(auto - every_step).max())}}
 
     def facts(results: Mapping[str, Any]) -> dict[str, Any]:
         exponents, chosen = results["every_step"]["lyapunov_exponent"], results[records.OURS].attrs
@@ -164,4 +163,4 @@ def intervals(architecture: str, jacobian: str, init_param: float, n_sequences: 
             "QRs, longest interval": "{n_orthonormalizations}, {longest_interval}".format(**chosen),
         }
 
-    return Contest(calls, differences, {"all": 1e-2}, facts)
+    return Contest(calls, differences, {"all": 1e-4}, facts)
