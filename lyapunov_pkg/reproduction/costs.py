@@ -126,7 +126,7 @@ def task_data(configuration: Mapping[str, Any], task: str) -> Data:
         held_out = n_sequences // 10
         return Data(n_sequences - 2 * held_out, held_out, settings["sequence_length"] - 1, CHARACTERS, CHARACTERS)
     if task == "mocap":
-        n_sequences, n_features = (230, 20) if settings["source"] == "synthetic" else (CMU_SEQUENCES, 50)
+        n_sequences, n_features = (200, 20) if settings["source"] == "synthetic" else (CMU_SEQUENCES, 50)
         steps = settings["sequence_length"] - 1
         return Data(n_sequences - n_sequences // 5, n_sequences // 5, steps, n_features, n_features)
     return own_sequences(settings["path"], settings["standardise"], settings["validation_share"])
