@@ -234,7 +234,7 @@ class Bench:
         return ((self.ours(0) - losses) / losses).abs().max().item()
 
 
-def case(architecture: str, size: str, width: int, init_param: Sequence[float], rounds: int) -> Case:
+def case(architecture: str, size: str, width: int, rounds: int, init_param: Sequence[float] = SMALL) -> Case:
     """Return the case of an architecture, a size and a range of p."""
     n_steps, n_features, hidden_size = SIZES[size]
     shapes: dict[str, int | str] = {"networks": width, "steps": n_steps, "features": n_features, "units": hidden_size}
@@ -265,7 +265,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     record = records.new("training", arguments.threads, ("lyapunov-pkg", "torch", "numba", "numpy"))
     selected = [
-        case(architecture, size, arguments.width, arguments.init_param, arguments.rounds)
+        case(architecture, size, arguments.width, arguments.rounds, arguments.init_param)
         for size in arguments.sizes
         for architecture in arguments.architectures
     ]

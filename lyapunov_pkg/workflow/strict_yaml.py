@@ -19,6 +19,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _KINDS = ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timestamp")
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
 _DEEPEST = 100
+_MOST_FAULTS = 8  # that a message lists
 _Loader = yaml.SafeLoader  # as in Snakemake; the loader of libyaml is faster, but accepts files that this one refuses
 
 
@@ -43,6 +44,8 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: nested too deeply") from None
     except (ValueError, yaml.YAMLError) as error:
         lines = str(error).splitlines() if isinstance(error, _Faults) else [_in_one_line(error)]
+        if len(lines) > _MOST_FAULTS:
+            lines[_MOST_FAULTS - 1 :] = [f"and {len(lines) - _MOST_FAULTS + 1} more faults"]
         raise ConfigurationError("\n".join(f"{path}: {line}" for line in lines)) from None
     if not isinstance(loaded, dict):
         raise ConfigurationError(f"{path}: expected a mapping of settings, found {type(loaded).__name__}")

@@ -82,8 +82,8 @@ def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) 
     [
         (
             "figures/chapter_3/architectures.py",
-            "One network",
-            "A network",
+            "The network of median",
+            "A network of median",
             "fig_3_12",
             "draw_figure",
         ),

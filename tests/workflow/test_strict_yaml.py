@@ -118,3 +118,10 @@ def test_what_snakemake_cannot_read_is_one_line_with_its_place(tmp_path: Path) -
     """libyaml reads this file, and the reader that Snakemake uses does not."""
     (fault,) = faults(written(tmp_path, "seed: 3\nepochs: [0,\t 15]\n"))
     assert fault.startswith("line 2, column 12: while scanning for the next token found character")
+
+
+def test_many_faults_are_counted(tmp_path: Path) -> None:
+    found = faults(written(tmp_path, "".join(f"key_{n}: 1\nkey_{n}: 2\n" for n in range(20))))
+    assert len(found) == 8
+    assert found[0] == "line 2: the key 'key_0' is given twice, first in line 1; expected it once"
+    assert found[-1] == "and 13 more faults"

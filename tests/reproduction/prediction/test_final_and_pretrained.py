@@ -189,7 +189,7 @@ def test_singular_exponents_are_at_the_floor(spectra: xr.Dataset) -> None:
 
 
 def test_one_class_and_nobody_left_are_refused(spectra: xr.Dataset) -> None:
-    with pytest.raises(ValueError, match=r"no final loss of \d+ networks lies below their median"):
+    with pytest.raises(ValueError, match=r"no final loss of \d+ networks is below their median"):
         final_experiment(spectra.assign(validation_loss=xr.ones_like(spectra["validation_loss"])), SETTINGS, SEEDS)
     with pytest.raises(ValueError, match="0 of 128 networks did not diverge"):
         final_experiment(spectra.assign(diverged=xr.ones_like(spectra["diverged"])), SETTINGS, SEEDS)
