@@ -279,7 +279,7 @@ def _with_note(
     networks, diverged = experiment.attrs["n_networks"], experiment.attrs["n_diverged"]
     frame.attrs["note"] = (
         f"Mean ± standard deviation over seeds of {seeded} ({experiment.sizes['seed']} of them); {networks} "
-        f"networks, without {diverged} diverged ones."
+        f"networks, and {diverged} that diverged and were left out."
     )
     if "partition" in experiment:
         n_test = int((experiment["partition"].isel(seed=0) == "test").sum())

@@ -28,7 +28,7 @@ def test_markdown_is_for_readers_and_csv_has_the_numbers(tmp_path):
     assert cells[0][:4] == ["training [%]", "classifier", "recall", "recall (dissertation)"]
     assert cells[2] == ["0", "AeLLE", "0.30 ± 0.10", "0.938", "0.30 ± 0.10", "0.770", "0.30 ± 0.10", "0.85", "–"]
     assert cells[3][2:4] == ["0.40 ± 0.10", "–"]
-    assert "3 of them" in lines[-1] and "40 networks, without 3 diverged" in lines[-1]
+    assert "3 of them" in lines[-1] and "40 networks, and 3 that diverged" in lines[-1]
 
 
 def test_markdown_of_one_seed_has_no_spread_and_of_percentages_one_decimal():
