@@ -46,8 +46,8 @@ def table_extra_eigenvalues(prednets: xr.Dataset) -> pd.DataFrame:
     frame.attrs["note"] = (
         f"Mean ± standard deviation over {prednets.sizes['seed']} splits of {prednets.attrs['n_networks']} networks, "
         f"and {prednets.attrs['n_diverged']} that diverged and were left out. Difference: the error from eigenvalues "
-        "minus that from spectra, with its 95% interval corrected for the overlap of splits (Nadeau & Bengio 2003). The mean "
-        f"of the training part has {baseline.mean():.2f} ± {baseline.std(ddof=1):.2f}."
+        "minus that from spectra, with its 95% interval corrected for the overlap of splits (Nadeau & Bengio 2003). "
+        f"The mean of the training part has {baseline.mean():.2f} ± {baseline.std(ddof=1):.2f}."
     )
     return frame
 
