@@ -27,7 +27,7 @@ def all_cases(quick: bool) -> list[Case]:
         for name in ("Henon", "Lorenz", "Rossler")
     ]
     found += [
-        _case("flow-rossler", "systems", "Rossler, a `Flow` of one's own", "Rossler", _own_flow, 1, n_short, {}),
+        _case("flow-rossler", "systems", "Rossler, your own `Flow`", "Rossler", _own_flow, 1, n_short, {}),
         _case(
             "step-rossler-one", "systems", "Rossler, a step function", "Rossler", _step, 1, n_short, {"lyapax": 1 / 3}
         ),

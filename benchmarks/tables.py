@@ -36,7 +36,7 @@ HEADINGS = {
 TITLES = {
     "networks": "Stacks of sequences",
     "single": "One trajectory",
-    "steps": "A step function of one's own",
+    "steps": "Your own step function",
     "finite-time": "`finite_time_exponents`",
     "covariant": "`covariant_vectors`",
     "intervals": '`orthonormalize_every="auto"`',
