@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 STEPS_ALONE = 2
 """Steps that one thread takes first, of which the last is timed. The first may compile."""
-TRIAL, PIECE = 0.005, 0.05
-"""Seconds that a trial of the team, and each piece after it, would take with one thread."""
+TRIAL, PIECE = 0.04, 0.2
+"""Seconds that a trial of the team, and each later piece, would take with one thread. A piece starts threads and
+allocates their memory, which takes milliseconds."""
 PIECES_UNTIL_NEXT_TRIAL = 20
 
 
