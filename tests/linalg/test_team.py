@@ -118,6 +118,8 @@ def test_waiting_ends_when_a_thread_gives_up():
 def test_a_team_works_while_it_is_faster(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(sharing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(sharing, "TRIAL", 0.005)
+    monkeypatch.setattr(sharing, "PIECE", 0.05)
     shared, costs, chosen = Sharing(2), {1: 1e-3, 2: 6e-4}, []
 
     def take(n_steps: int) -> None:
