@@ -2,7 +2,7 @@
 
     python benchmarks/training.py                 one thread, both sizes, all eight architectures
     python benchmarks/training.py --threads 2 --sizes smnist --architectures lstm lem
-    python benchmarks/training.py --sizes smnist --architectures cornn --init-param 10 10  gradients that vanish
+    python benchmarks/training.py --sizes smnist --architectures cornn --init-param 5 5    gradients that vanish
 
 Needs the package alone. The peers train the same networks, one after another:
 
