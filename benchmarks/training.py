@@ -13,7 +13,7 @@ Needs the package alone. The peers train the same networks, one after another:
 First both sides train one epoch from the same weights on the same batches and noise, and their losses have to agree.
 Weights are small, so that rounding stays small. Then the sides take turns, so that other work slows both.
 The table gives the time of an epoch of eight batches of 128 for all networks, and the ratio of the two sides. Data are
-uniform random numbers: speed does not depend on them. `record.py` says what is written.
+uniform random numbers. Speed depends on p: see `--init-param`. `record.py` says what is written.
 """
 
 from __future__ import annotations
