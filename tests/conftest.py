@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Before PyTorch is imported. The workers of a run share the cores, and the matrices of the tests are too small for threads.
+# Tests of threads set their number.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 FIRST = ("tests/snakemake/test_slurm.py", "tests/snakemake/")
 
@@ -24,12 +29,9 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads make the small matrices of the tests no faster, and wait for one another on a busy machine."""
-    import torch  # not above: most tests of data, tables and figures do without it
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+@pytest.fixture(autouse=True)
+def one_thread_again() -> Iterator[None]:
+    """Take back the number of threads that a test has set; does not import PyTorch, which few tests need."""
     yield
-    torch.set_num_threads(threads)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)

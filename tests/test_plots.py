@@ -25,8 +25,6 @@ from lyapunov_pkg import (
 from lyapunov_pkg.systems import Henon, Lorenz
 from tests.house.base_dependencies import ROOT
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def ax() -> Axes:

@@ -20,6 +20,8 @@ from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, overload, register_model
 
+from lyapunov_pkg.linalg.compilation import WITHOUT_WRAPPERS
+
 
 def _available_features() -> set[str]:
     """Return the instruction sets that Numba compiles for: the processor's, or those of NUMBA_CPU_FEATURES."""
@@ -314,7 +316,7 @@ def _define_operator(function: Callable, instruction: str) -> None:
 
         return x(x, y), codegen
 
-    @overload(function)
+    @overload(function, jit_options=WITHOUT_WRAPPERS)
     def between_vectors(x, y):
         if isinstance(x, Vector) and isinstance(y, Vector):
             return lambda x, y: lane_by_lane(x, y)

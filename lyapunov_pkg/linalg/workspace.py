@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from lyapunov_pkg.linalg.compilation import compiled
+from lyapunov_pkg.linalg.compilation import WITHOUT_WRAPPERS, compiled
 from lyapunov_pkg.linalg.interleaved import (
     GroupScratch,
     group_scratch,
@@ -108,7 +108,7 @@ def by_layout(of_group: Callable[..., Any], of_matrix: Callable[..., Any]) -> Ca
     def operation(workspace: Any, *arguments: Any) -> Any:
         raise NotImplementedError("this function can be called only from kernels")
 
-    @overload(operation)
+    @overload(operation, jit_options=WITHOUT_WRAPPERS)
     def _(workspace, *arguments):  # Numba compares this signature with that of the result, including types.
         chosen = of_group if _is_of_groups(workspace) else of_matrix
         return lambda workspace, *arguments: chosen(workspace, *arguments)

@@ -12,7 +12,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def force(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
+def force(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return pytest.importorskip("force")
 

@@ -12,7 +12,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def benchmark_module(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     module = pytest.importorskip("orthonormalization")
     monkeypatch.setattr(module.measure, "use_cores", lambda n_cores: None)

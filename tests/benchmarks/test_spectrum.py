@@ -12,7 +12,7 @@ SMALL = {"units": 12, "sequences": 3, "steps": 9}
 
 
 @pytest.fixture
-def networks(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> ModuleType:
+def networks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return pytest.importorskip("networks")
 

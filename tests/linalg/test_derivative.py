@@ -5,8 +5,6 @@ import torch
 
 from lyapunov_pkg.linalg import orthonormalize, orthonormalize_differentiably, triangular_factor
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from lyapunov_pkg.linalg import orthonormalize
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def exact_log_r(matrix: NDArray, digits: int = 400) -> NDArray:
     """log |diag R| by Gram-Schmidt in so many digits."""

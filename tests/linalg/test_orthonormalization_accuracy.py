@@ -20,8 +20,6 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_variants
 from lyapunov_pkg.reproduction.training.variants import design_variants
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 EPS = {dtype: torch.finfo(dtype).eps for dtype in (torch.float32, torch.float64)}
 
 

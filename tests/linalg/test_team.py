@@ -14,8 +14,6 @@ from lyapunov_pkg.linalg.sharing import Sharing
 from lyapunov_pkg.linalg.tangent_flow import Advance, TangentFlow
 from lyapunov_pkg.linalg.team import give_up, make_team, meet
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DTYPES = [torch.float32, torch.float64]
 ENDS = [True, False, True, True, True]
 

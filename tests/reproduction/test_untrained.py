@@ -8,7 +8,6 @@ import xarray as xr
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.reproduction.untrained import layered_jacobian, stability_regimes
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = 24
 
 

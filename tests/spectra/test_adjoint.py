@@ -9,7 +9,6 @@ import torch
 from lyapunov_pkg import adjoint_vectors, covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from lyapunov_pkg.systems import Henon, LinearMap, TowelMap
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 N_STEPS = 900
 
 

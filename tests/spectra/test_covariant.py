@@ -12,9 +12,6 @@ from lyapunov_pkg.spectra.driven import TangentMap
 from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs, orthogonal_map
 from lyapunov_pkg.workflow.store import save_store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 VECTORS = ["covariant_vector", "covariant_exponent"]
 
 

@@ -14,8 +14,6 @@ from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.systems.maps import LinearMap, autonomous_inputs
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MODULES = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 
 

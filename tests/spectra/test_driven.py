@@ -12,8 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SIZE = 4
 
 

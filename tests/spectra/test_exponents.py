@@ -22,9 +22,6 @@ MODULES = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

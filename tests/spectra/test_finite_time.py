@@ -12,8 +12,6 @@ from lyapunov_pkg.networks import Network, from_torch
 from lyapunov_pkg.systems.maps import Henon, LinearMap, autonomous_inputs
 from lyapunov_pkg.workflow.store import save_store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

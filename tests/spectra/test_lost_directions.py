@@ -13,8 +13,6 @@ from lyapunov_pkg.networks import Network, from_torch
 from lyapunov_pkg.spectra import average_exponents
 from lyapunov_pkg.spectra.averaging import Average
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def tanh_network(p: float, seed: int, size: int = 10) -> Network:
     generator = torch.Generator().manual_seed(seed)

@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from lyapunov_pkg import SpectrumMonitor, lyapunov_spectrum, submodule_inputs
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 N_UPDATES = 6
 
 

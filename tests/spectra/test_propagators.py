@@ -14,8 +14,6 @@ from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra import average_exponents
 from lyapunov_pkg.spectra.propagators import KernelPropagator, Propagator, StepPropagator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ENDS = [False, True, True, False, False, True]
 
 

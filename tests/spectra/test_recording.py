@@ -12,8 +12,6 @@ from lyapunov_pkg.linalg import carry_back
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra.propagators import KernelPropagator, Propagator, Record, StepPropagator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ENDS = [False, True, True, False, False, True]
 
 

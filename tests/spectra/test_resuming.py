@@ -12,8 +12,6 @@ from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spec
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.systems import Henon, Lorenz, Rossler
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

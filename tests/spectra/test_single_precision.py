@@ -9,8 +9,6 @@ import torch
 from lyapunov_pkg.networks import Network, from_torch
 from lyapunov_pkg.spectra import average_exponents
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 KINDS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 
 

@@ -11,8 +11,6 @@ from lyapunov_pkg.spectra.tangents import drawn_tangents
 from lyapunov_pkg.systems.maps import LinearMap
 from tests.systems.reference import exponents, random
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def two_blocks(gains: tuple[float, float]) -> torch.nn.RNN:
     """Return units of which the first half and the second half are not connected."""

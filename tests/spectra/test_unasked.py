@@ -15,8 +15,6 @@ from lyapunov_pkg.linalg.orthonormalization import orthonormalize_finite
 from lyapunov_pkg.spectra import propagators
 from lyapunov_pkg.spectra.propagators import STEPS_UNASKED, StepPropagator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 N_STEPS, SIZE, N_SEQUENCES = 3 * STEPS_UNASKED + 5, 6, 4
 FEW = 1e-8
 ILL_CONDITIONED, SINGULAR, DIVERGED = 1.0, 2.0, 3.0

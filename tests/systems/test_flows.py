@@ -12,8 +12,6 @@ from torch import Tensor
 from lyapunov_pkg import covariant_vectors, finite_time_exponents, kaplan_yorke_dimension, lyapunov_spectrum
 from lyapunov_pkg.systems import DampedOscillator, Flow, HenonHeiles, Lorenz, Lorenz96, Rossler
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FLOWS = [Rossler(), Lorenz96(6), DampedOscillator(), HenonHeiles()]
 
 

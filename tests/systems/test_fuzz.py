@@ -18,7 +18,7 @@ from torch import Tensor
 from lyapunov_pkg.spectra.tangents import drawn_tangents
 from tests.systems.reference import FEATURES, UNITS, by_lapack, exponents, own_step, random
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 N_CASES, SECONDS_AT_MOST = 2000, 60
 B, T = 2, 5

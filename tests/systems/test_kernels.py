@@ -25,8 +25,6 @@ from lyapunov_pkg.systems import (
     orthogonal_map,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ENDS = [step % 3 == 2 for step in range(12)]
 
 

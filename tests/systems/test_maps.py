@@ -121,7 +121,7 @@ def test_lorenz_fixed_point_does_not_move(rho):
     assert torch.allclose(Lorenz(rho).step(point), point, atol=1e-12)
 
 
-def test_lorenz_exponents(one_thread):
+def test_lorenz_exponents():
     """At rho = 28 those of Sprott (2003); elsewhere the real parts of the eigenvalues; in sum always the trace."""
     rho = [28.0, 16.0, 12.0, 5.0, 0.5]
     system = Lorenz(rho)
@@ -167,7 +167,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_known_exponents(name, one_thread):
+def test_known_exponents(name):
     """Sprott (2003), appendix A; ChaosTools.jl (towel); closed forms (logistic, cat); Chirikov (1979)."""
     system, expected, tolerance = KNOWN[name]
     starts = system.initial_state(100)

@@ -11,8 +11,6 @@ from torch.nn.utils import weight_norm
 from lyapunov_pkg import lyapunov_spectrum, submodule_inputs
 from tests.systems.reference import FEATURES, UNITS, by_lapack, exponents, of_module, random
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 INPUTS, ZEROS = random(3, 10, FEATURES), torch.zeros(UNITS, dtype=torch.float64)
 
 

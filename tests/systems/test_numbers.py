@@ -11,8 +11,6 @@ from lyapunov_pkg.spectra.driven import check_schedule, driven_system
 from lyapunov_pkg.systems.numbers import read_numbers
 from tests.systems.reference import FEATURES, UNITS, exponents, random
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 INPUTS, ZEROS = random(2, 6, FEATURES), torch.zeros(UNITS, dtype=torch.float64)
 ARRAY = INPUTS.numpy()
 

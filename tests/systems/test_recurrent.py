@@ -17,8 +17,6 @@ from lyapunov_pkg.networks import from_torch
 from lyapunov_pkg.spectra.driven import driven_system
 from tests.systems.reference import FEATURES, UNITS, exponents, of_module, random
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 INPUTS = random(2, 12, FEATURES)
 MODULES = (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU)
 

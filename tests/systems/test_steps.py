@@ -13,8 +13,6 @@ from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.systems.steps import Order, argument_order
 from tests.systems.reference import FEATURES, UNITS, by_lapack, exponents, of_module, random
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 WEIGHT, INPUT_WEIGHT = random(UNITS, UNITS), random(UNITS, FEATURES, seed=1)
 INPUTS, ZEROS = random(3, 12, FEATURES, seed=2), torch.zeros(UNITS, dtype=torch.float64)
 

@@ -11,6 +11,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from lyapunov_pkg.linalg.compilation import INLINED
+
 PLACES = ["target"] + [f"{kind} {n}" for kind in ("pre_activation", "source", "draw", "cotangent") for n in range(1, 9)]
 
 
@@ -62,7 +64,7 @@ def _loader(kind: str):
     def load(array, starts, u):
         """Return the number at `u` of each block that begins at one of `starts`."""
 
-    @overload(load, jit_options={"forceinline": True})
+    @overload(load, jit_options=INLINED)
     def _(array, starts, u):
         if len(starts) == 0:
             return lambda array, starts, u: ()
@@ -91,7 +93,7 @@ def _store_pre_activations(array, starts, u, slopes, cotangent):
     return store_all
 
 
-overload(store_pre_activations, jit_options={"forceinline": True})(_store_pre_activations)
+overload(store_pre_activations, jit_options=INLINED)(_store_pre_activations)
 
 
 def store_derivatives(array, starts, u, numbers):
@@ -110,7 +112,7 @@ def _store_derivatives(array, starts, u, numbers):
     return store_all
 
 
-overload(store_derivatives, jit_options={"forceinline": True})(_store_derivatives)
+overload(store_derivatives, jit_options=INLINED)(_store_derivatives)
 
 
 def add_to_cotangents(array, starts, u, slopes, cotangent):
@@ -129,4 +131,4 @@ def _add_to_cotangents(array, starts, u, slopes, cotangent):
     return add_all
 
 
-overload(add_to_cotangents, jit_options={"forceinline": True})(_add_to_cotangents)
+overload(add_to_cotangents, jit_options=INLINED)(_add_to_cotangents)

@@ -28,7 +28,7 @@ from lyapunov_pkg.cells.sequences.access import (
     store_target,
 )
 from lyapunov_pkg.cells.sequences.places import Places, source_starts, starts, step_starts
-from lyapunov_pkg.linalg.compilation import compiled
+from lyapunov_pkg.linalg.compilation import INLINED, compiled
 
 Kernel = Callable[..., None]
 
@@ -65,7 +65,7 @@ def compiled_update(target: int, taken: Places, value: UnitFunction, slopes: Slo
     sources = [_file_of(function) for function in (functions.tanh, value, slopes)]
     name = value.__module__.rpartition(".")[-1]
     # A loop with a function call is not vectorised.
-    inlined_value, inlined_slopes = (register_jitable(forceinline=True)(function) for function in (value, slopes))
+    inlined_value, inlined_slopes = (register_jitable(**INLINED)(function) for function in (value, slopes))
     return Kernels(
         _compiled(make_forward(target, taken, inlined_value), name, sources),
         _compiled(make_backward(target, taken, inlined_slopes), name, sources),

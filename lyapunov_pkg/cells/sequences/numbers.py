@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 
 from lyapunov_pkg.cells import functions
+from lyapunov_pkg.linalg.compilation import INLINED
 
 ZERO, ONE, TWO, FOUR = (np.float32(number) for number in range(5) if number != 3)
 LOWEST_EXPONENT = np.float32(-104)  # exp of it is 0
@@ -43,7 +44,7 @@ def _bits_of_float(typing_context, number):
     return types.int32(types.float32), generate
 
 
-@register_jitable(forceinline=True)
+@register_jitable(**INLINED)
 def exp_parts(x):
     """Return (p, q) with exp(x) = p[0] p[1] (1 + q), p powers of 2 and |q| < 1/2, for x <= 0; NaN gives NaN.
 
@@ -61,7 +62,7 @@ def exp_parts(x):
     return (first, second), q
 
 
-@register_jitable(forceinline=True)
+@register_jitable(**INLINED)
 def exp(x):
     """Return exp(x) for x <= 0, down to 0."""
     (first, second), q = exp_parts(x)
@@ -138,4 +139,4 @@ for of_tensors, of_numbers in (
     (functions.relu, _relu),
     (functions.relu_slope, _relu_slope),
 ):
-    overload(of_tensors, jit_options={"forceinline": True})(of_numbers)
+    overload(of_tensors, jit_options=INLINED)(of_numbers)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from numba.extending import overload, register_jitable
 
+from lyapunov_pkg.linalg.compilation import INLINED
+
 
 class Places(NamedTuple):
     """The operands of an update, in blocks of H units.
@@ -37,7 +39,7 @@ def _starts(row, blocks, size):
     return lambda row, blocks, size: (row + blocks[0] * size, *starts(row, blocks[1:], size))
 
 
-overload(starts, jit_options={"forceinline": True})(_starts)
+overload(starts, jit_options=INLINED)(_starts)
 
 
 def source_starts(
@@ -56,10 +58,10 @@ def _source_starts(row, blocks, size, steps_on, stride):
     )
 
 
-overload(source_starts, jit_options={"forceinline": True})(_source_starts)
+overload(source_starts, jit_options=INLINED)(_source_starts)
 
 
-@register_jitable(forceinline=True)
+@register_jitable(**INLINED)
 def step_starts(row, step, size, taken, pre_activations, states, noise):
     """Return the beginnings of a sequence's blocks at a step: pre-activations, blocks of the state, draws, next state.
 

@@ -13,7 +13,6 @@ from lyapunov_pkg.reproduction.populations.estimator import (
     estimator_study,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 WARMUPS, INTERVALS = [0, 10, 30], [1, 2, 12]
 
 

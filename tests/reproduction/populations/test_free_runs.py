@@ -12,8 +12,6 @@ from lyapunov_pkg.reproduction.populations.spectra import SpectraSettings
 from lyapunov_pkg.reproduction.training.force import ForceSettings, train_force
 from lyapunov_pkg.reproduction.training.variants import Variant
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU, N_STEPS = torch.device("cpu"), 30
 SETTINGS = SpectraSettings(
     n_sequences=3, warmup_passes=0, orthonormalize_every=5, jacobian="reduced", dtype="float64", epochs=None

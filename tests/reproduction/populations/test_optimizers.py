@@ -13,7 +13,6 @@ from lyapunov_pkg.reproduction.training.bptt import TrainingSettings, train_vari
 from lyapunov_pkg.reproduction.training.variants import design_variants
 from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 TRAINING = TrainingSettings(epochs=2, batch_size=16, loss_on="last", optimizer="adam")
 OPTIMIZERS = Optimizers(

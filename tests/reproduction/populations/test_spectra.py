@@ -13,7 +13,6 @@ from lyapunov_pkg.reproduction.training.variants import design_variants
 from lyapunov_pkg.spectra.exponents import lyapunov_spectrum
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = SpectraSettings(
     n_sequences=1, warmup_passes=1, orthonormalize_every=1, jacobian="reduced", dtype="float32", epochs=None
 )

@@ -27,9 +27,6 @@ CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(epochs=2, batch_size=16, loss_on="last", optimizer="adam")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def dataset() -> xr.Dataset:
     """Three classes of short sequences, told apart by which feature is high on average."""

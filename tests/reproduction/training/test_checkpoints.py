@@ -19,7 +19,6 @@ from lyapunov_pkg.workflow.store import save_store
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(epochs=1, batch_size=16, loss_on="last", optimizer="adam")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,6 @@ from lyapunov_pkg.reproduction.training.rate_network import connections, learn_t
 from lyapunov_pkg.reproduction.training.variants import Variant
 from lyapunov_pkg.workflow.store import open_store, save_store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SETTINGS = ForceSettings(epochs=3, n_samples=150, update_every=2, free_epochs=2, kept_epochs=(0, 1), n_starts=4)
 
 
