@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Before PyTorch is imported. The workers of a run share the cores, and the matrices of the tests are too small for threads.
+# Before PyTorch is imported: the workers share the cores, and the matrices of the tests are too small for threads.
 # Tests of threads set their number.
 os.environ["OMP_NUM_THREADS"] = "1"
 

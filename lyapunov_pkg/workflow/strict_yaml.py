@@ -20,7 +20,6 @@ _KINDS = ("str", "merge", "map", "seq", "int", "float", "bool", "null", "timesta
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
 _DEEPEST = 100
 _MOST_FAULTS = 8  # that a message lists
-_Loader = yaml.SafeLoader  # as in Snakemake; the loader of libyaml is faster, but accepts files that this one refuses
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:
@@ -64,17 +63,32 @@ class _Faults(ValueError):
     """Faults of a file, one per line."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Snakemake's loader, with a limit of depth. That of libyaml is faster, but accepts files that this one refuses."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose the next node and those below it."""
+        self._depth += 1
+        if self._depth > _DEEPEST and self.check_event(yaml.CollectionStartEvent):
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise _Faults(f"line {line}: nested more than {_DEEPEST} levels deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 def _from_yaml(text: str) -> Any:
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST and event.start_mark:
-            raise _Faults(f"line {event.start_mark.line + 1}: nested more than {_DEEPEST} levels deep")
-    root = yaml.compose(text, Loader=_Loader)
-    faults = sorted(set(_faults(root, set(), set())))
-    if faults:
-        raise _Faults("\n".join(f"line {line}: {fault}" for line, fault in faults))
-    return yaml.load(text, Loader=_Loader)  # a safe loader
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        faults = sorted(set(_faults(root, set(), set())))
+        if faults:
+            raise _Faults("\n".join(f"line {line}: {fault}" for line, fault in faults))
+        return None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def _faults(node: yaml.Node | None, above: set[int], seen: set[int]) -> Iterator[tuple[int, str]]:

@@ -1,20 +1,29 @@
-"""Snakemake as forks of one process that has imported it, which takes longer than most of what the tests ask of it.
+"""Snakemake as forks of one process that has imported it and the libraries of its jobs.
 
-A fork imports the package, the workflow and all that they import by itself: they are those of the folder it runs in.
+These imports take longer than most of what the tests ask of Snakemake. A fork imports the package and the workflow by
+itself: they are those of the folder it runs in. Its fork server of jobs (`lyapunov_pkg.workflow.warm_start`), which
+would start as a new Python, is such a fork, too. Tests that give variables of the environment start both anew.
 """
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import json
 import os
+import re
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from multiprocessing import util
 from pathlib import Path
 
-PRELOADED = ("snakemake.cli", "pandas", "pydantic", "yaml")  # none of them imports the package
+# None of them imports the package.
+SNAKEMAKE = ("snakemake.cli", "pandas", "pydantic", "yaml")
+JOBS = ("torch", "xarray", "zarr", "numba", "sklearn.ensemble", "matplotlib.figure", "matplotlib.backends.backend_pdf")
 OUTPUTS = {"stdout": 1, "stderr": 2}
 
 
@@ -65,11 +74,55 @@ def run(arguments: list[str], folder: str, variables: dict[str, str], outputs: d
     os.environ.update(variables)
     sys.path[0:1] = [folder, *variables["PYTHONPATH"].split(os.pathsep)]
     sys.argv[1:] = arguments
+    fork_the_server_of_jobs()
     runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
     raise SystemExit(0)
 
 
+def fork_the_server_of_jobs() -> None:
+    """Let multiprocessing's fork server be a fork of this process as it is now, with one thread and all imports."""
+    ours, theirs = socket.socketpair()
+    fork = os.fork()
+    if fork == 0:
+        ours.close()
+        become_a_server_of_jobs(theirs)
+    theirs.close()
+    start_python = util.spawnv_passfds
+
+    def start(path: bytes, arguments: list[str], descriptors: list[int]) -> int:
+        if "forkserver" not in arguments[-1]:
+            return start_python(path, arguments, descriptors)
+        message = json.dumps({"command": arguments[-1], "variables": dict(os.environ)}).encode()
+        socket.send_fds(ours, [message], descriptors)
+        ours.close()
+        return fork
+
+    util.spawnv_passfds = start
+
+
+def become_a_server_of_jobs(source: socket.socket) -> None:
+    """Wait for the command and the descriptors of a fork server, and run it; end if none is needed."""
+    message, descriptors, _, _ = socket.recv_fds(source, 1_000_000, 2)
+    source.close()
+    if not message:
+        os._exit(0)
+    asked = json.loads(message)
+    os.environ.clear()
+    os.environ.update(asked["variables"])
+    # The command names them by their numbers, which other files may have here.
+    numbers = [int(number) for number in re.findall(r"main\((\d+), (\d+)", asked["command"])[0]]
+    out_of_the_way = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, max(numbers) + 1) for descriptor in descriptors]
+    for descriptor, number in zip(out_of_the_way, numbers, strict=True):
+        os.dup2(descriptor, number, inheritable=False)
+        os.close(descriptor)
+    exec(asked["command"], {})  # from multiprocessing.forkserver import main; main(...)
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    for module in PRELOADED:
+    os.environ["MPLBACKEND"] = "agg"
+    for module in (*SNAKEMAKE, *JOBS):
         __import__(module)
+    sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins
+    gc.freeze()  # the garbage collector of the forks passes over what is imported
     serve()
