@@ -42,13 +42,17 @@ def run(repository: Path, folder: Path, run_snakemake: RunSnakemake, *targets: s
     return result.stderr
 
 
-def test_a_figure_and_a_table_are_one_file_each(repository: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_figure_and_a_table_are_one_file_each(
+    repository: Path, finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
+    """Which change no result that exists: that of the Lorenz system comes from the cache."""
     for section in ("A figure", "A table"):
         follow(section, repository)
     targets = COMMAND.findall(PAGE)
     assert targets == ["fig_extra_contraction", "table_extra_contraction"]
-    run(repository, tmp_path, run_snakemake, *targets)
+    run(repository, tmp_path, run_snakemake, *targets, cache=finished / "cache")
     results = tmp_path / "results"
+    assert (results / "systems/lorenz.zarr.zip").resolve() == (finished / "results/systems/lorenz.zarr.zip").resolve()
     drawn = open_store(results / "figures/fig_extra_contraction.zarr.zip")
     assert list(drawn.data_vars) == ["long_run_exponent"]
     for kind in ("pdf", "png", "html"):
@@ -92,11 +96,13 @@ def test_a_record_with_a_mistake_is_one_clear_error(
     assert all(message in said for message in messages), said
 
 
-def test_a_missing_variable_names_the_figure(repository: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_missing_variable_names_the_figure(
+    repository: Path, finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
     follow("A figure", repository)
     path = repository / "lyapunov_pkg/reproduction/figures/contraction.py"
     path.write_text(path.read_text().replace('("long_run_exponent",)', '("long_run_exponents",)'))
-    result = run_snakemake(tmp_path, "fig_extra_contraction", repository=repository)
+    result = run_snakemake(tmp_path, "fig_extra_contraction", repository=repository, cache=finished / "cache")
     assert result.returncode != 0
     log = (tmp_path / "results/logs/figures/fig_extra_contraction.log").read_text()
     assert "fig_extra_contraction" in log and "did you mean long_run_exponent?" in log

@@ -85,14 +85,15 @@ def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Count
 
 
 def test_jobs_of_a_node_that_dies_run_again(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
-    """To the same results as on this machine; and a shard's training and spectra are one submission."""
-    targets = [f"results/spectra/smnist/{architecture}/0.zarr.zip" for architecture in ("rnn", "lstm", "gru", "noisy")]
+    """To the same results as on this machine. A shard's training and spectra are one submission."""
+    # Two jobs fit on the first node.
+    targets = [f"results/spectra/smnist/{architecture}/0.zarr.zip" for architecture in ("rnn", "lstm", "gru")]
     submitted = run_while_a_node_dies(slurm, tmp_path, *targets)
     for target in targets:
         assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
     assert submitted["rule_smnist_dataset"] == 1
     # At most two jobs ran on the node that died.
-    assert 4 <= submitted["rule_shard_spectra_train"] <= 6
+    assert 3 <= submitted["rule_shard_spectra_train"] <= 5
 
 
 @pytest.mark.slow
