@@ -68,6 +68,7 @@ except KeyboardInterrupt:
 
 LONG_WORK = {
     "kernels": "system, inputs, settings = torch.nn.LSTM(3, 96), torch.randn(2, 200_000, 3), {}",
+    "one large matrix": "system, inputs, settings = torch.nn.RNN(3, 320), torch.randn(1, 200_000, 3), {}",
     "automatic intervals": (
         "system, inputs = torch.nn.LSTM(3, 96), torch.randn(2, 200_000, 3); settings = {'orthonormalize_every': 'auto'}"
     ),
@@ -81,7 +82,10 @@ LONG_WORK = {
 @pytest.mark.parametrize("work", LONG_WORK)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_an_interrupt_stops_the_work_at_once(work, n_threads):
-    """The work would take minutes, and a call of the kernels that took all steps at once about 20 seconds."""
+    """The work would take minutes, and a call of the kernels that took all steps at once about 20 seconds.
+
+    Two threads share one large matrix.
+    """
     program = f"import torch; torch.set_num_threads({n_threads})" + INTERRUPTED.format(system=LONG_WORK[work])
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         try:
