@@ -1,6 +1,6 @@
-"""Snakemake as forks of one process that has imported it, which takes longer than most of what the tests ask of it.
+"""Snakemake in forks of one process that has imported it, because the import takes longer than most test runs.
 
-A fork imports the package, the workflow and all that they import by itself: they are those of the folder it runs in.
+A fork imports the package and the workflow from the folder that it runs in.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-PRELOADED = ("snakemake.cli", "pandas", "pydantic", "yaml")  # none of them imports the package
+PRELOADED = ("snakemake.cli", "pandas", "pydantic", "yaml")  # None of these imports the package.
 OUTPUTS = {"stdout": 1, "stderr": 2}
 
 
 class Server:
-    """Runs `python -m snakemake` like `subprocess.run`, one call at a time."""
+    """Run `python -m snakemake` like `subprocess.run`, one call at a time."""
 
     def __init__(self) -> None:
         command = [sys.executable, __file__]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, arguments: list[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake in a folder with these arguments and environment, and wait for its end."""
+        """Run Snakemake in a folder with these arguments and environment, and wait until it ends."""
         assert self.process.stdin is not None and self.process.stdout is not None
         with tempfile.TemporaryDirectory() as directory:
             files = {name: Path(directory, name) for name in OUTPUTS}
@@ -46,7 +46,7 @@ class Server:
 
 
 def serve() -> None:
-    """Run each request of the standard input in a fork, and print its exit code."""
+    """Run each request from the standard input in a fork and print its exit code."""
     for line in sys.stdin:
         fork = os.fork()
         if fork == 0:
@@ -56,7 +56,7 @@ def serve() -> None:
 
 
 def run(arguments: list[str], folder: str, variables: dict[str, str], outputs: dict[str, str]) -> None:
-    """Become `python -m snakemake` in this process."""
+    """Run `python -m snakemake` in this process, with these outputs."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name, descriptor in OUTPUTS.items():
         os.dup2(os.open(outputs[name], os.O_WRONLY | os.O_CREAT), descriptor)
