@@ -62,7 +62,7 @@ def find(program: str) -> str | None:
 
 
 class Slurm:
-    """A cluster of two nodes with two CPUs each, `node1` and `node2`, and the partitions `short` (default) and `long`."""
+    """A cluster of `node1` and `node2` with two CPUs each, and the partitions `short` (default) and `long`."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="slurm-"))
