@@ -45,7 +45,7 @@ SUMMARY_LABELS = {"last": "last epoch", "lowest": "lowest error"}
 VERDICTS = {
     "spectrum": "spectra predict better",
     "eigenvalues": "eigenvalues predict better",
-    "undecided": "no difference to be told",
+    "undecided": "no significant difference",
 }
 
 
@@ -94,7 +94,7 @@ def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
         ax.plot(values.mean(), row, "k|", markersize=10, label="mean over seeds")
         label = f"{PREDICTOR_LABELS.get(name, name)}: {values.mean():.3g}"
         ax.text(0, row - 0.25, label, transform=ax.get_yaxis_transform(), fontsize=ANNOTATION_SIZE)
-    ax.set(xlabel="RMS error, networks held out [nats]", yticks=[], ylim=(len(names) - 0.6, -0.6))
+    ax.set(xlabel="RMS error on held-out networks [nats]", yticks=[], ylim=(len(names) - 0.6, -0.6))
     ax.set_xlim(-0.05 * everything.max(), 1.05 * everything.max())
     ax.spines["left"].set_visible(False)
     ax.set_title("(c) errors")
@@ -182,7 +182,7 @@ def fig_3_4(prednets: xr.Dataset) -> Figure:
         curves.fill_between(epochs, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
     baseline = float(prednets["baseline_error"].mean())
     curves.axhline(baseline, color="0.4", linewidth=1, linestyle=":", label="mean of the training networks")
-    curves.set(xlabel="epoch of PredNet's training", ylabel="mean square error, validation [nats²]", ylim=(0, None))
+    curves.set(xlabel="epoch of PredNet's training", ylabel="validation mean square error [nats²]", ylim=(0, None))
     curves.set_title(f"(a) mean ± standard deviation over {prednets.sizes['seed']} seeds")
     _differences_of_errors(differences, prednets)
     legend_below(fig, (curves,), columns=3)

@@ -53,7 +53,7 @@ def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_dive
 
 def test_fig_3_4_says_whether_spectra_predict_better(datasets):
     shown = texts(fig_3_4(datasets()["prednets"]))
-    assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)
+    assert {"last epoch: spectra predict better", "lowest error: no significant difference"} <= set(shown)
 
 
 def test_fig_3_5_marks_maxima_and_says_where_lines_end(datasets):
