@@ -29,7 +29,7 @@ def test_spectra_from_tensor_operations_agree_with_the_kernels(gpu: ModuleType, 
     assert found["leading half"] < 1e-5
     assert found["all"] < 1e-3
     facts = contest.facts(results)
-    assert facts["questions of the host"] == 2  # There is one for each of the two blocks of 28 steps.
+    assert facts["synchronizations with the host"] == 2  # one per block of 28 steps
     assert facts["share"] == pytest.approx(2 * 2 / (200 * 11 * 128))
 
 
