@@ -48,7 +48,7 @@ def assert_agrees(step: Step, states: Tensor = STATES, inputs: Tensor = INPUTS, 
         along = flow.states_along(inputs[:, None])
         flow.advance([False])
         torch.testing.assert_close(flow.states, after, rtol=rounding, atol=rounding, equal_nan=True)
-        # The bits agree, so that even a chaotic trajectory is the one that was compared with PyTorch.
+        # The bits of both runs of the program agree, so PyTorch was compared with the trajectory that is actually used.
         torch.testing.assert_close(along[:, 1], flow.states, rtol=0, atol=0, equal_nan=True)
         torch.testing.assert_close(flow.tangents(), moved, rtol=rounding, atol=rounding, equal_nan=True)
 

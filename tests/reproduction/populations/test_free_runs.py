@@ -1,4 +1,4 @@
-"""Spectra along free runs are those of the autonomous map from the states in the training store."""
+"""Spectra along free runs agree with those of the autonomous map from the states in the training store."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _changes(axes: tuple[Axes, Axes], networks: xr.Dataset, trends: Sequence[Key
     change.set_title(f"({letters[0]}) from {every} to t{falls}")
     zero_line(difference)
     difference.set(xlabel="epoch t", ylabel="difference of mean\nexponent [nats/step]")
-    difference.set_title(f"({letters[1]}) from that of epoch {epochs[-1]}")
+    difference.set_title(f"({letters[1]}) relative to epoch {epochs[-1]}")
     difference.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

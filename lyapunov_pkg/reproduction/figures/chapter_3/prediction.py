@@ -90,7 +90,7 @@ def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
     everything = prednet["rms_error"].values
     for row, name in enumerate(names):
         values = prednet["rms_error"].sel(predictor=name).values
-        ax.plot(values, np.full(len(values), row), "o", color="0.7", label="a seed")
+        ax.plot(values, np.full(len(values), row), "o", color="0.7", label="one seed")
         ax.plot(values.mean(), row, "k|", markersize=10, label="mean over seeds")
         label = f"{PREDICTOR_LABELS.get(name, name)}: {values.mean():.3g}"
         ax.text(0, row - 0.25, label, transform=ax.get_yaxis_transform(), fontsize=ANNOTATION_SIZE)
@@ -204,7 +204,7 @@ def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
         )
     ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
     ax.set(yticks=[], ylim=(prednets.sizes["summary"] - 0.5, -0.5))
-    ax.set(xlabel="error from eigenvalues − from spectra [nats²]", title="(b) difference, with 95% interval")
+    ax.set(xlabel="error, eigenvalues − spectra [nats²]", title="(b) difference, with 95% interval")
     ax.spines["left"].set_visible(False)
 
 
