@@ -3,8 +3,8 @@ CORES ?= 2
 ARGS ?=
 PROFILE ?=
 BIN := .venv/bin
-# The tests of a file share what they compile and run. Files go to the workers in the order of tests/conftest.py; by itself,
-# xdist would leave those with the fewest tests, which take longest, to the end.
+# The tests of a file share compiled code and results. Files go to the workers in the order of tests/conftest.py. By default,
+# xdist would run the files with the fewest tests last, and these take longest.
 PYTEST := -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectra tests/aelle \
@@ -13,7 +13,7 @@ LIBRARY_TESTS := tests/house tests/linalg tests/cells tests/systems tests/spectr
 
 .DEFAULT_GOAL := help
 
-# Ctrl-C ends them without a traceback (envs/startup/sitecustomize.py).
+# With this path, Ctrl-C ends these commands without a traceback (envs/startup/sitecustomize.py).
 run report doc-tables: export PYTHONPATH := $(CURDIR)/envs/startup$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .PHONY: help run plan test test-slow test-all test-avx2 test-plain test-library check report doc-tables list cache \
@@ -32,7 +32,7 @@ plan: .venv/installed  ## prints the cost of a run from an empty cache for each 
 test: .venv/installed  ## runs all tests except the slow ones
 	$(BIN)/pytest $(PYTEST) $(ARGS)
 
-test-slow: .venv/installed  ## runs only the slow tests: fuzzers, 50 kills, all targets again
+test-slow: .venv/installed  ## runs only the slow tests: fuzzers, 50 kills, rebuilding of all targets
 	$(BIN)/pytest $(PYTEST) -m slow $(ARGS)
 
 test-all: .venv/installed  ## runs all tests; tests that need finished results share them
@@ -41,13 +41,13 @@ test-all: .venv/installed  ## runs all tests; tests that need finished results s
 test-library: .venv/installed  ## runs only the tests of the library, without the workflow
 	$(BIN)/pytest $(PYTEST) $(ARGS) $(LIBRARY_TESTS)
 
-# AVX2 is a processor without AVX-512, PLAIN an unknown processor. vectors.py reads the same variables as Numba.
+# AVX2 simulates a processor without AVX-512, PLAIN an unknown processor. vectors.py reads the same variables as Numba.
 KERNEL_TESTS := tests/linalg tests/spectra/test_propagators.py tests/spectra/test_recording.py \
     tests/cells/test_sequences.py tests/systems/test_kernels.py
 AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+f16c,+movbe
 PLAIN := NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES=
 
-test-avx2: .venv/installed  ## runs the tests of the compiled kernels with the vectors of AVX2 (x86 only)
+test-avx2: .venv/installed  ## runs the tests of the compiled kernels with AVX2 vector registers (x86 only)
 	$(AVX2) NUMBA_CACHE_DIR=.numba/avx2 $(BIN)/pytest $(PYTEST) $(ARGS) $(KERNEL_TESTS)
 
 test-plain: .venv/installed  ## runs the same tests as on an unknown processor
@@ -114,7 +114,7 @@ lock:  ## rewrites the lock files from pyproject.toml
 .venv/installed: requirements.lock requirements-cuda.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed, this is ' + sys.version)"
 	$(PYTHON) -m venv --clear .venv
-	# A build of PyTorch that this machine's pip configuration offers as a file (find-links), such as the CPU build, goes first.
+	# If this machine's pip configuration offers a build of PyTorch as a file (find-links), such as the CPU build, use it.
 	sed -n '/^torch==/,/# via/p' requirements.lock | \
 	    $(BIN)/pip install --quiet --no-index --no-deps --require-hashes -r /dev/stdin 2>/dev/null || true
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
@@ -123,13 +123,13 @@ lock:  ## rewrites the lock files from pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Apart from .venv, so that nothing but the benchmarks ever sees them.
+# These packages are separate from .venv, so that only the benchmarks can import them.
 .benchmark-peers/installed: .venv/installed requirements-benchmarks.lock
 	rm -rf .benchmark-peers
 	$(BIN)/pip install --quiet --no-deps --require-hashes --target .benchmark-peers -r requirements-benchmarks.lock
 	touch $@
 
-# Apart from .venv, so that a new version of these tools changes neither the tests nor the results.
+# These tools are separate from .venv, so that their new versions change neither the tests nor the results.
 .docs-tools/installed: .venv/installed requirements-docs.lock
 	rm -rf .docs-tools
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --require-hashes --target .docs-tools -r requirements-docs.lock

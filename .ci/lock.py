@@ -1,8 +1,9 @@
 """Finish the lock files that `uv pip compile` wrote: see the `lock` target of the Makefile.
 
-Moves the CUDA libraries that PyTorch's Linux build asks for into a lock of their own, installed only beside that build,
-and admits PyTorch's CPU build of the same version (`+cpu`), which a machine's own pip configuration may offer. The
-locks of the benchmarks and of the documentation keep what they need beyond those two.
+The script moves the CUDA libraries of PyTorch's Linux build into a separate lock file, which is installed only with
+that build. It also allows PyTorch's CPU build of the same version (`+cpu`), which the pip configuration of a machine
+may offer. The locks of the benchmarks and of the documentation keep only requirements that are in neither of these two
+files.
 """
 
 from pathlib import Path
@@ -26,7 +27,7 @@ def split_requirements(text: str) -> tuple[str, list[str]]:
 
 
 def admit_cpu_build(requirement: str) -> str:
-    """Add the hash of the CPU wheel, where there is one that is not there yet."""
+    """Add the hash of the CPU wheel if the requirement has one and does not list it yet."""
     first, rest = requirement.split("\n", 1)
     digest = CPU_BUILDS.get(first.split(" ")[0])
     if digest is None or digest in rest:
@@ -35,7 +36,7 @@ def admit_cpu_build(requirement: str) -> str:
 
 
 def main() -> None:
-    """Split requirements.lock, and strip the locks of the benchmarks and of the documentation, in place."""
+    """Split requirements.lock, and remove its requirements from the locks of benchmarks and documentation."""
     lock = Path("requirements.lock")
     header, requirements = split_requirements(lock.read_text())
     cuda = [requirement for requirement in requirements if requirement.startswith(CUDA_LIBRARIES)]

@@ -1,9 +1,9 @@
-"""Comparison of two runs of a benchmark: `python benchmarks/compare.py OLD.json NEW.json`.
+"""Compare two runs of a benchmark: `python benchmarks/compare.py OLD.json NEW.json`.
 
-Each case of lyapunov_pkg is compared by its time divided by that of the yardstick (`measure.yardstick`) in the same
-round, so that the speed and load of the machine cancel. The noise of a run is half the distance between the quartiles
-of these ratios, divided by their median. A case counts as changed if the medians of the two runs differ by more than
-10%, and by more than three times the sum of the noise of both. The exit status is 1 if a case got slower.
+In each round, the time of lyapunov_pkg is divided by that of the yardstick (`measure.yardstick`), so that the speed and
+load of the machine cancel. The noise of a run is half the interquartile range of these ratios, divided by their median.
+A case counts as changed if two conditions hold: the medians of the two runs differ by more than 10%, and they differ by
+more than three times the sum of the noise of both. The exit status is 1 if a case became slower.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import record as records
 from tables import table
 
 SMALLEST_CHANGE = 0.1
-"""Share of the time below which nothing counts as changed: alignment of code and memory moves times by some percent."""
+"""Smallest relative change that counts, because the alignment of code and memory changes times by some percent."""
 NOISES = 3
-"""A change counts if it is more than so many times the noise of both runs together."""
+"""A change counts only if it exceeds the noise of both runs together by this factor."""
 
 
 def noise(ratios: Sequence[float]) -> float:
-    """Return half the distance between the quartiles divided by the median; infinity for one round."""
+    """Return half the interquartile range divided by the median; infinity for one round."""
     if len(ratios) < 2:
         return float("inf")
     lower, middle, upper = statistics.quantiles(ratios, n=4, method="inclusive")
@@ -39,14 +39,14 @@ def verdict(old: Sequence[float], new: Sequence[float]) -> tuple[float, float, s
     """
     change = statistics.median(new) / statistics.median(old)
     counts = max(SMALLEST_CHANGE, NOISES * (noise(old) + noise(new)))
-    # A speed-up by 2 is as large a change as a slow-down by 2.
+    # A speed-up by a factor of 2 is as large a change as a slow-down by a factor of 2.
     if change > 1 + counts:
         return change, counts, "slower"
     return change, counts, "faster" if change < 1 / (1 + counts) else "same"
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[list[str]], bool]:
-    """Return a row for each case that both records have, changed ones first, and whether one got slower.
+    """Return a row for each case that both records have, and whether one became slower. Changed cases come first.
 
     Raises:
         ValueError: a case has different shapes or dtypes in the records, or they have no case in common.
@@ -79,9 +79,11 @@ def main() -> int:
     old, new = (records.read(path) for path in (arguments.old, arguments.new))
     for name in ("processor", "instruction_sets", "cores"):
         if old["machine"][name] != new["machine"][name]:
-            print(f"Another {name}: {old['machine'][name]}, now {new['machine'][name]}. Changes may come from that.\n")
+            print(
+                f"Different {name}: {old['machine'][name]} before, {new['machine'][name]} now. It may cause changes.\n"
+            )
     rows, slower = compare(old, new)
-    print(table(["case", "new over old", "counts from", "verdict"], rows))
+    print(table(["case", "new / old", "smallest change that counts", "verdict"], rows))
     return int(slower)
 
 

@@ -1,12 +1,14 @@
-"""FORCE training: this package's kernels against a plain NumPy program, and single against double precision.
+"""FORCE training: this package's kernels compared with a plain NumPy program, and single with double precision.
 
     python benchmarks/force.py                 speed and agreement: networks of 512 units, 15 epochs, two cores
-    python benchmarks/force.py --drift         how far recursive least squares in float32 goes from float64
+    python benchmarks/force.py --drift         difference of recursive least squares in float32 and in float64
 
-The reference is Sussillo and Abbott's program (2009, `force_external_feedback_loop.m`) in NumPy and float64: M sparse,
-P dense, and at each update a product with P and an outer product. It takes the same connections, targets and initial
-states. While it learns a network can be chaotic, and then rounding grows: agreement is given of the outputs over the
-first epoch, and of the weights of the output after all.
+The reference is the program of Sussillo and Abbott (2009, `force_external_feedback_loop.m`) in NumPy and float64. M is
+sparse and P is dense. Each update has a product with P and an outer product. The reference gets the same connections,
+targets and initial states.
+
+A network can be chaotic while it learns, and then rounding errors grow. Agreement is therefore measured for the outputs
+of the first epoch, and for the output weights after all epochs.
 """
 
 from __future__ import annotations
@@ -30,10 +32,10 @@ GAINS = (1.1, 1.4, 1.7, 2.0)
 
 
 class Reference:
-    """A network that learns, step by step in NumPy."""
+    """A network trained by FORCE, step by step in NumPy."""
 
     def __init__(self, network: RateNetwork, learning_rate: float) -> None:
-        """Begin where `network` does."""
+        """Start from the state of `network`."""
         import numpy as np
         from scipy.sparse import csr_array
 
@@ -44,7 +46,7 @@ class Reference:
         self.readout, self.p = np.zeros(size), learning_rate * np.eye(size)
 
     def step(self) -> float:
-        """Take a step; return the output."""
+        """Take one step and return the output."""
         import numpy as np
 
         self.x = (1 - self.dt) * self.x + self.dt * (self.m @ self.rate + self.feedback * self.output)
@@ -53,7 +55,7 @@ class Reference:
         return self.output
 
     def learn(self, error: float) -> None:
-        """Change the weights of an output that was too large by `error`."""
+        """Update the output weights after an output that was too large by `error`."""
         import numpy as np
 
         k = self.p @ self.rate
@@ -62,7 +64,7 @@ class Reference:
         self.readout -= c * error * k
 
     def learn_target(self, target: NDArray, update_every: int) -> list[float]:
-        """Run through the target once while the output learns it; return the outputs before each update."""
+        """Train on one pass through the target and return the outputs before each update."""
         outputs = []
         for t, wanted in enumerate(target):
             outputs.append(self.step())
@@ -72,7 +74,7 @@ class Reference:
 
 
 def variants(n_units: int, gains: tuple[float, ...], per_gain: int) -> list:
-    """Return variants of a design: `per_gain` of each gain, each with a seed of its own."""
+    """Return variants of a design: `per_gain` for each gain, each with a seed of its own."""
     from lyapunov_pkg.reproduction.training.variants import Variant
 
     return [
@@ -84,7 +86,7 @@ def variants(n_units: int, gains: tuple[float, ...], per_gain: int) -> list:
 
 
 def agreement(variant, epochs: int, n_samples: int, update_every: int = 2) -> dict[str, float]:
-    """Train a variant on both sides; return the largest differences, and the seconds that each side took."""
+    """Train a variant with both programs; return the largest differences, and the seconds of each program."""
     import numpy as np
 
     from lyapunov_pkg.reproduction.tasks.target_learning import four_sines
@@ -113,11 +115,11 @@ def agreement(variant, epochs: int, n_samples: int, update_every: int = 2) -> di
 
 
 def drift(variant, epochs: int, n_samples: int, update_every: int = 2) -> tuple[list[float], float, float]:
-    """Feed what a network in float64 goes through to a learner in float32 as well.
+    """Train a learner in float32 on the path of a network in float64.
 
     Returns:
-        The largest difference of the weights in float32 over the largest weight, after each epoch; and the errors of
-        free runs over as many epochs with the weights in float64, and in float32.
+        The largest difference of the float32 weights after each epoch, relative to the largest weight. The errors of
+        free runs over as many epochs, with the weights in float64 and in float32.
     """
     import numpy as np
 
@@ -145,11 +147,11 @@ def drift(variant, epochs: int, n_samples: int, update_every: int = 2) -> tuple[
 
 
 def report_speed(n_units: int, epochs: int, n_samples: int, per_gain: int, n_cores: int) -> None:
-    """Print agreement and time by network, and how long all take on the cores together."""
+    """Print agreement and time for each network, and the time for all networks on several cores."""
     from lyapunov_pkg.reproduction.training.force import ForceSettings, train_one
 
     design = variants(n_units, GAINS, per_gain)
-    agreement(design[0], 1, n_samples)  # which compiles
+    agreement(design[0], 1, n_samples)  # The first call compiles.
     rows, ratios = [], []
     for variant in design:
         found = agreement(variant, epochs, n_samples)
@@ -168,12 +170,12 @@ def report_speed(n_units: int, epochs: int, n_samples: int, per_gain: int, n_cor
     wall, busy = time.perf_counter() - start, time.process_time() - before
     print(
         f"{len(design)} networks of {n_units} units trained for {epochs} epochs and run freely for {epochs}, on "
-        f"{n_cores} cores: {wall / len(design):.2f} s a network, {busy / len(design):.2f} s of one core"
+        f"{n_cores} cores: {wall / len(design):.2f} s per network, {busy / len(design):.2f} CPU seconds per network"
     )
 
 
 def report_drift(n_units: int, epochs: int, n_samples: int, per_gain: int) -> None:
-    """Print how far a learner in float32 goes from one in float64 on the same path."""
+    """Print how far a float32 learner deviates from a float64 learner on the same path."""
     rows = []
     for variant in variants(n_units, GAINS, per_gain):
         differences, double, single = drift(variant, epochs, n_samples)
@@ -185,12 +187,12 @@ def report_drift(n_units: int, epochs: int, n_samples: int, per_gain: int) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--drift", action="store_true", help="float32 against float64 instead of NumPy")
+    parser.add_argument("--drift", action="store_true", help="compare float32 with float64 instead of NumPy")
     parser.add_argument("--threads", type=int, default=2, help="cores (default 2)")
     parser.add_argument("--units", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--samples", type=int, default=1200, help="steps of an epoch (default 1200)")
-    parser.add_argument("--networks", type=int, default=2, help="of each gain")
+    parser.add_argument("--samples", type=int, default=1200, help="steps per epoch (default 1200)")
+    parser.add_argument("--networks", type=int, default=2, help="networks of each gain")
     arguments = parser.parse_args()
     measure.use_cores(arguments.threads)
     print(measure.machine(arguments.threads), measure.versions(["numpy", "scipy", "numba"]), "\n")

@@ -1,20 +1,23 @@
-"""Training and spectra on a GPU: whether they are right, how long they take, and how often the host waits.
+"""Correctness and time of training and spectra on a GPU, and the number of synchronizations with the host.
 
     python benchmarks/gpu.py                 on the GPU, at the size of the study of sequential MNIST
     python benchmarks/gpu.py --scale 0.1     a tenth of the networks of each architecture
 
-Needs the package with its extra `workflow`. The study has 1,600 networks of 64 units, 200 of each architecture, that
-are trained on 60,000 images of 28 x 28 for ten epochs, in batches of 128, and 17,600 spectra: of each network before
-training and after each epoch, along 128 images, 28 steps of warm-up and 28 that count.
+The benchmark needs the extra `workflow` of the package. The study has 1,600 networks of 64 units, 200 of each
+architecture. They are trained on 60,000 images of 28 x 28 for ten epochs in batches of 128. The study has 17,600
+spectra: each network before training and after each epoch. Each spectrum uses 128 images, with 28 steps of warm-up and
+28 measured steps.
 
-Each case is checked first: two of the networks are computed on the CPU, where compiled kernels do both. Losses may
-differ by 1%, exponents by 0.001 nats per step in the leading half of the spectrum and by 0.05 in all of it. Networks
-are trained and analysed in stacks. A case times a few batches, and the spectra of one stack. The last column is that
-time multiplied up to the architecture's part of the study. Images are random numbers: speed does not depend on them.
+Each case is checked first: the compiled kernels of the CPU compute two of the networks. Losses may differ by 1%.
+Exponents may differ by 0.001 nats per step in the leading half of the spectrum and by 0.05 in all of it.
 
-Where there is no GPU, the CPU computes a hundredth of the networks: spectra by the operations that a GPU would run,
-training by compiled kernels. That checks this program, and counts operations and questions of the host in spectra. It
-says nothing about the speed of a GPU, so that nothing is multiplied up.
+Networks are trained and analysed in stacks. A case times a few batches, or the spectra of one stack. The last column
+extrapolates this time to the architecture's part of the study. Images are random numbers, on which the speed does not
+depend.
+
+Without a GPU, the CPU computes a hundredth of the networks. Spectra use the operations that a GPU would run, and
+training uses compiled kernels. This checks the program and counts operations and synchronizations. It says nothing
+about the speed of a GPU, so that no time is extrapolated.
 """
 
 from __future__ import annotations
@@ -40,21 +43,21 @@ if TYPE_CHECKING:
 N_STEPS = N_FEATURES = 28
 N_CLASSES, BATCH_SIZE = 10, 128
 N_NETWORKS, N_EPOCHS, N_IMAGES, N_SEQUENCES = 200, 10, 60_000, 128
-"""Of each architecture of the study."""
+"""Numbers of networks of each architecture, epochs, images, and sequences in the study."""
 CHECKED = 2
-"""Networks of each case that the CPU computes, too."""
+"""Number of networks of each case that the CPU computes as a check."""
 TOLERANCES = {"loss": 1e-2, "leading half": 1e-3, "all": 5e-2}
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of the study is computed.
+    """The computed part of the study.
 
     Attributes:
-        networks: stacked, of each architecture.
-        units: hidden units.
-        batches: timed at once.
-        sequences: that drive each network.
+        networks: number of stacked networks of each architecture.
+        units: number of hidden units.
+        batches: number of batches that are timed together.
+        sequences: number of sequences that drive each network.
     """
 
     networks: int
@@ -64,7 +67,7 @@ class Size:
 
     @property
     def shapes(self) -> dict[str, int | str]:
-        """As records have them."""
+        """Return the sizes in the form of records."""
         sizes = {"networks": self.networks, "units": self.units, "batches": self.batches, "sequences": self.sequences}
         return {**sizes, "steps": N_STEPS, "features": N_FEATURES}
 
@@ -95,7 +98,7 @@ def variants_of(architecture: str, size: Size) -> list[Variant]:
 
 
 def training(architecture: str, size: Size, device: torch.device) -> Contest:
-    """Train a stack for some batches at each call; the losses of the first call are compared."""
+    """Train a stack for some batches in each call, and compare the losses of the first call."""
     import torch
 
     from lyapunov_pkg.reproduction.configuration.training import TrainingSettings
@@ -160,7 +163,7 @@ def spectra(architecture: str, size: Size, device: torch.device) -> Contest:
 
 
 def by_operations(network: Network, inputs: torch.Tensor) -> torch.Tensor:
-    """Return exponents (variant, sequence, k) by the operations of PyTorch that a GPU computes, on any device."""
+    """Return exponents (variant, sequence, k) from the PyTorch operations of a GPU, on any device."""
     import torch
 
     from lyapunov_pkg.spectra.propagators import StepPropagator
@@ -175,7 +178,7 @@ def by_operations(network: Network, inputs: torch.Tensor) -> torch.Tensor:
 
 
 def counts(call: Callable[[], Any]) -> dict[str, Any]:
-    """Return how many operations of PyTorch a call runs, how often the host asks for a number, and what CUDA adds."""
+    """Return the number of PyTorch operations and of synchronizations with the host in a call, and counts from CUDA."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -185,7 +188,7 @@ def counts(call: Callable[[], Any]) -> dict[str, Any]:
     by_name = {event.key: event.count for event in found.key_averages()}
     counted = {
         "operations of PyTorch": sum(count for name, count in by_name.items() if name.startswith("aten::")),
-        "questions of the host": by_name.get("aten::_local_scalar_dense", 0) + by_name.get("aten::nonzero", 0),
+        "synchronizations with the host": by_name.get("aten::_local_scalar_dense", 0) + by_name.get("aten::nonzero", 0),
     }
     if has_gpu:
         launches = sum(count for name, count in by_name.items() if name.startswith(("cudaLaunchKernel", "cuLaunch")))
@@ -198,9 +201,9 @@ def main() -> int:
     """Parse the command line, run the cases, print their tables and write the record; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, help="share of the networks; default 1 on a GPU, 0.01 on the CPU")
-    parser.add_argument("--architectures", nargs="+", metavar="NAME", help="default: all of the study")
-    parser.add_argument("--batches", type=int, help="timed at once; default 20 on a GPU, 2 on the CPU")
-    parser.add_argument("--sequences", type=int, help="default 128 on a GPU, 8 on the CPU")
+    parser.add_argument("--architectures", nargs="+", metavar="NAME", help="default: all architectures of the study")
+    parser.add_argument("--batches", type=int, help="batches timed together; default 20 on a GPU, 2 on the CPU")
+    parser.add_argument("--sequences", type=int, help="driving sequences; default 128 on a GPU, 8 on the CPU")
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("gpu.json"), help="default: gpu.json here")

@@ -1,4 +1,4 @@
-"""Measurement for all benchmarks: a fixed number of cores, and timings that are not biased by drift."""
+"""Measurement for all benchmarks: a fixed number of cores, and timings without bias from drift."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def use_cores(n_cores: int) -> None:
 
 @dataclass
 class Timing:
-    """One contestant: the time of its first call, its result, and the time of each later call, in seconds."""
+    """Times of one contestant in seconds: its first call and each later call, and its result."""
 
     first_call: float
     result: Any
@@ -53,7 +53,7 @@ def first_calls(contestants: Mapping[str, Callable[[], Any]]) -> dict[str, Timin
 def take_turns(contestants: Mapping[str, Callable[[], Any]], timings: Mapping[str, Timing], rounds: int) -> None:
     """Call all contestants in turn, round after round, and record the time of each call.
 
-    If the machine slows down, it slows all contestants of a round, so that ratios within a round do not drift.
+    A machine that slows down affects all contestants of a round, so that ratios within a round do not drift.
     """
     for _ in range(rounds):
         for name, call in contestants.items():

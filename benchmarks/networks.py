@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     import torch
 
 N_FEATURES = 28
-# These need minutes for all exponents of 512 units.
+# These peers need minutes for all exponents of 512 units.
 SHORTENED = ("automatic", "jax", "lyapax", "clvlib")
 SHORT_STEPS = 20
 TOLERANCES = {"leading half": 1e-3, "all": 5e-2}
-"""Nats per step; float32, and QR by whatever algorithm errs by the rounding of the largest diagonal entry."""
+"""In nats per step. In float32, every QR algorithm has the rounding error of the largest diagonal entry."""
 
 
 @dataclass(frozen=True)
 class Driven:
-    """A network, its inputs, and which exponents are asked for.
+    """A network, its inputs, and the requested exponents.
 
     Attributes:
         module: class of `torch.nn`.
         units: H.
         sequences: B.
         steps: T.
-        n_exponents: k; None: all.
-        jacobian: "reduced" or "full"; the same but for LSTM.
-        gain: the weights are PyTorch's initial ones times this.
-        rounds: of measurement.
-        shortened: whether slow peers run `SHORT_STEPS` steps, from which their time is extrapolated.
+        n_exponents: k; None means all.
+        jacobian: "reduced" or "full", which differ only for LSTM.
+        gain: factor of the weights relative to PyTorch's initial weights.
+        rounds: number of rounds of the measurement.
+        shortened: whether slow peers run only `SHORT_STEPS` steps, from which their time is extrapolated.
     """
 
     module: str
@@ -51,44 +51,47 @@ class Driven:
 
     @property
     def name(self) -> str:
-        """E.g. "lstm-64-reduced-all"."""
+        """Return the name, such as "lstm-64-reduced-all"."""
         parts = [self.module.lower(), str(self.units), self.jacobian, str(self.n_exponents or "all")]
         return "-".join(parts + ([f"gain{self.gain:g}"] if self.gain != 1 else []))
 
     @property
     def label(self) -> str:
-        """E.g. "LSTM 64 × 128 × 28, J 64 × 64"."""
+        """Return the label, such as "LSTM 64 × 128 × 28, J 64 × 64"."""
         weights = f", weights × {self.gain:g}" if self.gain != 1 else ""
         return f"{self.module} {self.units} × {self.sequences} × {self.steps}, J {self.rows} × {self.rows}{weights}"
 
     @property
     def rows(self) -> int:
-        """Rows of the Jacobian, n."""
+        """Return the number of rows of the Jacobian, n."""
         return self.units * (2 if self.module == "LSTM" and self.jacobian == "full" else 1)
 
     @property
     def columns(self) -> int:
-        """Tangent vectors, k."""
+        """Return the number of tangent vectors, k."""
         return self.n_exponents or self.rows
 
     @property
     def operations(self) -> float:
-        """Floating-point operations counted: 2 n²k for the product, 4 n k² - 4/3 k³ for QR with Q, a step."""
+        """Return the counted floating-point operations.
+
+        Each step of a sequence has 2 n²k for the product and 4 n k² - 4/3 k³ for QR with Q.
+        """
         n, k = self.rows, self.columns
         return self.sequences * self.steps * (2 * n * n * k + 4 * n * k * k - 4 / 3 * k**3)
 
     @property
     def shapes(self) -> dict[str, int | str]:
-        """As records have them."""
+        """Return the sizes in the form of records."""
         sizes: dict[str, int | str] = {"units": self.units, "sequences": self.sequences, "steps": self.steps}
         return sizes | {"rows": self.rows, "exponents": self.columns, "gain": f"{self.gain:g}"}
 
     def steps_of(self, contestant: str) -> int:
-        """Return how many steps a contestant is timed on."""
+        """Return the number of steps of a contestant's run."""
         return min(self.steps, SHORT_STEPS) if self.shortened and contestant in SHORTENED else self.steps
 
     def build(self) -> tuple[torch.nn.RNNBase, torch.Tensor]:
-        """Return the module and standard normal inputs (B, T, F), the same at every call."""
+        """Return the module and standard normal inputs (B, T, F), which are the same at every call."""
         import torch
 
         torch.manual_seed(0)
@@ -99,7 +102,7 @@ class Driven:
         return module, torch.randn(self.sequences, self.steps, N_FEATURES)
 
     def case(self, table: str, contest: Callable[[Driven, Mapping[str, Any]], Contest], **more: Any) -> Case:
-        """Return the case of a table."""
+        """Return a case of a table."""
         name, label = more.pop("name", self.name), more.pop("label", self.label)
         build = lambda peers: contest(self, peers)  # noqa: E731
         return Case(name, table, label, self.shapes, "float32", self.rounds, build, **more)
@@ -156,9 +159,9 @@ def spectrum_of_module(driven: Driven, peers: Mapping[str, Any]) -> Contest:
 
 
 def spectrum_of_step(driven: Driven, peers: Mapping[str, Any]) -> Contest:
-    """Compare `lyapunov_spectrum` of an LSTM that is a step function with that of the module, and with JAX.
+    """Compare `lyapunov_spectrum` of an LSTM as a step function with that of the module, and with JAX.
 
-    The step is also taken through PyTorch, as one is that cannot be a program.
+    The step also runs through PyTorch, as a step does that cannot be converted to a program.
     """
     import torch
 
@@ -193,7 +196,7 @@ def spectrum_of_step(driven: Driven, peers: Mapping[str, Any]) -> Contest:
 
 
 def _first_tangents(driven: Driven) -> np.ndarray:
-    """Return what all contestants start from: the first columns of the identity."""
+    """Return the initial tangent vectors of all contestants, the first columns of the identity."""
     import numpy as np
 
     return np.eye(driven.rows, driven.columns)
@@ -202,7 +205,7 @@ def _first_tangents(driven: Driven) -> np.ndarray:
 def _contest(
     driven: Driven, own: dict[str, Callable[[], np.ndarray]], peers: Mapping[str, Any], names: tuple[str, ...]
 ) -> Contest:
-    """Return the contest of exponents (B, k), own ones and those of the peers of these names that are there."""
+    """Return the contest of exponents (B, k) between `own` computations and the named peers that are installed."""
     module, inputs = driven.build()
     calls, scales = dict(own), {}
     for name in names:
@@ -226,7 +229,8 @@ def errors(driven: Driven, results: Mapping[str, np.ndarray]) -> dict[str, dict[
     found = {}
     for name, exponents in results.items():
         reference = -np.sort(-logs[:, : driven.steps_of(name)].mean(dim=1).numpy(), axis=-1)
-        with np.errstate(invalid="ignore"):  # -inf less -inf, where both find a singular Jacobian
+        # The difference is -inf less -inf if both programs find a singular Jacobian.
+        with np.errstate(invalid="ignore"):
             difference = np.where(exponents == reference, 0.0, np.abs(exponents - reference))
         leading = difference[:, : math.ceil(driven.columns / 2)]
         found[name] = {"leading half": float(leading.max()), "all": float(difference.max())}

@@ -1,12 +1,12 @@
-"""How much faster exponents are with longer intervals T_ON between QR decompositions (dissertation, chapter 2).
+"""Speed-up of exponents with longer intervals T_ON between QR decompositions (dissertation, chapter 2).
 
     python benchmarks/orthonormalization.py            LSTM of 128 and 256 units, all exponents
     python benchmarks/orthonormalization.py --units 64 --intervals 1 10
 
 Two programs are timed. `lyapunov_pkg` is `lyapunov_spectrum` with the reduced Jacobian. `PyTorch` is the algorithm of
-the text as its programs have it: a batched product of a Jacobian with the tangent vectors in each step, and
-`torch.linalg.qr` every T_ON steps. Its Jacobians are computed beforehand and not timed. Times are of the processor on
-one core, so that other work on the machine matters little.
+the text, implemented like the dissertation's programs. In each step it multiplies the tangent vectors by a batch of
+Jacobians. Every T_ON steps it calls `torch.linalg.qr`. Its Jacobians are computed beforehand and not timed. Times are
+CPU times on one core, so that other work on the machine has little effect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import measure
 
 
 def cpu_seconds(call: Callable[[], object], repetitions: int) -> float:
-    """Return the median of the processor's time of calls after the first, in seconds."""
+    """Return the median CPU time of the calls after the first, in seconds."""
     call()
     seconds = []
     for _ in range(repetitions):
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     measure.use_cores(1)
     names = ["lyapunov_pkg", "PyTorch"]
-    print(f"| units | T_ON | {' | '.join(f'{name} [s] | faster by' for name in names)} |")
+    print(f"| units | T_ON | {' | '.join(f'{name} [s] | speed-up' for name in names)} |")
     print("| --- " * (2 + 2 * len(names)) + "|")
     for n_units in options.units:
         timed = programs(n_units, options.sequences, options.steps)

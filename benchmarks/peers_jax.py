@@ -1,7 +1,8 @@
-"""Peers on JAX: (c) a jitted scan of `jax.jvp` and `jnp.linalg.qr`, and (d) lyapax. In float32, as every contestant.
+"""Peers on JAX: (c) a jitted scan of `jax.jvp` and `jnp.linalg.qr`, and (d) lyapax.
 
-Symbols as in `peers_torch`, from which the weights come. What JAX needs of them is put on its device beforehand; the
-projection of the inputs is part of what is timed, as for the others.
+They run in float32, like every contestant. Symbols are those of `peers_torch`, which also reads the weights. Weights
+and inputs are on JAX's device beforehand. The projection of the inputs is part of the timed computation, as for the
+other peers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Arrays = dict[str, Array]
 
 
 def step(architecture: str, weights: Arrays, h: Array, c: Array, drive: Array) -> tuple[Array, Array]:
-    """Return the next hidden and cell state (H,) of one sequence; the latter is empty but for LSTM."""
+    """Return the next hidden and cell state (H,) of one sequence; the cell state is empty except for LSTM."""
     recurrent = weights["w_hh"] @ h
     if architecture == "RNN_TANH":
         return jnp.tanh(drive + recurrent), c
@@ -39,7 +40,10 @@ def step(architecture: str, weights: Arrays, h: Array, c: Array, drive: Array) -
 
 
 def jitted_scan(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
-    """(c) `lax.scan` over steps, `vmap` over sequences; the step is linearised once and pushed along all columns."""
+    """Return the computation of (c): `lax.scan` over steps and `vmap` over sequences.
+
+    Each step is linearised once, and the linear map is applied to all tangent vectors.
+    """
 
     def exponents(weights: Arrays, drives: Array) -> Array:
         found = _log_growth(module, rows, n_exponents, weights, drives).mean(axis=0)
@@ -49,7 +53,7 @@ def jitted_scan(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exp
 
 
 def finite_time(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
-    """(c) As `jitted_scan`; returns the exponents of every step, (B, T, k)."""
+    """Return the computation of (c) for the exponents of every step, (B, T, k)."""
     return _call(module, inputs, partial(_log_growth, module, rows, n_exponents))
 
 
@@ -73,12 +77,15 @@ def _log_growth(module: torch.nn.RNNBase, rows: int, n_exponents: int, weights: 
 
 
 def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
-    """(d) lyapax: `lyapunov_spectrum` of a step function, under `vmap` over sequences and `jit`.
+    """Return the computation of (d): lyapax's `lyapunov_spectrum` of a step function, under `vmap` and `jit`.
 
-    lyapax iterates a map of the state alone, so the step's number is one more state variable, from which the step looks
-    up its drive. It is handed its first tangent vectors, as all contestants have them, through `resume`, its own way to
-    continue; they have no component along that variable, and none arises. For jacobian="reduced" the cell states are
-    found beforehand and looked up likewise. Its warning that float64 is advisable is silenced: all run in float32.
+    lyapax iterates a map of the state alone. The step number is therefore an additional state variable, with which the
+    step looks up its drive. The initial tangent vectors are those of all contestants. lyapax receives them through
+    `resume`, its interface for continued runs. They have no component along the additional variable, and this component
+    stays zero.
+
+    For jacobian="reduced", the cell states are computed beforehand and looked up in the same way. lyapax warns that
+    float64 is advisable. The warning is silenced, because all contestants run in float32.
     """
     from lyapax import LyapunovCheckpoint, lyapunov_spectrum
 
@@ -111,7 +118,7 @@ def lyapax(module: torch.nn.RNNBase, inputs: torch.Tensor, rows: int, n_exponent
 
 
 def lyapax_of_system(name: str, starts: np.ndarray, n_steps: int, n_cores: int) -> Call:
-    """(d) lyapax of trajectories (trajectory, S) of a system, by `vmap`, in float64; its tangents start as ours."""
+    """Return the computation of (d) for trajectories (trajectory, S) of a system, in float64, from our tangents."""
     from lyapax import LyapunovCheckpoint, lyapunov_spectrum
 
     def runge_kutta(field: Callable[[Array], Array], h: float) -> Callable[[Array], Array]:
@@ -191,6 +198,9 @@ def _call(module: torch.nn.RNNBase, inputs: torch.Tensor, exponents: Callable[[A
 
 
 def _openblas_on_one_thread() -> Callable[[], AbstractContextManager[Any]]:
-    """JAX's QR is LAPACK of SciPy's OpenBLAS, called from XLA's own pool of threads: its own only get in their way."""
+    """Switch off the threads of SciPy's OpenBLAS, whose LAPACK JAX calls for QR.
+
+    XLA calls it from its own thread pool, so OpenBLAS's threads would only compete with those of XLA.
+    """
     openblas = ThreadpoolController().select(internal_api="openblas")
     return partial(openblas.limit, limits=1)

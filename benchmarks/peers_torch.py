@@ -1,8 +1,10 @@
-"""Peers on PyTorch, written as one would by hand: (a) automatic and (b) analytic Jacobians with `torch.linalg.qr`.
+"""Peers on PyTorch in plain code: (a) automatic and (b) analytic Jacobians with `torch.linalg.qr`, and (e) clvlib.
 
-And (e) clvlib, fed with the analytic Jacobians. They share nothing with lyapunov_pkg. Symbols: B sequences, T steps, H
-hidden units, S state variables, G gates, n rows of the Jacobian (S, or H for the reduced one of jacobian="reduced"), k
-exponents. A state is (..., S): h, for an LSTM h and c. Every peer is given the drives W x_t + b of all steps at once.
+clvlib receives the analytic Jacobians. The peers share no code with lyapunov_pkg.
+
+Symbols: B sequences, T steps, H hidden units, S state variables, G gates, k exponents. The Jacobian has n rows: S, or H
+for jacobian="reduced". A state is (..., S) and contains h, or h and c for an LSTM. Every peer receives the drives W x_t
++ b of all steps.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ Call = Callable[[], np.ndarray]
 
 @dataclass(frozen=True)
 class Weights:
-    """What is read from a torch.nn.RNN, LSTM or GRU of one layer.
+    """Weights and drives of a torch.nn.RNN, LSTM or GRU with one layer.
 
     Attributes:
-        architecture: "RNN_TANH", "LSTM" or "GRU", as `mode` of the module.
+        architecture: "RNN_TANH", "LSTM" or "GRU", the `mode` of the module.
         recurrent: U, (G*H, H).
-        recurrent_bias: (G*H,), of the GRU; zero for the others, whose biases are both in the drives.
+        recurrent_bias: (G*H,) of the GRU; zero for the others, because their drives include both biases.
         drives: (B, T, G*H).
     """
 
@@ -38,7 +40,7 @@ class Weights:
 
     @classmethod
     def read(cls, module: torch.nn.RNNBase, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Weights:
-        """Read the weights, and project inputs (B, T, F)."""
+        """Read the weights and project inputs (B, T, F)."""
         w_ih, w_hh, b_ih, b_hh = (weight.detach().to(dtype) for weight in module._flat_weights)
         apart = module.mode == "GRU"
         drives = torch.nn.functional.linear(inputs.to(dtype), w_ih, b_ih if apart else b_ih + b_hh)
@@ -46,12 +48,12 @@ class Weights:
 
     @property
     def hidden_size(self) -> int:
-        """H."""
+        """Return H."""
         return self.recurrent.shape[1]
 
     @property
     def state_size(self) -> int:
-        """S."""
+        """Return S."""
         return self.hidden_size * (2 if self.architecture == "LSTM" else 1)
 
 
@@ -71,7 +73,7 @@ def step(weights: Weights, state: Tensor, drive: Tensor) -> Tensor:
 
 
 def step_and_jacobian(weights: Weights, state: Tensor, drive: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Return the next states (B, S) and the analytic Jacobians (B, n, n) at states (B, S); rows is n."""
+    """Return the next states (B, S) and the analytic Jacobians (B, n, n) at states (B, S); `rows` is n."""
     size = weights.hidden_size
     h = state[:, :size]
     u = weights.recurrent.view(-1, size, size)
@@ -107,7 +109,7 @@ def step_and_jacobian(weights: Weights, state: Tensor, drive: Tensor, rows: int)
 
 
 def _combination(factors: list[Tensor], u: Tensor) -> Tensor:
-    """Return sum_g diag(factors_g) U_g, (B, H, H). In place: faster here than einsum."""
+    """Return sum_g diag(factors_g) U_g, (B, H, H). In-place operations are faster here than einsum."""
     total = factors[0].unsqueeze(-1) * u[0]
     for factor, block in zip(factors[1:], u[1:], strict=False):
         total.addcmul_(factor.unsqueeze(-1), block)
@@ -116,9 +118,9 @@ def _combination(factors: list[Tensor], u: Tensor) -> Tensor:
 
 @torch.no_grad()
 def log_growth(weights: Weights, rows: int, n_exponents: int) -> Tensor:
-    """Return log |diag R| of every step, (B, T, k), by analytic Jacobians and `torch.linalg.qr`.
+    """Return log |diag R| of every step, (B, T, k), from analytic Jacobians and `torch.linalg.qr`.
 
-    In float64 this is the reference of all results.
+    In float64, this is the reference of all results.
     """
     n_sequences = len(weights.drives)
     state = weights.drives.new_zeros(n_sequences, weights.state_size)
@@ -132,15 +134,15 @@ def log_growth(weights: Weights, rows: int, n_exponents: int) -> Tensor:
 
 
 def analytic(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
-    """(b) Analytic Jacobians, one batched product and one batched `torch.linalg.qr` a step."""
+    """Return the computation of (b): analytic Jacobians, and per step a batched product and `torch.linalg.qr`."""
     return lambda: _averaged(log_growth(Weights.read(module, inputs), rows, n_exponents))
 
 
 def automatic(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
-    """(a) As (b), with Jacobians by torch.func, all sequences at once by `vmap`.
+    """Return the computation of (a), which is (b) with Jacobians from torch.func under `vmap` over sequences.
 
-    For all exponents `jacrev`, the faster of `jacrev` and `jacfwd` here; for some, `jvp` along the tangent vectors,
-    which is far less work than a whole Jacobian.
+    For all exponents it uses `jacrev`, which is faster than `jacfwd` here. For some exponents it uses `jvp` along the
+    tangent vectors, which needs far less work than a complete Jacobian.
     """
 
     @torch.no_grad()
@@ -174,11 +176,12 @@ def automatic(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: 
 
 
 def clvlib(module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int, n_cores: int) -> Call:
-    """(e) clvlib's PyTorch backend: `lyap_exp` along given trajectories with `stepper="discrete"`.
+    """Return the computation of (e): clvlib's PyTorch backend, `lyap_exp` with `stepper="discrete"`.
 
-    It takes one trajectory a call, so the sequences are spread over as many threads as there are cores, each with
-    PyTorch's own parallelism off. Driving enters through the time: the Jacobians of all steps are made in one batch and
-    looked up. `lyap_exp` only passes the state on, so that the trajectory stays empty and f is the identity.
+    `lyap_exp` takes one trajectory per call. The sequences are therefore distributed over as many threads as there are
+    cores, and PyTorch's own parallelism is off in each. The inputs enter through the time: the Jacobians of all steps
+    are computed in one batch and looked up. `lyap_exp` only passes the state on, so that the trajectory is empty and f
+    is the identity.
     """
     from clvlib.pytorch import lyap_exp
 
@@ -194,7 +197,7 @@ def _by_clvlib(
     dtype: torch.dtype,
     n_cores: int,
 ) -> Call:
-    """Return the computation of exponents by a function of clvlib that returns them first."""
+    """Return the computation of exponents by a function of clvlib whose first result is the exponents."""
     pool = ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=(1,))
 
     @torch.no_grad()
@@ -225,7 +228,7 @@ def _by_clvlib(
 def clvlib_vectors(
     module: torch.nn.RNNBase, inputs: Tensor, rows: int, n_exponents: int, dtype: str, n_cores: int
 ) -> Call:
-    """(e) clvlib's `lyap_analysis`, which adds covariant vectors to what `clvlib` does; returns the exponents."""
+    """Return the exponents from clvlib's `lyap_analysis`, which computes covariant vectors in addition to exponents."""
     from clvlib.pytorch import lyap_analysis
 
     return _by_clvlib(lyap_analysis, module, inputs, rows, n_exponents, getattr(torch, dtype), n_cores)
@@ -233,7 +236,7 @@ def clvlib_vectors(
 
 @torch.no_grad()
 def jacobian_after(weights: Weights, n_steps: int, rows: int) -> Tensor:
-    """Return the Jacobians (B, n, n) of the step that follows the first `n_steps`."""
+    """Return the Jacobians (B, n, n) of the step after the first `n_steps`."""
     state = weights.drives.new_zeros(len(weights.drives), weights.state_size)
     for drive in weights.drives.unbind(dim=1)[:n_steps]:
         state = step(weights, state, drive)

@@ -2,16 +2,16 @@
 
 A record is a dictionary:
 
-- `benchmark`: the name of the program;
-- `date`, `commit`, `dirty`: when, and of which commit; whether tracked files differed from it;
+- `benchmark`: name of the program;
+- `date`, `commit`, `dirty`: time of the run, commit, and whether tracked files had uncommitted changes;
 - `machine`, `versions`: see `measure.machine` and `measure.versions`;
-- `facts`: what else was measured once in the run, by name;
-- `cases`: a list of dictionaries, of each case
-    - `name`, `table`, `label`: as --cases selects it, and the table and the row in which it is shown;
+- `facts`: quantities that were measured once in the run, by name;
+- `cases`: a list of dictionaries, one for each case
+    - `name`, `table`, `label`: name for --cases, and the table and row that show the case;
     - `shapes`, `dtype`, `rounds`;
-    - `aims`: by contestant, what the ratio of its time to ours is to be at least;
-    - `facts`: numbers or texts that its table shows;
-    - `contestants`: by name, see `of_timing`. `OURS` is what the case is about.
+    - `aims`: smallest intended ratio of the time of a contestant to ours, by contestant;
+    - `facts`: numbers or texts that the table shows;
+    - `contestants`: by name, see `of_timing`. `OURS` is lyapunov_pkg.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ import measure
 
 OURS = "lyapunov_pkg"
 YARDSTICK = "yardstick"
-"""Name of the contestant that is `measure.yardstick`."""
+"""Name of the contestant `measure.yardstick`."""
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-"""The records that are committed, NAME.json of benchmark NAME; tables of the documentation are made from them."""
+"""Folder of the committed records, NAME.json for benchmark NAME, which are the source of the documentation's tables."""
 
 
 def of_timing(timing: measure.Timing, differences: Mapping[str, float], scale: float = 1.0) -> dict[str, Any]:
     """Return the record of a contestant.
 
-    `seconds` has median, minimum and maximum, and `rounds`, each call's. `scale` is the time of the whole case over
-    that of the part that was timed. `differences` are the largest ones from the reference of the case.
+    `seconds` has the median, the minimum, the maximum, and `rounds`, the time of each call. `scale` is the time of the
+    whole case divided by that of the timed part. `differences` are the largest differences from the reference of the
+    case.
     """
     rounds = [float(f"{seconds:.4g}") for seconds in timing.seconds]
     extremes = {"median": statistics.median(rounds), "minimum": min(rounds), "maximum": max(rounds)}
@@ -56,7 +57,7 @@ def ratios(contestants: Mapping[str, Any], name: str, to: str) -> list[float]:
 
 
 def new(benchmark: str, n_cores: int, packages: Sequence[str]) -> dict[str, Any]:
-    """Return the record of a run that begins now, without cases."""
+    """Return the record of a new run, without cases."""
     return {
         "benchmark": benchmark,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -70,7 +71,7 @@ def new(benchmark: str, n_cores: int, packages: Sequence[str]) -> dict[str, Any]
 
 
 def write(record: Mapping[str, Any], path: Path) -> None:
-    """Write a record with one line per case, so that a change of a case is a change of one line."""
+    """Write a record with one line per case, so that the diff of a changed case has one line."""
     head = json.dumps({name: value for name, value in record.items() if name != "cases"}, indent=1)
     cases = ",\n".join("  " + json.dumps(case, ensure_ascii=False) for case in record["cases"])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +82,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return a record.
 
     Raises:
-        ValueError: the file is not one.
+        ValueError: the file is not a record.
     """
     try:
         record = json.loads(path.read_text())
@@ -92,7 +93,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return the output of git, or None if this is not a repository or there is no git."""
+    """Return the output of git, or None outside of a repository or without git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,8 +1,10 @@
-"""Errors of spectra in float32: the 99% quantile, and the largest, of the differences from float64.
+"""Errors of spectra in float32: the 99% quantile and the maximum of the differences from float64.
 
-Run from the repository: `python benchmarks/single_precision.py`; it takes about two minutes on one core. Networks have
-PyTorch's initial weights ("untrained"), or have learnt in 150 batches to tell after 28 steps which of ten features had
-the largest sum ("trained"). Exponents are averaged over 150 steps after 50 of warm-up, for four sequences of noise.
+Run it in the root of the repository: `python benchmarks/single_precision.py`. It takes about two minutes on one core.
+
+"Untrained" networks have PyTorch's initial weights. "Trained" networks learned a task in 150 batches: after 28 steps,
+name the one of ten features with the largest sum. Exponents are averaged over 150 steps after 50 steps of warm-up, for
+four sequences of noise.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ N_FEATURES = 10
 
 
 def trained(module: torch.nn.RNNBase, n_batches: int) -> torch.nn.RNNBase:
-    """Train a module with a readout by Adam, and return it."""
+    """Train a module with a readout by Adam, and return the module."""
     generator = torch.Generator().manual_seed(1)
     readout = torch.nn.Linear(module.hidden_size, N_FEATURES)
     optimizer = torch.optim.Adam([*module.parameters(), *readout.parameters()], lr=0.005)
@@ -34,7 +36,7 @@ def trained(module: torch.nn.RNNBase, n_batches: int) -> torch.nn.RNNBase:
 
 
 def errors(module: torch.nn.RNNBase, jacobian: str, n_steps: int = 200) -> np.ndarray:
-    """Return the differences of all exponents in float32 from those in float64, nats per step."""
+    """Return the differences of all exponents in float32 from those in float64, in nats per step."""
     x = torch.randn(4, n_steps, N_FEATURES, generator=torch.Generator().manual_seed(2))
     single, double = (
         average_exponents(

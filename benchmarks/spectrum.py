@@ -1,7 +1,7 @@
 """Speed and accuracy of lyapunov_pkg compared with its peers: `make benchmarks`; see benchmarks/README.md.
 
-Prints Markdown tables and writes a record of the run (`record.py`). All compared numbers are measured in the same run,
-on the same systems and inputs.
+The program prints Markdown tables and writes a record of the run (`record.py`). All compared numbers are measured in
+the same run, with the same systems and inputs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def available(names: list[str], n_cores: int) -> dict[str, Callable[..., Any]]:
             else:
                 found[name] = getattr(peers_torch, name)
         except ImportError:
-            print(f"{tables.HEADINGS[name]} is not installed and left out.\n")
+            print(f"{tables.HEADINGS[name]} is not installed, so it is not measured.\n")
     return {name: partial(prepare, n_cores=n_cores) for name, prepare in found.items()}
 
 
@@ -85,12 +85,10 @@ def main() -> int:
     parser.add_argument(
         "--cases", nargs="+", default=["*"], metavar="PATTERN", help="e.g. 'lstm-64-*'; --list shows all"
     )
-    parser.add_argument(
-        "--peers", nargs="*", default=list(PEERS), choices=PEERS, help="default: all that are installed"
-    )
-    parser.add_argument("--rounds", type=int, help="rounds of each case; default: 3 to 7, as the case has")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS, help="default: all installed peers")
+    parser.add_argument("--rounds", type=int, help="rounds of each case; default: that of the case, 3 to 7")
     parser.add_argument("--quick", action="store_true", help="two rounds and fewer steps")
-    parser.add_argument("--threads", type=int, default=2, help="cores for all contestants alike (default 2)")
+    parser.add_argument("--threads", type=int, default=2, help="cores for each contestant (default 2)")
     parser.add_argument("--output", type=Path, default=Path("spectrum.json"), help="default: spectrum.json here")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     arguments = parser.parse_args()
@@ -104,7 +102,7 @@ def main() -> int:
     if arguments.rounds:
         selected = [replace(case, rounds=arguments.rounds) for case in selected]
     measure.use_cores(arguments.threads)
-    os.environ["TQDM_DISABLE"] = "1"  # clvlib's progress bars, which it cannot be asked to leave out
+    os.environ["TQDM_DISABLE"] = "1"  # clvlib has no option to hide its progress bars.
     import torch
 
     torch.set_num_threads(arguments.threads)

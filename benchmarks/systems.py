@@ -97,7 +97,7 @@ def _rossler(state: torch.Tensor) -> torch.Tensor:
 
 
 def _starts(name: str, n_trajectories: int) -> np.ndarray:
-    """Return where trajectories start (trajectory, S): the first where the system itself starts, others nearby."""
+    """Return initial states (trajectory, S): the first is that of the system, and the others are close to it."""
     import numpy as np
 
     first = {"Henon": [0.0, 0.0], "Lorenz": [1.0, 1.0, 1.0], "Rossler": [1.0, 1.0, 0.0]}[name]
@@ -107,13 +107,13 @@ def _starts(name: str, n_trajectories: int) -> np.ndarray:
 
 
 def _contest(name: str, system: Any, n_trajectories: int, n_steps: int, peers: Mapping[str, Any]) -> Contest:
-    """Compare the exponents (trajectory, k) of a system, per step, with lyapax."""
+    """Compare the exponents per step (trajectory, k) of a system with lyapax."""
     import numpy as np
 
     from lyapunov_pkg import lyapunov_spectrum
 
     starts = _starts(name, n_trajectories)
-    # lyapax has exponents per time unit, as we have of flows; a step function has no time.
+    # lyapax gives exponents per time unit, as our flows do. A step function has no time.
     time_per_step = STEP_SIZES.get(name, 1.0) if isinstance(system, FunctionType) else 1.0
     identity = np.eye(starts.shape[1])
 

@@ -57,7 +57,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with three digits, e.g. "32.1 ms"."""
+    """Return a time with three significant digits, such as "32.1 ms"."""
     unit, size = next(((name, size) for name, size in (("s", 1.0), ("ms", 1e-3)) if seconds >= size), ("µs", 1e-6))
     digits = 2 if seconds / size < 10 else 1 if seconds / size < 100 else 0
     return f"{seconds / size:.{digits}f} {unit}"
@@ -82,12 +82,12 @@ def aim(case: Mapping[str, Any]) -> str:
 
 
 def difference(case: Mapping[str, Any], name: str) -> str:
-    """Return the differences of a contestant from the reference, e.g. "1e-06 / 2e-04"."""
+    """Return the differences of a contestant from the reference, such as "1e-06 / 2e-04"."""
     return " / ".join(f"{value:.0e}" for value in case["contestants"].get(name, {}).get("differences", {}).values())
 
 
 def speed(record: Mapping[str, Any], of_cases: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of times: ours, and those of the others divided by ours."""
+    """Return the table of times: our times, and those of the others divided by ours."""
     others = [name for name in HEADINGS if name != records.OURS and any(name in c["contestants"] for c in of_cases)]
     facts = list(dict.fromkeys(name for case in of_cases for name in case["facts"] if name != "operations"))
     has_rate = all("operations" in case["facts"] for case in of_cases) and "product_rate" in record["facts"]
@@ -126,7 +126,7 @@ def agreement(of_cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def source(record: Mapping[str, Any]) -> str:
-    """Return the sentences on the command, machine, date and commit of the numbers."""
+    """Return sentences about the command, machine, date and commit of the numbers."""
     machine, found = record["machine"], record["versions"]
     n_cores, rounds = machine["cores"], sorted({case["rounds"] for case in record["cases"]})
     where = f"{n_cores} core{'s' * (n_cores > 1)} of {machine['processor']} ({', '.join(machine['instruction_sets'])})"
@@ -182,7 +182,7 @@ def speed_block(record: Mapping[str, Any], name: str) -> str:
 
 
 def overview(record: Mapping[str, Any]) -> str:
-    """Return the short table of the first page: LSTMs, and how many times longer the peers take."""
+    """Return the short table of the first page: LSTMs, and how much longer the peers take."""
     peers, rows = ("analytic", "jax", "lyapax", "clvlib"), []
     for case in cases_of(record, "networks"):
         if not case["name"].startswith("lstm-") or "gain" in case["name"]:

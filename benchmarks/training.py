@@ -1,19 +1,21 @@
-"""Training throughput: this package's stacks of variants against one network after another.
+"""Training throughput of this package's stacks of variants, compared with training one network after another.
 
     python benchmarks/training.py                 one thread, both sizes, all eight architectures
     python benchmarks/training.py --threads 2 --sizes smnist --architectures lstm lem
-    python benchmarks/training.py --sizes smnist --architectures cornn --init-param 5 5    gradients that vanish
+    python benchmarks/training.py --sizes smnist --architectures cornn --init-param 5 5    vanishing gradients
 
-Needs the package alone. The peers train the same networks, one after another:
+The benchmark needs only the package. The peers train the same networks one after another:
 
-- rnn, lstm, gru: `torch.nn.RNN`, `LSTM`, `GRU` with `torch.nn.Linear` and Adam, a plain loop over batches;
-- the five others, which PyTorch does not have: the cell written as a module of PyTorch operations, a loop over time
-  steps, gradients by autograd (an eager loop). What does not depend on the step is computed once per sequence.
+- rnn, lstm, gru: `torch.nn.RNN`, `LSTM`, `GRU` with `torch.nn.Linear` and Adam in a plain loop over batches;
+- the five others, which PyTorch does not have: a module of PyTorch operations in a Python loop over time steps, with
+  gradients by autograd. Terms that do not depend on the step are computed once per sequence.
 
-First both sides train one epoch from the same weights on the same batches and noise, and their losses have to agree.
-Weights are small, so that rounding stays small. Then the sides take turns, so that other work slows both.
-The table gives the time of an epoch of eight batches of 128 for all networks, and the ratio of the two sides. Data are
-uniform random numbers. Speed depends on p: see `--init-param`. `record.py` says what is written.
+First, both programs train one epoch from the same weights on the same batches and noise, and their losses must agree.
+Weights are small, so that rounding errors stay small. Then the programs alternate, so that other work on the machine
+slows both.
+
+The table gives the time of an epoch of eight batches of 128 for all networks, and the ratio of the two times. Data are
+uniform random numbers. The speed depends on p: see `--init-param`. `record.py` describes the record.
 """
 
 from __future__ import annotations
@@ -46,16 +48,16 @@ from lyapunov_pkg.reproduction.training.bptt import (
 from lyapunov_pkg.reproduction.training.optimizers import Adam
 from lyapunov_pkg.reproduction.training.variants import Variant, design_variants
 
-SIZES = {"smnist": (28, 28, 64), "digits": (8, 8, 32)}  # steps, features, hidden units
+SIZES = {"smnist": (28, 28, 64), "digits": (8, 8, 32)}  # The numbers are steps, features and hidden units.
 BATCH_SIZE = 128
-N_BATCHES = 8  # of one round
+N_BATCHES = 8  # This is the number of batches in one round.
 LEARNING_RATE = 0.01
 N_CLASSES = 10
-SMALL = (0.05, 0.2)  # range of p in which rounding stays small
+SMALL = (0.05, 0.2)  # In this range of p, rounding errors stay small.
 
 
 class TorchModule(nn.Module):
-    """torch.nn.RNN, LSTM or GRU; returns the last hidden units."""
+    """A torch.nn.RNN, LSTM or GRU that returns the last hidden units."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class TorchModule(nn.Module):
 
 
 class EagerLoop(nn.Module):
-    """A cell that PyTorch does not have, stepped in Python; returns the last hidden units."""
+    """A cell that PyTorch does not have, in a Python loop over steps; returns the last hidden units."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__()
@@ -157,7 +159,7 @@ PEERS |= {"asrnn": ASRNN, "cornn": CoRNN, "lipschitz": Lipschitz, "noisy": Noisy
 
 
 class Peer:
-    """One network and its optimizer, with the weights of one variant."""
+    """One network and its optimiser, with the weights of one variant."""
 
     def __init__(self, network: Network, variant: int) -> None:
         self.recurrent = PEERS[network.cells[0].name](network.cells[0])
@@ -171,7 +173,7 @@ class Peer:
         self.optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE)
 
     def train_epoch(self, task: Task, order: Tensor, noise: Callable[[int], Tensor | None] | None = None) -> float:
-        """Train on each sample once; return the mean loss (nats)."""
+        """Train on each sample once and return the mean loss (nats)."""
         losses = []
         for batch in order.split(BATCH_SIZE):
             self.optimizer.zero_grad()
@@ -184,7 +186,7 @@ class Peer:
 
 
 class Bench:
-    """The same variants on both sides, each side as fast as it is normally run."""
+    """The same variants for both programs, each in its usual fast form."""
 
     def __init__(self, architecture: str, size: str, width: int, init_param: Sequence[float]) -> None:
         n_steps, n_features, hidden_size = SIZES[size]
@@ -205,7 +207,7 @@ class Bench:
         self.optimizer = Adam(params, [LEARNING_RATE] * width)
 
     def ours(self, epoch: int) -> Tensor:
-        """Train the stack for one epoch; return the loss of each variant."""
+        """Train the stack for one epoch and return the loss of each variant."""
         return train_epoch(self.network, self.optimizer, self.variants, self.task, self.samples, self.settings, epoch)
 
     def theirs(self, epoch: int) -> None:
@@ -215,9 +217,9 @@ class Bench:
             peer.train_epoch(self.task, order)
 
     def check(self) -> float:
-        """Train both for one epoch on the same batches with the same noise; return the largest difference of a loss.
+        """Train both programs for one epoch on the same batches with the same noise.
 
-        The difference is relative.
+        Returns the largest relative difference of a loss.
         """
         orders = sample_order(self.variants, 0, self.samples)
         expected = []
@@ -254,10 +256,12 @@ def case(architecture: str, size: str, width: int, rounds: int, init_param: Sequ
 def main() -> int:
     """Parse the command line, run the cases, print their table and write the record; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1, as a workflow job has)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of PyTorch (default 1, like jobs of the workflow)"
+    )
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--architectures", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--width", type=int, default=VARIANTS_TOGETHER["cpu"], help="variants stacked")
+    parser.add_argument("--width", type=int, default=VARIANTS_TOGETHER["cpu"], help="variants in a stack")
     parser.add_argument("--init-param", type=float, nargs=2, default=SMALL, metavar=("LOW", "HIGH"), help="range of p")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("training.json"), help="default: training.json here")

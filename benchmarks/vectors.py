@@ -77,7 +77,7 @@ def finite_time(driven: Driven, dtype: str, peers: Mapping[str, Any]) -> Contest
 def covariant(driven: Driven, dtype: str, peers: Mapping[str, Any]) -> Contest:
     """Compare `covariant_vectors` with `finite_time_exponents` of the same call, and with clvlib.
 
-    Of clvlib exponents are compared, not vectors.
+    The comparison with clvlib uses exponents and not vectors.
     """
     import numpy as np
 
@@ -103,7 +103,7 @@ def covariant(driven: Driven, dtype: str, peers: Mapping[str, Any]) -> Contest:
 
 
 def _covariance_error(driven: Driven, found: Any) -> float:
-    """Return how far J_t v_t is from the direction of v_{t+1}, in the middle of the run, leading half."""
+    """Return how far J_t v_t is from the direction of v_{t+1}, in the middle of the run, for the leading half."""
     import numpy as np
     import peers_torch
     import torch
@@ -122,7 +122,7 @@ def _covariance_error(driven: Driven, found: Any) -> float:
 
 
 def _calls(driven: Driven, dtype: str) -> Callable[..., Callable[[], Any]]:
-    """Return what makes a call of a function of the library on the network."""
+    """Return a function that calls a function of the library on the network."""
     import numpy as np
     import torch
 
@@ -152,7 +152,7 @@ def intervals(architecture: str, jacobian: str, init_param: float, n_sequences: 
     calls = {records.OURS: lambda: spectrum("auto", torch.float32), "every_step": lambda: spectrum(1, torch.float32)}
 
     def differences(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        # Both run through the same states in float32. In float64 a chaotic network would run through others.
+        # Both runs have the same states in float32. The states of a chaotic network in float64 would differ.
         auto, every_step = (results[name]["lyapunov_exponent"] for name in (records.OURS, "every_step"))
         return {records.OURS: {"all": float(abs(auto - every_step).max())}}
 

@@ -1,4 +1,4 @@
-# Autoencoders of spectra, classifiers to compare them with, and PredNets.
+# Autoencoders of spectra, other classifiers for comparison, and PredNets.
 
 
 rule aelle:

@@ -70,7 +70,7 @@ def build_dag_of_data_that_are_there():
 
 
 def modules_of_planned_jobs():
-    """What the scripts of the planned jobs import, and the modules of the figures and tables among them."""
+    """Return what the scripts of the planned jobs import, and the modules of the planned figures and tables."""
     jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
     scripts = {Path(job.rule.script).name for job in jobs if job.rule.script}
     names = {name for job in jobs for key, name in job.wildcards_dict.items() if key in ("figure", "table")}

@@ -21,13 +21,13 @@ try:
     if workflow.is_main_process:  # Snakemake itself silently keeps the last of two equal keys.
         for path in workflow.configfiles:
             read_configuration(path)
-    LEFT_OUT = take_away_nulls(config)  # the studies that are null
+    LEFT_OUT = take_away_nulls(config)  # the studies that the configuration sets to null
     validate_configuration(config)
 except ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
 start_jobs_with(Path(workflow.basedir, "envs/startup"))
-config["software"] = {"python": platform.python_version()} | library_versions()  # only for the report
+config["software"] = {"python": platform.python_version()} | library_versions()  # shown in the report only
 STUDIES = config["studies"]
 GROUPS = {name: study_groups(name, study, config["seed"]) for name, study in STUDIES.items()}
 

@@ -15,7 +15,7 @@ rule smnist_dataset:
     resources:
         **job_resources("smnist_dataset"),
     params:
-        # The source of the files is left out, because their content is verified or a param.
+        # The paths of the files are not params, because the content of the files is verified or is itself a param.
         settings={key: config["smnist"]["data"][key] for key in ("source", "n_train", "n_test")},
         images=images_content,
         seed=config["seed"],

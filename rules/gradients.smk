@@ -1,4 +1,4 @@
-# Chapter 4: Lyapunov vectors compared with gradients, and pixels flipped where perturbations grow.
+# Chapter 4: Lyapunov vectors compared with gradients, and flips of pixels at steps where perturbations grow.
 
 
 if "row_rnn" in STUDIES:

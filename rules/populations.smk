@@ -1,4 +1,4 @@
-# Statistics of all spectra of a study: how they settle during training, and how they correlate with performance.
+# Statistics of all spectra of a study: how they converge during training, and how they correlate with performance.
 
 
 rule evolution:

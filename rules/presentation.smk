@@ -1,4 +1,4 @@
-# Code that figures and tables share: their records, the inputs that follow from these, and their targets.
+# Code that figures and tables share: their records, the input files of the records, and the targets.
 
 from lyapunov_pkg.reproduction.records import Groups, RecordError, Shards, Store, did_you_mean
 from lyapunov_pkg.reproduction.targets import targets_of

@@ -1,5 +1,5 @@
 # Target learning: training with FORCE instead of back-propagation, and spectra of free runs. There are no data. Jobs take
-# minutes, so they keep no checkpoints.
+# only minutes, so they keep no checkpoints.
 
 
 if "target_learning" in STUDIES:

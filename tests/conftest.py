@@ -15,13 +15,16 @@ FIRST = ("tests/snakemake/test_slurm.py", "tests/snakemake/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, SLURM's above all, so that none is left to one worker at the end."""
+    """Run the slowest files first, above all those with SLURM, so that no worker has one of them left at the end."""
     items.sort(key=lambda item: next((n for n, place in enumerate(FIRST) if item.nodeid.startswith(place)), len(FIRST)))
 
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real data sets: LYAPUNOV_REAL_DATA, or shared/data beside the repository; skips without it."""
+    """Return the folder of real data sets: LYAPUNOV_REAL_DATA, or shared/data beside the repository.
+
+    Skips the test if the folder does not exist.
+    """
     default = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("LYAPUNOV_REAL_DATA", default))
     if not folder.is_dir():
@@ -31,7 +34,7 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def one_thread_again() -> Iterator[None]:
-    """Take back the number of threads that a test has set; does not import PyTorch, which few tests need."""
+    """Reset the number of threads after each test. PyTorch is not imported here, because few tests need it."""
     yield
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""One name has one unit throughout the package."""
+"""Each name has one unit throughout the package."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def described(name: str, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and unit of everything that a module describes by (unit, long name) in a dictionary."""
+    """Yield the name and unit of everything that a module describes by (unit, long name) in a dictionary."""
     tree = ast.parse(path.read_text())
     if not {"describe", "Label"} & imported_names(tree):
         return
@@ -67,10 +67,10 @@ def imported_names(tree: ast.Module) -> set[str]:
 
 
 def evaluated(node: ast.expr, namespace: dict) -> tuple[str, str] | None:
-    """Return the label that an expression of a module stands for, None if it is none."""
+    """Return the label that an expression of a module evaluates to, or None."""
     try:
         value = eval(compile(ast.Expression(node), "", "eval"), namespace)
-    except Exception:  # of local variables
+    except Exception:  # The expression contains local variables.
         return None
     if isinstance(value, Label):
         return value
@@ -88,14 +88,14 @@ def units() -> dict[str, set[str]]:
 
 
 def test_every_name_has_one_unit(units):
-    assert len(units) > 100  # the search finds them
+    assert len(units) > 100  # This shows that the search finds the labels.
     for name, found in units.items():
         if name not in LOSSES:
             assert found <= EXCEPTIONS.get(name, {next(iter(found))}), f"{name} is in {sorted(found)}"
     assert units["lyapunov_exponent"] == {"nat/step"} and units["time"] == EXCEPTIONS["time"]
 
 
-def test_units_are_written_one_way(units):
+def test_units_have_one_spelling(units):
     assert set().union(*units.values()) <= DIMENSIONS
 
 

@@ -34,13 +34,13 @@ def make_network(architecture, n_layers=1, seeds=(1, 2), init_param=(0.8, 1.2), 
 
 
 def random_point(network):
-    """A state and an input of every variant and sequence."""
+    """Return a state and an input for every variant and sequence."""
     state = torch.randn(N_VARIANTS, N_SEQUENCES, network.state_size, dtype=torch.float64)
     return state, torch.randn(N_VARIANTS, N_SEQUENCES, INPUT_SIZE, dtype=torch.float64)
 
 
 def differentiate(network, state, x):
-    """The derivative of `step` by the state, by forward mode: (V, B, S, S)."""
+    """Return the derivative (V, B, S, S) of `step` by the state, from forward mode."""
 
     def one(params, state, x):
         alone = network.with_params({name: value[None] for name, value in params.items()})
@@ -51,7 +51,7 @@ def differentiate(network, state, x):
 
 
 def hidden_rows(network):
-    """Indices of the hidden units in the state of all layers."""
+    """Return the indices of the hidden units in the state of all layers."""
     starts = torch.tensor([0] + [cell.state_size for cell in network.cells]).cumsum(0)[:-1]
     return torch.cat([start + torch.arange(HIDDEN_SIZE) for start in starts])
 
@@ -97,7 +97,7 @@ def test_push_forward_is_the_jacobian_applied(reduced):
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_linearization_of_the_layers_moves_tangents_as_push_forward_does(architecture):
+def test_the_linearization_of_layers_propagates_tangents_like_push_forward(architecture):
     network = make_network(architecture, n_layers=2)
     state, x = random_point(network)
     tangents = torch.randn(N_VARIANTS, N_SEQUENCES, network.state_size, 2, dtype=torch.float64)
@@ -118,7 +118,7 @@ def test_linearization_of_the_layers_moves_tangents_as_push_forward_does(archite
 
 @pytest.mark.parametrize("architecture", CELLS)
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_forward_is_repeated_step_and_readout(architecture, n_layers):
+def test_forward_agrees_with_repeated_step_and_readout(architecture, n_layers):
     network = make_network(architecture, n_layers)
     inputs = torch.randn(N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)
     outputs = network.forward(inputs)
@@ -165,7 +165,7 @@ def test_jacobian_of_a_torch_module_with_biases(kind):
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_a_variant_is_initialised_and_runs_as_it_does_alone(architecture):
+def test_a_variant_agrees_with_a_network_of_this_variant_alone(architecture):
     seeds, init_param = (7, 8, 9), (0.5, 1.0, 2.0)
     inputs = torch.randn(3, N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)
     together = make_network(architecture, 2, seeds, init_param)
@@ -177,7 +177,7 @@ def test_a_variant_is_initialised_and_runs_as_it_does_alone(architecture):
         torch.testing.assert_close(outputs[i], alone.forward(inputs[i])[0], rtol=1e-12, atol=1e-12)
 
 
-def test_weights_and_readout_are_drawn_on_their_intervals():
+def test_weights_and_readout_are_drawn_from_their_intervals():
     network = Network.initialise("lstm", 20, 64, 10, [3.0], generators(0))
     for name in ("layer_0.input_weight", "layer_0.recurrent_weight"):
         assert 2.9 < network.params[name].abs().max() <= 3.0
@@ -200,7 +200,7 @@ def test_gradients_through_forward_are_finite_and_reach_every_parameter(architec
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "cornn", "lem", "noisy"])
-def test_gradient_through_forward_is_the_numerical_one(architecture):
+def test_the_gradient_through_forward_agrees_with_finite_differences(architecture):
     network = make_network(architecture)
     names = list(network.params)
     inputs = torch.randn(1, N_STEPS, INPUT_SIZE, dtype=torch.float64)
@@ -217,7 +217,7 @@ def test_gradient_through_forward_is_the_numerical_one(architecture):
 @pytest.mark.parametrize("architecture", CELLS)
 @pytest.mark.parametrize("last_only", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-def test_gradient_through_layers_is_that_of_autograd_through_steps(architecture, last_only, shared):
+def test_the_gradient_through_layers_agrees_with_autograd_through_steps(architecture, last_only, shared):
     network = make_network(architecture, n_layers=3)
     params = {name: value.requires_grad_() for name, value in network.params.items()}
     inputs = torch.randn(N_VARIANTS, N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)
@@ -239,11 +239,12 @@ def test_gradient_through_layers_is_that_of_autograd_through_steps(architecture,
     torch.testing.assert_close(by_hand, by_autograd, rtol=1e-10, atol=1e-10)
 
 
-def test_noise_of_a_variant_is_its_own_and_moves_the_outputs():
+def test_each_variant_has_its_own_noise_which_changes_the_outputs():
     network = make_network("noisy", n_layers=2)
     inputs = torch.randn(N_SEQUENCES, N_STEPS, INPUT_SIZE, dtype=torch.float64)
     noise = network.draw_noise(N_SEQUENCES, N_STEPS, generators(1, 2))
-    assert noise.shape == (N_VARIANTS, N_SEQUENCES, N_STEPS, 4, HIDDEN_SIZE)  # two draws in each of two layers
+    # Each of the two layers has two noise variables.
+    assert noise.shape == (N_VARIANTS, N_SEQUENCES, N_STEPS, 4, HIDDEN_SIZE)
     alone = network.select([1]).draw_noise(N_SEQUENCES, N_STEPS, generators(2))
     assert torch.equal(noise[1:], alone)
     assert (network.forward(inputs, noise) != network.forward(inputs)).all()
@@ -251,7 +252,7 @@ def test_noise_of_a_variant_is_its_own_and_moves_the_outputs():
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_a_network_is_rebuilt_from_its_parameters(architecture):
+def test_a_network_is_recreated_from_its_parameters(architecture):
     network = make_network(architecture, n_layers=2)
     rebuilt = Network.from_params(architecture, network.params)
     assert rebuilt.cells == network.cells
@@ -266,7 +267,7 @@ def test_parameters_of_another_architecture_are_refused():
         Network.from_params("rnn", {})
 
 
-def test_select_keeps_the_variants_asked_for():
+def test_select_keeps_the_requested_variants():
     network = make_network("asrnn", seeds=(1, 2, 3), init_param=(1.0, 1.0, 1.0))
     chosen = network.select([2, 0])
     assert chosen.n_variants == 2
@@ -286,7 +287,7 @@ def test_select_keeps_the_variants_asked_for():
         ({"dt": 0.1}, "hyperparameters: got 'dt' for lstm"),
     ],
 )
-def test_what_cannot_be_initialised_is_refused(changes, message):
+def test_invalid_initialisations_are_refused(changes, message):
     arguments = {"architecture": "lstm", "input_size": 3, "hidden_size": 4, "output_size": 2, "init_param": [0.1, 0.2]}
     with pytest.raises(ValueError, match=message):
         Network.initialise(**(arguments | {"generators": generators(1, 2)} | changes))
@@ -305,7 +306,7 @@ def test_inputs_and_tangents_of_the_wrong_width_are_refused():
         network.jacobian(state, x, jacobian="hidden")
 
 
-def test_torch_modules_without_a_map_are_refused():
+def test_unsupported_torch_modules_are_refused():
     with pytest.raises(ValueError, match="module: got a bidirectional module, expected one direction"):
         from_torch(torch.nn.LSTM(3, 4, bidirectional=True))
     with pytest.raises(ValueError, match="module: got proj_size 2, expected 0"):

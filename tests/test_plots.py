@@ -33,20 +33,20 @@ def ax() -> Axes:
 
 @pytest.fixture(scope="module")
 def gru() -> xr.Dataset:
-    """Finite-time exponents of a GRU under three sequences."""
+    """Return finite-time exponents of a GRU for three sequences."""
     torch.manual_seed(0)
     return finite_time_exponents(torch.nn.GRU(2, 5), torch.randn(60, 3, 2), warmup=10)
 
 
 def band(ax: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """The lower and the upper end of the only band, by position."""
+    """Return the lower and the upper end of the only band, by position."""
     (drawn,) = [collection for collection in ax.collections if isinstance(collection, PolyCollection)]
     x, y = drawn.get_paths()[0].vertices.T
     places = np.unique(x)
     return tuple(np.array([end(y[x == place]) for place in places]) for end in (np.min, np.max))
 
 
-def test_a_spectrum_is_the_mean_over_sequences_with_a_standard_deviation_to_each_side(ax: Axes) -> None:
+def test_a_spectrum_shows_the_mean_over_sequences_and_a_band_of_one_standard_deviation(ax: Axes) -> None:
     torch.manual_seed(0)
     result = lyapunov_spectrum(torch.nn.GRU(2, 5), torch.randn(60, 3, 2))
     assert plots.spectrum(result, ax, label="GRU") is ax
@@ -59,14 +59,14 @@ def test_a_spectrum_is_the_mean_over_sequences_with_a_standard_deviation_to_each
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("index of the exponent", "Lyapunov exponent [nat/step]")
 
 
-def test_one_sequence_has_no_band_and_a_flow_its_own_unit(ax: Axes) -> None:
+def test_one_sequence_has_no_band_and_a_flow_has_its_own_unit(ax: Axes) -> None:
     result = lyapunov_spectrum(Lorenz(), duration=2.0)
     plots.spectrum(result, ax)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), result["lyapunov_exponent"].values[0])
     assert not ax.collections and ax.get_ylabel() == "Lyapunov exponent [nat/time unit]"
 
 
-def test_each_network_has_its_line_and_its_name(ax: Axes) -> None:
+def test_each_network_has_a_line_and_a_name(ax: Axes) -> None:
     exponents = xr.DataArray(
         [[0.1, -0.2, -np.inf], [0.0, np.nan, -0.4]], dims=("network", "exponent"), coords={"network": ["a", "b"]}
     )
@@ -89,7 +89,7 @@ def test_running_estimates_end_at_the_spectrum(ax: Axes, gru: xr.Dataset) -> Non
     assert colorbar.get_ylabel() == "index of the exponent"
 
 
-def test_exponents_over_training_stand_at_their_update_or_epoch(ax: Axes) -> None:
+def test_exponents_over_training_are_drawn_at_their_update_or_epoch(ax: Axes) -> None:
     values = np.random.default_rng(0).normal(size=(4, 3, 2))
     by_update = xr.DataArray(
         values, dims=("update", "sequence", "exponent"), coords={"update": ("update", [0, 10, 20, 30])}
@@ -104,7 +104,7 @@ def test_exponents_over_training_stand_at_their_update_or_epoch(ax: Axes) -> Non
     np.testing.assert_array_equal(other.lines[0].get_ydata(), values[:, 0, 0])
 
 
-def test_finite_time_exponents_are_their_median_and_the_band_of_nine_in_ten(ax: Axes, gru: xr.Dataset) -> None:
+def test_finite_time_exponents_show_the_median_and_a_band_of_90_percent(ax: Axes, gru: xr.Dataset) -> None:
     plots.finite_time_exponents(gru, ax, color="black")
     values = gru["finite_time_exponent"].values.reshape(-1, 5)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), np.median(values, axis=0), atol=0.02)
@@ -113,13 +113,13 @@ def test_finite_time_exponents_are_their_median_and_the_band_of_nine_in_ten(ax: 
     np.testing.assert_allclose(inside.mean(axis=0), 0.9, atol=0.02)
 
 
-def test_lost_directions_do_not_spoil_the_band_of_others(ax: Axes) -> None:
+def test_lost_directions_do_not_change_the_band_of_others(ax: Axes) -> None:
     values = np.array([[0.0, -np.inf], [1.0, -np.inf], [2.0, -1.0]])
     plots.finite_time_exponents(xr.DataArray(values, dims=("time", "exponent")), ax)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, np.nan])
 
 
-def test_angles_are_counted_by_pair(ax: Axes) -> None:
+def test_the_histogram_of_angles_is_per_pair(ax: Axes) -> None:
     vectors = covariant_vectors(Henon(), n_steps=400)["covariant_vector"]
     angles = vector_angles(vectors)
     plots.angles(angles, ax)
@@ -133,7 +133,7 @@ def test_angles_are_counted_by_pair(ax: Axes) -> None:
     np.testing.assert_allclose(smallest.patches[0].get_xy(), outline.get_xy(), atol=1e-6)
 
 
-def test_what_cannot_be_drawn_is_refused_by_name(gru: xr.Dataset) -> None:
+def test_errors_name_data_that_cannot_be_drawn(gru: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="expected one with lyapunov_exponent"):
         plots.spectrum(gru)
     with pytest.raises(ValueError, match=r"running: got the dimensions .*, expected `time`"):
@@ -144,7 +144,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(gru: xr.Dataset) -> None:
         plots.angles(xr.DataArray(np.zeros((6, 6)), dims=("exponent", "other")))
 
 
-def test_without_axes_there_is_a_new_figure(gru: xr.Dataset) -> None:
+def test_without_axes_a_new_figure_is_created(gru: xr.Dataset) -> None:
     import matplotlib.pyplot as plt
 
     first, second = plots.finite_time_exponents(gru), plots.finite_time_exponents(gru)

@@ -14,7 +14,7 @@ from lyapunov_pkg.systems import Henon
 
 
 class Terminal:
-    """A standard error that says that it is a terminal."""
+    """A standard error stream that claims to be a terminal."""
 
     encoding = "utf-8"
 
@@ -33,7 +33,7 @@ class Terminal:
 
 
 @pytest.mark.parametrize("function", [lyapunov_spectrum, finite_time_exponents])
-def test_a_log_gets_no_bar_unless_it_is_asked_for(function, capsys):
+def test_a_log_has_a_progress_bar_only_on_request(function, capsys):
     function(Henon(), n_steps=5)
     function(Henon(), n_steps=5, progress=False)
     assert capsys.readouterr().err == ""
@@ -42,7 +42,7 @@ def test_a_log_gets_no_bar_unless_it_is_asked_for(function, capsys):
 
 
 @pytest.mark.parametrize(("seconds", "show", "appears"), [(0.0, None, False), (2.3, None, True), (2.3, False, False)])
-def test_a_terminal_gets_a_bar_after_two_seconds(seconds, show, appears, monkeypatch):
+def test_a_terminal_has_a_progress_bar_after_two_seconds(seconds, show, appears, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with steps_bar(10, "exponents", show) as advanced:
@@ -81,8 +81,8 @@ LONG_WORK = {
 
 @pytest.mark.parametrize("work", LONG_WORK)
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_an_interrupt_stops_the_work_at_once(work, n_threads):
-    """The work would take minutes, and a call of the kernels that took all steps at once about 20 seconds.
+def test_an_interrupt_stops_the_computation_immediately(work, n_threads):
+    """The computation would take minutes, and a single kernel call for all steps about 20 seconds.
 
     Two threads share one large matrix.
     """
@@ -96,7 +96,8 @@ def test_an_interrupt_stops_the_work_at_once(work, n_threads):
             process.send_signal(signal.SIGINT)
             sent = time.monotonic()
             assert process.stdout.readline() == "interrupted\n"
-            # About a quarter of a second of one core; more, because tests run beside others.
+            # It takes about a quarter of a second on one core; the limit is higher because other tests run at the same
+            # time.
             assert time.monotonic() - sent < 5.0
         finally:
             process.kill()

@@ -11,7 +11,7 @@ from tests.house.base_dependencies import ROOT
 
 
 @pytest.mark.parametrize("name", lyapunov_pkg.__all__)
-def test_every_public_name_is_there_and_described(name: str) -> None:
+def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
     assert name in dir(lyapunov_pkg)
     assert getattr(lyapunov_pkg, name).__doc__
 
@@ -21,7 +21,7 @@ def test_the_version_is_that_of_the_project() -> None:
     assert declared is not None and lyapunov_pkg.__version__ == declared.group(1)
 
 
-def test_the_call_in_an_error_can_be_made_with_public_names() -> None:
+def test_the_call_in_an_error_message_uses_public_names() -> None:
     import torch
 
     model = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.GRU(3, 4))
@@ -31,6 +31,6 @@ def test_the_call_in_an_error_can_be_made_with_public_names() -> None:
         assert called in lyapunov_pkg.__all__
 
 
-def test_other_names_are_refused_as_attributes() -> None:
+def test_other_names_raise_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'spectrum'"):
         lyapunov_pkg.spectrum  # noqa: B018 (the attribute is asked for)

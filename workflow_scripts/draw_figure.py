@@ -9,7 +9,7 @@ from lyapunov_pkg.workflow.logs import logging_to
 from lyapunov_pkg.workflow.store import open_variables, save_store
 
 with logging_to(snakemake.log[0]):
-    # By name, so that an edit of one figure's function redraws only that figure.
+    # The function is loaded by name, so that an edit of one figure's function redraws only that figure.
     draw = load(snakemake.params.place)
     record, output = record_of(draw), snakemake.output
     if snakemake.params.study is not None:

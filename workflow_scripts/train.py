@@ -18,7 +18,7 @@ with logging_to(snakemake.log[0]):
     variants = design_variants(study, group, params.design, params.indices, params.seed)
     settings = TrainingSettings(**params.training)
     kept = Kept(**params.kept)
-    # Everything that influences a variant, except the number of variants and of epochs, so that both can grow.
+    # All settings that influence a variant. The numbers of variants and of epochs are not among them, so both can grow.
     way_of_training = {
         "job": f"{snakemake.rule} {study} {group}",
         "settings": {name: value for name, value in settings.model_dump().items() if name != "epochs"},

@@ -7,7 +7,7 @@ from lyapunov_pkg.workflow.logs import logging_to
 from lyapunov_pkg.workflow.store import open_variables
 
 with logging_to(snakemake.log[0]):
-    # By name, so that an edit of one table's function rewrites only that table.
+    # The function is loaded by name, so that an edit of one table's function rewrites only that table.
     make_table = load(snakemake.params.place)
     record, output = record_of(make_table), snakemake.output
     if snakemake.params.study is not None:

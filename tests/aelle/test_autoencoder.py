@@ -15,7 +15,7 @@ SETTINGS = AutoencoderSettings(latent_size=6, layer_divisors=(2, 2), learning_ra
 
 
 def data(n_members: int, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Spectra whose slope alone sets the loss: training and validation parts, the same for every member."""
+    """Return training and validation data, equal for all members: only the slope of a spectrum sets the loss."""
     rng = np.random.default_rng(seed)
     slope = rng.uniform(0, 1, n)
     spectra = -slope[:, None] * np.linspace(0, 2, 12) + 0.01 * rng.normal(size=(n, 12))
@@ -25,7 +25,7 @@ def data(n_members: int, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.nda
 
 @pytest.fixture(scope="module")
 def trained() -> SpectrumAutoencoder:
-    """Three members, of the seeds 1, 2 and 3."""
+    """Return three trained members, which have the seeds 1, 2 and 3."""
     return train_autoencoder(*data(3), seeds=[1, 2, 3], settings=SETTINGS)[0]
 
 
@@ -38,14 +38,14 @@ def test_learns_to_predict_and_reconstruct(trained: SpectrumAutoencoder) -> None
     assert np.abs(decoded - held_out).mean() < 0.5 * np.abs(held_out - held_out.mean(1, keepdims=True)).mean()
 
 
-def test_a_member_does_not_depend_on_who_is_trained_beside_it(trained: SpectrumAutoencoder) -> None:
+def test_a_member_does_not_depend_on_the_other_members(trained: SpectrumAutoencoder) -> None:
     alone, _ = train_autoencoder(*data(1), seeds=[2], settings=SETTINGS)
     spectra = data(3)[0]
     torch.testing.assert_close(trained.encode(spectra)[1], alone.encode(spectra[:1])[0], rtol=1e-3, atol=1e-3)
     assert not torch.allclose(trained.encode(spectra)[0], trained.encode(spectra)[2])
 
 
-def test_shift_changes_the_predicted_loss_by_exactly_that_and_the_zero_set_predicts_zero(
+def test_loss_shift_is_exact_and_the_zero_loss_set_predicts_zero(
     trained: SpectrumAutoencoder,
 ) -> None:
     latent = trained.encode(data(3)[0])
@@ -75,14 +75,14 @@ def test_more_components_than_samples_are_refused() -> None:
         *({"epochs_per_stage": 0}, {"learning_rate": -1.0}, {"learning_rate": 0.0}, {"prediction_loss": "l3"}),
     ],
 )
-def test_settings_out_of_range_are_named(wrong: dict) -> None:
+def test_errors_name_settings_out_of_range(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AutoencoderSettings(**wrong)
 
 
-def test_the_state_of_the_best_validation_prediction_is_kept() -> None:
+def test_the_state_with_the_best_validation_prediction_is_kept() -> None:
     spectra, loss, held_out, held_out_loss = data(2)
-    # The validation losses contradict the training part's, so that prediction gets worse with training.
+    # The validation losses contradict the training losses, so the validation error grows during training.
     autoencoder, history = train_autoencoder(spectra, loss, held_out, -held_out_loss, [1, 2], SETTINGS)
     predicted = autoencoder.predict(autoencoder.encode(held_out)).numpy()
     np.testing.assert_array_equal(history.best_epoch, history.validation_prediction.argmin(axis=1))
@@ -92,7 +92,7 @@ def test_the_state_of_the_best_validation_prediction_is_kept() -> None:
     assert (error < history.validation_prediction[:, -1]).all()
 
 
-def test_training_leaves_the_number_of_threads_as_it_was() -> None:
+def test_training_restores_the_number_of_threads() -> None:
     before = torch.get_num_threads()
     train_autoencoder(*data(1), seeds=[1], settings=AutoencoderSettings(epochs_per_stage=1))
     assert torch.get_num_threads() == before
@@ -100,7 +100,7 @@ def test_training_leaves_the_number_of_threads_as_it_was() -> None:
 
 def test_components_without_variance_are_zero() -> None:
     rng = np.random.default_rng(0)
-    points = (rng.normal(size=(50, 2)) @ rng.normal(size=(2, 6))).astype(np.float32)  # rank 2, but for rounding
+    points = (rng.normal(size=(50, 2)) @ rng.normal(size=(2, 6))).astype(np.float32)  # The rank is 2 up to rounding.
     components = fit_components(points, points[:, 0], 4).transform(points)
     assert (components[:, :2].std(axis=0) > 0.1).all()
     assert (components[:, 2:] == 0).all()
@@ -120,14 +120,14 @@ def test_zero_loss_set_fills_the_null_space_of_the_prediction_layer(trained: Spe
         (2, np.zeros((2, 20, 12)), r"validation_spectra: got shape \(2, 20, 12\), expected \(1 seeds"),
     ],
 )
-def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, message: str) -> None:
+def test_errors_name_inputs_of_incompatible_shape(position: int, wrong: np.ndarray, message: str) -> None:
     parts = list(data(1))
     parts[position] = wrong
     with pytest.raises(ValueError, match=message):
         train_autoencoder(*parts, seeds=[1], settings=SETTINGS)
 
 
-def test_widths_are_shares_of_the_spectrum_and_at_least_two() -> None:
+def test_layer_widths_are_fractions_of_the_spectrum_length_and_at_least_two() -> None:
     assert AutoencoderSettings().widths(64) == (64, 8, 4, 32)
     assert AutoencoderSettings(latent_size=5, layer_divisors=(4, 100)).widths(20) == (20, 5, 2, 5)
 
@@ -140,8 +140,8 @@ def test_defaults_are_those_of_the_dissertation() -> None:
 
 
 @pytest.mark.parametrize("prediction_loss", ["l1", "l2"])
-def test_history_is_the_mean_over_all_samples(prediction_loss: str) -> None:
-    """With a vanishing learning rate, nothing dropped, and batches of 16 that do not divide the 40 samples."""
+def test_history_is_the_mean_loss_over_all_samples(prediction_loss: str) -> None:
+    """The learning rate is negligible, there is no dropout, and the batch size of 16 does not divide the 40 samples."""
     settings = AutoencoderSettings(
         6, (2, 2), 0.0, 1e-12, 16, prediction_weights=(1,), epochs_per_stage=1, prediction_loss=prediction_loss
     )
@@ -157,7 +157,7 @@ def test_history_is_the_mean_over_all_samples(prediction_loss: str) -> None:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_training_equals_a_plain_loop_over_torch_modules(dropout: float) -> None:
-    """One member, all of whose random numbers come from its seed: initial values, then each epoch's order and masks."""
+    """The seed of the one member sets its initial values, and the sample order and dropout masks of every epoch."""
     settings = AutoencoderSettings(6, (3, 2), dropout, 1e-2, 16, prediction_weights=(1, 5), epochs_per_stage=2)
     parts = data(1)
     autoencoder, history = train_autoencoder(*parts, seeds=[3], settings=settings)
@@ -208,11 +208,11 @@ def test_training_equals_a_plain_loop_over_torch_modules(dropout: float) -> None
     torch.testing.assert_close(autoencoder.prediction_bias, layers["prediction"][0].bias.detach(), rtol=1e-3, atol=1e-5)
 
 
-def test_components_are_those_of_scikit_learn_and_rank_correlation_that_of_scipy() -> None:
+def test_components_agree_with_scikit_learn_and_rank_correlation_with_scipy() -> None:
     rng = np.random.default_rng(1)
     for sign in (1, -1):
         points = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
-        # Most losses tie; the values, not the ranks, of a few would say the opposite.
+        # Most losses are tied. The few other losses have values that correlate with the opposite sign of their ranks.
         loss = np.round(sign * points @ PCA(1).fit(points).components_[0])
         loss[np.argmax(loss)] = -1e6
         found, pca = fit_components(points, loss, 3), PCA(3, svd_solver="full").fit(points)
@@ -232,7 +232,7 @@ def test_rank_correlation_decides_the_sign_where_values_tie() -> None:
         assert fit_components(points, loss, 1).components[0, 0] == (-1 if statistic > 0 else 1)
 
 
-def test_a_shift_is_the_shortest_that_changes_the_loss_by_so_much() -> None:
+def test_a_loss_shift_is_the_shortest_one_with_the_requested_change() -> None:
     autoencoder, _ = train_autoencoder(*data(1), seeds=[1], settings=AutoencoderSettings(6, (2, 2), epochs_per_stage=1))
     latent = autoencoder.encode(data(1)[0])
     move = (loss_shift(autoencoder, latent, 0.4) - latent)[0]
@@ -240,7 +240,7 @@ def test_a_shift_is_the_shortest_that_changes_the_loss_by_so_much() -> None:
     torch.testing.assert_close(move, (0.4 * weight / weight.square().sum()).expand_as(move), rtol=1e-3, atol=1e-6)
 
 
-def test_points_of_zero_loss_lie_around_the_latent_points_as_widely_as_these() -> None:
+def test_zero_loss_points_spread_as_widely_as_the_latent_points() -> None:
     autoencoder, _ = train_autoencoder(
         *data(2), seeds=[1, 2], settings=AutoencoderSettings(6, (2, 2), epochs_per_stage=1)
     )

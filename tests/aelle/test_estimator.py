@@ -27,14 +27,14 @@ from tests.reproduction.prediction.synthetic import synthetic_spectra
 QUICK = {"epochs_per_stage": 40, "learning_rate": 3e-3, "random_state": 0}
 
 
-@parametrize_with_checks([AeLLE(epochs_per_stage=20, learning_rate=1e-2)])  # no check is expected to fail
+@parametrize_with_checks([AeLLE(epochs_per_stage=20, learning_rate=1e-2)])  # No check is expected to fail.
 def test_scikit_learns_own_checks(estimator, check) -> None:
     check(estimator)
 
 
 @pytest.fixture(scope="module")
 def population() -> tuple[np.ndarray, np.ndarray]:
-    """Spectra (networks, 16) whose slope alone sets the loss."""
+    """Return spectra (networks, 16) and losses that depend only on the slope of the spectrum."""
     rng = np.random.default_rng(0)
     loss = rng.uniform(0, 1, 60)
     return -loss[:, None] * np.linspace(0, 2, 16) + 0.01 * rng.normal(size=(60, 16)), loss
@@ -45,7 +45,7 @@ def fitted(population: tuple[np.ndarray, np.ndarray]) -> AeLLE:
     return AeLLE(random_state=0).fit(population[0][:40], population[1][:40])
 
 
-def test_predicts_and_reconstructs_networks_that_it_has_not_seen(fitted: AeLLE, population) -> None:
+def test_predicts_and_reconstructs_unseen_networks(fitted: AeLLE, population) -> None:
     spectra, loss = (values[40:] for values in population)
     assert fitted.score(spectra, loss) > 0.9
     reconstructed = fitted.shift(spectra, 0.0)
@@ -61,7 +61,7 @@ def test_a_shift_moves_the_predicted_loss_and_the_decoded_spectrum(fitted: AeLLE
         fitted.shift(spectra, np.nan)
 
 
-def test_components_are_those_of_the_latent_points_and_are_decoded_to_the_reconstruction(population) -> None:
+def test_components_are_those_of_the_latent_points_and_decode_to_the_reconstruction(population) -> None:
     spectra, loss = population
     aelle = AeLLE(n_components=6, latent_size=6, validation_share=0.25, **QUICK).fit(spectra, loss)
     latent, components = aelle.latent(spectra), aelle.transform(spectra)
@@ -73,8 +73,8 @@ def test_components_are_those_of_the_latent_points_and_are_decoded_to_the_recons
         aelle.inverse_transform(components[:, :5])
 
 
-def test_the_workflow_finds_the_same_as_the_estimator() -> None:
-    """Its experiment trains two seeds side by side; the estimator one, on the same parts: the same but for rounding."""
+def test_the_workflow_and_the_estimator_agree() -> None:
+    """Results agree up to rounding, although the workflow trains two seeds together and the estimator trains one."""
     spectra = synthetic_spectra(n_per_architecture=6)
     settings = AutoencoderSettings(epochs_per_stage=5, learning_rate=1e-3, loss_ceiling=1.5, standardise=True)
     stored = final_experiment(spectra, settings, (1, 2)).sel(seed=2)
@@ -97,7 +97,7 @@ def test_defaults_are_those_of_the_configuration() -> None:
     configured = yaml.safe_load((ROOT / "config.yaml").read_text())["aelle"]
     settings = AeLLE()._settings()
     for name, value in configured["autoencoder"].items():
-        if name != "loss_ceiling":  # in the unit of the task's losses
+        if name != "loss_ceiling":  # This default is in units of the loss of the task.
             found = getattr(settings, name)
             assert (list(found) if isinstance(found, tuple) else found) == value
     assert AeLLE().exponent_floor == configured["exponent_floor"]
@@ -115,7 +115,7 @@ def test_works_in_pipelines_searches_and_cross_validation(population) -> None:
     assert list(as_transformer[0].get_feature_names_out()) == ["aelle0", "aelle1"]
 
 
-def test_a_pickle_and_a_clone_give_the_same(fitted: AeLLE, population) -> None:
+def test_pickled_and_cloned_estimators_give_the_same_results(fitted: AeLLE, population) -> None:
     spectra, loss = population
     again = pickle.loads(pickle.dumps(fitted))
     refitted = clone(fitted).fit(spectra[:40], loss[:40])
@@ -148,8 +148,8 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     assert found[0] == found[1] and len(found[0]) == 300 * (4 + 16 + 64 * 4)
 
 
-def test_results_of_lyapunov_spectrum_are_read(fitted: AeLLE) -> None:
-    """The mean over sequences of each network; one network has no dimension of its own."""
+def test_results_of_lyapunov_spectrum_are_accepted(fitted: AeLLE) -> None:
+    """The estimator averages over the sequences of each network. A result without a network dimension is refused."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(5, 3, 16))
     spectra = xr.DataArray(values, dims=("network", "sequence", "exponent"))
@@ -160,7 +160,7 @@ def test_results_of_lyapunov_spectrum_are_read(fitted: AeLLE) -> None:
     assert fitted.predict(spectra[0]).shape == (1,)
 
 
-def test_labels_of_spectra_and_losses_have_to_agree(population) -> None:
+def test_labels_of_spectra_and_losses_must_agree(population) -> None:
     spectra = xr.DataArray(population[0], dims=("network", "exponent"), coords={"network": np.arange(60)})
     losses = xr.DataArray(population[1], dims="network", coords={"network": np.arange(60)})
     aelle = AeLLE(epochs_per_stage=1, random_state=0)
@@ -178,7 +178,7 @@ def test_labels_of_spectra_and_losses_have_to_agree(population) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_networks_that_diverged_are_refused_by_number(fitted: AeLLE, population, bad: float) -> None:
+def test_errors_give_the_numbers_of_diverged_networks(fitted: AeLLE, population, bad: float) -> None:
     spectra, loss = population[0].copy(), population[1]
     spectra[[3, 8], 0] = bad
     for call in (
@@ -192,7 +192,7 @@ def test_networks_that_diverged_are_refused_by_number(fitted: AeLLE, population,
         AeLLE().fit(population[0], np.append(bad, loss[1:]))
 
 
-def test_lost_directions_count_as_the_floor(fitted: AeLLE, population) -> None:
+def test_lost_directions_are_replaced_by_the_floor(fitted: AeLLE, population) -> None:
     spectra = population[0].copy()
     spectra[:, -1] = -np.inf
     floored = np.where(np.isinf(spectra), -20.0, spectra)
@@ -201,7 +201,7 @@ def test_lost_directions_count_as_the_floor(fitted: AeLLE, population) -> None:
         AeLLE(exponent_floor=-np.inf).fit(spectra, population[1])
 
 
-def test_wrong_arguments_are_named_in_fit(population) -> None:
+def test_fit_names_wrong_arguments(population) -> None:
     for wrong, message in (
         ({"dropout": 1.5}, "dropout: got 1.5"),
         ({"validation_share": 0.0}, "validation_share: got 0.0, which is 0 of 60 networks"),
@@ -211,7 +211,7 @@ def test_wrong_arguments_are_named_in_fit(population) -> None:
             AeLLE(**{"epochs_per_stage": 1, "random_state": 0} | wrong).fit(*population)
 
 
-def test_a_training_that_diverges_is_no_result(population) -> None:
+def test_diverged_training_is_an_error(population) -> None:
     with pytest.raises(ValueError, match="learning_rate: got 1e\\+30, for which the training diverges"):
         AeLLE(learning_rate=1e30, epochs_per_stage=5, random_state=0).fit(population[0], population[1])
 

@@ -6,7 +6,7 @@ import pytest
 from lyapunov_pkg.aelle.fitting import two_parts
 
 
-def test_two_parts_hold_every_network_once_and_are_redrawn_by_seed() -> None:
+def test_the_two_parts_cover_every_network_once_and_depend_on_the_seed() -> None:
     train, validation = two_parts(10, 0.2, seeds=[1, 2])
     assert train.shape == (2, 8) and validation.shape == (2, 2)
     np.testing.assert_array_equal(np.sort(np.concatenate((train, validation), axis=1)), [range(10)] * 2)

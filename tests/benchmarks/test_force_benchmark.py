@@ -18,8 +18,8 @@ def force(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize(("n_units", "update_every"), [(50, 2), (61, 1), (64, 3)])
-def test_training_is_that_of_numpy(force: ModuleType, n_units: int, update_every: int) -> None:
-    """Before rounding has grown: 120 steps of outputs to 1e-12, and the weights of the output to 1e-9."""
+def test_training_agrees_with_numpy(force: ModuleType, n_units: int, update_every: int) -> None:
+    """Outputs agree to 1e-12 over 120 steps and output weights to 1e-9, before rounding errors grow."""
     for variant in force.variants(n_units, (1.2, 1.8), 2):
         found = force.agreement(variant, epochs=1, n_samples=120, update_every=update_every)
         assert found["outputs"] < 1e-12

@@ -1,4 +1,4 @@
-"""The benchmark of a GPU checks itself on the CPU; the one of training trains both sides alike."""
+"""The GPU benchmark gives correct results on the CPU, and both programs of the training benchmark train alike."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("architecture", ["rnn", "lem"])
-def test_spectra_by_operations_are_those_of_the_kernels(gpu: ModuleType, architecture: str) -> None:
+def test_spectra_from_tensor_operations_agree_with_the_kernels(gpu: ModuleType, architecture: str) -> None:
     size = gpu.Size(networks=2, units=5, batches=1, sequences=2)
     contest = gpu.spectra(architecture, size, torch.device("cpu"))
     results = {name: call() for name, call in contest.calls.items()}
@@ -29,7 +29,7 @@ def test_spectra_by_operations_are_those_of_the_kernels(gpu: ModuleType, archite
     assert found["leading half"] < 1e-5
     assert found["all"] < 1e-3
     facts = contest.facts(results)
-    assert facts["questions of the host"] == 2  # one for each of two blocks of 28 steps
+    assert facts["synchronizations with the host"] == 2  # one per block of 28 steps
     assert facts["share"] == pytest.approx(2 * 2 / (200 * 11 * 128))
 
 
@@ -47,7 +47,7 @@ def test_it_prints_its_tables_and_writes_its_record(
 
 
 @pytest.mark.parametrize("architecture", ["gru", "noisy"])
-def test_both_sides_of_the_benchmark_of_training_have_the_same_losses(
+def test_both_programs_of_the_training_benchmark_have_the_same_losses(
     gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, architecture: str
 ) -> None:
     import training

@@ -1,4 +1,4 @@
-"""The programs that the benchmark of T_ON times compute exponents, and it prints its table."""
+"""The benchmark of the orthonormalization interval T_ON computes correct exponents and prints its table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_plain_exponents_do_not_depend_on_the_interval(benchmark_module: ModuleType) -> None:
+def test_exponents_do_not_depend_on_the_interval(benchmark_module: ModuleType) -> None:
     plain = benchmark_module.programs(6, 2, 20)["PyTorch"]
     every, fifth = plain(1), plain(5)
     assert every.shape == (2, 6)

@@ -1,4 +1,4 @@
-"""Records of benchmarks, comparisons of two runs by `compare.py`, and agreement of the documentation with records."""
+"""Records of benchmarks, comparisons of two runs by `compare.py`, and tables of the documentation from records."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def run(*cases: dict) -> dict:
     return found | {"versions": versions, "facts": {}, "cases": list(cases)}
 
 
-def test_contestants_take_turns_after_their_first_calls(bench) -> None:
+def test_programs_alternate_after_their_first_calls(bench) -> None:
     order: list[str] = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     timings = bench.measure.first_calls(calls)
     bench.measure.take_turns(calls, timings, rounds=2)
-    assert "".join(order) == "ab" * 3  # the first round is not counted
+    assert "".join(order) == "ab" * 3  # The first round is not counted.
     assert [len(timings[name].seconds) for name in "ab"] == [2, 2]
 
 
-def test_a_case_is_timed_only_if_its_contestants_agree(bench) -> None:
+def test_a_case_is_timed_only_if_its_programs_agree(bench) -> None:
     calls = {"lyapunov_pkg": lambda: 1.0, "jax": lambda: 1.5}
 
     def built(peers) -> object:
@@ -80,7 +80,7 @@ def test_a_case_is_timed_only_if_its_contestants_agree(bench) -> None:
         bench.cases.run(tried, {"tolerance": 1.0})
 
 
-def test_a_run_keeps_what_agreed_and_says_what_did_not(bench, tmp_path: Path) -> None:
+def test_a_run_keeps_agreeing_cases_and_reports_the_others(bench, tmp_path: Path) -> None:
     def built(difference: float):
         return lambda peers: bench.cases.Contest(
             {"lyapunov_pkg": int}, lambda r: {"lyapunov_pkg": {"d": difference}}, {"d": 1}
@@ -93,7 +93,7 @@ def test_a_run_keeps_what_agreed_and_says_what_did_not(bench, tmp_path: Path) ->
     assert [case["name"] for case in bench.record.read(path)["cases"]] == ["0"]
 
 
-def test_a_record_is_read_as_it_was_written(bench, tmp_path: Path) -> None:
+def test_a_written_record_is_read_back_unchanged(bench, tmp_path: Path) -> None:
     path = tmp_path / "deeper" / "run.json"
     record = run(case("a", [1.0, 2.0], [1.0, 1.0]), case("b", [1.0], [1.0]))
     bench.record.write(record, path)
@@ -103,7 +103,7 @@ def test_a_record_is_read_as_it_was_written(bench, tmp_path: Path) -> None:
         bench.record.read(path)
 
 
-def test_a_new_record_says_where_it_was_made(bench) -> None:
+def test_a_new_record_names_its_machine(bench) -> None:
     found = bench.record.new("spectrum", 2, ["numpy", "no-such-package"])
     assert found["versions"]["numpy"] == np.__version__
     assert "no-such-package" not in found["versions"]
@@ -115,17 +115,17 @@ def test_a_new_record_says_where_it_was_made(bench) -> None:
     ("factor", "spread", "expected"),
     [(1.0, 0.01, "same"), (1.05, 0.001, "same"), (1.5, 0.01, "slower"), (1 / 1.5, 0.01, "faster"), (1.5, 0.5, "same")],
 )
-def test_a_change_counts_beyond_the_noise_of_both_runs(bench, factor: float, spread: float, expected: str) -> None:
+def test_a_change_counts_only_beyond_the_noise_of_both_runs(bench, factor: float, spread: float, expected: str) -> None:
     rng = np.random.default_rng(0)
     old, new = (scale * (1 + spread * rng.uniform(-1, 1, 9)) for scale in (3.0, 3.0 * factor))
     assert bench.compare.verdict(old.tolist(), new.tolist())[2] == expected
 
 
-def test_one_round_alone_says_nothing(bench) -> None:
+def test_one_round_shows_no_change(bench) -> None:
     assert bench.compare.verdict([1.0], [5.0])[2] == "same"
 
 
-def test_a_machine_that_is_slower_throughout_cancels(bench) -> None:
+def test_a_slower_machine_shows_no_change(bench) -> None:
     old = run(case("a", [1.0, 1.01, 1.02], [0.1, 0.101, 0.102]), case("gone", [1.0], [1.0]))
     new = run(case("a", [3.0, 3.03, 3.06], [0.3, 0.303, 0.306]), case("more", [1.0], [1.0]))
     rows, slower = bench.compare.compare(old, new)
@@ -133,7 +133,7 @@ def test_a_machine_that_is_slower_throughout_cancels(bench) -> None:
     assert not slower
 
 
-def test_the_command_fails_where_a_case_got_slower(bench, tmp_path: Path) -> None:
+def test_the_command_fails_if_a_case_is_slower(bench, tmp_path: Path) -> None:
     yardstick = [0.1, 0.1, 0.1]
     paths = [tmp_path / "old.json", tmp_path / "new.json"]
     new = run(case("a", [2.0, 2.0, 2.0], yardstick), case("b", [1.0, 1.0, 1.0], yardstick))
@@ -147,14 +147,14 @@ def test_the_command_fails_where_a_case_got_slower(bench, tmp_path: Path) -> Non
     assert subprocess.run([*command[:-1], str(paths[0])], capture_output=True, check=False).returncode == 0
 
 
-def test_other_shapes_are_not_compared(bench) -> None:
+def test_cases_of_different_shapes_are_not_compared(bench) -> None:
     old, new = case("a", [1.0], [1.0]), case("a", [1.0], [1.0])
     new["shapes"] = {"steps": 6}
     with pytest.raises(ValueError, match="a: shapes are"):
         bench.compare.compare(run(old), run(new))
 
 
-def test_a_table_has_ratios_by_round_and_says_whether_aims_are_reached(bench) -> None:
+def test_a_speed_table_has_ratios_per_round_and_says_whether_aims_are_reached(bench) -> None:
     tried = case("a", [0.1, 0.2], [1.0, 1.0], jax=contestant([0.2, 0.6]), clvlib=contestant([0.1, 0.1], scale=5.0))
     shown = bench.tables.speed(run(tried), [tried])
     assert "| the a | 3 | float32 | 150 ms | 1e-06 | 2.5 (2.0 to 3.0) | 3.8 (2.5 to 5.0)† | " in shown
@@ -168,7 +168,7 @@ def test_durations_have_three_digits(bench, seconds: float, expected: str) -> No
     assert bench.tables.duration(seconds) == expected
 
 
-def test_blocks_alone_are_rewritten(bench) -> None:
+def test_only_the_marked_blocks_are_rewritten(bench) -> None:
     page = "before\n<!-- benchmark: single -->\nold\n<!-- end of benchmark -->\nafter\n"
     found = bench.tables.rewritten(page, {"spectrum": run(case("a", [0.1], [1.0]))})
     assert found.startswith(
@@ -183,7 +183,7 @@ def test_blocks_alone_are_rewritten(bench) -> None:
         bench.tables.rewritten(page.replace("single", "x"), {})
 
 
-def test_the_documentation_shows_what_was_committed(bench) -> None:
+def test_the_documentation_shows_the_committed_records(bench) -> None:
     read, shown = bench.tables.committed(), set()
     for page in bench.tables.PAGES:
         text = (bench.record.ROOT / page).read_text()

@@ -27,7 +27,7 @@ def spectrum(networks: ModuleType) -> ModuleType:
     ("module", "jacobian"), [("LSTM", "reduced"), ("LSTM", "full"), ("GRU", "reduced"), ("RNN", "reduced")]
 )
 @pytest.mark.parametrize("n_exponents", [None, 3])
-def test_every_contestant_finds_the_same_exponents(
+def test_all_programs_compute_the_same_exponents(
     networks: ModuleType, spectrum: ModuleType, peer: str, module: str, jacobian: str, n_exponents: int | None
 ) -> None:
     peers = spectrum.available([peer], n_cores=1)
@@ -39,7 +39,7 @@ def test_every_contestant_finds_the_same_exponents(
     assert set(found) == {"lyapunov_pkg", peer}
     for differences in found.values():
         assert differences["leading half"] < 1e-5
-        assert differences["all"] < 1e-2  # float32, condition numbers of 1e4 and more
+        assert differences["all"] < 1e-2  # The bound is for float32 and condition numbers of 1e4 and more.
 
 
 def test_a_step_function_has_the_exponents_of_its_module(networks: ModuleType) -> None:
@@ -75,7 +75,7 @@ def test_systems_agree(spectrum: ModuleType) -> None:
             assert found["from lyapax"] < contest.tolerances["from lyapax"]
 
 
-def test_a_shortened_case_compares_with_the_reference_of_as_many_steps(
+def test_a_shortened_case_uses_a_reference_with_the_same_number_of_steps(
     networks: ModuleType, spectrum: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(networks, "SHORT_STEPS", 4)
@@ -87,12 +87,12 @@ def test_a_shortened_case_compares_with_the_reference_of_as_many_steps(
     assert found["automatic"]["leading half"] < 1e-5
 
 
-def test_counted_operations_are_those_of_the_product_and_of_qr(networks: ModuleType) -> None:
+def test_operation_counts_are_those_of_the_product_and_of_qr(networks: ModuleType) -> None:
     driven = networks.Driven("LSTM", units=6, sequences=2, steps=5, n_exponents=None, jacobian="full")
     assert driven.operations == pytest.approx(2 * 5 * 12**3 * (2 + 8 / 3))
 
 
-def test_names_of_cases_are_unique_and_each_has_its_table(spectrum: ModuleType) -> None:
+def test_case_names_are_unique_and_each_has_a_table(spectrum: ModuleType) -> None:
     import tables
 
     cases = spectrum.all_cases(quick=False)
@@ -100,7 +100,7 @@ def test_names_of_cases_are_unique_and_each_has_its_table(spectrum: ModuleType) 
     assert {case.table for case in cases} == set(tables.TITLES) - {"training", "gpu-training", "gpu-spectra"}
 
 
-def test_unknown_case_is_one_clear_error() -> None:
+def test_an_unknown_case_gives_one_clear_error() -> None:
     command = [sys.executable, str(BENCHMARKS / "spectrum.py"), "--cases", "lstm-65-*"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2

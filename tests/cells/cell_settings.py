@@ -1,4 +1,7 @@
-"""Every cell in the tested settings, created from its declaration, so that a new cell is tested automatically."""
+"""Every cell with the settings under test.
+
+They come from the cell's declaration, so a new cell is tested automatically.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ SHIFT = 0.3
 
 
 def another_number(own: Hyperparameter) -> float:
-    """A number other than the default, so that a constant which is ignored or taken for another one is noticed."""
+    """Return a number other than the default, so that a test fails if a cell ignores or confuses a hyperparameter."""
     if own.maximum is not None and own.default + SHIFT >= own.maximum:
         lowest = own.minimum if own.minimum is not None else own.above or 0
         end = own.maximum if own.default < own.maximum else lowest
@@ -17,12 +20,12 @@ def another_number(own: Hyperparameter) -> float:
 
 
 def other_numbers(architecture: str) -> dict[str, float]:
-    """A number other than the default for each numerical hyperparameter of a cell."""
+    """Return a number other than the default for each numerical hyperparameter of a cell."""
     return {name: another_number(own) for name, own in hyperparameters(architecture).items() if own.type is float}
 
 
 def drawn_settings() -> dict[str, tuple[str, dict[str, str]]]:
-    """Every cell with each way to draw its weights, by label."""
+    """Return every cell with each initialisation of its weights, by label."""
     settings = {name: (name, {}) for name in CELLS}
     for name in CELLS:
         own = hyperparameters(name).get("initialisation")
@@ -33,7 +36,10 @@ def drawn_settings() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def map_settings(defaults: bool = False) -> dict[str, tuple[str, dict[str, float | str]]]:
-    """Every cell with each form of its map, by label, with other constants than its defaults or with these too."""
+    """Return every cell with each form of its map, by label.
+
+    The numerical hyperparameters differ from their defaults. With `defaults`, the default values are added.
+    """
     settings: dict[str, tuple[str, dict[str, float | str]]] = {}
     for name in CELLS:
         numbers = other_numbers(name)

@@ -1,4 +1,4 @@
-"""Properties of every cell besides its derivative, and closed forms of single cells."""
+"""Properties of every cell except its derivative, and closed forms of single cells."""
 
 from __future__ import annotations
 
@@ -44,28 +44,31 @@ def test_weights_are_uniform_on_minus_p_to_p_without_biases(architecture):
         assert value.std().item() == pytest.approx(0.7 / math.sqrt(3), rel=0.1)
 
 
-def test_normal_weights_of_asrnn_are_those_of_the_text():
+def test_normal_weights_of_asrnn_follow_the_text():
     cell = make_cell("asrnn", 30, 100, initialisation="normal")
     params = cell.draw_params(4.0, torch.Generator().manual_seed(3))
     assert params["input_weight"].std().item() == pytest.approx(1, rel=0.05)
     assert params["recurrent_weight"].std().item() == pytest.approx(4 / math.sqrt(100), rel=0.05)
-    assert params["recurrent_weight"].abs().max() > 3 * 4 / math.sqrt(100)  # as no uniform weight is
+    assert params["recurrent_weight"].abs().max() > 3 * 4 / math.sqrt(100)  # No uniform weight is as large as this.
     with pytest.raises(ValueError, match="initialisation of asrnn: got 'Normal', expected one of"):
         make_cell("asrnn", 30, 100, initialisation="Normal")
 
 
 @pytest.mark.parametrize("architecture", ["lipschitz", "noisy"])
-def test_normal_weights_of_lipschitz_rnns_are_those_of_their_program(architecture):
+def test_normal_weights_of_lipschitz_rnns_follow_the_released_program(architecture):
     cell = make_cell(architecture, 25, 100, initialisation="normal")
     params = cell.draw_params(8.0, torch.Generator().manual_seed(3))
     assert params["input_weight"].abs().max() <= 1 / 5
     assert params["input_weight"].std().item() == pytest.approx(1 / 5 / math.sqrt(3), rel=0.05)
     assert params["recurrent_weight"].std().item() == pytest.approx(8 / 100, rel=0.05)
-    assert params["recurrent_weight"].abs().max() > 3 * 8 / 100  # as no uniform weight is
+    assert params["recurrent_weight"].abs().max() > 3 * 8 / 100  # No uniform weight is as large as this.
 
 
-def test_lipschitz_rnns_explode_from_uniform_weights_and_not_from_normal_ones():
-    """Over the rows of an image, at the largest p of the dissertation; normal weights with a time step of 0.1, too."""
+def test_lipschitz_rnns_diverge_with_uniform_weights_and_not_with_normal_ones():
+    """The inputs are the rows of an image, and p is the largest of the dissertation.
+
+    Networks with normal weights stay bounded even with a time step of 0.1.
+    """
     rows = torch.rand(28, 1, 28, generator=torch.Generator().manual_seed(2))
     largest = {}
     for name, dt in (("uniform", 0.03), ("normal", 0.1)):
@@ -80,8 +83,8 @@ def test_lipschitz_rnns_explode_from_uniform_weights_and_not_from_normal_ones():
 
 
 @pytest.mark.parametrize("setting", DRAWN)
-def test_weights_come_from_the_generator_alone(setting):
-    """Not from the global stream, for every way to draw the weights of every cell."""
+def test_weights_depend_on_the_given_generator_alone(setting):
+    """Every initialisation of every cell leaves PyTorch's global random numbers unused."""
     architecture, hyperparameters = DRAWN[setting]
     cell = make_cell(architecture, 3, 12, **hyperparameters)
     draws = []
@@ -97,15 +100,15 @@ def test_weights_come_from_the_generator_alone(setting):
         assert not torch.equal(first[name], other[name])
 
 
-def test_draws_go_on_along_the_generator():
-    """A second cell drawn from the same generator has other weights: layers of a network do not repeat one another."""
+def test_successive_draws_from_one_generator_differ():
+    """A second cell drawn from the same generator has other weights, so the layers of a network differ."""
     for architecture, hyperparameters in DRAWN.values():
         cell, generator = make_cell(architecture, 3, 12, **hyperparameters), torch.Generator().manual_seed(5)
         first, second = cell.draw_params(1.0, generator), cell.draw_params(1.0, generator)
         assert all(not torch.equal(first[name], second[name]) for name in first)
 
 
-def test_rnn_can_start_from_normal_weights_of_a_standard_deviation():
+def test_rnn_can_start_from_normal_weights_with_a_given_standard_deviation():
     cell = make_cell("rnn", 100, 300, initialisation="normal")
     weights = cell.draw_params(0.005, torch.Generator().manual_seed(5))
     for name in ("input_weight", "recurrent_weight"):
@@ -131,7 +134,7 @@ def test_rnn_can_start_from_xavier_normal_and_orthogonal_weights():
 def test_lstm_state_is_hidden_then_cell():
     cell = make_cell("lstm", 1, HIDDEN_SIZE)
     state = state_of(cell)
-    # With weights zero all gates are 1/2 and the candidate is 0: c halves, h = tanh(c) / 2.
+    # With all weights zero, the gates are 1/2 and the candidate is 0: c halves and h = tanh(c) / 2.
     c = state[:, HIDDEN_SIZE:] / 2
     expected = torch.cat([torch.tanh(c) / 2, c], dim=-1)
     torch.testing.assert_close(cell.step(zero_params(cell), state, torch.zeros(3, 1).double()), expected)
@@ -146,13 +149,13 @@ def test_cornn_state_is_y_then_z():
     torch.testing.assert_close(cell.step(zero_params(cell), state, torch.zeros(3, 1).double()), expected)
 
 
-def test_lem_state_is_y_then_z_and_the_last_block_acts_on_the_new_z():
+def test_lem_state_is_y_then_z_and_y_is_updated_with_the_new_z():
     cell = make_cell("lem", 1, HIDDEN_SIZE)
     params, state = zero_params(cell), state_of(cell)
     w_y = torch.randn(HIDDEN_SIZE, HIDDEN_SIZE, dtype=torch.float64)
     params["recurrent_weight"][3 * HIDDEN_SIZE :] = w_y
     y, z = state.chunk(2, dim=-1)
-    z_next = z / 2  # both steps are sigmoid(0) = 1/2, and z relaxes to tanh(0)
+    z_next = z / 2  # Both time steps are sigmoid(0) = 1/2, and z relaxes to tanh(0).
     expected = torch.cat([y / 2 + torch.tanh(z_next @ w_y.T) / 2, z_next], dim=-1)
     torch.testing.assert_close(cell.step(params, state, torch.zeros(3, 1).double()), expected)
 
@@ -160,7 +163,7 @@ def test_lem_state_is_y_then_z_and_the_last_block_acts_on_the_new_z():
 @pytest.mark.parametrize(
     ("architecture", "moved"), [("lstm", [0]), ("gru", [0]), ("cornn", [0]), ("lem", [0, 1]), ("rank_one", [0, 1])]
 )
-def test_with_the_first_block_move_those_that_weights_act_on_after_their_update(architecture, moved):
+def test_the_first_block_is_moved_with_the_blocks_that_it_needs_after_their_update(architecture, moved):
     cell = make_cell(architecture, 3, 4)
     assert cell.blocks_to_move(1) == moved
     assert cell.blocks_to_move(cell.n_states) == list(range(cell.n_states))
@@ -178,7 +181,7 @@ def test_rank_one_weights_are_sparse_normal_and_feedback_uniform():
     assert feedback.std().item() == pytest.approx(1 / math.sqrt(3), rel=0.1)
 
 
-def test_rank_one_forgets_the_rate_of_before_and_leaks():
+def test_rank_one_ignores_the_previous_rate_and_leaks():
     cell = make_cell("rank_one", 1, HIDDEN_SIZE, dt=0.2)
     params, state = zero_params(cell), state_of(cell)
     m = params["recurrent_weight"] = torch.randn(HIDDEN_SIZE, HIDDEN_SIZE, dtype=torch.float64)
@@ -189,8 +192,8 @@ def test_rank_one_forgets_the_rate_of_before_and_leaks():
     torch.testing.assert_close(found, torch.cat([expected, torch.tanh(x)], dim=-1))
 
 
-def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_that_map():
-    """Jacobian of the dissertation: (1 - dt) I + dt (M + w_f w_o) diag(sech² x), by automatic differentiation."""
+def test_the_closed_loop_is_the_network_driven_by_its_own_output():
+    """The dissertation's Jacobian (1 - dt) I + dt (M + w_f w_o) diag(sech² x) agrees with automatic differentiation."""
     cell = make_cell("rank_one", 1, 12, density=0.5)
     params = {name: value.double() for name, value in cell.draw_params(1.5, torch.Generator().manual_seed(0)).items()}
     readout, state = torch.randn(12, dtype=torch.float64), state_of(cell)[:1]
@@ -203,7 +206,7 @@ def test_closed_loop_is_the_network_fed_its_own_output_and_has_the_jacobian_of_t
     by_autograd = torch.autograd.functional.jacobian(step, x)
     connections = params["recurrent_weight"] + torch.outer(params["input_weight"][:, 0], readout)
     written = 0.9 * torch.eye(12) + 0.1 * connections / torch.cosh(x).square()
-    # Whatever comes in: the loop is closed, and no input is left.
+    # The closed loop ignores its inputs.
     assert torch.equal(closed["input_weight"], torch.zeros(12, 1, dtype=torch.float64))
     for value in (0.0, 3.0):
         anything = torch.full((1, 1), value).double()
@@ -218,14 +221,14 @@ def test_rank_one_refuses_a_gain_out_of_range(g):
         make_cell("rank_one", 1, 20).draw_params(g, torch.Generator())
 
 
-def test_rank_one_refuses_a_density_that_leaves_no_connection():
+def test_rank_one_refuses_a_density_without_connections():
     with pytest.raises(ValueError, match=r"density: got 0\.1, which leaves none of 2 x 2 connections"):
         make_cell("rank_one", 1, 2).draw_params(1.5, torch.Generator())
     with pytest.raises(ValueError, match="density of rank_one: got 0, expected a finite number above 0 and at most 1"):
         make_cell("rank_one", 1, 20, density=0)
 
 
-def test_asrnn_jacobian_without_diffusion_is_the_identity_plus_a_skew_matrix_at_rest():
+def test_asrnn_without_diffusion_at_rest_has_the_identity_plus_a_skew_matrix_as_jacobian():
     cell = make_cell("asrnn", 1, HIDDEN_SIZE, eps=0.1, gamma=0.0)
     params = {name: value.double() for name, value in cell.draw_params(1.0, torch.Generator().manual_seed(0)).items()}
     jacobian = cell.jacobian(params, torch.zeros(1, HIDDEN_SIZE).double(), torch.zeros(1, 1).double())[0]
@@ -234,7 +237,7 @@ def test_asrnn_jacobian_without_diffusion_is_the_identity_plus_a_skew_matrix_at_
     torch.testing.assert_close(skew, params["recurrent_weight"] - params["recurrent_weight"].mT)
 
 
-def test_lipschitz_matrices_are_those_of_the_text():
+def test_lipschitz_matrices_follow_the_text():
     cell = make_cell("lipschitz", 1, HIDDEN_SIZE, beta_A=0.6, beta_W=0.9, gamma_A=0.2, gamma_W=0.1, alpha=0.5)
     m = torch.randn(2 * HIDDEN_SIZE, HIDDEN_SIZE, dtype=torch.float64)
     m_a, m_w = m.chunk(2)
@@ -266,20 +269,20 @@ def test_noise_multiplies_the_update_and_adds_to_the_state():
     torch.testing.assert_close(noisy, expected)
 
 
-def test_noise_of_strength_zero_is_no_noise():
+def test_noise_of_strength_zero_has_no_effect():
     noise = torch.randn(3, 2, HIDDEN_SIZE, dtype=torch.float64)
     _, quiet, noisy = noisy_step(noise, multiplicative_noise=0.0, additive_noise=0.0)
     torch.testing.assert_close(noisy, quiet)
 
 
-def test_unknown_architecture_lists_the_known():
+def test_an_unknown_architecture_error_lists_the_known_ones():
     with pytest.raises(
         ValueError, match=r"architecture: got 'transformer'.*rnn, lstm, gru, asrnn, cornn, lipschitz, noisy, lem"
     ):
         make_cell("transformer", 3, 4)
 
 
-def test_unknown_hyperparameter_names_the_known():
+def test_an_unknown_hyperparameter_error_lists_the_known_ones():
     with pytest.raises(ValueError, match="hyperparameters: got 'eps' for cornn, expected one of dt, gamma, epsilon"):
         make_cell("cornn", 3, 4, eps=0.1)
     with pytest.raises(ValueError, match="hyperparameters: got 'dt' for gru, expected none"):

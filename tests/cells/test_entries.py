@@ -1,4 +1,4 @@
-"""The entries of cells: labels and looks are distinct, both given ones and defaults."""
+"""The entries of cells: labels and plot styles are distinct, for given and for default styles."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ def test_labels_are_distinct_and_not_empty():
     assert all(labels) and len(set(labels)) == len(labels)
 
 
-def test_looks_are_told_apart_defaults_included():
+def test_plot_styles_including_the_defaults_are_distinct():
     looks = [entry.look for entry in CELLS.values() if entry.look is not None] + list(DEFAULT_LOOKS)
     assert len({look.marker for look in looks}) == len(looks)
     assert len({(look.color, look.linestyle) for look in looks}) == len(looks)
-    assert all(0.75 <= look.marker_scale <= 1.5 for look in looks)  # beside a circle: all are to look alike large
+    # Relative to a circle, this gives all markers about the same apparent size.
+    assert all(0.75 <= look.marker_scale <= 1.5 for look in looks)
     own = {entry.look.color for entry in CELLS.values() if entry.look is not None}
     assert own.isdisjoint(look.color for look in DEFAULT_LOOKS)
 
 
-def test_an_own_look_is_taken():
+def test_a_style_of_the_entry_is_used():
     assert look_of("lem") == Look("#6B3E1E", "*", 1.5, (0, (5, 1, 1, 1, 1, 1)))
 
 
-def test_cells_without_a_look_get_one_each_by_position(monkeypatch):
+def test_cells_without_a_style_get_default_styles_by_position(monkeypatch):
     for name in ("leaky", "reservoir"):
         monkeypatch.setitem(CELLS, name, CellEntry(name.title(), name))
     assert [look_of(name) for name in ("leaky", "reservoir", "no cell")] == list(DEFAULT_LOOKS[:3])
     for number in range(len(DEFAULT_LOOKS)):
         monkeypatch.setitem(CELLS, f"more {number}", CellEntry("More", "more"))
-    assert look_of("more 4") == DEFAULT_LOOKS[0]  # the seventh without a look
+    assert look_of("more 4") == DEFAULT_LOOKS[0]  # This is the seventh cell without a style.
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_matplotlib_knows_every_look(architecture):
+def test_matplotlib_knows_every_style(architecture):
     colors, markers = pytest.importorskip("matplotlib.colors"), pytest.importorskip("matplotlib.markers")
     for look in (look_of(architecture), *DEFAULT_LOOKS):
         assert colors.is_color_like(look.color)
@@ -62,8 +63,8 @@ def digest(repository: Path, script: str, cell: str) -> str:
 
 
 @pytest.mark.parametrize("script", ["train", "spectra"])
-def test_networks_depend_on_their_own_cell_and_on_no_entry(script, tmp_path):
-    """An edit of a colour, or a new cell, recomputes no network; an edit of the cell recomputes its own."""
+def test_the_digest_of_a_network_depends_on_its_own_cell_and_on_no_entry(script, tmp_path):
+    """An edited colour or a new cell recomputes no network. An edited cell recomputes its own networks."""
     for folder in ("lyapunov_pkg", "workflow_scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     before = digest(tmp_path, script, "gru")

@@ -1,7 +1,7 @@
-"""Reference numbers of every cell: a changed draw or constant would change all later results.
+"""Reference numbers of every cell, because a changed random draw or constant would change all later results.
 
-The order of draws, the constants that nothing sets, and the order of blocks in a weight have no closed form to be
-tested against. After a change that is meant, `python tests/cells/test_golden.py` prints the table anew.
+The order of draws, fixed constants, and the order of blocks in a weight have no closed form to test against. After an
+intended change, `python tests/cells/test_golden.py` prints the new table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from lyapunov_pkg.cells import make_cell
 from tests.cells.cell_settings import drawn_settings
 
-# By setting: checksums of each parameter as it is drawn, and of the state after three steps.
+# By setting: checksums of each initial parameter, and of the state after three steps.
 GOLDEN: dict[str, list[float]] = {
     "rnn": [-0.72579389, 0.85183766, 0.961629],
     "lstm": [-0.9930328, 0.40315423, 0.21600481],
@@ -33,7 +33,7 @@ GOLDEN: dict[str, list[float]] = {
 
 
 def checksum(values: Tensor) -> float:
-    """A sum in which every number has its own weight."""
+    """Return a sum in which every number has a different weight."""
     flat = values.double().flatten()
     return (flat * torch.arange(len(flat), dtype=torch.float64).cos()).sum().item()
 
@@ -51,7 +51,7 @@ def numbers(setting: str) -> list[float]:
 
 
 @pytest.mark.parametrize("setting", GOLDEN)
-def test_draws_and_steps_are_as_they_were(setting):
+def test_draws_and_steps_match_the_reference_numbers(setting):
     assert numbers(setting) == pytest.approx(GOLDEN[setting], rel=1e-5, abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Hyperparameters that cells declare: values of the source, allowed values, and errors for others."""
+"""Hyperparameters that cells declare: default values of the source, allowed values, and errors for other values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from lyapunov_pkg.cells import CELLS, Cell, cell_class, hyperparameters, make_cell
 from lyapunov_pkg.cells.hyperparameters import Hyperparameter, declared, hyperparameter
 
-# By name, as the source has them. A default changes results without a word, so each stands here a second time.
+# By name, as in the source. A changed default would change results silently, so the test repeats each value.
 FROM_THE_SOURCES = {
     "rnn": {"nonlinearity": "tanh", "initialisation": "uniform"},
     "lstm": {},
@@ -58,7 +58,7 @@ def test_defaults_are_those_of_the_sources(architecture):
 
 
 @pytest.mark.parametrize(("architecture", "name"), OF_ALL)
-def test_each_is_described_and_allows_its_default(architecture, name):
+def test_each_has_a_description_and_allows_its_default(architecture, name):
     own = hyperparameters(architecture)[name]
     assert own.name == name
     assert own.meaning and own.source
@@ -69,7 +69,7 @@ def test_each_is_described_and_allows_its_default(architecture, name):
 
 @pytest.mark.parametrize(("architecture", "name"), NUMBERS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, False, "soon", None, np.nan, 1j])
-def test_what_is_no_finite_number_is_refused(architecture, name, value):
+def test_non_finite_numbers_are_refused(architecture, name, value):
     expected = f"{name} of {architecture}: got .*, expected a finite number"
     with pytest.raises(ValueError, match=expected):
         make_cell(architecture, 3, 4, **{name: value})
@@ -77,7 +77,7 @@ def test_what_is_no_finite_number_is_refused(architecture, name, value):
 
 @pytest.mark.parametrize(("architecture", "name"), TEXTS)
 @pytest.mark.parametrize("value", ["tahn", "", "Tanh", 1.0, True, None])
-def test_what_is_no_choice_is_refused(architecture, name, value):
+def test_unknown_choices_are_refused(architecture, name, value):
     choices = ", ".join(hyperparameters(architecture)[name].choices)
     with pytest.raises(ValueError, match=f"{name} of {architecture}: got {value!r}, expected one of {choices}"):
         make_cell(architecture, 3, 4, **{name: value})
@@ -110,7 +110,7 @@ def test_numbers_out_of_range_are_refused(architecture, values, message):
         ("rnn", {"nonlinearity": np.str_("relu")}),
     ],
 )
-def test_the_ends_of_a_range_and_integers_for_floats_are_allowed(architecture, values):
+def test_the_ends_of_a_range_are_allowed_and_integers_are_accepted_as_floats(architecture, values):
     cell = make_cell(architecture, 3, 4, **values)
     assert {name: getattr(cell, name) for name in values} == values
 
@@ -118,7 +118,7 @@ def test_the_ends_of_a_range_and_integers_for_floats_are_allowed(architecture, v
 @pytest.mark.parametrize(
     ("value", "allowed"), [(1, True), (np.int64(7), True), (0, False), (2.0, False), (True, False), (math.nan, False)]
 )
-def test_an_integer_is_no_float(value, allowed):
+def test_an_integer_hyperparameter_refuses_floats(value, allowed):
     own = Hyperparameter("n_branches", 2, "Branches.", "1", "a test", above=0)
     assert own.allows(value) is allowed
     assert own.expected == "an integer above 0"
@@ -131,7 +131,7 @@ def test_sizes_are_integers_above_0(name, size):
         make_cell("lstm", **({"input_size": 3, "hidden_size": 4} | {name: size}))
 
 
-def test_a_child_has_the_hyperparameters_of_its_parent_and_its_own_defaults():
+def test_a_subclass_inherits_hyperparameters_and_can_have_its_own_defaults():
     parent, child = hyperparameters("lipschitz"), hyperparameters("noisy")
     assert list(child)[: len(parent)] == list(parent)
     assert child["beta_A"] == parent["beta_A"]
@@ -157,14 +157,14 @@ def test_a_declaration_is_a_field_with_a_default():
     assert declared(Own)["rate"].expected == "a finite number, 0.25 or above"
 
 
-def test_hyperparameters_are_the_fields_of_the_cell_besides_its_sizes():
+def test_hyperparameters_are_the_fields_of_the_cell_except_its_sizes():
     for architecture in CELLS:
         names = [field.name for field in fields(cell_class(architecture))]
         assert names == ["input_size", "hidden_size", *hyperparameters(architecture)]
 
 
 def test_all_cells_state_their_hyperparameters_without_pytorch():
-    """The workflow asks for them whenever it starts, and PyTorch takes seconds to load."""
+    """The workflow reads the hyperparameters at every start, and PyTorch takes seconds to load."""
     program = (
         "import sys; from lyapunov_pkg.cells import CELLS, hyperparameters; [hyperparameters(name) for name in CELLS]; "
         "sys.exit(', '.join({'torch', 'numba', 'xarray'} & sys.modules.keys()) or None)"
@@ -173,12 +173,12 @@ def test_all_cells_state_their_hyperparameters_without_pytorch():
     assert result.returncode == 0, result.stderr
 
 
-def test_the_class_of_an_entry_bears_its_name(monkeypatch):
+def test_the_class_of_an_entry_has_the_same_name(monkeypatch):
     monkeypatch.setattr(cell_class("gru"), "name", "gated")
     with pytest.raises(TypeError, match=r"GRU\.name: got 'gated', expected 'gru' as in its entry"):
         cell_class("gru")
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_a_cell_is_a_cell(architecture):
+def test_an_entry_must_name_a_cell_class(architecture):
     assert issubclass(cell_class(architecture), Cell)

@@ -1,4 +1,4 @@
-"""Every cell's analytic derivative against automatic differentiation of its own `step`, in float64."""
+"""Every cell's analytic derivative agrees with automatic differentiation of its own `step` in float64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = map_settings()
 
 
 def draw(cell: Cell, lead: tuple[int, ...], biases: bool, seed: int = 0) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Random parameters with leading axes, state and input."""
+    """Return random parameters with leading axes, a state and an input."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -30,7 +30,7 @@ def draw(cell: Cell, lead: tuple[int, ...], biases: bool, seed: int = 0) -> tupl
 
 
 def differentiate(cell: Cell, params: dict[str, Tensor], state: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Derivatives of `step` by the state (*lead, B, S, S) and by the input (*lead, B, S, F), by forward mode."""
+    """Return forward-mode derivatives of `step` by the state (*lead, B, S, S) and by the input (*lead, B, S, F)."""
 
     def one_sequence(params: dict[str, Tensor], state: Tensor, x: Tensor) -> Tensor:
         return cell.step(params, state[None], x[None])[0]
@@ -59,7 +59,7 @@ def test_jacobian_is_the_derivative_of_step(cell, lead, biases):
 
 
 @pytest.mark.parametrize("lead", [(), (2,)])
-def test_reduced_jacobian_is_its_leading_block(cell, lead):
+def test_reduced_jacobian_is_the_leading_block(cell, lead):
     params, state, x = draw(cell, lead, biases=True)
     by_state, _ = differentiate(cell, params, state, x)
     reduced = cell.jacobian(params, state, x, jacobian="reduced")
@@ -69,7 +69,7 @@ def test_reduced_jacobian_is_its_leading_block(cell, lead):
 @pytest.mark.parametrize("lead", [(), (2,)])
 @pytest.mark.parametrize("reduced", [False, True])
 @pytest.mark.parametrize("n_tangents", [1, 4])
-def test_push_forward_moves_state_and_input_directions(cell, lead, reduced, n_tangents):
+def test_push_forward_includes_state_and_input_directions(cell, lead, reduced, n_tangents):
     params, state, x = draw(cell, lead, biases=True)
     by_state, by_input = differentiate(cell, params, state, x)
     rows = HIDDEN_SIZE if reduced else cell.state_size
@@ -83,7 +83,7 @@ def test_push_forward_moves_state_and_input_directions(cell, lead, reduced, n_ta
     torch.testing.assert_close(next_state, cell.step(params, state, x), rtol=1e-13, atol=1e-13)
 
 
-def test_tangents_may_be_stored_by_vectors_or_by_units(cell):
+def test_tangents_may_be_stored_with_vectors_or_units_first(cell):
     params, state, x = draw(cell, (2,), biases=False)
     tangents = torch.randn(2, N_SEQUENCES, cell.state_size, 3, dtype=torch.float64)
     by_units = cell.push_forward(params, state, x, tangents)[1]
@@ -100,11 +100,12 @@ def test_leading_axes_change_nothing(cell):
         torch.testing.assert_close(together[variant], alone, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("architecture", [name for name in CELLS if name != "rank_one"])  # linear in its input
-def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(architecture):
+# rank_one is linear in its input.
+@pytest.mark.parametrize("architecture", [name for name in CELLS if name != "rank_one"])
+def test_tangents_keep_relative_accuracy_in_float32_with_saturated_units(architecture):
     cell = make_cell(architecture, 1, 3)
     sizes = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in cell.parameter_shapes().items()}
-    # No recurrence: the derivative by the input is nothing but slopes, of pre-activations of about 12.
+    # Without recurrence, the derivative by the input is a product of slopes at pre-activations of about 12.
     params = sizes | {"input_weight": 12 + torch.rand(sizes["input_weight"].shape, dtype=torch.float64)}
     params = {name: value.float().double() for name, value in params.items()}
     state, x = torch.zeros(1, cell.state_size, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
@@ -121,14 +122,17 @@ def test_tangents_keep_relative_accuracy_in_float32_where_units_saturate(archite
 
 
 def with_noise(cell: Cell, lead: tuple[int, ...]) -> Tensor | None:
-    """Draws of one step of training; None for cells without noise."""
+    """Return the noise of one training step, or None for cells without noise."""
     if cell.n_noise == 0:
         return None
     return torch.randn(*lead, N_SEQUENCES, cell.n_noise, HIDDEN_SIZE, dtype=torch.float64)
 
 
 def pull_back(cell, prepared, linearization, cotangents) -> tuple[Tensor, dict[int, Tensor]]:
-    """The transposed derivative of a step applied to a covector: gradients by the state and by each pre-activation."""
+    """Apply the transposed derivative of a step to a covector.
+
+    Returns the gradients by the state and by each pre-activation.
+    """
     weights = cell.pre_activation_weights(prepared)
     after = list(cotangents.split(HIDDEN_SIZE, dim=-1))
     before = [torch.zeros_like(block) for block in after]
@@ -149,8 +153,8 @@ def pull_back(cell, prepared, linearization, cotangents) -> tuple[Tensor, dict[i
 
 @pytest.mark.parametrize("lead", [(), (2,)])
 @pytest.mark.parametrize("noisy", [False, True])
-def test_linearization_transposed_is_reverse_mode(cell, lead, noisy):
-    """Gradients by the state, and by each pre-activation through its weight and drive, with noise and without."""
+def test_the_transposed_linearization_agrees_with_reverse_mode(cell, lead, noisy):
+    """Gradients by the state and by each pre-activation agree with and without noise, through its weight and drive."""
     params, state, x = draw(cell, lead, biases=True)
     prepared = {name: value.requires_grad_() for name, value in cell.prepare(params).items()}
     state.requires_grad_()

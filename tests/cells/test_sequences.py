@@ -1,4 +1,4 @@
-"""Layers over whole sequences: values and gradients against `Cell.advance`, step by step, and autograd, in float64."""
+"""Layers over whole sequences: values and gradients agree with `Cell.advance` and autograd step by step in float64."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cell(request) -> Cell:
 
 
 def draw(cell: Cell, biases: bool, dtype: torch.dtype = torch.float64) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Random parameters, inputs (V, T, B, F) and noise, all to be differentiated but the noise."""
+    """Return random parameters, inputs (V, T, B, F) and noise; all except the noise require gradients."""
     shapes = dict(cell.parameter_shapes())
     if biases:
         shapes["bias"] = (cell.n_gates * HIDDEN_SIZE,)
@@ -35,7 +35,7 @@ def draw(cell: Cell, biases: bool, dtype: torch.dtype = torch.float64) -> tuple[
 
 
 def step_by_step(cell: Cell, params: dict[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
-    """What `run_sequence` computes, by `advance`: (V, T, B, H)."""
+    """Return the result of `run_sequence` (V, T, B, H), computed by `advance`."""
     prepared = cell.prepare(params)
     state = inputs.new_zeros(N_VARIANTS, inputs.shape[2], cell.state_size)
     hidden = []
@@ -47,7 +47,7 @@ def step_by_step(cell: Cell, params: dict[str, Tensor], inputs: Tensor, noise: T
 
 
 def gradients(hidden: Tensor, params: dict[str, Tensor], inputs: Tensor) -> list[Tensor]:
-    """Of a loss in which every unit of every step has its own weight."""
+    """Return gradients of a loss in which every unit at every step has a different weight."""
     weights = torch.randn(hidden.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     return torch.autograd.grad((weights.to(hidden) * hidden**2).sum(), [*params.values(), inputs])
 
@@ -59,7 +59,7 @@ def assert_same(actual: list[Tensor], expected: list[Tensor], tolerance: float =
 
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("last_only", [False, True])
-def test_values_and_gradients_are_those_of_autograd(cell, biases, last_only):
+def test_values_and_gradients_agree_with_autograd(cell, biases, last_only):
     params, inputs, draws = draw(cell, biases)
     for noise in (None, draws) if cell.n_noise else (None,):
         expected = step_by_step(cell, params, inputs, noise)
@@ -70,7 +70,7 @@ def test_values_and_gradients_are_those_of_autograd(cell, biases, last_only):
 
 
 def test_tensor_operations_and_compiled_kernels_agree(cell, monkeypatch):
-    """What runs on other devices, here on the CPU."""
+    """The CPU runs the tensor operations that other devices use."""
     params, inputs, noise = draw(cell, biases=True)
     compiled = run_sequence(cell, params, inputs, noise)
     by_compiled = gradients(compiled, params, inputs)
@@ -99,8 +99,8 @@ def test_any_number_of_steps(cell, n_steps):
     assert_same([hidden, *gradients(hidden, params, inputs)], [expected, *gradients(expected, params, inputs)])
 
 
-def test_runs_share_memory_without_disturbing_each_other(cell):
-    """Two graphs at a time, a run without gradient between them, and each graph taken back twice."""
+def test_runs_share_workspace_without_side_effects(cell):
+    """The test keeps two graphs, runs without gradients in between, and differentiates each graph twice."""
     runs = [draw(cell, biases=False) for _ in range(2)]
     expected = [step_by_step(cell, *run) for run in runs]
     hidden = [run_sequence(cell, *run) for run in runs]
@@ -117,14 +117,14 @@ def test_runs_share_memory_without_disturbing_each_other(cell):
 
 @pytest.mark.parametrize("name", ["sigmoid", "sigmoid_slope", "tanh", "tanh_slope", "relu", "relu_slope"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_functions_of_numbers_are_those_of_tensors(name, dtype):
+def test_compiled_scalar_functions_agree_with_tensor_functions(name, dtype):
     function = getattr(functions, name)
     compiled = njit(lambda a: function(a))
     a = torch.cat([torch.linspace(-40, 40, 801), torch.logspace(-30, 1, 100), -torch.logspace(-30, 1, 100)]).to(dtype)
     values = torch.tensor([compiled(number) for number in a.numpy()], dtype=torch.float64)
     precision = 1e-6 if dtype == torch.float32 else 1e-13
     torch.testing.assert_close(values, function(a.double()), rtol=precision, atol=0)
-    # Where units saturate: down to 0 as the exact value is rounded, since the logarithm of a slope is an exponent.
+    # For saturated units, the slope must stay accurate down to the smallest numbers: its logarithm enters an exponent.
     far = torch.linspace(40, 120, 801, dtype=dtype)
     for a in (far, -far):
         values = torch.tensor([compiled(number) for number in a.numpy()], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Slopes of a layer along its trajectory agree with `Update.slopes` at every step, from any state."""
+"""Slopes of a layer along its trajectory agree with `Update.slopes` at every step, from any initial state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cell(request) -> Cell:
 
 
 def draw(cell: Cell) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Parameters with biases, inputs (V, T, B, F) and a state (V, B, S) to start from."""
+    """Return parameters with biases, inputs (V, T, B, F) and an initial state (V, B, S)."""
     shapes = cell.parameter_shapes() | {"bias": (cell.n_gates * HIDDEN_SIZE,)}
     params = {name: torch.randn(N_VARIANTS, *shape, dtype=torch.float64) for name, shape in shapes.items()}
     inputs = torch.randn(N_VARIANTS, N_STEPS, N_SEQUENCES, INPUT_SIZE, dtype=torch.float64)
@@ -30,7 +30,7 @@ def draw(cell: Cell) -> tuple[dict[str, Tensor], Tensor, Tensor]:
 
 
 def step_by_step(cell: Cell, params: dict[str, Tensor], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """What `linearize_sequence` returns, by tensors."""
+    """Return the result of `linearize_sequence`, computed with tensors step by step."""
     prepared, states, derivatives = cell.prepare(params), [state], []
     for x in inputs.unbind(1):
         blocks, slopes = list(states[-1].chunk(cell.n_states, dim=-1)), []
@@ -44,8 +44,8 @@ def step_by_step(cell: Cell, params: dict[str, Tensor], inputs: Tensor, state: T
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 64])
-def test_slopes_and_states_are_those_of_the_steps(cell, n_threads):
-    """More threads than rows, too: there are 36."""
+def test_slopes_and_states_agree_with_single_steps(cell, n_threads):
+    """There are 36 rows, so one case has more threads than rows."""
     params, inputs, state = draw(cell)
     expected = step_by_step(cell, params, inputs, state)
     before = torch.get_num_threads()
@@ -58,8 +58,8 @@ def test_slopes_and_states_are_those_of_the_steps(cell, n_threads):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_what_was_returned_stays_as_it_is(cell):
-    """Memory that is taken again is not that of an earlier result."""
+def test_a_later_call_does_not_change_an_earlier_result(cell):
+    """Reused memory is separate from the memory of an earlier result."""
     params, inputs, state = draw(cell)
     first = linearize_sequence(cell, params, inputs, state)
     kept = [tensor.clone() for tensor in first]
@@ -67,7 +67,7 @@ def test_what_was_returned_stays_as_it_is(cell):
     assert all(torch.equal(tensor, copy) for tensor, copy in zip(first, kept, strict=True))
 
 
-def test_in_float32_they_are_those_of_float64_to_its_precision(cell):
+def test_float32_agrees_with_float64_within_its_precision(cell):
     params, inputs, state = draw(cell)
     exact = step_by_step(cell, params, inputs[:, :2], state)
     single = {name: value.float() for name, value in params.items()}

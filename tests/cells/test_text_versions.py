@@ -1,4 +1,4 @@
-"""The text's Jacobians differ from the derivative in the way that docs/differences.md states."""
+"""The Jacobians of the text differ from the derivative as docs/differences.md states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.cells.text_versions import (
 
 
 def point(architecture, **hyperparameters):
-    """A cell, its weights, a random state (3, S) and a random input (3, F)."""
+    """Return a cell, its weights, a random state (3, S) and a random input (3, F)."""
     cell, params = random_cell(architecture, hidden_size=5)
     cell = replace(cell, **hyperparameters)
     state = torch.randn(3, cell.state_size, dtype=torch.float64)
@@ -49,13 +49,13 @@ def test_gru_of_the_appendix_lacks_the_slope_of_the_candidate_in_one_term():
     torch.testing.assert_close(gru_appendix(cell, params, state, x) - surplus, cell.jacobian(params, state, x))
 
 
-def test_cornn_of_the_appendix_is_the_transpose_of_the_reduced_jacobian():
+def test_cornn_of_the_appendix_is_the_transposed_reduced_jacobian():
     cell, params, state, x = point("cornn")
     derivative = cell.jacobian(params, state, x, jacobian="reduced")
     torch.testing.assert_close(cornn_appendix(cell, params, state, x), derivative.mT)
 
 
-def test_noisy_of_the_appendix_is_the_transpose_since_it_is_written_with_rows():
+def test_noisy_of_the_appendix_is_transposed_because_its_states_are_rows():
     cell, params, state, x = point("noisy")
     a, w = cell.prepare(params)["recurrent_weight"].chunk(2)
     drive = cell.drive(params, x)
@@ -68,14 +68,14 @@ def test_noisy_of_the_appendix_is_the_transpose_since_it_is_written_with_rows():
     torch.testing.assert_close(text, cell.jacobian(transposed, state, x).mT)
 
 
-def test_lipschitz_of_the_appendix_is_right_on_the_diagonal():
+def test_lipschitz_of_the_appendix_is_correct_on_the_diagonal():
     cell, params, state, x = point("lipschitz")
     text, derivative = lipschitz_appendix(cell, params, state, x), cell.jacobian(params, state, x)
     torch.testing.assert_close(text.diagonal(dim1=-2, dim2=-1), derivative.diagonal(dim1=-2, dim2=-1))
 
 
 def test_lem_of_the_appendix_lacks_the_nonlinearity_of_y():
-    # tanh(a) is a to first order: with small weights on z and u the two agree to second order.
+    # tanh(a) equals a to first order: with small weights of z and u, the two Jacobians agree to second order.
     cell, params, state, x = point("lem")
     params["input_weight"][15:] *= 1e-6
     params["recurrent_weight"][15:] *= 1e-6

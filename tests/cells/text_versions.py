@@ -1,8 +1,8 @@
-"""Jacobians of the dissertation's text that differ from the derivative of the map, as they stand there.
+"""Jacobians as the dissertation's text gives them, where they differ from the derivative of the map.
 
-Run as a program from the root of the repository (`python -m tests.cells.text_versions`) it prints the numbers in
-docs/differences.md: exponents by the text and by differentiation. Parameters have no leading axes here, states are
-(B, S), inputs (B, F), Jacobians (B, H, H); diag(v) M is `v[..., None] * M`, M diag(v) is `M * v[..., None, :]`.
+The command `python -m tests.cells.text_versions`, run in the root of the repository, prints the exponents in
+docs/differences.md: from the text's Jacobians and from differentiation. Parameters have no leading axes here, states
+are (B, S), inputs (B, F), Jacobians (B, H, H). diag(v) M is `v[..., None] * M`, and M diag(v) is `M * v[..., None, :]`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def asrnn_eq_3_1(cell: Cell, params: Params, state: Tensor, x: Tensor) -> Tensor
 
 
 def gru_appendix(cell: Cell, params: Params, state: Tensor, x: Tensor) -> Tensor:
-    """Appendix C: dn/dh without the bracket, so that sech² does not reach r ∘ U_n."""
+    """Appendix C: dn/dh without the bracket, so that sech² does not multiply r ∘ U_n."""
     u_r, u_z, u_n = params["recurrent_weight"].chunk(3)
     x_r, x_z, x_n = cell.drive(params, x).chunk(3, dim=-1)
     y_r, y_z, h_n = x_r + state @ u_r.mT, x_z + state @ u_z.mT, state @ u_n.mT
@@ -52,7 +52,7 @@ def lipschitz_appendix(cell: Cell, params: Params, state: Tensor, x: Tensor) -> 
 
 
 def lem_appendix(cell: Cell, params: Params, state: Tensor, x: Tensor) -> Tensor:
-    """Appendix C: y relaxes to W_y z + V_y u itself, without the nonlinearity of eq. 3.9."""
+    """Appendix C: y relaxes to W_y z + V_y u without the nonlinearity of eq. 3.9."""
     y, z = state.chunk(2, dim=-1)
     w_1, w_2, w_z, w_y = params["recurrent_weight"].chunk(4)
     x_1, x_2, x_z, x_y = cell.drive(params, x).chunk(4, dim=-1)
@@ -75,14 +75,14 @@ TEXT_VERSIONS: dict[str, Callable[[Cell, Params, Tensor, Tensor], Tensor]] = {
 
 
 def random_cell(architecture: str, hidden_size: int = 32, init_param: float = 0.5) -> tuple[Cell, Params]:
-    """A cell of 8 inputs and its weights, uniform on [-p, p], in float64."""
+    """Return a cell with 8 inputs and weights that are uniform on [-p, p], in float64."""
     cell = make_cell(architecture, 8, hidden_size)
     params = cell.draw_params(init_param, torch.Generator().manual_seed(0))
     return cell, {name: value.double() for name, value in params.items()}
 
 
 def exponents(cell: Cell, params: Params, jacobian: Callable[..., Tensor], n_steps: int = 500) -> Tensor:
-    """Exponents [nats/step], averaged over 8 sequences of Gaussian inputs, from QR at every step."""
+    """Return exponents [nats/step] from QR at every step, averaged over 8 sequences of Gaussian inputs."""
     inputs = torch.randn(n_steps, 8, cell.input_size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     state = torch.zeros(8, cell.state_size, dtype=torch.float64)
     size = jacobian(cell, params, state, inputs[0]).shape[-1]

@@ -1,7 +1,7 @@
-"""The base dependencies of the library, and a Python in which nothing else can be imported.
+"""The base dependencies of the library, and a Python that can import nothing else.
 
-`python -m tests.house.base_dependencies program.py` runs a program in which every import is refused but those of the
-standard library, of `lyapunov_pkg`, and of the distributions that `pip install .` brings.
+`python -m tests.house.base_dependencies program.py` runs a program that can import only the standard library,
+`lyapunov_pkg`, and the distributions that `pip install .` installs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def base_requirements() -> list[str]:
-    """What pyproject.toml lists as dependencies of the library, without extras."""
+    """Return the dependencies of the library in pyproject.toml, without extras."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 
 
 def required_distributions(requirements: Iterable[str]) -> dict[str, Distribution]:
-    """The installed distributions that requirements bring, with what those require in turn, by normalised name."""
+    """Return normalised names of the installed distributions that these requirements need, directly or indirectly."""
     found: dict[str, Distribution] = {}
     pending = [Requirement(text) for text in requirements]
     while pending:
@@ -45,31 +45,31 @@ def required_distributions(requirements: Iterable[str]) -> dict[str, Distributio
             continue
         try:
             found[name] = distribution(name)
-        except PackageNotFoundError:  # such as the CUDA libraries, of another build of PyTorch
+        except PackageNotFoundError:  # An example is a CUDA library that another build of PyTorch requires.
             continue
         pending += [Requirement(text) for text in found[name].requires or ()]
     return found
 
 
 def importable_names(distributions: Iterable[str]) -> set[str]:
-    """The top-level names that the distributions of these normalised names hold."""
+    """Return the top-level names that the distributions of these normalised names contain."""
     wanted = set(distributions)
     return {name for name, holders in distributions_of_names().items() if wanted & holders}
 
 
 @functools.cache
 def distributions_of_names() -> dict[str, set[str]]:
-    """The normalised names of the distributions that hold each top-level name."""
+    """Return the normalised names of the distributions that contain each top-level name."""
     return {name: {normalised(holder) for holder in holders} for name, holders in packages_distributions().items()}
 
 
 def normalised(name: str) -> str:
-    """The name of a distribution as PEP 503 compares it."""
+    """Return the name of a distribution in the normal form of PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 class OnlyTheseImports(MetaPathFinder):
-    """Finds modules whose top-level name is in a list, by other finders; the rest is as if it were not installed."""
+    """Find modules only if their top-level name is in a list; all other modules seem not to be installed."""
 
     def __init__(self, allowed: Iterable[str], finders: Sequence[MetaPathFinder]) -> None:
         self.allowed = set(allowed) | set(sys.stdlib_module_names) | {"__main__"}
@@ -79,13 +79,14 @@ class OnlyTheseImports(MetaPathFinder):
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         top = name.partition(".")[0]
-        if top not in self.allowed and not top.startswith("_sysconfigdata"):  # of the standard library
+        # Modules named `_sysconfigdata*` belong to the standard library.
+        if top not in self.allowed and not top.startswith("_sysconfigdata"):
             return None
         specs = (finder.find_spec(name, path, target) for finder in self.finders)
         return next((spec for spec in specs if spec is not None), None)
 
     def find_distributions(self, context: DistributionFinder.Context) -> Iterator[Distribution]:
-        """Versions of what is installed can be asked for, as `importlib.metadata` does."""
+        """Let `importlib.metadata` find the versions of all installed distributions."""
         for finder in self.finders:
             if hasattr(finder, "find_distributions"):
                 yield from finder.find_distributions(context)

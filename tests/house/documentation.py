@@ -10,14 +10,14 @@ FENCED = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n```text\n(?P<printed>
 
 
 class Example(NamedTuple):
-    """A Python block of a page, and what the page says it prints: None where no text block follows."""
+    """A Python block of a page and its expected output, which is None if no text block follows."""
 
     code: str
     printed: str | None
 
 
 def examples(page: Path) -> list[Example]:
-    """The examples of a page, each with empty lines before its code, so that line numbers are those of the page."""
+    """Return the examples of a page; empty lines before the code keep the line numbers of the page."""
     text = page.read_text()
     return [
         Example("\n" * text.count("\n", 0, match.start("code")) + match["code"], match["printed"])
@@ -26,5 +26,5 @@ def examples(page: Path) -> list[Example]:
 
 
 def python_blocks(page: Path) -> list[str]:
-    """The code of the examples of a page."""
+    """Return the code of the examples of a page."""
     return [example.code for example in examples(page)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# The library, from the bottom up. A module may import from its own line and from the lines before it.
+# The library, lowest layer first. A module may import from its own entry and from earlier entries.
 LIBRARY = (
     "version",
     "labels",
@@ -18,14 +18,14 @@ LIBRARY = (
     "aelle",
 )
 
-# Above the library: what else of the package each part may import.
+# Above the library: the other parts of the package that each part may import.
 ABOVE = {
-    "__init__": LIBRARY,  # the public names
+    "__init__": LIBRARY,  # This file defines the public names.
     "workflow": ("version", "labels"),
     "reproduction": (*LIBRARY, "__init__", "workflow"),
 }
 
-# Distributions beside the base dependencies of pyproject.toml.
+# Allowed distributions in addition to the base dependencies of pyproject.toml.
 WORKFLOW_LIBRARIES = ("annotated-types", "pydantic", "pydantic-core", "pyyaml", "zarr")
 REPRODUCTION_LIBRARIES = (
     "annotated-types",
@@ -38,10 +38,10 @@ REPRODUCTION_LIBRARIES = (
     "tabulate",
     "threadpoolctl",
 )
-# Inside a function of the library, for those who call that function; never at import.
+# Functions of the library may import these; its modules may not import them at the top level.
 LIBRARY_LIBRARIES_IN_FUNCTIONS = ("matplotlib", "scipy", "scikit-learn", "threadpoolctl")
-# Modules of the library that need an extra when they are imported, and what they may import then. The package imports
-# them when their public name is first used.
+# Modules of the library that need an extra at import, with the distributions of that extra. The package imports such a
+# module when its public name is first used.
 MODULES_OF_EXTRAS = {"aelle/estimator.py": ("scikit-learn",)}
 
 NOBODY = ("snakemake",)

@@ -1,4 +1,4 @@
-"""docs/architecture.md names only existing files, and all parts of the package."""
+"""docs/architecture.md names only existing files and every part of the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = re.findall(r"^\| (`\w+/`)? ?\| (.*) \|$", PAGE, flags=re.M)
 
 
 def named_files() -> list[str]:
-    """The files and folders that the rows of the table of parts name, with the part in front."""
+    """Return the files and folders in the rows of the table of parts, each with its part as a prefix."""
     part, found = "", []
     for first, text in ROWS:
         part = first.strip("`") or part
@@ -29,7 +29,7 @@ def test_the_table_of_parts_was_found() -> None:
 
 
 @pytest.mark.parametrize("name", named_files())
-def test_files_that_the_page_names_exist(name: str) -> None:
+def test_files_on_the_page_exist(name: str) -> None:
     assert (PACKAGE / name).exists()
 
 
@@ -45,6 +45,6 @@ def test_the_page_names_every_part() -> None:
     assert all(re.search(rf"\b{part}\b", PAGE) for part in there - {"__init__"})
 
 
-def test_the_order_of_the_library_is_that_of_the_list() -> None:
+def test_the_order_of_layers_is_that_of_the_list() -> None:
     row = next(line for line in PAGE.splitlines() if line.startswith("| library, from the bottom up"))
     assert tuple(re.findall(r"`(\w+)`", row)) == LIBRARY

@@ -1,4 +1,4 @@
-"""Every Python example of the documentation runs. Examples in docstrings are doctests, which pytest collects itself."""
+"""Every Python example of the documentation runs. Pytest collects the examples of docstrings as doctests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tests.house.documentation import examples, python_blocks
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md")))
-    if python_blocks(page) and page.name != "adding.md"  # whose blocks are files: tests/snakemake/test_adding.py
+    # The blocks of this page are files; tests/snakemake/test_adding.py runs them.
+    if python_blocks(page) and page.name != "adding.md"
 ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run_one_after_the_other(
+def test_the_examples_of_a_page_run_in_order(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
@@ -36,4 +37,4 @@ def test_blocks_keep_their_line_numbers(tmp_path: Path) -> None:
     )
     assert [(code.strip(), printed) for code, printed in examples(page)] == [("x = 1", None), ("y = x / 0", "2\n")]
     blocks = python_blocks(page)
-    assert blocks[1].count("\n", 0, blocks[1].index("y")) == 11  # line 12
+    assert blocks[1].count("\n", 0, blocks[1].index("y")) == 11  # The error must be in line 12.

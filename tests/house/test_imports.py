@@ -1,4 +1,4 @@
-"""The package's imports run in one direction: library, workflow, reproduction, as `layers.py` lists them."""
+"""The package's imports go only from reproduction to workflow to library, in the order that `layers.py` lists."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 
 
 def part_of(path: Path) -> str:
-    """The part of the package that a module belongs to: "linalg" for linalg/cpu.py, "labels" for labels.py."""
+    """Return the part of the package that a module belongs to, such as "linalg" for linalg/cpu.py."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def allowed_parts(part: str) -> set[str]:
-    """The other parts of the package that a part may import."""
+    """Return the other parts of the package that a part may import."""
     return set(ABOVE[part]) if part in ABOVE else set(LIBRARY[: LIBRARY.index(part)])
 
 
 def allowed_names(part: str, in_function: bool, of_extra: tuple[str, ...] = ()) -> set[str]:
-    """The top-level names of other distributions that a part may import."""
+    """Return the top-level names of other distributions that a part may import."""
     base = {normalised(re.split(r"[<>=!~ ]", text)[0]) for text in base_requirements()}
     more = {"workflow": WORKFLOW_LIBRARIES, "reproduction": REPRODUCTION_LIBRARIES}
     distributions = base | set(of_extra) | set(more.get(part, LIBRARY_LIBRARIES_IN_FUNCTIONS if in_function else ()))
@@ -49,7 +49,7 @@ def allowed_names(part: str, in_function: bool, of_extra: tuple[str, ...] = ()) 
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """Yield (module, whether the import stands in a function) for every import that runs."""
+    """Yield (module, whether the import is inside a function) for every import that runs."""
     for node, in_function in statements(tree, False):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -64,7 +64,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
 
 
 def statements(node: ast.AST, in_function: bool) -> Iterator[tuple[ast.AST, bool]]:
-    """Yield every node and whether it stands in a function; what only a type checker reads is left out."""
+    """Yield every node and whether it is inside a function, without blocks for type checkers."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             for other in child.orelse:
@@ -76,7 +76,7 @@ def statements(node: ast.AST, in_function: bool) -> Iterator[tuple[ast.AST, bool
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+def test_a_module_imports_only_what_its_layer_allows(path: Path) -> None:
     part, wrong = part_of(path), []
     of_extra = MODULES_OF_EXTRAS.get(str(path.relative_to(PACKAGE)), ())
     for name, in_function in imports(ast.parse(path.read_text())):
@@ -94,7 +94,7 @@ def test_every_part_of_the_package_is_in_the_list() -> None:
     assert {part_of(path) for path in MODULES} == {*LIBRARY, *ABOVE}
 
 
-def test_an_upward_import_is_noticed() -> None:
+def test_an_import_from_a_higher_layer_is_found() -> None:
     tree = ast.parse("def f():\n    from lyapunov_pkg.spectra.exponents import x\nfrom lyapunov_pkg import cells\n")
     assert list(imports(tree)) == [
         ("lyapunov_pkg.spectra.exponents", True),
@@ -109,7 +109,7 @@ def test_an_upward_import_is_noticed() -> None:
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_does_no_arithmetic(path: Path) -> None:
-    """Paths are joined with `/` and dictionaries with `|`; numbers come from functions of the package."""
+    """Only `/` that joins paths and `|` that joins dictionaries may occur; functions of the package compute numbers."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp):
@@ -122,7 +122,7 @@ def test_a_script_does_no_arithmetic(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
 def test_a_rule_does_no_arithmetic(path: Path) -> None:
-    """No operator stands beside a number, and no module that computes is imported."""
+    """No operator has a number as operand, and no rule imports a module for numerical work."""
     with path.open("rb") as file:
         tokens = [token for token in tokenize.tokenize(file.readline) if token.type != tokenize.NL]
     for token, after in itertools.pairwise(tokens):
@@ -152,8 +152,8 @@ for name in {blocked!r}:
 """
 
 
-def test_the_library_needs_its_base_dependencies_alone(tmp_path: Path) -> None:
-    """All modules of the library are imported, and a spectrum is taken, where nothing else can be imported."""
+def test_the_library_needs_only_its_base_dependencies(tmp_path: Path) -> None:
+    """A program imports all modules of the library and computes a spectrum with only the base dependencies."""
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in MODULES

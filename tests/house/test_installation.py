@@ -1,4 +1,4 @@
-"""The wheel of `pip install .`, in an environment with only the base dependencies."""
+"""The wheel from `pip install .` works in an environment that has only the base dependencies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "lyapunov_pkg")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this repository, built apart from it."""
+    """Build the wheel of this repository in a separate folder and return its path."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -36,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fresh_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a new environment with the wheel; the base dependencies are linked from this environment."""
+    """Return the interpreter of a new environment that has the wheel and a link to the base dependencies."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True, with_pip=False)
     python = folder / "bin" / "python"
@@ -51,7 +51,7 @@ def fresh_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a command without this repository on the path; return what it prints."""
+    """Run a command without this repository on the path and return its output."""
     variables = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "NUMBA_CACHE_DIR"}}
     result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -66,7 +66,7 @@ def test_first_example_of_the_readme_runs_in_a_fresh_environment(fresh_python: P
     assert printed.strip()
 
 
-def test_the_fresh_environment_holds_this_package_and_no_extra(fresh_python: Path, tmp_path: Path) -> None:
+def test_the_fresh_environment_has_this_package_and_no_extra(fresh_python: Path, tmp_path: Path) -> None:
     lines = ["import importlib.util, lyapunov_pkg, lyapunov_pkg.version as v", "print(lyapunov_pkg.__file__)"]
     lines += ["print(v.package_version())", "print([importlib.util.find_spec(n) for n in ('zarr', 'sklearn', 'yaml')])"]
     where, version, extras = run(str(fresh_python), "-c", "\n".join(lines), cwd=tmp_path).splitlines()
@@ -75,6 +75,6 @@ def test_the_fresh_environment_holds_this_package_and_no_extra(fresh_python: Pat
     assert extras == "[None, None, None]"
 
 
-def test_the_wheel_says_that_it_is_typed(fresh_python: Path) -> None:
+def test_the_wheel_is_marked_as_typed(fresh_python: Path) -> None:
     (marker,) = fresh_python.parents[1].glob("lib/python*/site-packages/lyapunov_pkg/py.typed")
     assert marker.is_file()

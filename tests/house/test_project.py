@@ -1,4 +1,4 @@
-"""Statements of the project about itself agree in all places."""
+"""The project's metadata agree in all places."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.house.base_dependencies import ROOT
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
 
 
-def test_citation_and_changelog_name_the_version_and_its_date() -> None:
+def test_citation_and_changelog_have_the_version_and_its_date() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     version, date = re.search(r"^## \[(\d[^]]*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), flags=re.M).groups()
     assert version == lyapunov_pkg.__version__
@@ -28,7 +28,7 @@ def test_every_public_name_is_in_the_reference(package) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
-def test_an_example_of_the_gallery_is_short_and_has_a_title_and_a_picture(example) -> None:
+def test_a_gallery_example_is_short_and_has_a_title_and_a_figure(example) -> None:
     text = example.read_text()
     assert re.match(r'"""\n\S.*\n=+\n', text) and "plt.show()" in text
     code = [line for line in text.split('"""\n', 2)[2].splitlines() if line.strip() and not line.startswith("#")]

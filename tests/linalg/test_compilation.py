@@ -1,6 +1,6 @@
-"""Kernels run wherever there is a Python: with a cache that cannot be written, is full, or is damaged.
+"""Compiled kernels work with a cache that is not writable, is full, or is damaged.
 
-Each program runs in a process of its own and calls two small kernels, which stand in a folder of their own.
+Each program runs in a process of its own and calls two small kernels from a separate folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def twice_and_one(x):
     return twice(x) + 1
 """
 
-# For each folder it loads the module of the library by itself, because loading PyTorch takes longer than all the rest.
+# The program loads the module of the library directly for each folder, because importing PyTorch takes longest.
 PROGRAM = f"""
 import importlib.util, json, sys, warnings
 
@@ -69,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
 def run_all(
     folders: Sequence[Path], before: Callable[[], None] | None = None, **environment: str
 ) -> list[dict[str, Any]]:
-    """Return what a process finds that calls the kernels in these folders: results, warnings, and hits of the cache."""
+    """Call the kernels of these folders in one process; return results, warnings, and cache hits of each folder."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, folders)],
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": ""} | environment,
@@ -93,7 +93,7 @@ def cache_files(folder: Path, suffix: str) -> list[Path]:
     return files
 
 
-def test_machine_code_is_used_again_until_a_source_changes(folder):
+def test_machine_code_is_reused_until_a_source_changes(folder):
     first, second = run_all([folder, folder])
     assert first["hits"] == 0 and second == {"results": [5.0, 7.0], "warnings": [], "hits": 2}
     (folder / "other.py").write_text("inlined = 1\n")
@@ -101,7 +101,7 @@ def test_machine_code_is_used_again_until_a_source_changes(folder):
     assert first["hits"] == 0 and second["hits"] == 2
 
 
-def test_a_file_named_as_a_source_counts(tmp_path):
+def test_a_change_of_a_listed_source_file_counts(tmp_path):
     source = tmp_path / "source.py"
     source.write_text("a = 1\n")
     before = compilation.contents_of(tmp_path / "source.py")
@@ -112,12 +112,12 @@ def test_a_file_named_as_a_source_counts(tmp_path):
 
 
 def without_a_home(folder: Path) -> dict[str, str]:
-    """Point the home folder, and that of caches, at a file: nothing can be made there."""
+    """Set the home and cache folders to the path of a file, so that no folder can be created there."""
     not_a_folder = folder / "kernels.py"
     return {"HOME": str(not_a_folder), "XDG_CACHE_HOME": str(not_a_folder)}
 
 
-def test_nowhere_to_write(folder):
+def test_warns_if_no_cache_folder_is_writable(folder):
     (folder / "__pycache__").touch()
     found = run(folder, **without_a_home(folder))
     (warning,) = found["warnings"]
@@ -127,8 +127,8 @@ def test_nowhere_to_write(folder):
     assert first["warnings"] == second["warnings"] == [] and second["hits"] == 2
 
 
-def test_a_cache_folder_that_cannot_be_made(folder):
-    """The next place is taken: beside the source."""
+def test_a_cache_folder_that_cannot_be_created(folder):
+    """The kernels use the next location instead, which is the folder of the source."""
     cache_dir = "/proc/nothing/here"
     first, second = run_all([folder, folder], NUMBA_CACHE_DIR=cache_dir)
     assert first["warnings"] == second["warnings"] == [] and second["hits"] == 2
@@ -137,9 +137,9 @@ def test_a_cache_folder_that_cannot_be_made(folder):
     assert len(run(folder, **without_a_home(folder), NUMBA_CACHE_DIR=cache_dir)["warnings"]) == 1
 
 
-def test_folders_that_may_only_be_read(folder):
+def test_read_only_folders(folder):
     def obey_permissions() -> None:
-        """Take from the superuser, if that is who runs this, what lets it write everywhere."""
+        """Drop the superuser's permission to write everywhere, in case the superuser runs the test."""
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, DAC_OVERRIDE, 0, 0, 0)
 
     (folder / "__pycache__").mkdir()
@@ -179,12 +179,12 @@ def garbage(content: bytes) -> bytes:
 
 
 def flipped(content: bytes) -> bytes:
-    """One bit in the middle, of the machine code in a data file: it would be run."""
+    """Flip one bit in the middle; in a data file this changes the machine code."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
 
 
-def test_damaged_files_are_discarded_and_made_again(folder, tmp_path):
+def test_damaged_files_are_discarded_and_recreated(folder, tmp_path):
     run(folder)
     cases = list(product((empty, truncated, garbage, flipped), (".nbi", ".nbc")))
     copies = [Path(shutil.copytree(folder, tmp_path / f"{damage.__name__}{suffix}")) for damage, suffix in cases]
@@ -193,7 +193,7 @@ def test_damaged_files_are_discarded_and_made_again(folder, tmp_path):
             file.write_bytes(damage(file.read_bytes()))
     for (damage, suffix), found in zip(cases, run_all(copies), strict=True):
         assert found["hits"] == 0
-        # A flipped bit can leave an index that can be read and names nothing, which is no damage to speak of.
+        # A flipped bit can leave a readable index that contains no entry, which does not count as damage.
         assert len(found["warnings"]) == 1 or (damage is flipped and suffix == ".nbi" and not found["warnings"])
         assert all("damaged" in warning for warning in found["warnings"])
     for found in run_all(copies):
@@ -201,7 +201,7 @@ def test_damaged_files_are_discarded_and_made_again(folder, tmp_path):
 
 
 def test_damaged_files_that_cannot_be_removed(folder):
-    """A folder stands where the index should: it can neither be read nor removed as a file."""
+    """A folder replaces the index, so the index can neither be read nor removed as a file."""
     run(folder)
     for file in cache_files(folder, ".nbi"):
         file.unlink()

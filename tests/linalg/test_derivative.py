@@ -15,7 +15,7 @@ def test_gradients_agree_with_finite_differences(shape):
     assert torch.autograd.gradcheck(orthonormalize_differentiably, (random(*shape).requires_grad_(),))
 
 
-def test_gradients_agree_with_those_of_torch_where_columns_are_nearly_dependent():
+def test_gradients_agree_with_torch_for_nearly_dependent_columns():
     matrix = random(6, 4) @ torch.diag(torch.logspace(0, -6, 4, dtype=torch.float64)) @ random(4, 4)
     weights = random(6, 4), random(4)
 
@@ -32,7 +32,7 @@ def test_gradients_agree_with_those_of_torch_where_columns_are_nearly_dependent(
     assert torch.allclose(gradients[0], gradients[1], rtol=1e-6)
 
 
-def test_a_matrix_that_loses_a_direction_or_is_not_finite_has_a_nan_gradient_for_itself_alone():
+def test_only_a_singular_or_non_finite_matrix_has_a_nan_gradient():
     matrices = random(4, 3, 3)
     matrices[1, :, 2] = 2 * matrices[1, :, 0]
     matrices[2, 0, 0] = torch.nan
@@ -44,7 +44,7 @@ def test_a_matrix_that_loses_a_direction_or_is_not_finite_has_a_nan_gradient_for
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_triangular_factor_gives_the_matrices_back(dtype):
+def test_q_and_the_triangular_factor_reproduce_the_matrices(dtype):
     matrices = random(5, 6, 4).to(dtype)
     q, log_r = orthonormalize(matrices)
     factor = triangular_factor(matrices, q, log_r)

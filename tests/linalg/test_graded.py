@@ -1,4 +1,4 @@
-"""Directions are found even in very small rows or columns, and directions reported as lost are really lost."""
+"""The decomposition finds directions in very small rows or columns, and reports only truly lost directions as lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lyapunov_pkg.linalg import orthonormalize
 
 
 def exact_log_r(matrix: NDArray, digits: int = 400) -> NDArray:
-    """log |diag R| by Gram-Schmidt in so many digits."""
+    """Return log |diag R| from Gram-Schmidt with the given number of decimal digits."""
     with mpmath.workdps(digits):
         columns = [[mpmath.mpf(float(entry)) for entry in column] for column in matrix.T]
         found = []
@@ -35,7 +35,8 @@ def rows_graded(rng: np.random.Generator, n: int, k: int, decades: float) -> NDA
 
 def with_zeros(rng: np.random.Generator, n: int, k: int, decades: float) -> NDArray:
     graded = rows_graded(rng, n, k, decades) * (rng.random((n, k)) > 0.3)
-    graded[np.arange(k), np.arange(k)] = 10.0 ** -rng.uniform(0, decades, k)  # so that no column is lost
+    # The scale is chosen so that no column is lost.
+    graded[np.arange(k), np.arange(k)] = 10.0 ** -rng.uniform(0, decades, k)
     return graded
 
 
@@ -50,44 +51,44 @@ KINDS = [rows_graded, with_zeros, rows_and_columns_graded]
 @pytest.mark.parametrize(("k", "decades"), [(5, 20), (8, 40), (8, 200)])
 @pytest.mark.parametrize("n_matrices", [1, 9], ids=["one by one", "in groups"])
 @pytest.mark.parametrize("to_rounding", [True, False])
-def test_log_r_agrees_with_many_digits_where_rows_differ_by_many_decades(kind, k, decades, n_matrices, to_rounding):
+def test_log_r_agrees_with_high_precision_if_rows_differ_by_many_decades(kind, k, decades, n_matrices, to_rounding):
     rng = np.random.default_rng(0)
     n = k + k // 2
     matrices = np.stack([kind(rng, n, k, decades) for _ in range(n_matrices)])
     q, log_r = orthonormalize(torch.from_numpy(matrices), to_rounding=to_rounding)
     for matrix, basis, found in zip(matrices[:3], q, log_r, strict=False):
         expected = exact_log_r(matrix)
-        # One pass may err by eps / sine, and is trusted with sines of 1e-8.
+        # One pass has an error of about eps / sine and is accepted for sines above 1e-8.
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 if to_rounding else 1e-7)
         assert (basis.mT @ basis - torch.eye(k, dtype=torch.float64)).abs().max() < (1e-13 if to_rounding else 1e-6)
 
 
-def test_q_and_r_give_a_graded_matrix_back_row_by_row():
+def test_q_times_r_reproduces_each_row_of_a_graded_matrix():
     """The error of each row is small relative to that row, not to the largest one."""
     matrix = torch.from_numpy(rows_graded(np.random.default_rng(1), 10, 10, 100))
     q, log_r = orthonormalize(matrix)
     triangular = (q.mT @ matrix).triu(1) + torch.diag(log_r.exp())
     size = matrix.abs().amax(dim=-1, keepdim=True)
-    # Rows of Q are graded as well where those of the matrix are: what is below 1e-16 is beyond this check.
+    # Rows of Q have the gradation of the matrix, so rows below 1e-16 are beyond this check.
     kept = (size > 1e-12)[:, 0]
     torch.testing.assert_close((q @ triangular)[kept] / size[kept], matrix[kept] / size[kept], atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("to_rounding", [True, False])
 @pytest.mark.parametrize("n_matrices", [1, 9], ids=["one by one", "in groups"])
-def test_rows_that_are_exactly_zero_lose_as_many_directions_however_graded_the_others_are(n_matrices, to_rounding):
+def test_each_zero_row_costs_one_direction_even_in_graded_matrices(n_matrices, to_rounding):
     rng = np.random.default_rng(2)
     matrices = np.stack([rows_graded(rng, 9, 9, 30) for _ in range(n_matrices)])
     matrices[:, [1, 4, 8]] = 0
     _, log_r = orthonormalize(torch.from_numpy(matrices), to_rounding=to_rounding)
     assert torch.isfinite(log_r[:, :6]).all() and torch.isneginf(log_r[:, 6:]).all()
-    # The rest is the decomposition of the first columns, whose number is that of the rows that are not zero.
+    # The other exponents are those of the first columns, one for each nonzero row.
     expected = exact_log_r(matrices[0][:, :6])
     np.testing.assert_allclose(log_r[0, :6], expected, rtol=0, atol=1e-7)
 
 
-def test_what_stands_below_rows_that_cancel_is_found():
-    """Of two equal rows nothing but rounding is left in the second; the third is not compared with it."""
+def test_small_rows_below_rows_that_cancel_are_resolved():
+    """After elimination, the second of two equal rows contains only rounding; the tiny third row must still count."""
     matrix = torch.tensor([[1.1, 1.3], [1.1, 1.3], [1e-30, -1e-30]], dtype=torch.float64)
     _, log_r = orthonormalize(matrix)
     # det(AᵀA) = 2 (1.1 + 1.3)² 1e-60, by the Cauchy-Binet formula.
@@ -107,7 +108,7 @@ def test_columns_that_depend_on_others_are_lost_whether_or_not_rows_are_graded(d
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
-def test_lengths_whose_squares_vanish_or_overflow_are_found(scale):
+def test_columns_whose_squared_lengths_underflow_or_overflow(scale):
     matrix = np.random.default_rng(4).standard_normal((6, 4))
     expected = exact_log_r(matrix) + math.log(scale)
     for matrices in (scale * matrix, np.stack([scale * matrix] * 9)):

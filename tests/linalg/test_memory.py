@@ -1,4 +1,4 @@
-"""Kernels write only to their own memory. `make test-plain` runs this with the narrowest vectors."""
+"""Kernels write only to their own memory. `make test-plain` runs these tests with the narrowest vector registers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DTYPES = [torch.float32, torch.float64]
 
 
 class Guards:
-    """Allocates as `aligned_zeros` does, between numbers that nothing may change."""
+    """Allocate arrays like `aligned_zeros`, between guard values that must not change."""
 
     def __init__(self, allocate) -> None:
         self.allocate, self.allocated = allocate, []
@@ -65,7 +65,7 @@ def guards(monkeypatch: pytest.MonkeyPatch) -> Guards:
 @pytest.mark.parametrize("n_matrices", [1, 9])
 @pytest.mark.parametrize("to_rounding", [True, False])
 def test_orthonormalisation_of_matrices_of_all_small_sizes(guards, dtype, n_matrices, to_rounding):
-    """Rows that differ by many decades are recomputed in float64, one matrix at a time."""
+    """Rows differ by many decades, so the fallback recomputes one matrix at a time in float64."""
     generator = torch.Generator().manual_seed(0)
     sizes = [(n, k) for n in (1, 2, 3, 5, 8, 13, 19) for k in range(1, n + 1)]
     for n, k in sizes:

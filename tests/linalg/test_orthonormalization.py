@@ -32,7 +32,7 @@ def assert_orthonormal(q: torch.Tensor, tolerance: float = 1e-12) -> None:
 
 @QUICK
 @given(shapes, seeds)
-def test_q_is_orthonormal_and_r_is_triangular_with_the_logarithms_on_its_diagonal(shape, seed):
+def test_q_is_orthonormal_and_log_r_is_the_diagonal_of_triangular_r(shape, seed):
     a = random_matrices(seed, *shape)
     q, log_r = orthonormalize(a)
     assert q.shape == a.shape and log_r.shape == (shape[0], shape[2])
@@ -45,7 +45,7 @@ def test_q_is_orthonormal_and_r_is_triangular_with_the_logarithms_on_its_diagona
 
 @QUICK
 @given(st.lists(st.booleans(), min_size=1, max_size=8), seeds)
-def test_dependent_columns_are_lost_and_take_nothing_from_the_others_wherever_they_stand(dependent, seed):
+def test_dependent_columns_are_lost_without_changing_the_others(dependent, seed):
     n = len(dependent)
     a = well_conditioned(seed, n)
     kept = []
@@ -62,14 +62,14 @@ def test_dependent_columns_are_lost_and_take_nothing_from_the_others_wherever_th
     assert torch.allclose(q[:, : len(kept)], expected_q, atol=1e-12)
 
 
-def test_a_zero_column_before_an_independent_one_costs_only_itself():
+def test_a_zero_column_before_an_independent_one_loses_only_itself():
     q, log_r = orthonormalize(torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]))
     assert log_r.tolist() == pytest.approx([0.0, math.log(2.0), -math.inf])
     assert_orthonormal(q, 1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_zero_rows_and_the_zero_matrix_are_lost_exactly_in_either_precision(dtype):
+def test_zero_rows_and_the_zero_matrix_are_lost_exactly_in_both_precisions(dtype):
     a = random_matrices(3, 4, 6, 6, dtype=dtype)
     a[:, [0, 3]] = 0.0
     q, log_r = orthonormalize(a)
@@ -92,12 +92,12 @@ def test_agrees_with_lapack_on_ill_conditioned_matrices(condition):
     a = left * torch.logspace(0, -math.log10(condition), n, dtype=torch.float64) @ right.mT
     _, log_r = orthonormalize(a)
     reference = np.log(np.abs(np.diagonal(np.linalg.qr(a.numpy()).R, axis1=-2, axis2=-1)))
-    # R is known to about eps times the condition number, and so are the logarithms.
+    # R has a relative error of about eps times the condition number, and so do the logarithms.
     assert np.abs(log_r.numpy() - reference).max() < 100 * np.finfo(np.float64).eps * condition
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_matrix_that_is_not_finite_gives_nan_for_itself_alone(value):
+def test_a_non_finite_matrix_gives_nan_only_for_itself(value):
     a = random_matrices(0, 2, 3, 4, 4)
     clean_q, clean_log_r = orthonormalize(a)
     a[1, 2, 0, 3] = value

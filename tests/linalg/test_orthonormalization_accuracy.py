@@ -28,7 +28,7 @@ def random(seed: int, *shape: int) -> Tensor:
 
 
 def of_condition(condition: float, *shape: int, seed: int = 0) -> Tensor:
-    """Matrices (..., n, k) whose singular values fall evenly in logarithm from 1 to 1 / condition."""
+    """Return matrices (..., n, k) whose singular values decrease geometrically from 1 to 1 / condition."""
     left, right = torch.linalg.qr(random(seed, *shape)).Q, torch.linalg.qr(random(seed + 1, *shape).mT).Q
     k = shape[-1]
     return left * torch.logspace(0, -math.log10(condition), k, dtype=torch.float64) @ right[..., :k, :k].mT
@@ -44,7 +44,7 @@ def orthogonality_error(q: Tensor) -> float:
 
 
 def moved_frames(network: Network, inputs: Tensor) -> list[Tensor]:
-    """J_t Q_{t-1} along driven trajectories in float32: what there is to orthonormalise at each step."""
+    """Return J_t Q_{t-1} along driven trajectories in float32, the matrices to orthonormalize at each step."""
     state, q = network.initial_state(len(inputs)), torch.eye(network.state_size)
     q = q.expand(network.n_variants, len(inputs), -1, -1)
     moved = []
@@ -55,12 +55,12 @@ def moved_frames(network: Network, inputs: Tensor) -> list[Tensor]:
     return moved
 
 
-TRAINED = [name for name in CELLS if name != "rank_one"]  # which learns otherwise
+TRAINED = [name for name in CELLS if name != "rank_one"]  # FORCE trains rank_one.
 
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Network]:
-    """Of each architecture two networks of 24 units, of small and of large weights, before and after training."""
+    """Return two networks of each architecture, with small and large weights, before and after training."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 64)
     samples = (rng.uniform(0, 0.5, (64, 6, 3)) + 0.5 * np.eye(3)[labels][:, None]).astype(np.float32)
@@ -93,7 +93,7 @@ def networks() -> dict[str, Network]:
 
 
 @pytest.mark.parametrize("which", [f"{cell} {when}" for cell in TRAINED for when in ("untrained", "trained")])
-def test_log_r_of_jacobians_in_float32_is_as_good_as_lapacks_and_better(networks, which):
+def test_log_r_of_float32_jacobians_is_as_accurate_as_lapack(networks, which):
     network = networks[which]
     for matrices in moved_frames(network, random(0, 16, 8, 3).float()):
         q, log_r = orthonormalize(matrices)
@@ -102,32 +102,32 @@ def test_log_r_of_jacobians_in_float32_is_as_good_as_lapacks_and_better(networks
         found = torch.isfinite(log_r)
         half = log_r.shape[-1] // 2
         assert error[..., :half][found[..., :half]].max() < 1e-5
-        # Of each matrix, no entry is worse than twice LAPACK's worst; to store a number takes half an eps of it.
+        # For each matrix, the largest error is at most twice LAPACK's. Storing a number adds half a unit of eps.
         rounding = EPS[torch.float32] * (1 + expected.abs().amax(-1))
         complete = found.all(dim=-1)
         assert (error.amax(-1) <= 2 * lapacks.amax(-1) + rounding)[complete].all()
         assert orthogonality_error(q) < 4 * EPS[torch.float32]
-        # What counts as lost is beyond what float32 can resolve.
+        # Lost directions are below the resolution of float32.
         assert (expected[~found] - expected.amax(-1, keepdim=True).expand_as(expected)[~found] < math.log(1e-11)).all()
 
 
 @pytest.mark.parametrize("shape", [(20, 16, 16), (3, 40, 12), (2, 200, 200), (1, 300, 10)])
 @pytest.mark.parametrize("condition", [1e1, 1e4, 1e8, 1e12])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_bound_holds_up_to_condition_1e12(shape, condition, dtype):
+def test_the_error_bound_holds_up_to_condition_1e12(shape, condition, dtype):
     matrices = of_condition(condition, *shape).to(dtype)
     q, log_r = orthonormalize(matrices)
     expected = lapack_log_r(matrices.double())
     assert orthogonality_error(q) < 3 * shape[-2] * EPS[dtype]
     bound = 10 * EPS[torch.float64] * torch.linalg.cond(matrices.double()).max() + 4 * EPS[dtype] * expected.abs().max()
-    kept = torch.isfinite(log_r)  # float32 entries make a condition of 1e12 what it happens to be
+    kept = torch.isfinite(log_r)  # Rounding the entries to float32 changes a condition number of 1e12.
     assert kept.all() or (dtype == torch.float32 and condition > 1e7)
     assert (log_r.double() - expected)[kept].abs().max() < bound
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(20, 16, 16), (5, 12, 7), (2, 210, 130)])
-def test_one_pass_errs_by_eps_over_the_sine(shape, dtype):
+def test_one_pass_has_an_error_of_eps_over_the_sine(shape, dtype):
     matrices = of_condition(1e3, *shape).to(dtype)
     q, log_r = orthonormalize(matrices, to_rounding=False)
     expected = lapack_log_r(matrices.double())
@@ -136,8 +136,8 @@ def test_one_pass_errs_by_eps_over_the_sine(shape, dtype):
     assert orthogonality_error(q) < 100 * EPS[dtype] / sine
 
 
-def test_one_pass_tells_what_it_cannot_be_trusted_with():
-    """Beside a well-conditioned matrix, one for which a single pass in float32 would be wrong altogether."""
+def test_one_pass_detects_matrices_that_it_cannot_resolve():
+    """Well-conditioned matrices alternate with matrices for which a single pass in float32 would be wrong."""
     matrices = torch.stack([of_condition(c, 16, 16).float() for c in (10.0, 1e7) * 8])
     _, log_r = orthonormalize(matrices, to_rounding=False)
     assert (log_r.double() - lapack_log_r(matrices.double())).abs().max() < 1e-3
@@ -158,7 +158,7 @@ def test_any_size_batch_scale_and_rank(n, k, batch, rank, scale, dtype, to_round
     n, k = max(n, k), min(n, k)
     rank = min(rank, k)
     matrices = random(seed, *batch, n, k)
-    matrices[..., rank:] = 0.0  # exactly lost in every precision
+    matrices[..., rank:] = 0.0  # These columns are exactly lost in every precision.
     order = torch.randperm(k, generator=torch.Generator().manual_seed(seed))
     matrices = (matrices[..., order] * 10.0 ** (scale if dtype == torch.float64 else scale / 5)).to(dtype)
     q, log_r = orthonormalize(matrices, to_rounding=to_rounding)
@@ -176,7 +176,7 @@ def test_any_size_batch_scale_and_rank(n, k, batch, rank, scale, dtype, to_round
 
 @pytest.mark.parametrize("method", [orthonormalize_by_cholesky, orthonormalize_by_householder])
 @pytest.mark.parametrize("condition", [1e1, 1e6, 1e12])
-def test_the_methods_of_other_devices_give_the_same(method, condition):
+def test_the_methods_of_other_devices_agree(method, condition):
     matrices = of_condition(condition, 6, 20, 13)
     matrices[2, :, 4] = matrices[2, :, 1] - 3 * matrices[2, :, 0]
     matrices[3] = 0.0

@@ -1,4 +1,4 @@
-"""Threads that share a large matrix compute what one thread does, bit for bit."""
+"""Threads that share a large matrix give the same bits as one thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDS = [True, False, True, True, True]
 
 @pytest.fixture
 def always_teams(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let teams work on every matrix that may be shared; returns the sizes of the teams that did."""
+    """Let teams work on every matrix that can be shared, and return the sizes of the teams at work."""
     sizes: list[int] = []
 
     def pieces(self: Sharing, n_steps: int) -> Iterator[tuple[int, int]]:
@@ -71,12 +71,12 @@ def test_the_number_of_threads_changes_no_bit(always_teams, dtype, n_trajectorie
         moved = moving.advance(slopes[:, :3], ENDS[:3], to_rounding=records, keeps_q=records, keeps_r=records)
         found.append([*results(first, moving), *results(moved, moving)])
     assert all(torch.equal(x, y) for other in found[1:] for x, y in zip(found[0], other, strict=True))
-    assert found[0][1].min() < 1e-8  # sines of a matrix that one pass in float32 or float64 cannot be trusted with
+    assert found[0][1].min() < 1e-8  # Such sines are below the limit for one pass in float32 and in float64.
     assert max(always_teams) > 1
 
 
 @pytest.mark.parametrize("n_trajectories", [1, 2, 3])
-def test_as_many_threads_work_as_pytorch_has(n_trajectories):
+def test_the_team_has_as_many_threads_as_pytorch(n_trajectories):
     moving, _ = flow(n_trajectories, 200, 400, torch.float32)
     for n_threads in (1, 2, 4, 6):
         torch.set_num_threads(n_threads)
@@ -90,7 +90,7 @@ def test_small_and_narrow_matrices_are_not_shared():
         assert flow(1, n, k, torch.float32)[0]._team_size() == 1
 
 
-def test_a_thread_that_fails_ends_the_others(always_teams, monkeypatch):
+def test_a_failing_thread_ends_the_other_threads(always_teams, monkeypatch):
     torch.set_num_threads(3)
     moving, slopes = flow(1, 100, 200, torch.float32)
     run = tangent_flow._Worker.run
@@ -107,13 +107,13 @@ def test_a_thread_that_fails_ends_the_others(always_teams, monkeypatch):
     assert threading.active_count() == n_before
 
 
-def test_waiting_ends_when_a_thread_gives_up():
+def test_waiting_ends_if_a_thread_fails():
     first, second = make_team(2)
     give_up(second)
     assert not meet(first)
 
 
-def test_a_team_works_while_it_is_faster(monkeypatch):
+def test_a_team_is_used_only_while_it_is_faster(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(sharing.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(sharing, "TRIAL", 0.005)

@@ -1,4 +1,4 @@
-"""Vectors have the width of the processor that Numba compiles for, and work on an unknown processor."""
+"""Vector registers have the width of the processor that Numba compiles for; an unknown processor works too."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def run(program: str, folder: Path, **environment: str) -> str:
 @pytest.mark.parametrize(
     ("features", "expected"), [("+avx2,+fma", "32"), ("+avx2,+fma,+avx512f", "64"), ("+sse4.2,-avx2", "16")]
 )
-def test_the_features_that_numba_is_given_decide(tmp_path, features, expected):
+def test_the_features_given_to_numba_set_the_width(tmp_path, features, expected):
     assert run(WIDTH, tmp_path, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features) == expected
 
 
-def test_a_processor_of_which_nothing_is_known_computes_as_well(tmp_path):
+def test_an_unknown_processor_gives_the_same_results(tmp_path):
     assert run(COMPUTATION, tmp_path, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="") == "16"

@@ -175,7 +175,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ),
         (
             "mocap.data.trials",
-            [1329],  # as YAML reads 13_29
+            [1329],  # YAML reads 13_29 as this integer.
             "mocap.data.trials.0 is 1329; expected text (YAML reads this as a number, also with _ in it: write it in",
         ),
         ("mocap.data.source", "amc", "mocap.data.source is 'amc'; expected one of synthetic, cmu"),
@@ -183,7 +183,7 @@ def test_every_overlay_is_valid(configuration: dict[str, Any], overlay: Path) ->
         ("aelle.pretrained_epochs", 12, "expected at most studies.smnist.training.epochs + 1 = 11"),
     ],
 )
-def test_problem_names_key_value_and_what_is_allowed(
+def test_problems_name_the_key_its_value_and_the_allowed_values(
     configuration: dict[str, Any], key: str, value: Any, expected: str
 ) -> None:
     set_key(configuration, key, value)
@@ -192,7 +192,7 @@ def test_problem_names_key_value_and_what_is_allowed(
     assert expected in str(error.value)
 
 
-def test_of_several_epochs_that_are_too_late_the_first_is_named() -> None:
+def test_the_first_of_several_late_epochs_is_named() -> None:
     made = {
         "studies": {"smnist": {"training": {"epochs": 10}}},
         "aelle": {"pretrained_epochs": 6},
@@ -203,7 +203,7 @@ def test_of_several_epochs_that_are_too_late_the_first_is_named() -> None:
 
 
 def problems(configuration: dict[str, Any]) -> list[str]:
-    """The lines that name what is wrong."""
+    """Return the lines that name the problems."""
     with pytest.raises(ConfigurationError) as error:
         validate_configuration(configuration)
     return [line.removeprefix("  - ") for line in str(error.value).splitlines()[1:]]
@@ -225,7 +225,7 @@ NUMBERS = (
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("key", NUMBERS)
-def test_what_is_no_finite_number_is_refused(configuration: dict[str, Any], key: str, number: float) -> None:
+def test_non_finite_numbers_are_refused(configuration: dict[str, Any], key: str, number: float) -> None:
     set_key(configuration, key, number)
     (problem,) = problems(configuration)
     assert problem.startswith(f"{key} is {number}; expected a finite number")
@@ -233,7 +233,7 @@ def test_what_is_no_finite_number_is_refused(configuration: dict[str, Any], key:
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("key", ["aelle.final_fractions", "prednet.early.fractions", "lorenz.initial_state"])
-def test_what_is_no_finite_number_is_refused_in_lists(configuration: dict[str, Any], key: str, number: float) -> None:
+def test_non_finite_numbers_in_lists_are_refused(configuration: dict[str, Any], key: str, number: float) -> None:
     set_key(configuration, key, [0.5, number, 0.2])
     (problem,) = problems(configuration)
     assert problem.startswith(f"{key}.1 is {number}; expected a finite number")
@@ -252,7 +252,7 @@ def test_what_is_no_finite_number_is_refused_in_lists(configuration: dict[str, A
         "resources.default.memory",
     ],
 )
-def test_an_integer_is_neither_a_boolean_nor_a_float_nor_text(
+def test_an_integer_setting_refuses_booleans_floats_and_texts(
     configuration: dict[str, Any], key: str, value: Any
 ) -> None:
     set_key(configuration, key, value)
@@ -263,7 +263,7 @@ def test_an_integer_is_neither_a_boolean_nor_a_float_nor_text(
 @pytest.mark.parametrize(
     "key", ["studies.smnist.training.epochs", "studies.mocap.hyperparameters.hidden_size", "studies.smnist.shard_size"]
 )
-def test_integers_that_no_array_holds_are_refused(configuration: dict[str, Any], key: str, value: int) -> None:
+def test_integers_beyond_64_bits_are_refused(configuration: dict[str, Any], key: str, value: int) -> None:
     set_key(configuration, key, value)
     assert any(
         f"{key} is {shortened(value)}; expected an integer between -" in line for line in problems(configuration)
@@ -297,7 +297,7 @@ def test_numbers_that_yaml_reads_as_text_are_explained(
     ],
 )
 @pytest.mark.parametrize("form", ["value", "grid", "uniform", "log_uniform"])
-def test_hyperparameters_of_cells_are_checked_in_every_form(
+def test_cell_hyperparameters_are_checked_in_every_form(
     configuration: dict[str, Any], cell: str, setting: str, value: Any, expected: str, form: str
 ) -> None:
     level = value if form == "value" else {form: [value, value if form != "grid" else 0.5]}
@@ -326,7 +326,7 @@ ESCAPES = (
 
 
 @pytest.mark.parametrize("name", ESCAPES)
-def test_names_of_studies_stay_in_their_folder(configuration: dict[str, Any], name: Any) -> None:
+def test_study_names_cannot_leave_their_folder(configuration: dict[str, Any], name: Any) -> None:
     configuration["studies"][name] = configuration["studies"]["mocap"]
     assert all(
         problem.startswith(f"studies has the key {shortened(name)}; expected ") for problem in problems(configuration)
@@ -335,14 +335,14 @@ def test_names_of_studies_stay_in_their_folder(configuration: dict[str, Any], na
 
 @pytest.mark.parametrize("name", ESCAPES)
 @pytest.mark.parametrize("study", ["smnist", "target_learning"])
-def test_names_of_entries_stay_in_their_folder(configuration: dict[str, Any], study: str, name: Any) -> None:
+def test_entry_names_cannot_leave_their_folder(configuration: dict[str, Any], study: str, name: Any) -> None:
     configuration["studies"][study]["design"][name] = {"architecture": "lstm", "init_param": 1.0}
     (problem,) = problems(configuration)
     assert problem.startswith(f"studies.{study}.design has the key {shortened(name)}; expected ")
 
 
 @pytest.mark.parametrize("name", ["mine", "my-lstms", "my_lstms_2", "a"])
-def test_names_of_letters_digits_and_dashes_are_allowed(configuration: dict[str, Any], name: str) -> None:
+def test_names_may_contain_letters_digits_and_dashes(configuration: dict[str, Any], name: str) -> None:
     configuration["studies"][name] = configuration["studies"]["mocap"] | {
         "design": {name: {"architecture": "gru", "init_param": 1.0}}
     }
@@ -351,7 +351,7 @@ def test_names_of_letters_digits_and_dashes_are_allowed(configuration: dict[str,
 
 @pytest.mark.parametrize("value", ["../../x", "a/b", "..", ""])
 @pytest.mark.parametrize("study", ["smnist", "asrnn", "row_rnn"])
-def test_values_of_grids_stay_in_their_folder(configuration: dict[str, Any], study: str, value: str) -> None:
+def test_grid_values_cannot_leave_their_folder(configuration: dict[str, Any], study: str, value: str) -> None:
     entry = {"asrnn": "asrnn", "smnist": "rnn", "row_rnn": "uniform"}[study]
     configuration["studies"][study]["design"][entry]["initialisation"] = {"grid": ["uniform", value]}
     (problem,) = problems(configuration)
@@ -369,7 +369,7 @@ def test_values_of_grids_stay_in_their_folder(configuration: dict[str, Any], stu
         ),
     ],
 )
-def test_entries_that_write_the_same_files_are_refused(
+def test_entries_with_the_same_output_files_are_refused(
     configuration: dict[str, Any], design: dict[str, Any], label: str
 ) -> None:
     study = configuration["studies"]["mocap"] | {"design": design}
@@ -383,7 +383,7 @@ def test_entries_that_write_the_same_files_are_refused(
     )
 
 
-def test_only_text_has_a_test_part_to_be_validated_on(configuration: dict[str, Any]) -> None:
+def test_only_text_can_be_validated_on_the_held_out_set(configuration: dict[str, Any]) -> None:
     configuration["studies"]["char_rnn_regularisation"]["training"]["validate_on"] = "held_out"
     validate_configuration(configuration)
     configuration["studies"]["smnist"]["training"]["validate_on"] = "held_out"
@@ -398,7 +398,9 @@ def test_only_text_has_a_test_part_to_be_validated_on(configuration: dict[str, A
     ("setting", "level"),
     [("nonlinearity", {"grid": ["tanh", "relu"]}), ("n_layers", {"uniform": [1, 2]}), ("hidden_size", {"grid": [32]})],
 )
-def test_chapter_4_is_of_one_group(configuration: dict[str, Any], study: str, setting: str, level: Any) -> None:
+def test_studies_of_chapter_4_have_exactly_one_group(
+    configuration: dict[str, Any], study: str, setting: str, level: Any
+) -> None:
     entry = next(iter(configuration["studies"][study]["design"]))
     configuration["studies"][study]["design"][entry][setting] = level
     assert any(
@@ -433,7 +435,7 @@ def test_chapter_4_is_of_one_group(configuration: dict[str, Any], study: str, se
         ),
     ],
 )
-def test_values_that_replace_common_ones_are_checked_where_they_stand(
+def test_overriding_settings_are_checked_at_their_own_key(
     configuration: dict[str, Any], section: str, key: str, value: Any, expected: str
 ) -> None:
     set_key(configuration, f"{section}.{key}", value)
@@ -444,7 +446,7 @@ def test_values_that_replace_common_ones_are_checked_where_they_stand(
 @pytest.mark.parametrize("key", [3, True, None, 1.5])
 @pytest.mark.parametrize("value", [[1], 1.5, {}])
 @pytest.mark.parametrize("section", ["", "lorenz", "studies", "studies.smnist.training", "resources"])
-def test_keys_that_are_not_text_are_refused(configuration: dict[str, Any], section: str, key: Any, value: Any) -> None:
+def test_keys_other_than_text_are_refused(configuration: dict[str, Any], section: str, key: Any, value: Any) -> None:
     node = configuration
     for name in filter(None, section.split(".")):
         node = node[name]
@@ -455,7 +457,7 @@ def test_keys_that_are_not_text_are_refused(configuration: dict[str, Any], secti
     )
 
 
-def test_all_problems_are_named_at_once(configuration: dict[str, Any]) -> None:
+def test_all_problems_are_reported_together(configuration: dict[str, Any]) -> None:
     del configuration["device"]
     configuration["studies"]["smnist"]["shard_size"] = 0
     configuration["studies"]["smnist"]["design"]["cornn"]["dt"] = "soon"
@@ -473,7 +475,7 @@ def test_all_problems_are_named_at_once(configuration: dict[str, Any]) -> None:
         assert any(expected in line for line in found)
 
 
-def test_null_takes_away_what_an_overlay_cannot(configuration: dict[str, Any]) -> None:
+def test_null_in_an_overlay_removes_a_setting(configuration: dict[str, Any]) -> None:
     lstm = {"init_param": 0.1, "dropout": {"log_uniform": None, "uniform": [0, 0.5]}}
     text = {"hyperparameters": {"init_param": None}, "design": {"lstm": lstm}}
     rates = configuration["studies"]["char_rnn_regularisation"]["design"]["lstm"]["learning_rate"]
@@ -488,9 +490,7 @@ def test_null_takes_away_what_an_overlay_cannot(configuration: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("studies", [None, [], {"smnist": {"design": None}}])
-def test_null_where_nothing_can_be_taken_away_is_left_to_the_schema(
-    configuration: dict[str, Any], studies: Any
-) -> None:
+def test_null_for_a_required_section_is_reported_by_the_schema(configuration: dict[str, Any], studies: Any) -> None:
     configuration["studies"] = studies
     take_away_nulls(configuration)
     with pytest.raises(ConfigurationError, match="studies"):

@@ -1,4 +1,4 @@
-"""The pages that are written from the definitions, and uniqueness of the definitions."""
+"""Pages that are generated from the definitions of settings, and consistency of the definitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_page_is_up_to_date(path: Path) -> None:
     assert path.read_text() == pages(ROOT)[path], "run `make schema`"
 
 
-def test_every_setting_is_described_with_its_unit() -> None:
+def test_every_setting_has_a_description_and_every_number_a_unit() -> None:
     for section in sections_below(Configuration):
         found = descriptions(section)
         assert list(found) == list(section.model_fields), section
@@ -48,7 +48,7 @@ def test_every_setting_is_described_with_its_unit() -> None:
 
 
 def numeric(node: dict[str, Any]) -> bool:
-    """Whether values are numbers, or lists of them."""
+    """Return whether the values are numbers or lists of numbers."""
     choices = node.get("anyOf", [node])
     return any(
         choice.get("type") in ("integer", "number") or ("items" in choice and numeric(choice["items"]))
@@ -56,8 +56,8 @@ def numeric(node: dict[str, Any]) -> bool:
     )
 
 
-def test_defaults_stand_in_one_place() -> None:
-    """A setting with a default in its definition may be left out of every section of config.yaml; others never."""
+def test_each_default_is_defined_in_one_place() -> None:
+    """Every section of config.yaml has all settings without a default, and repeats the default of no other setting."""
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
     for section, values in sections_with_values(Configuration, defaults):
         required = {name for name, field in section.model_fields.items() if field.is_required()}
@@ -74,7 +74,7 @@ def sections_with_values(section: type[BaseModel], values: Any) -> Iterator[tupl
                 yield from sections_with_values(kind, values[name])
 
 
-def test_schema_for_editors_takes_the_default_configuration_and_finds_mistakes() -> None:
+def test_the_editor_schema_accepts_the_default_configuration_and_finds_mistakes() -> None:
     schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
@@ -94,18 +94,18 @@ def test_schema_for_editors_takes_the_default_configuration_and_finds_mistakes()
         assert not validator.is_valid(configuration | change), change
 
 
-def test_editors_are_told_of_the_schema() -> None:
+def test_config_yaml_refers_editors_to_the_schema() -> None:
     assert (ROOT / "config.yaml").read_text().startswith("# yaml-language-server: $schema=schemas/config.schema.yaml\n")
 
 
-def test_rules_that_ask_for_resources_are_those_of_the_workflow() -> None:
+def test_the_rules_with_resources_are_those_of_the_workflow() -> None:
     asked = re.findall(
         r'job_resources\("(\w+)"\)', "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     )
     assert sorted(Rule.__args__) == sorted(set(asked))
 
 
-def test_optimizers_are_those_that_there_are() -> None:
+def test_the_optimizers_in_the_schema_are_the_implemented_ones() -> None:
     assert json_schema(TrainingSettings)["properties"]["optimizer"]["enum"] == list(OPTIMIZERS)
 
 
@@ -187,10 +187,10 @@ EDITS: tuple[tuple[dict[str, tuple[str, str]], set[str]], ...] = (
 )
 
 
-def test_an_edit_of_a_definition_redoes_the_stages_that_take_it(
+def test_an_edited_definition_invalidates_only_the_stages_that_use_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a copy of the package, edits follow one another; descriptions are no code."""
+    """The edits are applied in order to a copy of the package. Edited descriptions invalidate nothing."""
     root = tmp_path / "lyapunov_pkg"
     shutil.copytree(ROOT / "lyapunov_pkg", root, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "PACKAGE_ROOT", root)
@@ -221,7 +221,7 @@ BOUNDARIES = (0, 1, 2, -1, 0.0, 0.5, 1.0, 1.5, -0.1, math.nan, "l1", "l3", True)
 
 
 @pytest.mark.parametrize("name", Autoencoder.model_fields)
-def test_the_library_refuses_no_autoencoder_that_the_configuration_allows(name: str) -> None:
+def test_the_library_accepts_every_autoencoder_that_the_configuration_allows(name: str) -> None:
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())["aelle"]["autoencoder"]
     for value in (*BOUNDARIES, [], [1, 1], [0, 1], [1, -1], [1, 2, 3], [0.5, 0.0]):
         settings = defaults | {name: value}
@@ -236,7 +236,7 @@ def test_the_library_refuses_no_autoencoder_that_the_configuration_allows(name: 
         *(("learning_rate", 0.0), ("dropout", 1.0), ("dropout", -0.1), ("prediction_loss", "l3")),
     ],
 )
-def test_the_configuration_allows_no_autoencoder_that_the_library_refuses(name: str, value: Any) -> None:
+def test_the_configuration_refuses_every_autoencoder_that_the_library_refuses(name: str, value: Any) -> None:
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())["aelle"]["autoencoder"]
     assert section_problems(Autoencoder, defaults | {name: value})
     with pytest.raises(ValueError, match=name):

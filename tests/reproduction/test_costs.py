@@ -36,7 +36,7 @@ PAPER = ["--configfile", str(ROOT / "config/paper.yaml")]
 
 
 def costs_of_shards(configuration: dict[str, Any]) -> list[tuple[str, Cost]]:
-    """(rule, cost) of training and of the spectra of every shard."""
+    """Return (rule, cost) of the training and of the spectra of every shard."""
     costs = Costs(configuration)
     found = []
     for name, study in configuration["studies"].items():
@@ -50,17 +50,17 @@ def costs_of_shards(configuration: dict[str, Any]) -> list[tuple[str, Cost]]:
     return found
 
 
-def test_every_rule_that_makes_something_has_a_cost() -> None:
+def test_every_rule_has_a_cost() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     assert set(re.findall(r"^\s*rule (\w+):", text, flags=re.M)) == set(RULES)
 
 
-def test_a_rule_without_a_cost_is_named() -> None:
+def test_a_rule_without_a_cost_is_an_error() -> None:
     with pytest.raises(ValueError, match="the rule bake has no cost"):
         Costs(read_settings([])).of(Job("bake"))
 
 
-def test_shards_of_the_papers_scale_fit_their_resources_and_a_disk_of_25_gigabytes() -> None:
+def test_shards_at_the_dissertations_scale_fit_their_resources_and_a_disk_of_25_gigabytes() -> None:
     configuration = read_settings(PAPER)
     shards = costs_of_shards(configuration)
     for rule, cost in shards:
@@ -96,7 +96,7 @@ def default_settings() -> dict[str, Any]:
 
 
 def own_cost(rule: str, wildcards: dict[str, str], changes: dict[str, Any]) -> np.ndarray:
-    """Seconds, MB of memory and MB on disk of a job, less what every job takes."""
+    """Return seconds, MB of memory and MB on disk of a job, without the fixed cost of every job."""
     configuration = deepcopy(default_settings())
     for key, value in changes.items():
         *sections, name = key.split(".")
@@ -133,7 +133,7 @@ def own_cost(rule: str, wildcards: dict[str, str], changes: dict[str, Any]) -> n
         (("aelle", {"study": "smnist", "experiment": "final"}), {"aelle.autoencoder.epochs_per_stage": 500}, (2, 1, 1)),
     ],
 )
-def test_a_job_costs_as_much_more_as_it_has_to_do(
+def test_costs_are_proportional_to_the_work(
     job: tuple[str, dict[str, str]], changes: dict[str, Any], expected: tuple[float | None, ...]
 ) -> None:
     found = own_cost(*job, changes) / own_cost(*job, {})
@@ -163,20 +163,20 @@ def test_a_job_costs_as_much_more_as_it_has_to_do(
         (("optimizers", {}), {"studies.optimizers.training.epochs": 10}),
     ],
 )
-def test_twice_a_part_of_the_work_costs_more_and_less_than_twice_as_much(
+def test_doubling_a_part_of_the_work_less_than_doubles_the_cost(
     job: tuple[str, dict[str, str]], changes: dict[str, Any]
 ) -> None:
     assert 1 < own_cost(*job, changes)[0] / own_cost(*job, {})[0] < 2
 
 
-def test_memory_grows_with_the_parameters_that_are_kept() -> None:
+def test_memory_grows_with_the_stored_parameters() -> None:
     few, many = (own_cost("participation", {}, {"studies.row_rnn.variants": n})[1] for n in (4, 8))
-    n_parameters = 32 * 8 + 32 * 32 + 10 * 32  # of the input, the state and the readout
-    # Eight networks are trained side by side; of eight more, the values and two moments of one epoch come to them.
+    n_parameters = 32 * 8 + 32 * 32 + 10 * 32  # These are the weights of the input, the state and the readout.
+    # Eight networks are trained together. Eight more add their values and two optimiser moments of one epoch.
     assert many - few == pytest.approx(8 * 3 * n_parameters * 4e-6)
 
 
-def test_sizes_of_data_are_those_of_their_stores() -> None:
+def test_estimated_sizes_of_data_agree_with_the_stores() -> None:
     smnist, pixels, mocap = (task_data(default_settings(), task) for task in ("smnist", "smnist_pixels", "mocap"))
     assert default_settings()["smnist"]["data"]["source"] == "digits"
     sizes = load_smnist("digits").sizes
@@ -185,12 +185,12 @@ def test_sizes_of_data_are_those_of_their_stores() -> None:
     assert IMAGES["mnist"] == (60_000, 10_000, 28)
     sizes = load_mocap("synthetic", frame_rate=default_settings()["mocap"]["data"]["frame_rate"]).sizes
     assert (mocap.n_steps, mocap.n_features, mocap.n_outputs) == (sizes["time"], sizes["feature"], sizes["feature"])
-    # The number of sequences depends on the frame rate, which the price leaves out.
+    # The number of sequences depends on the frame rate, which the estimate ignores.
     assert mocap.n_train == pytest.approx(sizes["train_sample"], rel=0.2)
     assert mocap.n_validation == pytest.approx(sizes["validation_sample"], rel=0.2)
 
 
-def test_sizes_of_a_users_own_data_are_those_of_the_file(tmp_path: Path) -> None:
+def test_estimated_sizes_of_user_data_agree_with_the_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", inputs=np.random.default_rng(1).normal(size=(40, 7, 3)), targets=np.arange(40) % 4)
     configuration = read_settings(["--config", f"sequences={{data: {{path: {tmp_path / 'mine.npz'}}}}}"])
     assert task_data(configuration, "sequences") == Data(32, 8, 7, 3, 4)
@@ -206,12 +206,12 @@ def test_sizes_of_a_users_own_data_are_those_of_the_file(tmp_path: Path) -> None
         ("char_rnn_initialisation", {"spectra": {"epochs": [1]}}, {"epochs": [1, 9], "best": True}),
     ],
 )
-def test_parameters_are_kept_of_the_epochs_that_something_reads(name: str, study: dict, expected: dict) -> None:
+def test_parameters_are_stored_for_the_epochs_that_later_stages_read(name: str, study: dict, expected: dict) -> None:
     assert kept_parameters(name, {"training": {"epochs": 9}} | study) == expected
 
 
 def run_plan(directory: Path, configuration: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """What `make plan` runs, in an empty folder."""
+    """Run the command of `make plan` in an empty folder."""
     overlay = directory / "overlay.yaml"
     overlay.write_text(yaml.safe_dump({"cache_directory": str(directory / "cache")} | configuration, sort_keys=False))
     command = [sys.executable, "-m", "lyapunov_pkg.reproduction.costs", "--configfile", str(overlay)]
@@ -220,15 +220,16 @@ def run_plan(directory: Path, configuration: dict[str, Any]) -> subprocess.Compl
     )
 
 
-def test_the_command_prints_a_line_for_each_rule_and_computes_nothing(tmp_path: Path) -> None:
+def test_the_command_prints_a_line_for_each_rule_and_runs_no_job(tmp_path: Path) -> None:
     result = run_plan(tmp_path, SMALL)
     assert result.returncode == 0, result.stderr
     names = [line.split()[0] for line in result.stdout.splitlines()]
-    assert set(names) - {"rule", "total", "the"} == set(RULES) - {"sequences_dataset"}  # of nobody's own data
+    # The configuration has no user data.
+    assert set(names) - {"rule", "total", "the"} == set(RULES) - {"sequences_dataset"}
     assert not list((tmp_path / "results").rglob("*.zarr.zip"))
 
 
-def test_a_configuration_that_cannot_be_used_is_one_message(tmp_path: Path) -> None:
+def test_an_invalid_configuration_gives_one_message(tmp_path: Path) -> None:
     result = run_plan(tmp_path, {"smnisst": {}})
     assert result.returncode == 1
     assert "unknown key 'smnisst'" in result.stderr and "Traceback" not in result.stderr

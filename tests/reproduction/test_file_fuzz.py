@@ -1,7 +1,7 @@
-"""Damaged files: each gives an error that names it, or is read correctly. Otherwise the test fails with its seed.
+"""Damaged files: each gives an error that names the file, or is read correctly. A failing test reports its seed.
 
-With the 2,000 configurations of `test_configuration_fuzz.py` the slow test makes 10,000 inputs. A case is repeated
-alone with `check(KIND, folder, seed, case)`.
+Together with the 2,000 configurations of `test_configuration_fuzz.py`, the slow test checks 10,000 inputs. `check(KIND,
+folder, seed, case)` repeats a single case.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TOKENS = (
 
 
 def bytes_damaged(content: bytes, rng: random.Random) -> bytes:
-    """Cut, flip, swap, empty, or write over a part of a file."""
+    """Truncate, flip, exchange, empty, or overwrite a part of a file."""
     n = len(content)
     first, last = sorted((rng.randrange(n + 1), rng.randrange(n + 1)))
     middle = rng.randint(first, last)
@@ -94,7 +94,10 @@ def text_damaged(content: bytes, rng: random.Random) -> bytes:
 
 
 def packed_or_not(content: bytes, damage: Callable[..., bytes], rng: random.Random) -> tuple[bytes, str]:
-    """A damaged file and its ending: plain; gzip, damaged before or after it was packed; named .gz or not."""
+    """Return a damaged file and its file name extension.
+
+    The file is uncompressed, or damaged before or after compression; the extension may be wrong.
+    """
     kind = rng.randrange(4)
     if kind < 2:
         return damage(content, rng), rng.choice(["", "", ".gz"])
@@ -107,7 +110,7 @@ def unpacked(content: bytes) -> bytes:
 
 
 def names(error: Exception, path: Path) -> str:
-    """`CLEAR`, if every line of the error's message is short and it names the file."""
+    """Return `CLEAR` after a check that the error names the file and that its message is short and printable."""
     assert str(path) in str(error), f"{path} is not in: {error}"
     assert len(str(error)) < 2000 and all(line.isprintable() for line in str(error).splitlines()), repr(str(error))
     return CLEAR
@@ -238,7 +241,7 @@ def store(folder: Path, rng: random.Random) -> str:
 
 
 def checkpoint(folder: Path, rng: random.Random) -> str:
-    """What is damaged counts as missing, so that training goes on from an earlier epoch or begins again."""
+    """Check that a damaged file counts as missing, so that training continues from an earlier epoch or starts again."""
     stack = [Variant(index, "gru", 3, 1.0, 0.1, seed=5 + index) for index in range(2)]
     kept = Checkpoints(folder / "checkpoints", {"job": "test"})
     results = [{"validation_loss": np.full(2, float(epoch))} for epoch in range(3)]
@@ -247,7 +250,8 @@ def checkpoint(folder: Path, rng: random.Random) -> str:
     with kept.of(stack) as own:
         for epoch in range(3):
             own.save(epoch, results[epoch], dict(enumerate(parameters[: epoch + 1])), moments[epoch])
-            if rng.random() < 0.5:  # as if killed before the state of the epoch before was deleted
+            # This is the state after a kill, before the optimiser state of the previous epoch was deleted.
+            if rng.random() < 0.5:
                 shutil.copyfile(own.folder / f"optimizer_{epoch}.npz", folder / f"optimizer_{epoch}.npz")
     for copied in folder.glob("optimizer_*.npz"):
         copied.replace(own.folder / copied.name)
@@ -272,7 +276,7 @@ def checkpoint(folder: Path, rng: random.Random) -> str:
 
 
 def damage_a_file(folder: Path, rng: random.Random) -> None:
-    """Damage a file of a folder, exchange it with another, or put something else in its place."""
+    """Damage a file of a folder, exchange it with another file, or replace it by something else."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
     path, other = rng.choice(files), rng.choice(files)
     content = path.read_bytes()
@@ -293,7 +297,7 @@ def damage_a_file(folder: Path, rng: random.Random) -> None:
 
 
 def cache_record(folder: Path, rng: random.Random) -> str:
-    """What a folder of results links to is never free to be deleted, and what is damaged is not taken."""
+    """Check that linked entries are never deletable and that damaged entries are never used."""
     cache, results = folder / "cache", folder / "clone/results"
     for name in FOLDERS:
         (cache / name).mkdir(parents=True)
@@ -307,13 +311,13 @@ def cache_record(folder: Path, rng: random.Random) -> str:
     if folder_of.name == "way":
         folder_of.mkdir()
         (folder_of / "about.json").write_text('{"job": "test"}')
-    elif folder_of.name == "users" and rng.random() < 0.3:  # its disk is not there
+    elif folder_of.name == "users" and rng.random() < 0.3:  # The disk of the clone is not mounted.
         shutil.rmtree(folder / "clone")
         (record,) = folder_of.iterdir()
         record.write_text(record_text(results, folder / "clone"))
     damage_a_file(folder_of, rng)
     if folder_of.name == "users" and not list(folder_of.iterdir()):
-        return RIGHT  # who deletes a record says that its folder is gone
+        return RIGHT  # A deleted record means that the results folder is gone.
     listed, (linked, unseen) = entries(cache), linked_entries(cache)
     assert all(found.description and found.description.isprintable() for found in listed)
     assert all(found.in_use for found in listed if found.path == entry)
@@ -324,7 +328,7 @@ def cache_record(folder: Path, rng: random.Random) -> str:
     changed = entry.is_symlink() or not entry.is_file() or entry.read_bytes() != whole
     there = entry.is_symlink() or entry.exists()
     if entry.is_dir() and not entry.is_symlink():
-        return CLEAR  # Snakemake's cache says so
+        return CLEAR  # Snakemake's cache reports this case.
     assert is_damaged(entry) == (changed and there)
     assert not changed or not entry.exists()
     assert [path for path, _ in links(cache, results)] == [results / "0.zarr.zip"]
@@ -343,7 +347,7 @@ KINDS: dict[Callable[[Path, random.Random], str], int] = {
 
 
 def check(kind: Callable[[Path, random.Random], str], folder: Path, seed: int, case: int) -> str:
-    """Make one damaged input in an empty folder and read it."""
+    """Create one damaged input in an empty folder and read it."""
     place = folder / str(case)
     place.mkdir(parents=True)
     try:
@@ -359,13 +363,15 @@ def count(kind: Callable[[Path, random.Random], str], folder: Path, seed: int, c
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_damaged_files_are_refused_or_read_right(tmp_path: Path, kind: Callable[[Path, random.Random], str]) -> None:
+def test_damaged_files_are_refused_or_read_correctly(
+    tmp_path: Path, kind: Callable[[Path, random.Random], str]
+) -> None:
     count(kind, tmp_path, 0, range(40))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "n_cases"), KINDS.items(), ids=lambda value: getattr(value, "__name__", str(value)))
-def test_every_one_of_many_damaged_files_is_refused_or_read_right(
+def test_many_damaged_files_are_refused_or_read_correctly(
     tmp_path: Path, kind: Callable[[Path, random.Random], str], n_cases: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts = count(kind, tmp_path, 1, range(n_cases))
@@ -374,5 +380,5 @@ def test_every_one_of_many_damaged_files_is_refused_or_read_right(
     assert counts.total() == n_cases
 
 
-def test_inputs_are_ten_thousand() -> None:
+def test_the_number_of_inputs_is_ten_thousand() -> None:
     assert sum(KINDS.values()) + 2000 == 10_000

@@ -1,4 +1,4 @@
-"""Tables in the pages of docs/reproduction, and the links between pages."""
+"""Tables that are included in the pages of docs/reproduction, and links between the pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = "# Title\n\n<!-- table: table_3_2, config.yaml -->\nold\n<!-- end of tabl
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_block_of_a_page_holds_a_table_and_its_origin(path: Path) -> None:
+def test_every_block_of_a_page_has_a_table_and_its_origin(path: Path) -> None:
     page = path.read_text()
     for name, configuration in blocks(page):
         assert (ROOT / configuration).is_file(), name
@@ -29,7 +29,7 @@ def test_every_block_of_a_page_holds_a_table_and_its_origin(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_between_pages_lead_somewhere(path: Path) -> None:
+def test_links_between_pages_are_valid(path: Path) -> None:
     for target, anchor in re.findall(r"\]\(([\w./-]*)(#[\w-]+)?\)", path.read_text()):
         page = path.parent / target if target else path
         assert page.is_file(), target
@@ -37,12 +37,12 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub and MyST make them."""
+    """Return the anchors of a page's headings as GitHub and MyST create them."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.M)
     return {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_a_chapter_has_a_page_that_the_verdicts_link() -> None:
+def test_every_chapter_has_a_page_and_a_link_from_the_verdicts() -> None:
     assert {path.name for path in PAGES} == {"index.md", *(f"chapter_{number}.md" for number in (1, 2, 3, 4))}
     verdicts = (ROOT / "docs" / "reproduction" / "index.md").read_text()
     assert all(path.name in verdicts for path in PAGES if path.name != "index.md")
@@ -65,12 +65,12 @@ def test_only_blocks_of_the_configuration_are_replaced() -> None:
         (PAGE.replace("old", "<!-- table: table_3_1, config.yaml -->"), "can be read"),
     ],
 )
-def test_a_block_that_cannot_be_read_is_named(page: str, message: str) -> None:
+def test_an_unreadable_block_is_named(page: str, message: str) -> None:
     with pytest.raises(BlockError, match=message):
         with_tables(page, "config.yaml", str)
 
 
-def test_content_is_what_the_workflow_wrote(tmp_path: Path) -> None:
+def test_table_content_is_the_output_of_the_workflow(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     with pytest.raises(BlockError, match="make doc-tables"):
         table_content("table_3_2", tmp_path, "Origin.")
@@ -79,7 +79,7 @@ def test_content_is_what_the_workflow_wrote(tmp_path: Path) -> None:
     assert content == f"{tables()['table_3_2'].text()}\n\n| a |\n|:--|\n| 1 |\n\nOne note.\n\nAnother.\n\n*Origin.*"
 
 
-def test_origin_is_refused_while_changes_have_no_commit(tmp_path: Path) -> None:
+def test_the_origin_is_refused_if_there_are_uncommitted_changes(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)

@@ -40,14 +40,14 @@ def test_every_variable_has_units_and_exponents_decrease(dataset):
         np.testing.assert_allclose(dataset[name].sum("exponent"), -41 / 3, atol=0.01)
 
 
-def test_trajectory_is_that_of_the_system(dataset):
+def test_the_trajectory_agrees_with_the_system(dataset):
     states = trajectory(Lorenz(28.0, step_size=0.005), torch.ones(3, dtype=torch.float64), 800)
     np.testing.assert_allclose(dataset["trajectory"].sel(rho=28), states[::4], atol=1e-9)
     np.testing.assert_allclose(dataset["time"], np.arange(201) * 0.02)
 
 
 @pytest.mark.parametrize(("transient", "every"), [(0.0, 7), (0.515, 10)])
-def test_times_of_kept_states_are_right_where_intervals_do_not_fit(transient, every):
+def test_times_of_stored_states_are_correct_if_intervals_do_not_divide_the_run(transient, every):
     dataset = experiment(SHORT.replaced(transient=transient, duration=1.0, orthonormalize_every=every))
     steps = np.rint(dataset["time"].values / 0.005).astype(int)
     states = trajectory(Lorenz(28.0, step_size=0.005), torch.ones(3, dtype=torch.float64), steps[-1])
@@ -55,8 +55,8 @@ def test_times_of_kept_states_are_right_where_intervals_do_not_fit(transient, ev
     np.testing.assert_allclose(dataset["trajectory"].sel(rho=28), states[steps], atol=1e-9)
 
 
-def test_short_run_measures_from_unit_vectors_after_the_transient(dataset):
-    """Without orthonormalisation on the way: one product of Jacobians, whose R loses the last exponent to rounding."""
+def test_the_short_run_starts_from_unit_vectors_after_the_transient(dataset):
+    """The reference is a single QR of the product of all Jacobians, in which rounding hides the last exponent."""
     system = Lorenz(5.0, step_size=0.005)
     product = torch.eye(3, dtype=torch.float64)
     for state in trajectory(system, torch.ones(3, dtype=torch.float64), 799)[200:]:
@@ -65,7 +65,7 @@ def test_short_run_measures_from_unit_vectors_after_the_transient(dataset):
     np.testing.assert_allclose(dataset["short_run_exponent"].sel(rho=5)[:2], expected[:2], atol=1e-6)
 
 
-def test_long_run_converges_to_the_eigenvalues_where_a_fixed_point_is_stable(dataset):
+def test_the_long_run_converges_to_the_eigenvalues_at_a_stable_fixed_point(dataset):
     assert np.isnan(dataset["fixed_point_exponent"].sel(rho=28)).all()
     np.testing.assert_allclose(dataset["fixed_point_exponent"].sel(rho=1), [0, -8 / 3, -11], atol=1e-12)
     long, known = dataset["long_run_exponent"].sel(rho=5), dataset["fixed_point_exponent"].sel(rho=5)
@@ -80,7 +80,7 @@ def test_only_the_long_run_depends_on_the_seed(dataset):
     assert (other["long_run_exponent"] != dataset["long_run_exponent"]).any()
 
 
-def test_runs_in_steps_have_the_signs_of_the_text_and_are_products_of_eulers_jacobians(dataset):
+def test_exponents_by_euler_steps_have_the_signs_of_the_text_and_use_eulers_jacobians(dataset):
     exponents = dataset["steps_run_exponent"]
     assert exponents.sizes == {"rho": 3, "run": 3, "exponent": 3}
     largest = exponents.isel(exponent=0)

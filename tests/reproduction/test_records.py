@@ -1,4 +1,4 @@
-"""Records of figures and tables, and how they are read."""
+"""Records of figures and tables, and how they are read from the source code."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FUNCTION = "def fig_9_1(final):\n    return None\n"
 
 
 def with_store(store: str) -> str:
-    """A figure that is drawn from one store."""
+    """Return the source of a figure that is drawn from one store."""
     return f'@figure(stores={{"final": {store}}}, caption="A.")\n{FUNCTION}'
 
 
 def read(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list:
-    """The records in a file of figures that holds `source` under its imports."""
+    """Return the records in a file of figures with this source below its imports."""
     monkeypatch.setattr(catalogue, "REPRODUCTION", folder)
     path = folder / "figures/own.py"
     path.parent.mkdir(exist_ok=True)
@@ -34,11 +34,11 @@ def read(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_record_that_is_read_is_the_one_that_the_function_carries(name: str) -> None:
+def test_the_record_read_from_source_is_that_of_the_function(name: str) -> None:
     assert record_of(load(RECORDS[name].place)) == RECORDS[name]
 
 
-def test_records_are_read_without_the_code_that_draws() -> None:
+def test_records_are_read_without_importing_the_plotting_code() -> None:
     code = (
         "import sys; from lyapunov_pkg.reproduction.catalogue import figures, tables; figures(); tables(); "
         "sys.exit(', '.join({'matplotlib', 'torch', 'pandas', 'xarray'} & set(sys.modules)) or None)"
@@ -47,7 +47,7 @@ def test_records_are_read_without_the_code_that_draws() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_order_is_natural_and_menus_keep_it() -> None:
+def test_records_are_in_natural_order_also_in_menus() -> None:
     names = [name for name, record in figures().items() if record.chapter == 3]
     assert names[:3] == ["fig_3_1", "fig_3_2", "fig_3_3"]
     assert names[8:11] == ["fig_3_9", "fig_3_10", "fig_3_11"]
@@ -55,11 +55,11 @@ def test_order_is_natural_and_menus_keep_it() -> None:
     for chapter in range(1, 5):
         for records in (figures(), tables()):
             labels = [record.label for record in records.values() if record.chapter == chapter]
-            # As Unicode's collation, which has every space before digits.
+            # Unicode collation also puts every space before the digits.
             assert labels == sorted(labels, key=lambda label: label.replace("\N{FIGURE SPACE}", " "))
 
 
-def test_record_uses_constants_of_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_can_use_constants_of_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     constants = 'import a_module_that_is_not_there\nOTHERS = ("f1",)\nBOTH: tuple = (*OTHERS, "recall")\n'
     store = 'Store("results/aelle/smnist_final.zarr.zip", BOTH)'
     (record,) = read(
@@ -98,14 +98,14 @@ def test_record_uses_constants_of_its_module(tmp_path: Path, monkeypatch: pytest
         ("def broken(:", "figures.own cannot be read"),
     ],
 )
-def test_a_record_that_cannot_be_used_is_named(
+def test_an_unusable_record_is_named(
     source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RecordError, match=message):
         read(source, tmp_path, monkeypatch)
 
 
-def test_a_name_may_stand_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_may_occur_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one.py", "two.py"):
         imports = "from lyapunov_pkg.reproduction.records import Store, figure\n"
         (tmp_path / name).write_text(imports + with_store(STORE))
@@ -125,7 +125,7 @@ def test_a_decorated_function_is_checked_when_it_is_imported() -> None:
         record_of(len)
 
 
-def test_a_variable_that_the_store_lacks_is_named_with_the_figure() -> None:
+def test_a_variable_missing_from_the_store_is_named_with_the_figure() -> None:
     @figure(stores={"final": Store("results/aelle/smnist_final.zarr.zip", ("recal",))}, caption="A.")
     def fig_9_1(final: xr.Dataset) -> None: ...
 
@@ -140,7 +140,7 @@ def test_captions_count_the_test_networks_of_the_first_seed() -> None:
     assert caption_numbers({"final": parts, "examples": xr.Dataset()}) == {"n_test": {"final": 2}}
 
 
-def test_list_has_every_target_with_its_caption() -> None:
+def test_the_list_has_every_target_with_its_caption() -> None:
     command = [sys.executable, "-m", "lyapunov_pkg.reproduction.targets"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()

@@ -6,7 +6,7 @@ import pytest
 from lyapunov_pkg.reproduction.splits import networks_in, split_networks
 
 
-def test_split_is_by_network_with_the_right_counts() -> None:
+def test_networks_are_split_with_the_correct_counts() -> None:
     partition = split_networks(100, (0.2, 0.2, 0.6), seeds=[1, 2])
     for of_seed in partition:
         assert [np.count_nonzero(of_seed == part) for part in ("train", "validation", "test")] == [20, 20, 60]
@@ -20,6 +20,6 @@ def test_impossible_splits_are_refused(n: int, fractions: tuple[float, ...]) -> 
         split_networks(n, fractions, seeds=[1])
 
 
-def test_networks_of_a_part_are_found_by_position() -> None:
+def test_networks_of_a_set_are_found_by_position() -> None:
     partition = np.array([["train", "test", "train"], ["test", "train", "train"]])
     assert networks_in(partition, "train").tolist() == [[0, 2], [1, 2]]

@@ -1,4 +1,4 @@
-"""Which figures and tables a configuration has."""
+"""The figures and tables that a configuration provides."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def targets(configuration: dict[str, Any]) -> Targets:
 
 
 def add_study(configuration: dict[str, Any], **changed: Any) -> None:
-    """A user-defined study: that of mocap, with changes."""
+    """Add a user-defined study, which is that of mocap with changes."""
     configuration["studies"]["mine"] = copy.deepcopy(configuration["studies"]["mocap"]) | changed
 
 
 @pytest.mark.parametrize("study", Studies.model_fields)
-def test_a_study_takes_along_what_is_drawn_from_it(configuration: dict[str, Any], study: str) -> None:
+def test_removing_a_study_removes_the_targets_that_need_it(configuration: dict[str, Any], study: str) -> None:
     configuration["studies"][study] = None
     found = targets(configuration)
     assert found.needing and not set(found.needing) & set(found.records)
@@ -45,7 +45,7 @@ def test_a_study_takes_along_what_is_drawn_from_it(configuration: dict[str, Any]
     assert found.shortage(study).startswith(f"study {study} is left out (studies.{study}: null), and with it ")
 
 
-def test_every_study_has_what_its_spectra_and_networks_allow(configuration: dict[str, Any]) -> None:
+def test_every_study_has_the_figures_and_tables_that_its_data_allow(configuration: dict[str, Any]) -> None:
     add_study(configuration)
     found = targets(configuration)
     assert {record.stem for record in found.of_study("mine")} == EVERY
@@ -67,7 +67,7 @@ def test_every_study_has_what_its_spectra_and_networks_allow(configuration: dict
         ({"variants": 20}, set(), None),
     ],
 )
-def test_what_a_study_lacks_is_said_with_the_reason(
+def test_missing_targets_of_a_study_are_listed_with_the_reason(
     configuration: dict[str, Any], changed: dict[str, Any], without: set[str], reason: str | None
 ) -> None:
     design = {"lstm": {"init_param": {"uniform": [0.1, 0.5]}}}
@@ -80,14 +80,14 @@ def test_what_a_study_lacks_is_said_with_the_reason(
     assert (str(reason) in found.shortage("mine")) == bool(without)
 
 
-def test_spectra_before_the_last_epoch_have_no_aelle(configuration: dict[str, Any]) -> None:
+def test_spectra_without_the_last_epoch_give_no_aelle(configuration: dict[str, Any]) -> None:
     add_study(configuration)
     study = configuration["studies"]["mine"]
     study["spectra"]["epochs"] = [0, 1]
     assert "no spectra are taken after the last epoch" in targets(configuration).lacking["mine"]["aelle_plane"]
 
 
-def test_targets_that_are_left_out_are_refused_with_their_study(configuration: dict[str, Any]) -> None:
+def test_refusals_of_removed_targets_name_their_study(configuration: dict[str, Any]) -> None:
     configuration["studies"]["smnist"] = None
     found = targets(configuration)
     for asked in ("fig_3_9", "results/figures/fig_3_9.png", "table_3_2", "results/tables/table_3_2.csv"):
@@ -96,7 +96,7 @@ def test_targets_that_are_left_out_are_refused_with_their_study(configuration: d
     assert found.refusal("fig_2_2") is None and found.refusal("study_mocap") is None and found.refusal("all") is None
 
 
-def test_list_says_what_is_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+def test_the_list_names_the_removed_studies_and_targets(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("studies: {smnist: null}")
     assert main(["--configfile", str(overlay)]) == 0

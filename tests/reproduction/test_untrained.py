@@ -27,7 +27,7 @@ def regimes() -> xr.Dataset:
     )
 
 
-def test_jacobian_of_layers_is_that_of_automatic_differentiation_and_block_triangular():
+def test_jacobian_of_layers_agrees_with_automatic_differentiation_and_is_block_triangular():
     dataset = layered_jacobian("gru", n_layers=3, hidden_size=4, init_param=0.7, n_steps=5, seed=2)
     generator = torch.Generator().manual_seed(2)
     network = Network.initialise("gru", 4, 4, 0, [0.7], [generator], n_layers=3)
@@ -42,13 +42,13 @@ def test_jacobian_of_layers_is_that_of_automatic_differentiation_and_block_trian
     assert (dataset["jacobian"].values[~above] != 0).all()
 
 
-def test_gains_decide_the_sign_of_the_largest_exponent(regimes):
+def test_the_gain_sets_the_sign_of_the_largest_exponent(regimes):
     largest = regimes["lyapunov_exponent"].isel(exponent=0)
     assert (largest.sel(regime="stable") < 0).all() and (largest.sel(regime="chaotic") > 0).all()
     assert (regimes["lyapunov_exponent"].diff("exponent") <= 0).all()
 
 
-def test_a_stable_network_forgets_its_initial_state_and_a_chaotic_one_does_not(regimes):
+def test_stable_networks_forget_their_initial_state_and_chaotic_ones_do_not(regimes):
     spread = regimes["activation"].std("initial_state").isel(time=-1)
     assert (spread.sel(regime="stable") < 1e-9).all() and (spread.sel(regime="chaotic") > 1e-3).all()
     both_inputs = regimes["activation"].isel(time=-1, initial_state=0).sel(regime="stable")
@@ -61,8 +61,8 @@ def test_all_regimes_start_from_the_same_states(regimes):
     assert regimes.sizes["time"] == 101
 
 
-def test_inputs_and_initial_states_have_the_variances_that_are_asked_for():
-    """Without recurrent weights an activation is the tanh of the input."""
+def test_inputs_and_initial_states_have_the_requested_variances():
+    """Without recurrent weights, an activation is the tanh of the input."""
 
     def runs(variance: float) -> np.ndarray:
         made = stability_regimes({"none": 0.0}, 2, variance, variance, 1, 400, 0, 3, seed=1)
@@ -76,8 +76,8 @@ def test_inputs_and_initial_states_have_the_variances_that_are_asked_for():
     assert np.arctanh(many).var() == pytest.approx(0.01, rel=0.2)
 
 
-def test_without_inputs_and_at_rest_exponents_are_the_logarithm_of_the_gain():
-    """tanh has slope 1 at zero, so that the Jacobian is g Q."""
+def test_exponents_at_rest_without_inputs_are_the_logarithm_of_the_gain():
+    """At zero, tanh has slope 1, so the Jacobian is g Q."""
     still = stability_regimes({"stable": 0.5, "chaotic": 3.0}, SIZE, 0.0, 0.0, 1, 1, 5, 20, seed=0)
     expected = np.log([[0.5], [3.0]]) * np.ones(SIZE)
     np.testing.assert_allclose(still["lyapunov_exponent"][:, 0, 0], expected, atol=1e-12)

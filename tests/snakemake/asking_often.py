@@ -1,5 +1,8 @@
-"""Snakemake, for `python -m`, with a SLURM executor that asks every two seconds how its jobs are. Its own asks ten
-seconds later each time that no job has ended, which suits a cluster and makes tests of a few jobs take minutes."""
+"""Run Snakemake with a SLURM executor that checks the status of its jobs every two seconds.
+
+By default the executor waits ten seconds longer after each check without a finished job. Tests with a few jobs would
+then take minutes. The module is run as `python -m tests.snakemake.asking_often`.
+"""
 
 from __future__ import annotations
 

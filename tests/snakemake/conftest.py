@@ -105,13 +105,15 @@ def snakemake_command(
     repository: Path = ROOT,
     profile: str | None = None,
 ) -> list[str]:
-    """The command that runs a repository's workflow in a folder, at a small scale (or that of `configuration`), with a
-    cache of its own (or `cache`)."""
+    """Return the command that runs a repository's workflow in a folder.
+
+    The default configuration is a small one, and the default cache is a folder of this run.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     settings = {"cache_directory": str(cache or directory / "cache")}
     chosen = settings | (SMALL if configuration is None else configuration)
-    text = yaml.safe_dump(chosen, sort_keys=False)  # the order of groups is that of the configuration
-    # Tests in several processes look at the folder of `finished` at once, with configurations of their own.
+    text = yaml.safe_dump(chosen, sort_keys=False)  # The order of groups is that of the configuration.
+    # Several test processes may use the folder of `finished` at the same time, with different configurations.
     overlay = directory / f"overlay_{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
     written = overlay.with_suffix(f".{os.getpid()}")
     written.write_text(text)
@@ -122,14 +124,16 @@ def snakemake_command(
 
 
 def environment(repository: Path = ROOT) -> dict[str, str]:
-    """The environment in which the package is that of `repository`."""
+    """Return the environment in which `lyapunov_pkg` is that of `repository`."""
     return os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(repository)}
 
 
 @pytest.fixture(scope="session")
 def run_snakemake() -> Iterator[RunSnakemake]:
-    """Run the real Snakemake, as a fork; takes what `snakemake_command` takes, and variables of the environment, with
-    which it starts cold."""
+    """Return a function that runs Snakemake in a fork, with the arguments of `snakemake_command`.
+
+    If environment variables are given, Snakemake runs in a new process instead.
+    """
 
     server = Server()
 
@@ -139,7 +143,7 @@ def run_snakemake() -> Iterator[RunSnakemake]:
         python, *command = snakemake_command(directory, *arguments, repository=repository, **options)
         if variables is None:
             return server.run(command[2:], repository, environment(repository))
-        return subprocess.run(  # Python reads some variables when it starts.
+        return subprocess.run(  # Python reads some variables only when it starts.
             [python, *command],
             capture_output=True,
             text=True,
@@ -154,9 +158,12 @@ def run_snakemake() -> Iterator[RunSnakemake]:
 
 @pytest.fixture(scope="session")
 def finished(run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all targets were made, once for all tests; its cache is `cache` in it. Not to be written to."""
+    """Return a folder in which all targets were built once for all tests; its cache is `cache` in it.
+
+    Tests must not write to the folder.
+    """
     base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # the folder is that of all workers, and the first one makes it
+    if "PYTEST_XDIST_WORKER" in os.environ:  # All workers share this folder, and the first worker builds it.
         base = base.parent
     directory, done = base / "finished", base / "finished.done"
     with file_lock(base / "finished.lock"):
@@ -169,7 +176,10 @@ def finished(run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A copy of the workflow, to edit; with its compiled kernels, whose cache goes by the contents of the code."""
+    """Return a copy of the workflow that a test may edit, including the compiled kernels.
+
+    The cache of the kernels depends on the contents of the code, so it stays valid in the copy.
+    """
     copy = tmp_path / "repository"
     copy.mkdir()
     for name in WORKFLOW:
@@ -182,16 +192,16 @@ def repository(tmp_path: Path) -> Path:
 
 
 def jobs(output: str) -> dict[str, int]:
-    """Return how many jobs of each rule a dry run announces."""
+    """Return the number of jobs of each rule in the output of a dry run."""
     return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", output, flags=re.M) if name != "total"}
 
 
 def outputs(dry_run: str) -> set[str]:
-    """Return the files that a dry run announces, without `results/`."""
+    """Return the output files in the output of a dry run, without `results/`."""
     lines = re.findall(r"^    output: (.*)$", dry_run, flags=re.M)
     return {name.removeprefix("results/") for line in lines for name in line.split(", ")}
 
 
 def content(directory: Path) -> dict[str, bytes]:
-    """The bytes of every store below a folder's results."""
+    """Return the bytes of every store below a folder's results."""
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("results/**/*.zarr.zip")}

@@ -1,8 +1,7 @@
-"""Snakemake as forks of one process that has imported it and the libraries of its jobs.
+"""Snakemake in forks of one process that has imported Snakemake and the libraries of its jobs.
 
-These imports take longer than most of what the tests ask of Snakemake. A fork imports the package and the workflow by
-itself: they are those of the folder it runs in. Its fork server of jobs (`lyapunov_pkg.workflow.warm_start`), which
-would start as a new Python, is such a fork, too. Tests that give variables of the environment start both anew.
+The imports take longer than most test runs. A fork imports the package and the workflow from the folder that it runs
+in. Its fork server of jobs (`lyapunov_pkg.workflow.warm_start`) is such a fork too, instead of a new Python process.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from collections.abc import Mapping
 from multiprocessing import util
 from pathlib import Path
 
-# None of them imports the package.
+# None of these imports the package.
 SNAKEMAKE = ("snakemake.cli", "pandas", "pydantic", "yaml")
 JOBS = ("torch", "xarray", "zarr", "numba", "sklearn.ensemble", "matplotlib.figure", "matplotlib.backends.backend_pdf")
 OUTPUTS = {"stdout": 1, "stderr": 2}
 
 
 class Server:
-    """Runs `python -m snakemake` like `subprocess.run`, one call at a time."""
+    """Run `python -m snakemake` like `subprocess.run`, one call at a time."""
 
     def __init__(self) -> None:
         command = [sys.executable, __file__]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, arguments: list[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake in a folder with these arguments and environment, and wait for its end."""
+        """Run Snakemake in a folder with these arguments and environment, and wait until it ends."""
         assert self.process.stdin is not None and self.process.stdout is not None
         with tempfile.TemporaryDirectory() as directory:
             files = {name: Path(directory, name) for name in OUTPUTS}
@@ -55,7 +54,7 @@ class Server:
 
 
 def serve() -> None:
-    """Run each request of the standard input in a fork, and print its exit code."""
+    """Run each request from the standard input in a fork and print its exit code."""
     for line in sys.stdin:
         fork = os.fork()
         if fork == 0:
@@ -65,7 +64,7 @@ def serve() -> None:
 
 
 def run(arguments: list[str], folder: str, variables: dict[str, str], outputs: dict[str, str]) -> None:
-    """Become `python -m snakemake` in this process."""
+    """Run `python -m snakemake` in this process, with these outputs."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name, descriptor in OUTPUTS.items():
         os.dup2(os.open(outputs[name], os.O_WRONLY | os.O_CREAT), descriptor)

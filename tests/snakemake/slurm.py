@@ -52,17 +52,17 @@ PartitionName=long Nodes=ALL MaxTime=INFINITE
 
 
 def missing_programs() -> list[str]:
-    """The programs of SLURM and MUNGE that this machine lacks."""
+    """Return the programs of SLURM and MUNGE that this machine does not have."""
     return [name for name in PROGRAMS if find(name) is None]
 
 
 def find(program: str) -> str | None:
-    """Where a program is; daemons are not in every user's PATH."""
+    """Return the path of a program. Daemons are not on every user's PATH."""
     return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
 
 
 class Slurm:
-    """A cluster of two nodes, `node1` and `node2`, of two CPUs each; partitions `short` (the default) and `long`."""
+    """A cluster of `node1` and `node2` with two CPUs each, and the partitions `short` (default) and `long`."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="slurm-"))
@@ -85,18 +85,19 @@ class Slurm:
                 user=getpass.getuser(),
             )
         )
-        # A cluster has /etc/slurm/slurm.conf; the executor plugin takes SLURM_CONF out of a job's environment.
+        # The wrapper sets SLURM_CONF again, because the executor plugin removes it. A real cluster has
+        # /etc/slurm/slurm.conf.
         srun = self.directory / "bin" / "srun"
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.directory}/slurm.conf exec {find("srun")} "$@"\n')
         srun.chmod(0o755)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a user of the cluster has in the environment."""
+        """Return the environment variables of a user of the cluster."""
         return {"SLURM_CONF": f"{self.directory}/slurm.conf", "PATH": f"{self.directory}/bin:{os.environ['PATH']}"}
 
     def run(self, *command: str) -> str:
-        """Run one of SLURM's commands; return what it prints."""
+        """Run one of SLURM's commands and return its output."""
         return subprocess.run(
             command, env=os.environ | self.environment, capture_output=True, text=True, check=True
         ).stdout
@@ -117,7 +118,7 @@ class Slurm:
         self.wait_for_nodes()
 
     def start_node(self, node: str) -> None:
-        """Start a node that died again, and wait until it is back."""
+        """Start a node again after `kill_node`, and wait until it is back."""
         self.daemons[node].wait()
         self.daemon("slurmd", "-D", "-N", node)
         self.wait_for_nodes()
@@ -129,7 +130,7 @@ class Slurm:
         )
 
     def daemon(self, program: str, *arguments: str) -> None:
-        """Start a daemon in the foreground of a process of its own."""
+        """Start a daemon in the foreground of its own process."""
         name = arguments[-1] if program == "slurmd" else program
         with (self.directory / f"{name}.output").open("wb") as output:
             self.daemons[name] = subprocess.Popen(
@@ -150,7 +151,7 @@ class Slurm:
         raise TimeoutError(f"{what} did not get ready in {seconds} s\n{logs}")
 
     def processes(self, node: str | None = None) -> list[psutil.Process]:
-        """The processes of jobs, and of SLURM's steps around them, on one node or on both."""
+        """Return the processes of jobs and of their SLURM steps, on one node or on both."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -165,28 +166,28 @@ class Slurm:
         return list(dict.fromkeys(found))
 
     def hold(self, node: str) -> None:
-        """Stop what runs on a node where it stands, so that no job there ends."""
+        """Suspend the processes on a node, so that no job there ends."""
         for process in self.processes(node):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
 
     def release(self, node: str) -> None:
-        """Let what was held on a node go on."""
+        """Resume the suspended processes on a node."""
         for process in self.processes(node):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
 
     def kill_node(self, node: str) -> None:
-        """Let a node die, with all that runs on it."""
+        """Kill a node with all its processes."""
         processes = self.processes(node)
         self.daemons[node].send_signal(signal.SIGKILL)
-        # SLURM's steps first: they would report the end of their job.
+        # The SLURM steps are killed first, because they would report the end of their job.
         for process in sorted(processes, key=lambda process: not process.name().startswith("slurmstepd")):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def stop(self) -> None:
-        """End everything."""
+        """Kill all daemons and jobs and delete the folder."""
         for name in reversed(self.daemons):
             self.daemons[name].kill()
             self.daemons[name].wait()

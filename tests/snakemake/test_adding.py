@@ -1,4 +1,4 @@
-"""docs/adding.md, followed literally in a copy of the repository."""
+"""The steps of docs/adding.md, applied literally to a copy of the repository."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMAND = re.compile(r"^make run ARGS=(\w+)$", flags=re.M)
 
 
 def follow(section: str, repository: Path) -> None:
-    """Create the files that a section of the page creates, and add the entries that it adds."""
+    """Create the files of a section of the page and add its entries."""
     files, entries = NEW_FILE.findall(SECTIONS[section]), NEW_ENTRY.findall(SECTIONS[section])
     assert files
     for name, code in files:
@@ -36,16 +36,16 @@ def follow(section: str, repository: Path) -> None:
 
 
 def run(repository: Path, folder: Path, run_snakemake: RunSnakemake, *targets: str, **options: object) -> str:
-    """Run a repository's workflow in a folder, and return what it printed."""
+    """Run a repository's workflow in a folder and return its output."""
     result = run_snakemake(folder, *targets, repository=repository, **options)
     assert result.returncode == 0, result.stderr
     return result.stderr
 
 
-def test_a_figure_and_a_table_are_one_file_each(
+def test_a_figure_and_a_table_need_one_file_each(
     repository: Path, finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
 ) -> None:
-    """Which change no result that exists: that of the Lorenz system comes from the cache."""
+    """The new files change no existing result, so that the Lorenz system comes from the cache."""
     for section in ("A figure", "A table"):
         follow(section, repository)
     targets = COMMAND.findall(PAGE)
@@ -82,7 +82,7 @@ def test_a_figure_and_a_table_are_one_file_each(
         ),
     ],
 )
-def test_a_record_with_a_mistake_is_one_clear_error(
+def test_a_record_with_a_mistake_gives_one_clear_error(
     old: str, new: str, messages: list[str], repository: Path, tmp_path: Path, run_snakemake: RunSnakemake
 ) -> None:
     follow("A figure", repository)
@@ -96,7 +96,7 @@ def test_a_record_with_a_mistake_is_one_clear_error(
     assert all(message in said for message in messages), said
 
 
-def test_a_missing_variable_names_the_figure(
+def test_the_error_about_a_missing_variable_names_the_figure(
     repository: Path, finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
 ) -> None:
     follow("A figure", repository)
@@ -108,7 +108,7 @@ def test_a_missing_variable_names_the_figure(
     assert "fig_extra_contraction" in log and "did you mean long_run_exponent?" in log
 
 
-def test_a_cell_is_one_file_and_one_entry(repository: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_cell_needs_one_file_and_one_entry(repository: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     follow("A cell", repository)
     (design,) = re.findall(r"^```yaml\n(.*?)^```", SECTIONS["A cell"], flags=re.M | re.S)
     configuration = copy.deepcopy(SMALL)

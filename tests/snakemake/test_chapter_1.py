@@ -9,7 +9,7 @@ from lyapunov_pkg.workflow.store import open_store
 from tests.snakemake.conftest import RunSnakemake
 
 
-def test_chapter_1_is_made_by_itself(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_chapter_1_can_be_built_separately(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     result = run_snakemake(tmp_path, "chapter_1")
     assert result.returncode == 0, result.stderr
     made = {path.name for path in (tmp_path / "results/figures").iterdir()}

@@ -1,4 +1,4 @@
-"""Two runs at once, on one cache and in one folder; and a disk that is full."""
+"""Two simultaneous runs with one cache or in one folder, and full or read-only disks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def start(*arguments, **options) -> subprocess.Popen[str]:
     )
 
 
-def test_two_runs_on_one_cache_in_two_folders_both_end_right(finished: Path, tmp_path: Path) -> None:
+def test_two_runs_in_two_folders_with_one_cache_both_finish_correctly(finished: Path, tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     runs = [start(folder, *TARGETS, cache=tmp_path / "cache") for folder in folders]
     for run in runs:
@@ -37,7 +37,7 @@ def test_two_runs_on_one_cache_in_two_folders_both_end_right(finished: Path, tmp
     assert not list((tmp_path / "cache").rglob("*.partial"))
 
 
-def test_second_run_in_a_folder_says_that_the_first_holds_the_lock(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_second_run_in_a_folder_reports_the_lock_of_the_first(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     (tmp_path / ".snakemake").mkdir()
     with file_lock(tmp_path / ".snakemake/run.lock") as lock:
         os.write(lock, b"process 12345 on another, since 2026-01-01 00:00:00")
@@ -48,12 +48,12 @@ def test_second_run_in_a_folder_says_that_the_first_holds_the_lock(tmp_path: Pat
     assert expected in second.stderr
     assert "Traceback" not in second.stderr
     assert not (tmp_path / "results/datasets").exists()
-    assert planned.returncode == 0, planned.stderr  # looking on is no harm
+    assert planned.returncode == 0, planned.stderr  # A dry run is allowed meanwhile.
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A disk of few kB."""
+    """Mount a disk of a few kB and return its folder."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={request.param}k", "tmpfs", str(disk)]
@@ -77,7 +77,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     ],
     indirect=["small_disk"],
 )
-def test_full_disk_is_one_clear_error_and_corrupts_nothing(
+def test_a_full_disk_gives_one_clear_error_and_corrupts_nothing(
     finished: Path, small_disk: Path, tmp_path: Path, run_snakemake: RunSnakemake, full: str, message: str
 ) -> None:
     cache, folder = tmp_path / "cache", tmp_path / "run"
@@ -92,7 +92,7 @@ def test_full_disk_is_one_clear_error_and_corrupts_nothing(
     for place in (cache / "results", folder / "results"):
         assert not [path for path in place.rglob("*.zip") if path.exists() and damage(path)]
 
-    # With room again, the same command goes on.
+    # With free space again, the same command continues.
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     result = run_snakemake(folder, TARGETS[1], cache=cache)
     assert result.returncode == 0, result.stderr
@@ -100,15 +100,13 @@ def test_full_disk_is_one_clear_error_and_corrupts_nothing(
 
 
 @pytest.mark.parametrize("small_disk", [10_000], indirect=True)
-def test_a_cache_that_can_only_be_read_is_read_from(
-    small_disk: Path, tmp_path: Path, run_snakemake: RunSnakemake
-) -> None:
-    """What it lacks is made and stays where it is."""
+def test_a_read_only_cache_is_used(small_disk: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """Results that the cache does not have are computed and stored in the results folder itself."""
     held, lacking = "results/datasets/smnist.zarr.zip", "results/systems/lorenz.zarr.zip"
     result = run_snakemake(tmp_path / "writer", held, cache=small_disk / "cache")
     assert result.returncode == 0, result.stderr
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for _ in range(2):  # the second time, nothing is left to do
+    for _ in range(2):  # In the second run there is nothing to do.
         result = run_snakemake(tmp_path / "reader", held, lacking, cache=small_disk / "cache")
         assert result.returncode == 0, result.stderr
     assert "Nothing to be done" in result.stderr
@@ -117,7 +115,7 @@ def test_a_cache_that_can_only_be_read_is_read_from(
     assert not damage(tmp_path / "reader" / lacking)
 
 
-def test_unwritable_cache_is_one_clear_error(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_an_unwritable_cache_gives_one_clear_error(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     (tmp_path / "file").write_text("not a folder")
     result = run_snakemake(tmp_path, *TARGETS, cache=tmp_path / "file/cache")
     assert result.returncode != 0
@@ -125,7 +123,7 @@ def test_unwritable_cache_is_one_clear_error(tmp_path: Path, run_snakemake: RunS
     assert "Traceback" not in result.stderr
 
 
-def test_unwritable_results_are_one_clear_error(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_unwritable_results_give_one_clear_error(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     (tmp_path / "results").write_text("not a folder")
     result = run_snakemake(tmp_path, TARGETS[0])
     assert result.returncode != 0

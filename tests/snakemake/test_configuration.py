@@ -12,7 +12,7 @@ from tests.snakemake.conftest import ROOT, environment
 
 
 def dry_run(folder: Path, overlay: str) -> subprocess.CompletedProcess[str]:
-    """Plan a figure with a configuration file of that text."""
+    """Plan a figure with a configuration file that has this text."""
     (folder / "overlay.yaml").write_text(f"cache_directory: {folder / 'cache'}\n{overlay}")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--cores", "1", "--dry-run", "--configfile", str(folder / "overlay.yaml"), "--", "fig_1_1"]
@@ -38,7 +38,7 @@ def dry_run(folder: Path, overlay: str) -> subprocess.CompletedProcess[str]:
         ("lorenz: {sigma: .nan}\nsede: 3\n", "lorenz.sigma is nan; expected a finite number, more than 0, at most 100"),
     ],
 )
-def test_a_mistake_is_a_line_on_the_terminal(tmp_path: Path, overlay: str, expected: str) -> None:
+def test_a_mistake_gives_one_line_on_the_terminal(tmp_path: Path, overlay: str, expected: str) -> None:
     result = dry_run(tmp_path, overlay)
     output = result.stdout + result.stderr
     assert result.returncode == 1

@@ -8,7 +8,7 @@ from lyapunov_pkg.workflow.store import open_store
 from tests.snakemake.conftest import SMALL, RunSnakemake
 
 
-def test_text_becomes_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_text_is_converted_to_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["char_rnn"] = {
         "data": {"source": "file", "path": "text.txt", "sequence_length": 20, "n_sequences": None}
@@ -26,7 +26,7 @@ def test_text_becomes_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> No
     assert open_store(tmp_path / "results/datasets/char_rnn.zarr.zip").sizes["train_sample"] == 40
 
 
-def test_text_that_is_not_utf_8_is_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_text_that_is_not_utf_8_gives_one_clear_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["char_rnn"] = {"data": {"source": "file", "path": "text.txt"}}
     (tmp_path / "text.txt").write_bytes(b"caf\xe9 " * 1000)
@@ -36,9 +36,9 @@ def test_text_that_is_not_utf_8_is_one_clear_line(tmp_path: Path, run_snakemake:
     assert not (tmp_path / "results/datasets/char_rnn.zarr.zip").exists()
 
 
-def test_motions_become_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_motions_are_converted_to_a_store(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     result = run_snakemake(tmp_path, "results/datasets/mocap.zarr.zip")
     assert result.returncode == 0, result.stderr
     dataset = open_store(tmp_path / "results/datasets/mocap.zarr.zip")
-    assert dataset["train_input"].shape == (160, 100, 20)  # at 30 of 120 frames per second
+    assert dataset["train_input"].shape == (160, 100, 20)  # The frame rate is reduced from 120 to 30 frames per second.
     assert dataset["standard_deviation"].attrs["units"] == "degree"

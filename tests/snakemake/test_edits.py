@@ -1,4 +1,4 @@
-"""The table of docs/caching.md: what each edit makes Snakemake do again, after everything was made."""
+"""The table of docs/caching.md: the jobs that Snakemake repeats after each kind of edit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from lyapunov_pkg.reproduction.training.bptt import VARIANTS_TOGETHER
 from lyapunov_pkg.workflow.store import open_store
 from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, jobs, outputs
 
-FIGURES_AND_TABLES = {"draw_figure": 11, "write_table": 7, "pruning": 1, "all": 1}  # those of the study smnist
+# These are the figures and tables of the study smnist.
+FIGURES_AND_TABLES = {"draw_figure": 11, "write_table": 7, "pruning": 1, "all": 1}
 Plan = Callable[..., tuple[dict[str, int], set[str]]]
 
 
 @pytest.fixture
 def plan(finished: Path, run_snakemake: RunSnakemake) -> Plan:
-    """What a dry run in the finished folder would do: jobs by rule, and the files that they write."""
+    """Return a function that plans a dry run in the finished folder: jobs by rule, and their output files."""
 
     def plan(repository: Path, configuration: dict = SMALL) -> tuple[dict[str, int], set[str]]:
         result = run_snakemake(finished, "--dry-run", repository=repository, configuration=configuration)
@@ -36,7 +37,7 @@ def plan(finished: Path, run_snakemake: RunSnakemake) -> Plan:
 
 
 def changed(path: str, value: object) -> dict:
-    """The small configuration with one setting changed; `path` starts below studies.smnist."""
+    """Return the small configuration with one changed setting; `path` starts below studies.smnist."""
     configuration = copy.deepcopy(SMALL)
     *parents, last = path.split(".")
     section = configuration["studies"]["smnist"]
@@ -52,7 +53,7 @@ def replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_comments_docstrings_prose_and_touched_files_redo_nothing(repository: Path, plan: Plan, finished: Path) -> None:
+def test_comments_docstrings_and_touched_files_repeat_no_job(repository: Path, plan: Plan, finished: Path) -> None:
     for path in (*repository.rglob("*.py"), *repository.rglob("*.smk"), repository / "Snakefile"):
         path.write_text(path.read_text() + "\n# A comment.\n")
     for path in (repository / "lyapunov_pkg").rglob("*.py"):
@@ -64,7 +65,7 @@ def test_comments_docstrings_prose_and_touched_files_redo_nothing(repository: Pa
     assert plan(repository) == ({}, set())
 
 
-def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) -> None:
+def test_an_edited_plotting_function_redraws_only_its_figure(repository: Path, plan: Plan) -> None:
     replace(
         repository / "lyapunov_pkg/reproduction/figures/chapter_3/architectures.py",
         "def fig_3_12(final: xr.Dataset) -> Figure:",
@@ -90,7 +91,7 @@ def test_one_plotting_function_redraws_its_figure(repository: Path, plan: Plan) 
         ("tables/chapter_2.py", "Correlation of statistics", "Statistics", "table_extra_correlations", "write_table"),
     ],
 )
-def test_a_caption_redoes_its_figure_or_table_alone(
+def test_an_edited_caption_repeats_only_its_figure_or_table(
     repository: Path, plan: Plan, module: str, old: str, new: str, name: str, rule: str
 ) -> None:
     replace(repository / "lyapunov_pkg/reproduction" / module, f'"{old}', f'"{new}')
@@ -99,7 +100,7 @@ def test_a_caption_redoes_its_figure_or_table_alone(
     assert {Path(file).name.split(".")[0] for file in files} == {name}
 
 
-def test_one_table_function_writes_its_table(repository: Path, plan: Plan) -> None:
+def test_an_edited_table_function_writes_only_its_table(repository: Path, plan: Plan) -> None:
     replace(
         repository / "lyapunov_pkg/reproduction/tables/chapter_3.py",
         "def table_3_b3(final: xr.Dataset) -> pd.DataFrame:",
@@ -110,22 +111,22 @@ def test_one_table_function_writes_its_table(repository: Path, plan: Plan) -> No
     assert {Path(name).name for name in files} == {"table_3_b3.csv", "table_3_b3.md", "table_3_b3.html"}
 
 
-def test_aelle_setting_redoes_aelle_and_what_follows(repository: Path, plan: Plan) -> None:
+def test_an_aelle_setting_repeats_aelle_and_later_stages(repository: Path, plan: Plan) -> None:
     rules, files = plan(repository, changed("aelle.autoencoder.learning_rate", 2e-4))
-    # fig_3_5 is drawn from spectra; table_3_a1 from the configuration
+    # fig_3_5 shows spectra, and table_3_a1 shows the configuration.
     assert rules == FIGURES_AND_TABLES | {"aelle": 2, "draw_figure": 10}
     assert not any(name.startswith(("training", "spectra", "datasets")) for name in files)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("warmup_passes", 2), ("n_sequences", 5)])
-def test_spectrum_setting_redoes_spectra_and_what_follows(
+def test_a_spectrum_setting_repeats_spectra_and_later_stages(
     repository: Path, plan: Plan, setting: str, value: int
 ) -> None:
     rules, _ = plan(repository, changed(f"spectra.{setting}", value))
     assert rules == FIGURES_AND_TABLES | {"spectra": 8, "aelle": 2}
 
 
-def test_flip_setting_redoes_the_flips_and_what_follows(repository: Path, plan: Plan) -> None:
+def test_a_flip_setting_repeats_the_flips_and_later_stages(repository: Path, plan: Plan) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["studies"]["pixel_rnn"]["flips"]["n_draws"] = 5
     rules, files = plan(repository, configuration)
@@ -134,7 +135,7 @@ def test_flip_setting_redoes_the_flips_and_what_follows(repository: Path, plan: 
     assert all(Path(name).name.startswith(names) for name in files)
 
 
-def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) -> None:
+def test_edited_code_of_one_cell_repeats_only_its_architecture(repository: Path, plan: Plan) -> None:
     replace(repository / "lyapunov_pkg/cells/gru.py", "n_gates: ClassVar[int] = 3", "n_gates: ClassVar[int] = 2 + 1")
     rules, files = plan(repository)
     assert {name for name in files if name.startswith("training")} == {"training/smnist/gru/0.zarr.zip"}
@@ -143,22 +144,22 @@ def test_code_of_one_cell_redoes_its_architecture(repository: Path, plan: Plan) 
         "train": 1,
         "spectra": 1,
         "aelle": 2,
-        "write_table": 8,  # with that of architectures, which reads the training itself
+        "write_table": 8,  # The table of architectures is included, because it reads the training stores.
     }
 
 
-def test_range_of_one_architecture_redoes_that_architecture(repository: Path, plan: Plan) -> None:
+def test_the_range_of_one_architecture_repeats_only_that_architecture(repository: Path, plan: Plan) -> None:
     rules, files = plan(repository, changed("design.gru.init_param", {"uniform": [0.1, 2.0]}))
     assert {name for name in files if name.startswith("training")} == {"training/smnist/gru/0.zarr.zip"}
     assert rules == FIGURES_AND_TABLES | {
         "train": 1,
         "spectra": 1,
         "aelle": 2,
-        "write_table": 9,  # with table 3.A1, which is that of the configuration
+        "write_table": 9,  # Table 3.A1 is included, because it shows the configuration.
     }
 
 
-def test_target_learning_is_a_study_like_the_others(repository: Path, plan: Plan) -> None:
+def test_target_learning_depends_on_its_settings_like_other_studies(repository: Path, plan: Plan) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["studies"]["target_learning"]["training"]["epochs"] = 3
     rules, _ = plan(repository, configuration)
@@ -172,7 +173,7 @@ def test_target_learning_is_a_study_like_the_others(repository: Path, plan: Plan
     }
 
 
-def test_more_variants_are_new_shards(repository: Path, plan: Plan) -> None:
+def test_more_variants_are_trained_in_new_shards(repository: Path, plan: Plan) -> None:
     _, files = plan(repository, changed("variants", 12))
     new = {f"smnist/{architecture}/1.zarr.zip" for architecture in CELLS if architecture != "rank_one"}
     for stage in ("training", "spectra"):
@@ -183,10 +184,10 @@ def test_more_variants_are_new_shards(repository: Path, plan: Plan) -> None:
     ("setting", "value"),
     [
         ("training.epochs", 5),
-        ("variants", 10),  # The last shard was not full: its variants are not trained again.
+        ("variants", 10),  # The last shard has free places: its variants are not trained again.
     ],
 )
-def test_more_epochs_and_a_shard_that_grows_go_on_from_what_is_trained(
+def test_more_epochs_and_a_growing_shard_continue_from_checkpoints(
     finished: Path, tmp_path: Path, run_snakemake: RunSnakemake, setting: str, value: int
 ) -> None:
     configuration = changed(setting, value)
@@ -217,7 +218,7 @@ def test_more_epochs_and_a_shard_that_grows_go_on_from_what_is_trained(
         ("char_rnn_initialisation", "spectra", {"n_sequences": 3}, ("spectra",)),
     ],
 )
-def test_a_design_redoes_its_study_alone(
+def test_a_design_repeats_only_its_study(
     repository: Path, plan: Plan, study: str, section: str, setting: dict, redone: tuple[str, ...]
 ) -> None:
     configuration = copy.deepcopy(SMALL)
@@ -227,7 +228,9 @@ def test_a_design_redoes_its_study_alone(
     assert {name for name in files if name.startswith(("datasets", "training", "spectra"))} == expected
 
 
-def test_deleted_results_come_back_from_the_cache(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_deleted_results_are_restored_from_the_cache(
+    finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
     folder = shutil.copytree(finished, tmp_path / "run", symlinks=True)
     shutil.rmtree(folder / "results")
     stores = [str(path.relative_to(finished)) for path in (finished / "results").rglob("*.zarr.zip")]
@@ -235,14 +238,12 @@ def test_deleted_results_come_back_from_the_cache(finished: Path, tmp_path: Path
     result = run_snakemake(folder, *stores)
     assert result.returncode == 0, result.stderr
     logs = (folder / "results/logs").rglob("*.log")
-    assert not "".join(path.read_text() for path in logs)  # a job that runs says how far it is
+    assert not "".join(path.read_text() for path in logs)  # A job that runs would write its progress to the log.
     for store in stores:
         assert (folder / store).read_bytes() == (finished / store).read_bytes(), store
 
 
-def test_damaged_entries_of_the_cache_are_made_anew(
-    finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
-) -> None:
+def test_damaged_cache_entries_are_recomputed(finished: Path, tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished / "cache", folder / "cache", symlinks=True)
     names = {
@@ -261,18 +262,18 @@ def test_damaged_entries_of_the_cache_are_made_anew(
         again, before = (path / f"results/{name}.zarr.zip" for path in (folder, finished))
         assert again.read_bytes() == before.read_bytes()
 
-    # One that is damaged after it was taken is noticed, too.
+    # Damage after the entry was linked is also detected.
     (folder / target).resolve().write_bytes(b"PK")
     result = run_snakemake(folder, target)
     assert result.returncode == 0, result.stderr
     assert (folder / target).read_bytes() == (finished / target).read_bytes()
 
 
-def test_dry_run_at_the_dissertations_scale_is_quick(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_dry_run_at_the_dissertations_scale_is_fast(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     paper = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = run_snakemake(tmp_path, "--dry-run", configuration=paper, variables={})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Seconds of a core, which a busy machine does not stretch; about 8.
+    # CPU time does not depend on the load of the machine. It is about 8 seconds.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
     assert jobs(result.stdout + result.stderr)["train"] == 339

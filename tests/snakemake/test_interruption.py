@@ -17,14 +17,14 @@ import pytest
 
 from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, content, environment, snakemake_command
 
-TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # the cell that draws most random numbers
+TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # This cell uses the most random numbers.
 
 CONFIGURATION = copy.deepcopy(SMALL)
 CONFIGURATION["studies"]["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
 
 
 def start(directory: Path) -> subprocess.Popen[bytes]:
-    """Start the workflow in a session of its own, as on a terminal that will be closed."""
+    """Start the workflow in a session of its own, like a terminal that is later closed."""
     command = snakemake_command(directory, *TARGETS, configuration=CONFIGURATION)
     with (directory / "output.txt").open("wb") as output:
         return subprocess.Popen(
@@ -33,7 +33,7 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
 
 
 def kill(process: subprocess.Popen[bytes], victim: str) -> None:
-    """Send SIGKILL to a run as a whole, to Snakemake alone, or to one of its jobs."""
+    """Send SIGKILL to a whole run, only to Snakemake, or to its jobs."""
     if victim == "everything":
         os.killpg(process.pid, signal.SIGKILL)
     elif victim == "snakemake":
@@ -56,7 +56,7 @@ def end_leftover_jobs(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("n_kills", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_ends_with_the_same_bits(
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(
     tmp_path: Path, run_snakemake: RunSnakemake, n_kills: int
 ) -> None:
     began = time.monotonic()
@@ -80,7 +80,8 @@ def test_killed_at_random_moments_ends_with_the_same_bits(
             kill(process, victims[kills % len(victims)])
             kills += 1
             continue
-        if process.returncode == 0:  # made in spite of all: compare, and begin again from nothing
+        # The run finished before the kill: compare the results and start again without any.
+        if process.returncode == 0:
             assert content(directory) == reference
             end_leftover_jobs(directory)
             shutil.rmtree(directory)
@@ -89,8 +90,8 @@ def test_killed_at_random_moments_ends_with_the_same_bits(
     assert not list(directory.rglob("*.partial"))
 
 
-def test_ctrl_c_while_a_job_starts_ends_it_without_a_traceback(tmp_path: Path) -> None:
-    """While it imports, before it has a log."""
+def test_ctrl_c_during_the_start_of_a_job_gives_no_traceback(tmp_path: Path) -> None:
+    """The interrupt arrives while the job imports modules and has no log yet."""
     command = snakemake_command(tmp_path, "results/systems/lorenz.zarr.zip")
     with (tmp_path / "output.txt").open("wb") as output:
         process = subprocess.Popen(
@@ -116,7 +117,7 @@ def test_ctrl_c_while_a_job_starts_ends_it_without_a_traceback(tmp_path: Path) -
     ],
 )
 @pytest.mark.parametrize("place", ["{}", "class A:\n    def __del__(self): {}\nA()"], ids=["raised", "in a destructor"])
-def test_only_what_ctrl_c_ends_has_no_traceback(error: str, shown: bool, place: str) -> None:
+def test_only_interrupts_have_no_traceback(error: str, shown: bool, place: str) -> None:
     result = subprocess.run(
         [sys.executable, "-c", place.format(error)],
         capture_output=True,
@@ -136,7 +137,10 @@ def test_only_what_ctrl_c_ends_has_no_traceback(error: str, shown: bool, place: 
     ids=["destructor", "callback from C"],
 )
 def test_an_interrupt_that_python_ignores_still_ends_the_process(place: str) -> None:
-    """Numba's loader asks for compiled code through callbacks from C; once in 100, Ctrl-C was lost in one of them."""
+    """Numba's loader calls Python from C to get compiled code;
+
+    Ctrl-C in such a callback was lost about once in 100 runs.
+    """
     interrupt = "import signal, time; signal.raise_signal(signal.SIGINT)"
     result = subprocess.run(
         [sys.executable, "-c", place.format(interrupt) + "\nimport time; time.sleep(50)"],
@@ -161,7 +165,7 @@ def test_ctrl_c_ends_a_run_without_a_traceback(tmp_path: Path) -> None:
     end = time.monotonic() + 120
     while not log.exists() and time.monotonic() < end:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # A terminal sends the same signal to the process group.
     assert process.wait(60) != 0
     assert "Traceback" not in (tmp_path / "output.txt").read_text()
     assert log.read_text().endswith("interrupted\n")

@@ -1,5 +1,7 @@
-"""What a result is kept under knows all that it depends on: with a cache that holds similar results, and with an empty
-one, the same bytes are made."""
+"""The cache key of a result depends on all inputs of the result.
+
+A run with a cache that has similar results gives the same bytes as a run with an empty cache.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,10 @@ TEXTS = ["All happy families are alike. " * 40, "Every unhappy family is unhappy
 
 
 def with_twins(entries: list[str]) -> dict:
-    """The small configuration with a study that has, but for its name, all settings of char_rnn_initialisation, and
-    entries that have all settings of its entry."""
+    """Return the small configuration with a copy of the study char_rnn_initialisation.
+
+    Only the name of the copy differs. Each of its `entries` has the settings of the original entry.
+    """
     configuration = copy.deepcopy(SMALL)
     study = shipped_study("char_rnn_initialisation")
     (settings,) = study["design"].values()
@@ -33,15 +37,15 @@ def with_twins(entries: list[str]) -> dict:
 
 
 def shipped_study(name: str) -> dict:
-    """A study of config.yaml at the small scale."""
+    """Return a study of config.yaml at the small scale."""
     study = yaml.safe_load((ROOT / "config.yaml").read_text())["studies"][name]
     for section, settings in SMALL["studies"][name].items():
         study[section] = study[section] | settings if isinstance(settings, dict) else settings
     return study
 
 
-def test_twins_are_not_taken_for_one_another(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    """A study and entries of a design with the settings of others, and the same entries in another order."""
+def test_results_of_studies_with_equal_settings_are_not_mixed_up(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """The copy of a study has two entries with equal settings, and these entries in two orders."""
     original = "results/training/char_rnn_initialisation/lstm/0.zarr.zip"
     stores = [f"results/training/twin/{entry}/0.zarr.zip" for entry in ("lstm", "other")]
     eigenvalues = "results/eigenvalues/twin.zarr.zip"
@@ -59,7 +63,7 @@ def test_twins_are_not_taken_for_one_another(tmp_path: Path, run_snakemake: RunS
     trained = [tmp_path / "original" / original, *(tmp_path / "first" / store for store in stores)]
     seeds = np.concatenate([open_store(path)["seed"].values for path in trained])
     assert len(np.unique(seeds)) == len(seeds)
-    # The networks of the two groups follow one another in the order of the configuration.
+    # The networks of the two groups are in the order of the configuration.
     first, second = (open_store(tmp_path / name / eigenvalues)["seed"].values for name in ("first", "second"))
     np.testing.assert_array_equal(np.roll(first, len(first) // 2), second)
 
@@ -83,8 +87,10 @@ def write_idx(folder: Path, part: str, array: np.ndarray) -> Path:
     return path
 
 
-def test_content_and_names_of_files_decide_and_not_their_times(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    """Two motions that exchange their names, and a text, labels and sequences that are replaced by older ones."""
+def test_content_and_names_of_files_decide_and_not_their_modification_times(
+    tmp_path: Path, run_snakemake: RunSnakemake
+) -> None:
+    """Two motions exchange their names, and a text, labels and sequences are replaced by older files."""
     configuration = copy.deepcopy(SMALL)
     configuration["mocap"] = {"data": {"source": "cmu", "directory": "motions", "sequence_length": 21}}
     configuration["char_rnn"] = {
@@ -145,10 +151,10 @@ def test_every_cached_rule_names_its_wildcards_and_the_order_of_its_inputs(rule:
     assert ("groups=" in rule) == ("shards(" in rule)
 
 
-def test_another_order_of_jobs_threads_and_hash_seed_changes_no_byte(
+def test_job_order_threads_and_hash_seed_change_no_byte(
     finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
 ) -> None:
-    """Of what is computed from spectra: classifiers, forests and PredNets, their tables, and one training."""
+    """Only later stages are repeated: classifiers, forests, PredNets and tables from spectra, and two trainings."""
     folder = tmp_path / "again"
     shutil.copytree(finished / "cache", folder / "cache", symlinks=True)
     again = [f"aelle/{name}" for name in ("smnist_final", "smnist_pretrained", "char_rnn_sizes_prednet")]
@@ -173,7 +179,7 @@ def test_another_order_of_jobs_threads_and_hash_seed_changes_no_byte(
 
 
 @pytest.mark.slow
-def test_all_targets_made_again_have_the_same_bytes(
+def test_rebuilding_all_targets_gives_the_same_bytes(
     finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
 ) -> None:
     variables = {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}

@@ -1,4 +1,4 @@
-"""docs/own-data.md, followed from a file to AeLLE: each of its overlays, with the user's own data and few networks."""
+"""The steps of docs/own-data.md from a file to AeLLE, with user data for each overlay and few networks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SMALL = {
 
 
 def block(section: str, language: str) -> str:
-    """The only block of a language in a section of the page."""
+    """Return the only block of a language in a section of the page."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", SECTIONS[section], flags=re.M | re.S)
     return found
 
@@ -50,7 +50,7 @@ def make_sequences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of 40 x 40 and seven classes, the brightest row of which says the class."""
+    """Write images of 40 x 40 pixels in seven classes; the brightest row determines the class."""
     rng = np.random.default_rng(1)
     folder = folder / "my_images"
     folder.mkdir()
@@ -63,7 +63,7 @@ def make_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Greek, and Chinese of hundreds of distinct characters, as an editor on Windows saves them."""
+    """Write Greek and Chinese text with hundreds of distinct characters, in the format of editors on Windows."""
     rng = np.random.default_rng(2)
     verses = [
         "Μῆνιν ἄειδε, θεά, Πηληϊάδεω Ἀχιλῆος",
@@ -75,7 +75,7 @@ def make_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_motions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials as one folder for each subject, with a backup."""
+    """Write trials in one folder per subject, with a backup file."""
     for number, place in enumerate(("ann/walk.amc", "ann/run.AMC", "bob/walk.amc", "bob/walk.amc~", "bob/hop.amc")):
         path = folder / "my_motions" / place
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ DATA_VARIABLES = {
 def run_on(
     section: str, folder: Path, target: str, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
 ) -> None:
-    """Make the data of a section, and run its overlay up to a target."""
+    """Create the data of a section and run its overlay up to a target."""
     MAKERS[section](folder, monkeypatch)
     configuration = merged(yaml.safe_load(block(section, "yaml")), SMALL)
     result = run_snakemake(folder, target, configuration=configuration)
@@ -115,18 +115,18 @@ def run_on(
 
 
 @pytest.mark.parametrize("section", [name for name in MAKERS if name != "Sequences"])
-def test_networks_are_trained_on_data_of_ones_own(
+def test_networks_are_trained_on_user_data(
     section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
 ) -> None:
     run_on(section, tmp_path, SPECTRA, monkeypatch, run_snakemake)
     assert np.isfinite(open_store(tmp_path / SPECTRA)["lyapunov_exponent"]).all()
 
 
-# What follows the spectra is the same for all tasks.
+# After the spectra, all tasks have the same stages.
 @pytest.mark.parametrize(
     "section", [pytest.param(name, marks=[pytest.mark.slow] * (name != "Sequences")) for name in MAKERS]
 )
-def test_data_of_ones_own_go_from_file_to_aelle(
+def test_user_data_are_processed_from_file_to_aelle(
     section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_snakemake: RunSnakemake
 ) -> None:
     run_on(section, tmp_path, TARGET, monkeypatch, run_snakemake)

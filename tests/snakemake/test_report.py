@@ -1,4 +1,4 @@
-"""The HTML report, opened in a real browser without a screen."""
+"""The HTML report in a real browser without a display."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lyapunov_pkg.reproduction.catalogue import figures, tables
 from lyapunov_pkg.workflow.provenance import library_versions
 from tests.snakemake.conftest import RunSnakemake
 
-# Goes through the report as a reader does, and leaves what is visible in the page: what lies in the window and under
-# nothing else. Pages of figures and tables are opened in frames of their own, since those of the report are sealed off.
+# Open the report like a reader and return the visible texts: those inside the window and not covered. Pages of figures
+# and tables are opened in frames of their own, because scripts cannot read the frames of the report.
 READER = """
 <script>
 const settled = () => new Promise(resolve => setTimeout(resolve, 300));
@@ -92,7 +92,7 @@ addEventListener("load", async () => {
 
 @pytest.fixture(scope="module")
 def seen(finished: Path, run_snakemake: RunSnakemake, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """What a reader of the report sees."""
+    """Return the contents that a reader of the report sees."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         (pytest.fail if "CI" in os.environ else pytest.skip)("chromium not found; on Debian: apt-get install chromium")
@@ -100,7 +100,8 @@ def seen(finished: Path, run_snakemake: RunSnakemake, tmp_path_factory: pytest.T
     result = run_snakemake(finished, "--report", str(folder / "report.html"))
     assert result.returncode == 0, result.stderr
     page = folder / "page.html"
-    body, _, end = (folder / "report.html").read_text().rpartition("</body>")  # scripts in it say "</body>", too
+    # Scripts in the page contain "</body>" too.
+    body, _, end = (folder / "report.html").read_text().rpartition("</body>")
     page.write_text(f"{body}{READER}</body>{end}")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     options += [f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900"]
@@ -113,7 +114,7 @@ def seen(finished: Path, run_snakemake: RunSnakemake, tmp_path_factory: pytest.T
     return seen
 
 
-def test_first_page_can_be_read_and_the_configuration_is_out_of_the_way(seen: dict) -> None:
+def test_the_first_page_is_readable_and_the_configuration_is_folded(seen: dict) -> None:
     first = seen["first_page"]
     assert first["in_sight"] and all(first["in_sight"])
     n_figures, n_tables = (sum(record.chapter == 3 for record in made().values()) for made in (figures, tables))
@@ -121,12 +122,12 @@ def test_first_page_can_be_read_and_the_configuration_is_out_of_the_way(seen: di
     assert f"Chapter 3: {n_figures} figures, {n_tables} tables" in first["text"]
     assert f"torch {library_versions()['torch']}" in first["text"]
     assert not first["configuration"]
-    assert seen["unfolded"]["top"] >= 0  # What lies above the window's edge cannot be scrolled to.
+    assert seen["unfolded"]["top"] >= 0  # A reader cannot scroll to contents above the upper edge of the window.
     assert re.search(r'"warmup_passes": 1', seen["unfolded"]["configuration"])
     assert seen["runtimes"] >= 1
 
 
-def test_every_figure_and_table_is_under_its_chapter_in_natural_order(seen: dict) -> None:
+def test_figures_and_tables_are_in_natural_order_under_their_chapters(seen: dict) -> None:
     assert sorted(seen["chapters"]) == ["Chapter 1", "Chapter 2", "Chapter 3", "Chapter 4"]
     for part, records in (("Figures", figures()), ("Tables", tables())):
         for heading, shown in seen["chapters"].items():
@@ -135,7 +136,7 @@ def test_every_figure_and_table_is_under_its_chapter_in_natural_order(seen: dict
 
 
 @pytest.mark.parametrize("kind", ["figure", "table"])
-def test_each_opens_with_its_caption_as_an_image_or_a_table(seen: dict, kind: str) -> None:
+def test_every_figure_and_table_opens_with_its_caption(seen: dict, kind: str) -> None:
     for name, record in (figures() if kind == "figure" else tables()).items():
         path = f"results/{kind}s/{name}.html"
         page, said = seen["pages"][path], record.text()

@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM."""
+"""The workflow on a real SLURM cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES
 from tests.snakemake.conftest import ROOT, SMALL, environment, snakemake_command
 from tests.snakemake.slurm import Slurm, missing_programs
 
-# The test cluster keeps no accounts of ended jobs (no sacct).
+# The test cluster has no accounting of finished jobs (no sacct).
 OPTIONS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 
 
@@ -44,29 +44,29 @@ def start(slurm: Slurm, directory: Path, *targets: str, configuration: dict) -> 
 
 
 def jobs(slurm: Slurm, columns: str) -> list[list[str]]:
-    """Columns of squeue for every job so far."""
+    """Return columns of squeue for all jobs until now."""
     lines = slurm.run("squeue", "--states=all", "--noheader", "--sort=i", f"--format={columns}").splitlines()
     return [[field.strip() for field in line.split("|")] for line in lines]
 
 
 def trains(slurm: Slurm, node: str) -> bool:
-    """Whether a training job runs on the node."""
+    """Return whether a training job runs on the node."""
     running = jobs(slurm, "%k|%N|%T")
     return any("_train" in comment and (place, state) == (node, "RUNNING") for comment, place, state in running)
 
 
 def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Counter[str]:
-    """Make targets on the cluster, one of whose nodes dies in a training job; return what was submitted, how often."""
+    """Build targets while one node of the cluster dies in a training job; return how often each job was submitted."""
     before = len(jobs(slurm, "%i"))
     process = start(slurm, directory, *targets, configuration=SMALL)
 
     def held_while_it_trains() -> bool:
-        """Hold node2 while it runs a training job; SLURM hears of no end of that job any more."""
+        """Suspend node2 while it runs a training job, so that SLURM does not learn of the job's end."""
         assert process.poll() is None, (directory / "output.txt").read_text()
         if not trains(slurm, "node2"):
             return False
         slurm.hold("node2")
-        time.sleep(2)  # the end of a job that was on its way has arrived
+        time.sleep(2)  # A message about the end of a job, if it was on its way, has now arrived.
         if not trains(slurm, "node2"):
             slurm.release("node2")
             return False
@@ -77,28 +77,28 @@ def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Count
         slurm.kill_node("node2")
         assert process.wait(1800) == 0, (directory / "output.txt").read_text()
     finally:
-        process.kill()  # nothing if it has ended
+        process.kill()  # This has no effect if the process has ended.
     restarts = slurm.run("squeue", "--states=all", "--noheader", "--sort=i", "--Format=RestartCnt").split()[before:]
     assert sum(map(int, restarts)) >= 1
     slurm.start_node("node2")
     return Counter(comment for (comment,) in jobs(slurm, "%k")[before:])
 
 
-def test_jobs_of_a_node_that_dies_run_again(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
-    """To the same results as on this machine. A shard's training and spectra are one submission."""
+def test_jobs_of_a_dead_node_are_repeated(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
+    """The results are those of a local run. Training and spectra of a shard are one submission."""
     # Two jobs fit on the first node.
     targets = [f"results/spectra/smnist/{architecture}/0.zarr.zip" for architecture in ("rnn", "lstm", "gru")]
     submitted = run_while_a_node_dies(slurm, tmp_path, *targets)
     for target in targets:
         assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
     assert submitted["rule_smnist_dataset"] == 1
-    # At most two jobs ran on the node that died.
+    # At most two jobs ran on the dead node.
     assert 3 <= submitted["rule_shard_spectra_train"] <= 5
 
 
 @pytest.mark.slow
-def test_targets_of_all_chapters_are_those_of_a_local_run(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
-    """Of every stage and of all four chapters; each job on the cluster costs ten seconds."""
+def test_targets_of_all_chapters_agree_with_a_local_run(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
+    """The targets need every stage and all four chapters. Each job on the cluster takes ten seconds."""
     targets = ("fig_1_1", "table_2_a2", "fig_extra_optimizers", "fig_3_7", "fig_3_9", "table_3_2", "table_4_1")
     submitted = run_while_a_node_dies(slurm, tmp_path, *targets)
     stores = sorted((tmp_path / "results").rglob("*.zarr.zip"))
@@ -112,7 +112,7 @@ def test_targets_of_all_chapters_are_those_of_a_local_run(slurm: Slurm, finished
     assert submitted[drawing] == 1
 
 
-def test_failed_jobs_are_tried_again_with_more_memory_and_time(slurm: Slurm, tmp_path: Path) -> None:
+def test_failed_jobs_are_repeated_with_more_memory_and_time(slurm: Slurm, tmp_path: Path) -> None:
     configuration = copy.deepcopy(SMALL)
     configuration["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path)}
     for file in MNIST_FILES.values():

@@ -14,7 +14,7 @@ from lyapunov_pkg.workflow.store import open_shards, open_store
 from tests.snakemake.conftest import SMALL, RunSnakemake, jobs
 
 
-def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Path) -> None:
+def test_every_figure_and_table_is_built_with_its_data(finished: Path) -> None:
     assert len(figures()) >= 41 and len(tables()) >= 14
     for name, record in figures().items():
         for kind in ("pdf", "png", "html"):
@@ -28,24 +28,24 @@ def test_every_figure_and_table_is_made_with_what_it_was_drawn_from(finished: Pa
         assert "<table" in (finished / f"results/tables/{name}.html").read_text()
 
 
-def test_captions_have_the_number_of_test_networks(finished: Path) -> None:
+def test_captions_state_the_number_of_test_networks(finished: Path) -> None:
     partition = open_store(finished / "results/aelle/smnist_final.zarr.zip")["partition"].isel(seed=0)
     n_test = int((partition == "test").sum())
     assert f"of the {n_test} test networks" in (finished / "results/figures/fig_3_9.md").read_text()
 
 
-def test_stores_hold_every_variant_epoch_and_exponent(finished: Path) -> None:
+def test_stores_contain_every_variant_epoch_and_exponent(finished: Path) -> None:
     spectra = open_shards(sorted((finished / "results/spectra/smnist").glob("*/*.zarr.zip")))
     assert spectra.sizes == {"variant": 64, "epoch": 5, "exponent": 8}
     assert spectra["lyapunov_exponent"].attrs["units"] == "nat/step"
     assert not np.isnan(spectra["lyapunov_exponent"].values[~spectra["diverged"].values]).any()
 
 
-def test_nothing_is_done_twice(finished: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_second_run_has_nothing_to_do(finished: Path, run_snakemake: RunSnakemake) -> None:
     assert "Nothing to be done" in run_snakemake(finished).stderr
 
 
-def test_a_table_makes_just_what_it_needs(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_table_runs_only_the_jobs_that_it_needs(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     result = run_snakemake(tmp_path, "--dry-run", "table_3_2")
     planned = jobs(result.stdout + result.stderr)
     assert planned == {
@@ -79,7 +79,7 @@ def test_shard_size_changes_no_result(finished: Path, tmp_path: Path, run_snakem
         ("variants", -3, "studies.smnist.variants is -3; expected at least 1"),
     ],
 )
-def test_wrong_configuration_stops_before_any_job(
+def test_a_wrong_configuration_stops_before_any_job(
     tmp_path: Path, run_snakemake: RunSnakemake, key: str, value: int, message: str
 ) -> None:
     wrong = copy.deepcopy(SMALL)
@@ -91,8 +91,8 @@ def test_wrong_configuration_stops_before_any_job(
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_data_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    """Of what is asked for, also in a dry run; other targets do without."""
+def test_missing_data_stop_the_workflow_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """Only data of the requested targets count, also in a dry run. Other targets do not need the data."""
     wrong = copy.deepcopy(SMALL)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
@@ -110,8 +110,8 @@ def test_missing_data_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnak
     assert run_snakemake(tmp_path, "--dry-run", "chapter_1", configuration=wrong).returncode == 0
 
 
-def test_data_of_which_some_are_missing_stop_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    """With the names that are closest."""
+def test_incomplete_data_stop_the_workflow_before_any_job(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """The messages suggest the closest names."""
     wrong = copy.deepcopy(SMALL)
     for name in ("images/train-images-idx3-ubyte", "images/t10k-labels.idx1-ubyte.gz", "13/13_29.amc", "peace/war.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def test_data_of_which_some_are_missing_stop_before_any_job(tmp_path: Path, run_
 def stops_before_any_job(
     folder: Path, run_snakemake: RunSnakemake, configuration: dict, messages: dict[str, str]
 ) -> None:
-    """Ask for the data of each task: the message is a line of the terminal."""
+    """Request the data of each task and check that the message is a line on the terminal."""
     for task, message in messages.items():
         dataset = f"results/datasets/{task}.zarr.zip"
         result = run_snakemake(folder, "--dry-run", dataset, configuration=configuration)
@@ -142,7 +142,7 @@ def stops_before_any_job(
         assert "Traceback" not in output and "Missing input" not in output
 
 
-def test_a_job_that_fails_says_why_in_one_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+def test_a_failing_job_gives_its_reason_in_one_line(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
     wrong = copy.deepcopy(SMALL)
     wrong["smnist"]["data"] |= {"source": "mnist", "directory": str(tmp_path)}
     for file in MNIST_FILES.values():
@@ -156,8 +156,8 @@ def test_a_job_that_fails_says_why_in_one_line(tmp_path: Path, run_snakemake: Ru
     assert not (tmp_path / "results/datasets/smnist.zarr.zip").exists()
 
 
-def test_unknown_targets_are_answered_with_the_closest_ones(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
-    """Names, files, shards beyond those of their study, and rules to choose from the plan."""
+def test_errors_about_unknown_targets_suggest_the_closest_ones(tmp_path: Path, run_snakemake: RunSnakemake) -> None:
+    """The targets are names, files, shards beyond those of their study, and arguments of Snakemake's options."""
     closest = {
         "table32": "there is no target 'table32'; did you mean table_3_2?",
         "results/figures/fig_3_32.pdf": "did you mean results/figures/fig_3_3.pdf?",

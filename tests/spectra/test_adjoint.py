@@ -1,4 +1,4 @@
-"""Adjoint and covariant vectors against NumPy's QR decomposition of Jacobians in closed form."""
+"""Adjoint and covariant vectors agree with NumPy's QR decomposition of Jacobians in closed form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def towel_jacobians() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def bases() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Q at each time, from the past, and A at each time, from the future."""
+    """Return Q at each time, computed forward in time, and A at each time, computed backward in time."""
     jacobians = towel_jacobians()
     past, future = [np.eye(3)], [np.eye(3)]
     for jacobian in jacobians:
@@ -32,8 +32,8 @@ def bases() -> tuple[list[np.ndarray], list[np.ndarray]]:
     return past, future[::-1]
 
 
-def test_covariant_vectors_are_intersections_of_spans_from_the_past_and_from_the_future(bases):
-    """The j-th is in the span of Q up to j and orthogonal to A up to j - 1 (Wolfe and Samelson 2007)."""
+def test_covariant_vectors_are_intersections_of_forward_and_backward_spans(bases):
+    """The j-th vector is in the span of Q up to j and orthogonal to A up to j - 1 (Wolfe and Samelson 2007)."""
     vectors = covariant_vectors(TowelMap(), n_steps=N_STEPS, warmup=300, backward_warmup=450)
     past, future = bases
     for time in vectors["time"].values[::7]:
@@ -46,7 +46,7 @@ def test_covariant_vectors_are_intersections_of_spans_from_the_past_and_from_the
 
 
 @pytest.mark.parametrize("interval", [2, 5])
-def test_covariant_vectors_of_longer_intervals_are_the_same(interval):
+def test_covariant_vectors_do_not_depend_on_the_interval(interval):
     settings = {"n_steps": 300, "warmup": 100, "backward_warmup": 100}
     every = covariant_vectors(TowelMap(), **settings)
     some = covariant_vectors(TowelMap(), orthonormalize_every=interval, **settings)
@@ -59,7 +59,7 @@ def test_covariant_vectors_of_longer_intervals_are_the_same(interval):
 
 
 @pytest.mark.parametrize("interval", [1, 4])
-def test_adjoint_vectors_are_those_of_the_transposed_jacobians(bases, interval):
+def test_adjoint_vectors_agree_with_products_of_transposed_jacobians(bases, interval):
     settings = {"warmup": 620, "backward_warmup": 75, "orthonormalize_every": interval}
     vectors = adjoint_vectors(TowelMap(), n_steps=N_STEPS, **settings)
     assert vectors["time"].values.tolist() == list(range(620, 826, interval))
@@ -69,13 +69,13 @@ def test_adjoint_vectors_are_those_of_the_transposed_jacobians(bases, interval):
         np.testing.assert_allclose(found.T @ found, np.eye(3), atol=1e-12)
 
 
-def test_adjoint_exponents_have_the_mean_of_the_spectrum():
+def test_adjoint_exponents_average_to_the_spectrum():
     adjoint = adjoint_vectors(TowelMap(), n_steps=1000, warmup=50, backward_warmup=50)["adjoint_exponent"]
     spectrum = lyapunov_spectrum(TowelMap(), n_steps=950, warmup=50)["lyapunov_exponent"]
     np.testing.assert_allclose(adjoint.mean("time"), spectrum, atol=5e-3)
 
 
-def test_of_a_linear_map_they_are_left_singular_directions_of_many_steps():
+def test_adjoint_vectors_of_a_linear_map_are_left_singular_vectors_of_its_powers():
     matrix = np.array([[1.5, 0.7, 0.0], [0.0, 0.9, 0.4], [0.1, 0.0, 0.5]])
     found = adjoint_vectors(LinearMap(matrix), n_steps=200)["adjoint_vector"][0, 0].values
     powers = np.linalg.matrix_power(matrix, 40)
@@ -94,7 +94,7 @@ def test_networks_and_fewer_vectors():
     assert reduced.sizes["unit"] == reduced.sizes["exponent"] == 5
 
 
-def test_a_diverged_trajectory_is_nan():
+def test_a_diverged_trajectory_has_nan_vectors():
     start = np.array([[0.0, 0.0], [50.0, 0.0]])
     vectors = adjoint_vectors(Henon(), n_steps=60, initial_state=start)
     for name in ("adjoint_vector", "adjoint_exponent"):
@@ -107,7 +107,7 @@ def test_the_backward_warmup_must_leave_a_step(backward_warmup):
         adjoint_vectors(Henon(), n_steps=12, backward_warmup=backward_warmup)
 
 
-def test_q_and_a_differ():
+def test_forward_and_adjoint_vectors_differ():
     q = finite_time_exponents(Henon(), n_steps=100, return_q=True)["q"].sel(time=50)[0].values
     a = adjoint_vectors(Henon(), n_steps=100)["adjoint_vector"].sel(time=50)[0].values
     assert abs(q[:, 0] @ a[:, 0]) < 0.99

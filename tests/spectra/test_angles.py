@@ -41,14 +41,14 @@ def test_labels_are_kept():
     np.testing.assert_allclose(np.sin(between[..., 0]), sine, atol=1e-10)
 
 
-def test_vectors_that_are_not_defined_have_no_angles():
+def test_undefined_vectors_have_nan_angles():
     start = np.array([[0.0, 0.0], [50.0, 0.0]])
     vectors = covariant_vectors(Henon(), n_steps=60, initial_state=start)["covariant_vector"]
     for angles in (vector_angles(vectors), subspace_angles(vectors.sel(exponent=[1]), vectors.sel(exponent=[2]))):
         assert np.isfinite(angles[0]).all() and np.isnan(angles[1]).all()
 
 
-def test_what_has_no_vectors_is_refused():
+def test_arguments_without_vectors_are_refused():
     with pytest.raises(ValueError, match=r"vectors: got shape \(3,\), expected \(..., unit, exponent\)"):
         vector_angles(np.ones(3))
     labelled = xr.DataArray(np.ones((3, 2)), dims=("unit", "column"))

@@ -24,7 +24,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def trained_like_lstm() -> torch.nn.LSTM:
-    """Weights three times as large as untrained ones, and remembering: the gates leave the linear range."""
+    """Return an LSTM with weights three times the initial ones and a larger forget bias, so that the gates saturate."""
     torch.manual_seed(2)
     lstm = torch.nn.LSTM(3, 5, batch_first=True).double()
     with torch.no_grad():
@@ -35,7 +35,7 @@ def trained_like_lstm() -> torch.nn.LSTM:
 
 
 def defect(dataset: xr.Dataset, system: TangentMap, inputs: Tensor, state: Tensor) -> float:
-    """The largest |J_t v_t / exp(g) - v_{t+1}|, over all steps, sequences and vectors."""
+    """Return the largest |J_t v_t / exp(g) - v_{t+1}| over all steps, sequences and vectors."""
     times, worst = dataset["time"].values, 0.0
     for taken, x in enumerate(inputs.unbind(-2)):
         vectors = torch.from_numpy(dataset["covariant_vector"].sel(time=max(taken, times[0]), method="nearest").values)
@@ -63,7 +63,7 @@ class TestCovariance:
         assert defect(vectors, Henon(), inputs, start) < 1e-8
         first, second = (vectors["covariant_vector"].sel(exponent=index) for index in (1, 2))
         angle = np.arccos(np.abs(xr.dot(first, second, dim="unit")))
-        # Tangencies are rare, so that stable and unstable directions are apart almost always, but not by a bound.
+        # Tangencies are rare: stable and unstable directions almost always differ, but their angle has no lower bound.
         assert angle.min() > 1e-4 and angle.median() > 0.3
 
     @pytest.mark.parametrize("architecture", ["rnn", "cornn", "lem"])
@@ -74,7 +74,7 @@ class TestCovariance:
         assert vectors["covariant_vector"].dims == ("variant", "sequence", "time", "unit", "exponent")
         assert defect(vectors, network, inputs, network.initial_state(2)) < 1e-8
 
-    def test_degenerate_exponents_have_covariant_vectors_all_the_same(self):
+    def test_degenerate_exponents_still_have_covariant_vectors(self):
         system, inputs = orthogonal_map(5, generator()), autonomous_inputs(1, 40)
         vectors = covariant_vectors(system, inputs)
         assert defect(vectors, system, inputs, system.initial_state(1)) < 1e-12
@@ -88,7 +88,7 @@ class TestCovariance:
 
 
 class TestVectors:
-    def test_of_a_linear_map_they_are_its_eigenvectors(self):
+    def test_covariant_vectors_of_a_linear_map_are_its_eigenvectors(self):
         basis = random(4, 4, seed=4)
         moduli = torch.tensor([2.0, 1.2, -0.7, 0.3], dtype=torch.float64)
         system = LinearMap(basis @ torch.diag(moduli) @ torch.linalg.inv(basis))
@@ -98,7 +98,7 @@ class TestVectors:
         growth = vectors["covariant_exponent"][0]
         np.testing.assert_allclose(growth, np.broadcast_to(np.log(np.abs(moduli.numpy())), growth.shape), atol=1e-10)
 
-    def test_the_first_is_the_first_of_q_and_their_spans_are_those_of_q(self):
+    def test_the_first_vector_and_all_spans_agree_with_q(self):
         lstm, inputs = trained_like_lstm(), random(2, 40, 3)
         vectors = covariant_vectors(lstm, inputs, warmup=10, backward_warmup=10)
         q = finite_time_exponents(lstm, inputs, warmup=10, return_q=True)["q"].sel(time=vectors["time"])
@@ -106,7 +106,7 @@ class TestVectors:
         coefficients = q.values.swapaxes(-1, -2) @ vectors["covariant_vector"].values
         np.testing.assert_allclose(np.tril(coefficients, -1), 0.0, atol=1e-12)
 
-    def test_leading_vectors_do_not_depend_on_how_many_there_are(self):
+    def test_leading_vectors_do_not_depend_on_the_number_of_vectors(self):
         basis, diagonal = random(3, 3), torch.diag(torch.tensor([0.3, 2.0, 0.8], dtype=torch.float64))
         system, inputs = LinearMap(basis @ diagonal @ torch.linalg.inv(basis)), autonomous_inputs(1, 200)
         every, two = (covariant_vectors(system, inputs, n_exponents=k, warmup=80) for k in (None, 2))
@@ -119,19 +119,19 @@ class TestVectors:
         three = covariant_vectors(lstm, inputs, initial_tangents=torch.eye(10, 3))[VECTORS]
         xr.testing.assert_allclose(three, all_vectors, atol=1e-9)
 
-    def test_transients_make_them_independent_of_where_they_start(self):
+    def test_vectors_after_transients_do_not_depend_on_the_initial_vectors(self):
         inputs = autonomous_inputs(1, 300)
         longer = covariant_vectors(Henon(), inputs, warmup=100, backward_warmup=150)[VECTORS]
         shorter = covariant_vectors(Henon(), inputs[:, :200], warmup=100, backward_warmup=50)[VECTORS]
         xr.testing.assert_allclose(longer, shorter, atol=1e-12)
 
-    def test_hidden_state_takes_the_reduced_jacobian(self):
+    def test_reduced_vectors_have_only_hidden_units(self):
         vectors = covariant_vectors(trained_like_lstm(), random(1, 30, 3), jacobian="reduced")
         assert vectors.sizes["unit"] == vectors.sizes["exponent"] == 5
 
 
 class TestExponents:
-    def test_their_sum_differs_from_the_spectrums_by_what_the_angles_differ_at_both_ends(self):
+    def test_sums_of_exponents_differ_from_the_spectrum_by_the_angles_at_both_ends(self):
         lstm, inputs = trained_like_lstm(), random(2, 60, 3)
         vectors = covariant_vectors(lstm, inputs, warmup=9, backward_warmup=10)
         local = finite_time_exponents(lstm, inputs, warmup=9, return_q=True).sel(time=vectors["time"])
@@ -143,7 +143,7 @@ class TestExponents:
         np.testing.assert_allclose(sums[0], sums[1] + ends, atol=1e-10)
         np.testing.assert_allclose(sums[0][:, 0], sums[1][:, 0], atol=1e-12)
 
-    def test_their_mean_is_the_spectrum(self):
+    def test_exponents_average_to_the_spectrum(self):
         starts, inputs = 0.1 * random(20, 2), autonomous_inputs(20, 900)
         vectors = covariant_vectors(Henon(), inputs, initial_state=starts, warmup=100, backward_warmup=50)
         spectrum = lyapunov_spectrum(Henon(), inputs[:, :850], initial_state=starts, warmup=100)["lyapunov_exponent"]
@@ -153,7 +153,7 @@ class TestExponents:
 
 
 class TestSingularAndDiverged:
-    def test_a_lost_direction_has_no_vector_and_leaves_those_before_it(self):
+    def test_a_lost_direction_has_no_vector_and_does_not_affect_earlier_ones(self):
         matrix = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
         inputs = autonomous_inputs(1, 80)
         vectors = covariant_vectors(LinearMap(matrix), inputs)
@@ -163,9 +163,9 @@ class TestSingularAndDiverged:
         assert np.isnan(vectors["covariant_vector"].sel(exponent=3)).all()
         assert np.isneginf(vectors["covariant_exponent"].sel(exponent=3)).all()
 
-    def test_where_a_lost_column_makes_others_move_up_they_are_undefined(self):
+    def test_vectors_are_undefined_if_a_lost_column_shifts_the_later_ones(self):
         class LosesTheSecond:
-            """Exchanges nothing, but forgets the second coordinate where the input says so."""
+            """Stretch three coordinates, and set the second one to zero where the input is zero."""
 
             def push_forward(self, state, x, tangents):
                 stretch = torch.tensor([2.0, 1.0, 0.5], dtype=state.dtype).expand_as(state).clone()
@@ -181,7 +181,7 @@ class TestSingularAndDiverged:
         assert np.isnan(growth[0, :, 1]).all() and np.isneginf(growth[0, :, 2]).all()
         np.testing.assert_allclose(growth[1, 0], np.log([2.0, 1.0, 0.5]), atol=1e-12)
 
-    def test_a_diverged_trajectory_is_nan_and_leaves_the_others_alone(self):
+    def test_a_diverged_trajectory_is_nan_and_does_not_affect_the_others(self):
         start = np.array([[0.0, 0.0], [50.0, 0.0]])
         vectors = covariant_vectors(Henon(), autonomous_inputs(2, 60), initial_state=start)
         for name in ("covariant_vector", "covariant_exponent"):

@@ -1,4 +1,4 @@
-"""Gradients of exponents against central differences in float64."""
+"""Gradients of exponents agree with central differences in float64."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def stack(architecture: str, n_variants: int = 2) -> Network:
 
 
 def assert_gradients(exponents: Callable[[], Tensor], leaves: Sequence[Tensor], step: float = 1e-5) -> None:
-    """Compare the derivative of a random combination of exponents, along a random direction in each leaf."""
+    """Compare the derivative of a random combination of exponents along a random direction in each leaf."""
     weights = random(*exponents().shape, seed=11)
     gradients = torch.autograd.grad((exponents() * weights).sum(), leaves)
     for index, (leaf, gradient) in enumerate(zip(leaves, gradients, strict=True)):
         direction = random(*leaf.shape, seed=20 + index)
         values = []
         with torch.no_grad():
-            for sign in (1, -2, 1):  # there, to the other side, and back
+            for sign in (1, -2, 1):  # Take a step forward, two steps back, and return.
                 leaf += sign * step * direction
                 values.append((exponents() * weights).sum())
         expected = (values[0] - values[1]) / (2 * step)
@@ -60,7 +60,7 @@ class TestAgainstFiniteDifferences:
         settings = {"warmup": warmup, "orthonormalize_every": interval, "differentiable": True, "n_exponents": 4}
         assert_gradients(lambda: lyapunov_spectrum(rnn, inputs, **settings), list(rnn.parameters()))
 
-    def test_depth_the_reduced_jacobian_inputs_and_the_initial_state(self):
+    def test_depth_reduced_jacobian_inputs_and_initial_state(self):
         rnn = module("lstm", n_layers=2)
         inputs, start = random(2, 8, 3).requires_grad_(), (0.3 * random(2, 16, seed=1)).requires_grad_()
         settings = {"jacobian": "reduced", "n_exponents": 3, "differentiable": True}
@@ -73,7 +73,7 @@ class TestAgainstFiniteDifferences:
         leaves = [network.params["layer_0.recurrent_weight"], network.params["layer_0.input_weight"]]
         assert_gradients(lambda: lyapunov_spectrum(network, inputs, n_exponents=3, differentiable=True), leaves)
 
-    def test_what_a_step_function_refers_to(self):
+    def test_tensors_in_the_closure_of_a_step_function(self):
         weight, inputs, start = random(4, 4).requires_grad_(), random(2, 8, 3), random(4, seed=1).requires_grad_()
 
         def exponents() -> Tensor:
@@ -85,7 +85,7 @@ class TestAgainstFiniteDifferences:
         assert_gradients(exponents, [weight, start])
 
 
-def test_values_are_those_without_gradients():
+def test_values_agree_with_those_without_gradients():
     for network in (module("gru"), stack("lstm")):
         settings = {"warmup": 3, "orthonormalize_every": 2}
         expected = lyapunov_spectrum(network, random(2, 12, 3), **settings)["lyapunov_exponent"]
@@ -94,7 +94,7 @@ def test_values_are_those_without_gradients():
         np.testing.assert_allclose(exponents.detach(), expected, atol=1e-12)
 
 
-def test_without_a_gradient_nothing_is_kept():
+def test_results_without_gradients_have_no_graph():
     exponents = lyapunov_spectrum(LinearMap(torch.diag(torch.tensor([2.0, 0.5]))), autonomous_inputs(1, 4))
     tensor = lyapunov_spectrum(
         LinearMap(torch.diag(torch.tensor([2.0, 0.5]))), autonomous_inputs(1, 4), differentiable=True
@@ -103,7 +103,7 @@ def test_without_a_gradient_nothing_is_kept():
     np.testing.assert_allclose(tensor, exponents["lyapunov_exponent"])
 
 
-def test_gradients_have_the_dtype_of_the_module_and_its_weights_stay():
+def test_gradients_have_the_dtype_of_the_weights_and_the_weights_are_unchanged():
     rnn, inputs = module("lstm").float(), random(2, 9, 3)
     before = rnn.weight_hh_l0.detach().clone()
     for dtype in (torch.float32, torch.float64):
@@ -113,7 +113,7 @@ def test_gradients_have_the_dtype_of_the_module_and_its_weights_stay():
     assert torch.equal(rnn.weight_hh_l0, before)
 
 
-def test_descent_brings_exponents_to_zero():
+def test_gradient_descent_brings_exponents_to_zero():
     rnn, inputs = module("rnn"), random(2, 15, 3)
     optimizer = torch.optim.Adam(rnn.parameters(), lr=0.05)
     losses = []
@@ -127,7 +127,7 @@ def test_descent_brings_exponents_to_zero():
 
 
 @pytest.mark.parametrize("trouble", ["lost", "diverged"])
-def test_undefined_gradients_are_nan_for_that_variant_alone(trouble):
+def test_undefined_gradients_are_nan_only_for_their_variant(trouble):
     generators = [generator(0), generator(1)]
     network = Network.initialise("rnn", 3, 4, 0, [0.8, 0.8], generators, nonlinearity="relu").to(dtype=torch.float64)
     weight = network.params["layer_0.recurrent_weight"]
@@ -146,7 +146,7 @@ def test_undefined_gradients_are_nan_for_that_variant_alone(trouble):
     assert torch.isnan(gradient[1]).any()
 
 
-def test_leading_exponents_have_gradients_where_others_are_lost():
+def test_leading_exponents_have_gradients_although_others_are_lost():
     torch.manual_seed(0)
     rnn = torch.nn.RNN(3, 5, nonlinearity="relu", batch_first=True).double()
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_leading_exponents_have_gradients_where_others_are_lost():
 
 
 class TestSecondDerivatives:
-    """They are refused, whatever the gradient that comes in."""
+    """Second derivatives are refused for every kind of incoming gradient."""
 
     @staticmethod
     def exponents(k: int | None = None) -> tuple[Tensor, Tensor]:
@@ -179,7 +179,7 @@ class TestSecondDerivatives:
         with pytest.raises(RuntimeError, match="differentiable: got a request for second derivatives"):
             (exponents.sum() + first.square().sum()).backward()
 
-    def test_a_graph_of_the_gradient_alone_changes_nothing(self):
+    def test_create_graph_without_second_derivatives_is_allowed(self):
         exponents, weight = self.exponents()
         (kept,) = torch.autograd.grad(exponents.sum(), weight, create_graph=True)
         exponents, weight = self.exponents()
@@ -188,7 +188,7 @@ class TestSecondDerivatives:
 
 
 def test_flossing_of_unconnected_units_has_finite_gradients():
-    """The first unit vectors would stay in a block of the Jacobian, and be lost where its units are saturated."""
+    """Tangent vectors that start as unit vectors would stay in one block, and its saturated units would lose them."""
     torch.manual_seed(0)
     rnn = torch.nn.RNN(1, 6, bias=False).double()
     with torch.no_grad():

@@ -67,7 +67,7 @@ class TestSteps:
         np.testing.assert_allclose(spectrum["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-12)
 
     @pytest.mark.parametrize("function", [finite_time_exponents, covariant_vectors])
-    def test_everything_takes_a_step(self, function):
+    def test_all_functions_accept_a_step(self, function):
         found, expected = function(tanh_step, INPUTS, initial_state=np.zeros(SIZE)), function(tanh_module(), INPUTS)
         for name in expected.data_vars:
             np.testing.assert_allclose(found[name], expected[name], atol=1e-8)
@@ -81,14 +81,14 @@ class TestSteps:
         )
         np.testing.assert_allclose(spectrum["lyapunov_exponent"], np.log([[2.0, 0.5]]))
 
-    def test_a_sequence_that_overflows_at_once_is_nan_and_not_taken_for_one_that_another_moved(self):
+    def test_an_immediately_overflowing_sequence_is_nan_and_passes_the_independence_check(self):
         start = np.array([[0.1, 0.2], [0.1, 1000.0]])
         spectrum = lyapunov_spectrum(
             lambda state, x: torch.exp(state) / 4, np.zeros((2, 9, 1)), initial_state=start, dtype=torch.float64
         )["lyapunov_exponent"]
         assert np.isfinite(spectrum[0]).all() and np.isnan(spectrum[1]).all()
 
-    def test_few_exponents_cost_few_columns_and_no_jacobian(self):
+    def test_few_exponents_need_few_tangent_vectors_and_no_jacobian(self):
         size, steps, calls = 40, 3, []
         weight = random(size, size)
 
@@ -97,7 +97,7 @@ class TestSteps:
             return torch.tanh(state @ weight.T)
 
         def products(n_exponents: int) -> float:
-            """Products of the weights with a vector, per sequence and step."""
+            """Return the number of products of the weights with a vector, per sequence and step."""
             calls.clear()
             with FlopCounterMode(display=False) as counter:
                 lyapunov_spectrum(step, np.empty((2, steps, 0)), initial_state=np.zeros(size), n_exponents=n_exponents)
@@ -107,8 +107,8 @@ class TestSteps:
 
         two = products(2)
         assert products(9) - two == steps * 7
-        # The state once a step, and all tangents with it; nine calls look whether the function is a step, three
-        # whether it is a program, which a function that keeps a list is not.
+        # Each step calls the function once with all tangents. Nine more calls check that the function is a step. Three
+        # check whether it can be converted to a program, which fails here because the function appends to a list.
         assert len(calls) == steps + 12
 
 
@@ -166,7 +166,7 @@ class TestErrorsOfSteps:
             (lambda state: state, r"got step\(state\), which takes only the state, but inputs with 3 features"),
         ],
     )
-    def test_a_step_that_does_not_fit_is_refused(self, step: Callable, message: str):
+    def test_an_invalid_step_is_refused(self, step: Callable, message: str):
         inputs = random(4, 6, 3)
         with pytest.raises(ValueError, match=message):
             lyapunov_spectrum(step, inputs, initial_state=np.zeros(SIZE))
@@ -191,7 +191,7 @@ class TestErrorsOfSteps:
             ),
         ],
     )
-    def test_a_push_forward_that_does_not_fit_is_refused(self, returned, error, message):
+    def test_an_invalid_push_forward_is_refused(self, returned, error, message):
         class System:
             def push_forward(self, state, x, tangents):
                 return returned(state, tangents)
@@ -208,7 +208,7 @@ class TestErrorsOfNetworks:
         ],
     )
     @pytest.mark.parametrize("function", [lyapunov_spectrum, finite_time_exponents, covariant_vectors])
-    def test_what_is_no_map_of_its_hidden_state_is_refused(self, function, network, message):
+    def test_networks_that_are_no_map_of_their_hidden_state_are_refused(self, function, network, message):
         with pytest.raises(ValueError, match=message):
             function(network, INPUTS)
 
@@ -217,6 +217,6 @@ class TestErrorsOfNetworks:
         with pytest.raises(TypeError, match=r"inputs: got .*, expected a tensor or an array of numbers"):
             lyapunov_spectrum(tanh_module(), inputs)
 
-    def test_a_count_must_be_whole(self):
+    def test_counts_must_be_integers(self):
         with pytest.raises(ValueError, match=r"n_exponents: got 2.5, expected 1 to 4"):
             lyapunov_spectrum(tanh_module(), INPUTS, n_exponents=2.5)

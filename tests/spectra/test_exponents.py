@@ -46,7 +46,7 @@ def module(kind: str, n_layers: int = 1) -> torch.nn.RNNBase:
 
 
 def torch_step(rnn: torch.nn.RNNBase) -> Callable[[Tensor, Tensor], Tensor]:
-    """One step of a torch.nn module as a function of one state vector (S,) and one input (F,)."""
+    """Return one step of a torch.nn module as a function of one state vector (S,) and one input (F,)."""
     parts = 2 if isinstance(rnn, torch.nn.LSTM) else 1
 
     def step(state: Tensor, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def hidden_indices(rnn: torch.nn.RNNBase) -> list[int]:
 
 
 def brute_force(step: Callable, state: Tensor, inputs: Tensor, rows: list[int]) -> np.ndarray:
-    """Algorithm 1 with Jacobians from reverse-mode differentiation and NumPy's QR, for one sequence."""
+    """Return exponents by algorithm 1 for one sequence, with reverse-mode Jacobians and NumPy's QR."""
     q, total = np.eye(len(rows)), np.zeros(len(rows))
     for x in inputs:
         jacobian = torch.autograd.functional.jacobian(lambda point, x=x: step(point, x), state).numpy()
@@ -75,10 +75,10 @@ def brute_force(step: Callable, state: Tensor, inputs: Tensor, rows: list[int]) 
 
 
 def brute_force_by_layer(step: Callable, state: Tensor, inputs: Tensor, rows: list[int], n_layers: int) -> np.ndarray:
-    """As `brute_force`, for a stack of layers that starts from the directions of its last layer.
+    """Return exponents like `brute_force`, for a stack of layers that starts from the directions of its last layer.
 
-    These span an invariant subspace, so that the exponents are those of the diagonal blocks of the Jacobians. LAPACK's
-    reflections would not keep the zeros beside the blocks.
+    These directions span an invariant subspace, so the exponents are those of the diagonal blocks of the Jacobians.
+    LAPACK's reflections would not keep the zeros outside the blocks.
     """
     layers = np.split(np.array(rows), n_layers)
     return np.sort(np.concatenate([brute_force(step, state, inputs, own.tolist()) for own in layers]))[::-1]
@@ -111,7 +111,7 @@ class TestReferenceSystems:
             matrix[:2, :2] = torch.tensor([[1.0, 1.5], [-1.0, 0.5]])
         moduli = np.sort(np.abs(np.linalg.eigvals(matrix.numpy())))[::-1]
         spectrum = exponents(LinearMap(matrix), autonomous_inputs(1, 300), warmup=100)
-        # A rotating pair only averages out, as one over the number of steps.
+        # For a rotating pair, the average converges only as one over the number of steps.
         np.testing.assert_allclose(spectrum[0], np.log(moduli), atol=1e-2 if kind == "complex pair" else 1e-10)
 
     def test_henon_map(self):
@@ -120,7 +120,7 @@ class TestReferenceSystems:
         np.testing.assert_allclose(spectrum.mean(0), [0.419, -1.623], atol=0.01)
         np.testing.assert_allclose(spectrum.sum(-1), math.log(0.3), atol=1e-10)
 
-    def test_a_trajectory_that_diverges_gives_nan_and_the_others_stay(self):
+    def test_a_diverged_trajectory_is_nan_and_does_not_affect_the_others(self):
         start = np.array([[0.0, 0.0], [50.0, 0.0]])
         spectrum = exponents(Henon(), autonomous_inputs(2, 200), initial_state=start)
         assert np.isfinite(spectrum[0]).all() and np.isnan(spectrum[1]).all()
@@ -137,14 +137,14 @@ class TestSingularJacobians:
             ([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 1.0]], [math.log(2.0), 0.0, -math.inf]),
         ],
     )
-    def test_lost_directions_are_minus_infinity_and_the_others_right(self, matrix, expected, warmup):
+    def test_lost_directions_are_minus_infinity_and_the_others_are_correct(self, matrix, expected, warmup):
         matrix = torch.tensor(matrix, dtype=torch.float64)
         spectrum = exponents(LinearMap(matrix), autonomous_inputs(1, 200), warmup=warmup)
-        # Other than the eigenvectors, the first step need not lie along them; its share falls as one over the steps.
+        # The initial vectors differ from the eigenvectors. The effect on the average decreases as one over the steps.
         np.testing.assert_allclose(spectrum[0], expected, atol=0.01)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_a_silent_relu_unit_costs_exactly_its_own_exponent(self, dtype):
+    def test_an_inactive_relu_unit_loses_exactly_one_exponent(self, dtype):
         torch.manual_seed(1)
         rnn = torch.nn.RNN(3, 5, nonlinearity="relu", batch_first=True)
         with torch.no_grad():
@@ -152,7 +152,7 @@ class TestSingularJacobians:
             rnn.bias_hh_l0[2] = -1000.0
         spectrum = exponents(rnn, random(2, 12, 3), dtype=dtype)
         weight, others = rnn.weight_hh_l0.detach().double(), [0, 1, 3, 4]
-        # The first step maps the first four unit vectors to the active units; all later ones stay among these.
+        # The first step maps the first four unit vectors to the active units, and later steps stay among these units.
         first, later = (torch.linalg.slogdet(weight[others][:, start]).logabsdet for start in (slice(4), others))
         assert np.isneginf(spectrum[:, -1]).all()
         np.testing.assert_allclose(spectrum[:, :-1].sum(-1), (first + 11 * later) / 12, atol=1e-4)
@@ -170,7 +170,7 @@ class TestNetworks:
         np.testing.assert_allclose(exponents(rnn, inputs, initial_state=start), expected, atol=1e-8)
 
     @pytest.mark.parametrize("n_layers", [1, 2])
-    def test_hidden_takes_the_reduced_jacobian(self, n_layers):
+    def test_the_reduced_jacobian_has_only_hidden_units(self, n_layers):
         rnn, inputs = module("lstm", n_layers), random(1, 12, 3)
         start = torch.zeros(from_torch(rnn).state_size, dtype=torch.float64)
         expected = brute_force_by_layer(torch_step(rnn), start, inputs[0], hidden_indices(rnn), n_layers)
@@ -198,7 +198,7 @@ class TestNetworks:
         spectrum = exponents(step, inputs, initial_state=torch.zeros(5))
         np.testing.assert_allclose(spectrum, exponents(rnn, inputs), atol=1e-12)
 
-    def test_any_object_with_push_forward_serves(self):
+    def test_any_object_with_push_forward_is_accepted(self):
         class Doubling:
             def push_forward(self, state, x, tangents):
                 return 0 * state, 2 * tangents
@@ -206,7 +206,7 @@ class TestNetworks:
         spectrum = exponents(Doubling(), np.zeros((2, 5, 1)), initial_state=np.zeros((2, 3)))
         np.testing.assert_allclose(spectrum, np.full((2, 3), math.log(2.0)))
 
-    def test_inputs_are_what_the_module_takes(self):
+    def test_inputs_have_the_layout_of_the_module(self):
         rnn, inputs = module("lstm"), random(2, 9, 3)
         other = torch.nn.LSTM(3, 5).double()
         other.load_state_dict(rnn.state_dict())
@@ -214,14 +214,14 @@ class TestNetworks:
 
 
 class TestStacks:
-    def test_each_variant_is_what_it_is_alone(self):
+    def test_each_variant_agrees_with_the_variant_alone(self):
         network, inputs = stack("gru", n_variants=3), random(2, 8, 3)
         together = exponents(network, inputs)
         for variant in range(3):
             np.testing.assert_allclose(together[[variant]], exponents(network.select([variant]), inputs), atol=1e-12)
 
     @pytest.mark.parametrize("architecture", ["rnn", "lstm", "cornn"])
-    def test_a_diverged_variant_is_nan_and_leaves_the_others_alone(self, architecture):
+    def test_a_diverged_variant_is_nan_and_does_not_affect_the_others(self, architecture):
         network, inputs = stack(architecture, n_variants=3), random(2, 8, 3)
         tangents = torch.eye(network.reduced_size, dtype=torch.float64)
         clean = average_exponents(network, inputs, network.initial_state(2), tangents).exponents
@@ -244,7 +244,7 @@ class TestStacks:
 class TestAlgorithm:
     @pytest.mark.parametrize("warmup", [0, 4])
     @pytest.mark.parametrize("interval", [3, 7, 100])
-    def test_the_interval_changes_nothing_that_is_well_conditioned(self, interval, warmup):
+    def test_the_interval_does_not_change_well_conditioned_results(self, interval, warmup):
         network, inputs = stack("asrnn"), random(2, 23, 3)
         every_step = exponents(network, inputs, warmup=warmup)
         np.testing.assert_allclose(
@@ -252,7 +252,7 @@ class TestAlgorithm:
         )
 
     @pytest.mark.parametrize("interval", [1, 3])
-    def test_warmup_equals_starting_from_the_warm_state_and_tangents(self, interval):
+    def test_warmup_agrees_with_a_start_from_the_state_and_tangents_after_it(self, interval):
         network, inputs = stack("gru"), random(2, 17, 3)
         state, tangents = network.initial_state(2), torch.eye(4, dtype=torch.float64).expand(2, 2, 4, 4)
         for x in inputs[:, :5].unbind(1):
@@ -276,7 +276,7 @@ class TestAlgorithm:
         assert leading.shape == (2, 3)
         np.testing.assert_allclose(leading, exponents(rnn, inputs, warmup=200)[:, :3], atol=2e-3)
 
-    def test_the_first_unit_vectors_can_be_asked_for(self):
+    def test_the_first_unit_vectors_can_be_requested(self):
         rnn, inputs = module("lstm", 2), random(2, 60, 3)
         leading = exponents(rnn, inputs, initial_tangents=np.eye(20, 3))
         average = average_exponents(
@@ -290,7 +290,7 @@ class TestAlgorithm:
 
 
 class TestInterface:
-    def test_the_dataset_says_what_it_is(self, tmp_path):
+    def test_the_dataset_has_units_and_settings(self, tmp_path):
         inputs = random(2, 9, 3)
         dataset = lyapunov_spectrum(module("gru").float(), inputs, warmup=2, orthonormalize_every=3, jacobian="reduced")
         assert dataset["lyapunov_exponent"].dims == ("sequence", "exponent")
@@ -300,7 +300,7 @@ class TestInterface:
         assert expected.items() <= dataset.attrs.items() and "lyapunov_pkg_version" in dataset.attrs
         save_store(dataset, tmp_path / "spectrum.zarr.zip", {})
 
-    def test_arrays_and_other_dtypes_are_taken_in_the_networks_dtype(self):
+    def test_arrays_and_other_dtypes_are_converted_to_the_networks_dtype(self):
         rnn, inputs = module("rnn"), random(2, 9, 3)
         expected = exponents(rnn, inputs)
         array = inputs.numpy()[:, ::-1].copy()[:, ::-1]
@@ -309,7 +309,7 @@ class TestInterface:
         assert exponents(rnn, inputs.float()).dtype == np.float64
         assert exponents(rnn, np.ones((2, 9, 3), dtype=int)).dtype == np.float64
 
-    def test_dtype_chooses_the_precision_and_leaves_the_module_alone(self):
+    def test_dtype_sets_the_precision_and_does_not_change_the_module(self):
         rnn, inputs = module("rnn").float(), random(2, 9, 3)
         single, double = exponents(rnn, inputs), exponents(rnn, inputs, dtype=torch.float64)
         assert single.dtype == np.float32 and double.dtype == np.float64
@@ -317,7 +317,7 @@ class TestInterface:
         assert rnn.weight_hh_l0.dtype == torch.float32
 
     @pytest.mark.parametrize("shape", [(10,), (2, 10)])
-    def test_initial_state_reaches_every_sequence(self, shape):
+    def test_the_initial_state_is_used_for_every_sequence(self, shape):
         rnn, inputs = module("lstm"), random(2, 9, 3)
         start = random(10, seed=5)
         expected = [exponents(rnn, inputs[[i]], initial_state=start)[0] for i in range(2)]
@@ -359,7 +359,7 @@ class TestInterface:
             lyapunov_spectrum(torch.nn.GRU(3, 5, bidirectional=True), random(2, 9, 3))
 
     @pytest.mark.parametrize("network", [torch.nn.Linear(3, 3), "lstm", None])
-    def test_what_is_no_recurrent_network_is_refused(self, network):
+    def test_modules_that_are_no_recurrent_networks_are_refused(self, network):
         with pytest.raises(TypeError, match="system: got"):
             lyapunov_spectrum(network, random(2, 9, 3))
 

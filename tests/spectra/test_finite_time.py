@@ -44,11 +44,11 @@ def test_intervals_are_counted_from_the_end_of_the_warmup_and_the_last_may_be_sh
     assert finite_time["interval"].values.tolist() == [5, 5, 2]
 
 
-def test_each_step_is_what_the_step_does_to_a_diagonal_map():
+def test_exponents_of_each_step_of_a_diagonal_map():
     factors = torch.tensor([2.0, 0.5], dtype=torch.float64)
 
     class Alternating:
-        """Stretches by `factors` where the input is 1, and by their squares where it is 2."""
+        """Multiply by `factors` where the input is 1, and by their squares where it is 2."""
 
         def push_forward(self, state, x, tangents):
             stretch = factors**x
@@ -63,7 +63,7 @@ def test_each_step_is_what_the_step_does_to_a_diagonal_map():
     )
 
 
-def test_q_is_the_orthonormal_basis_that_the_jacobians_carry_along():
+def test_q_is_the_orthonormal_basis_of_the_propagated_tangent_vectors():
     rnn, inputs = gru(), random(2, 9, 3)
     network = from_torch(rnn)
     finite_time = finite_time_exponents(
@@ -93,7 +93,7 @@ def test_a_network_has_an_axis_of_variants():
     assert running_exponents(finite_time).dims == ("variant", "sequence", "time", "exponent")
 
 
-def test_a_diverged_trajectory_is_nan_from_then_on_and_a_lost_direction_minus_infinity():
+def test_a_diverged_trajectory_becomes_nan_and_a_lost_direction_minus_infinity():
     start = np.array([[0.0, 0.0], [50.0, 0.0]])
     finite_time = finite_time_exponents(Henon(), autonomous_inputs(2, 30), initial_state=start)
     values = finite_time["finite_time_exponent"]
@@ -105,7 +105,7 @@ def test_a_diverged_trajectory_is_nan_from_then_on_and_a_lost_direction_minus_in
     assert np.isneginf(lost[0, :, 1]).all()
 
 
-def test_later_times_alone_are_a_longer_warmup():
+def test_selecting_later_times_is_the_same_as_a_longer_warmup():
     inputs = random(2, 20, 3)
     all_times = finite_time_exponents(gru(), inputs, warmup=4)
     later = finite_time_exponents(gru(), inputs, warmup=10)
@@ -130,6 +130,6 @@ def test_the_dataset_can_be_stored(tmp_path):
         ({"n_exponents": 5}, "n_exponents: got 5, expected 1 to 4"),
     ],
 )
-def test_arguments_are_checked_as_those_of_the_spectrum(arguments, message):
+def test_arguments_are_checked_as_in_lyapunov_spectrum(arguments, message):
     with pytest.raises(ValueError, match=message):
         finite_time_exponents(gru(), random(2, 6, 3), **arguments)

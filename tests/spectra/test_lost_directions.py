@@ -1,4 +1,4 @@
-"""-inf means exactly the directions that float64 cannot resolve, and the result counts them."""
+"""Exactly the directions that float64 cannot resolve have the exponent -inf, and the result counts them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def average(network: Network, x: Tensor, jacobian: str = "full", **settings: int
 
 
 def exact_exponents(network: Network, x: Tensor, digits: int = 60) -> NDArray:
-    """Algorithm 2 in so many digits, along the trajectory that float64 takes."""
+    """Return exponents by algorithm 2 with the given number of digits, along the trajectory in float64."""
     state, jacobians = network.initial_state(1), []
     for step in x.unbind(1):
         jacobians.append(network.jacobian(state, step)[0, 0].tolist())
@@ -64,15 +64,16 @@ def lstm_of_large_weights(gain: float) -> Network:
     ("network", "tolerance"),
     [
         (lstm_of_large_weights(8), 1e-5),
-        (lstm_of_large_weights(10), 5e-3),  # a step has a sine of 1e-13, and eps over it is 2e-3; LAPACK errs by 6e-3
+        # One step has a sine of 1e-13. eps over the sine is 2e-3, and LAPACK's error is 6e-3.
+        (lstm_of_large_weights(10), 5e-3),
         (tanh_network(3.0, 0), 1e-5),
         (tanh_network(3.0, 1), 1e-5),
         (tanh_network(2.0, 2), 1e-5),
     ],
     ids=["lstm 8", "lstm 10", "tanh 0", "tanh 1", "tanh 2"],
 )
-def test_saturated_networks_agree_with_many_digits(network, tolerance):
-    """A trajectory by itself, and in a group."""
+def test_saturated_networks_agree_with_high_precision(network, tolerance):
+    """The trajectory is computed alone and in a group."""
     x = noise(20)
     expected = exact_exponents(network, x)
     assert expected[-1] < -10
@@ -84,8 +85,8 @@ def test_saturated_networks_agree_with_many_digits(network, tolerance):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_the_exponents_of_a_saturated_tanh_network_sum_to_the_logarithm_of_the_determinant(dtype):
-    """det J = det W times the product of the slopes 1 - h², which are as small as 1e-16 here (1e-7 in float32)."""
+def test_exponents_of_a_saturated_tanh_network_sum_to_the_log_determinant(dtype):
+    """det J = det W times the product of the slopes 1 - h², which reach 1e-16 here (1e-7 in float32)."""
     network = tanh_network(2.0 if dtype == torch.float64 else 0.9, 3).to(dtype=dtype)
     x = noise(40).to(dtype)
     state, expected = network.initial_state(1), 0.0
@@ -102,16 +103,16 @@ def test_the_exponents_of_a_saturated_tanh_network_sum_to_the_logarithm_of_the_d
 
 @pytest.mark.parametrize("n_sequences", [3, 19], ids=["one by one", "in groups"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_silent_units_lose_as_many_directions_as_there_are_and_the_result_counts_them(n_sequences, dtype):
-    """Units i of a ReLU network are silent at the steps at which their input is negative."""
+def test_inactive_units_lose_directions_and_the_result_counts_them(n_sequences, dtype):
+    """A unit of this ReLU network is inactive at the steps at which its input is negative."""
     identity = torch.eye(4, dtype=dtype)[None]
     network = Network.from_params(
         "rnn", {"layer_0.input_weight": identity, "layer_0.recurrent_weight": identity}, nonlinearity="relu"
     )
     x = torch.ones(n_sequences, 12, 4, dtype=dtype)
-    x[0, 5, 0] = x[0, 8, 0] = -100.0  # one unit, at two steps
-    x[1, 7, :3] = -100.0  # three units at one step
-    x[2, 1, :] = -100.0  # all of them, in the warm-up
+    x[0, 5, 0] = x[0, 8, 0] = -100.0  # One unit is inactive at two steps.
+    x[1, 7, :3] = -100.0  # Three units are inactive at one step.
+    x[2, 1, :] = -100.0  # All units are inactive at one step of the warm-up.
     found = average_exponents(
         network, x, torch.zeros(1, n_sequences, 4, dtype=dtype), torch.eye(4, dtype=dtype), warmup=3
     )
@@ -128,11 +129,11 @@ def test_silent_units_lose_as_many_directions_as_there_are_and_the_result_counts
         warmup=3,
         orthonormalize_every=9,
     )
-    assert intervals.n_lossy_intervals[0, :3].tolist() == [1, 1, 0]  # of one orthonormalisation
+    assert intervals.n_lossy_intervals[0, :3].tolist() == [1, 1, 0]  # There is only one orthonormalisation.
 
 
 def test_units_without_connections_are_lost_at_every_step():
-    """A matrix with a row of zeros is singular whatever the state."""
+    """A matrix with a row of zeros is singular in any state."""
     network = tanh_network(0.5, 0)
     network.params["layer_0.recurrent_weight"][0, 2] = 0
     network.params["layer_0.recurrent_weight"][0, 7] = 0
@@ -141,7 +142,7 @@ def test_units_without_connections_are_lost_at_every_step():
     assert torch.isneginf(found.exponents[0, 0, -2:]).all() and torch.isfinite(found.exponents[0, 0, :-2]).all()
 
 
-def test_a_trajectory_that_diverges_has_no_exponents_and_lost_nothing():
+def test_a_diverged_trajectory_has_no_exponents_and_no_lost_directions():
     network = tanh_network(0.5, 0)
     state = network.initial_state(2)
     state[0, 1] = torch.nan
@@ -149,7 +150,7 @@ def test_a_trajectory_that_diverges_has_no_exponents_and_lost_nothing():
     assert found.exponents[0, 1].isnan().all() and found.n_lost.tolist() == [[0, 0]]
 
 
-def test_steps_through_pytorch_lose_what_the_kernels_lose():
+def test_steps_through_pytorch_lose_the_same_directions_as_the_kernels():
     class Silent:
         def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
             return state, tangents * torch.where(x > 0, 1.0, 0.0)[..., None]

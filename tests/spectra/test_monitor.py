@@ -15,7 +15,7 @@ N_UPDATES = 6
 
 
 class Model(torch.nn.Module):
-    """A recurrent layer with all that a monitor could disturb around it."""
+    """A recurrent layer between other layers whose state a monitor could change."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Model(torch.nn.Module):
 def trained(
     kind: str, watch: Callable[[Model], SpectrumMonitor] | None
 ) -> tuple[Model, list[Any], SpectrumMonitor | None]:
-    """A model after some updates with random batches, what can be compared of it and of the random numbers."""
+    """Return a model after some updates with random batches, and all that a monitor must not change."""
     torch.manual_seed(0)
     model = Model(kind).train()
     model.embedding.weight.requires_grad_(False)
@@ -56,7 +56,7 @@ def trained(
 
 
 def of_embedded(model: Model, **options: Any) -> SpectrumMonitor:
-    """A monitor of the recurrent layer on what the layers before it make of fixed tokens."""
+    """Return a monitor of the recurrent layer, whose inputs come from fixed tokens through the previous layers."""
     tokens = torch.arange(40).reshape(2, 20) % 7
     return SpectrumMonitor(
         model.rnn, lambda: submodule_inputs(model, "rnn", tokens), every=2, n_exponents=5, warmup=3, **options
@@ -74,13 +74,13 @@ def equal(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
-def test_training_goes_on_to_the_same_bits_as_without_it(kind: str) -> None:
+def test_training_with_a_monitor_gives_the_same_bits(kind: str) -> None:
     _, without, _ = trained(kind, None)
     _, beside, _ = trained(kind, of_embedded)
     assert equal(without, beside)
 
 
-def test_spectra_are_those_of_lyapunov_spectrum_at_that_update() -> None:
+def test_spectra_agree_with_lyapunov_spectrum_at_the_same_update() -> None:
     model, (losses, *_), monitor = trained("LSTM", of_embedded)
     result = monitor.dataset()
     assert result["update"].values.tolist() == [0, 2, 4, 6]
@@ -96,7 +96,7 @@ def test_spectra_are_those_of_lyapunov_spectrum_at_that_update() -> None:
     assert (result["lyapunov_exponent"][0] != result["lyapunov_exponent"][-1]).all()
 
 
-def test_a_loss_and_an_epoch_need_not_be_given() -> None:
+def test_loss_and_epoch_are_optional() -> None:
     module, inputs = torch.nn.GRU(2, 3), torch.randn(10, 1, 2)
     monitor = SpectrumMonitor(module, inputs, every=1)
     monitor()
@@ -105,7 +105,7 @@ def test_a_loss_and_an_epoch_need_not_be_given() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_give_nan_and_a_flag(value: float) -> None:
+def test_non_finite_weights_give_nan_and_a_flag(value: float) -> None:
     module, inputs = torch.nn.LSTM(2, 3), torch.randn(10, 1, 2)
     monitor = SpectrumMonitor(module, inputs, every=1)
     monitor(1.0)
@@ -128,14 +128,14 @@ class Own(torch.nn.Module):
 
 
 class Autonomous(Own):
-    """The same without inputs."""
+    """A bounded step (state) -> state without inputs."""
 
     def forward(self, state: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         return torch.tanh(state @ self.weight)
 
 
 @pytest.mark.parametrize("size", [1e10, 1e38])
-def test_huge_weights_of_a_module_of_ones_own_are_no_crash(size: float) -> None:
+def test_huge_weights_of_a_user_defined_module_give_a_flag(size: float) -> None:
     module = Own()
     monitor = SpectrumMonitor(module, torch.randn(2, 30, 3), every=1, initial_state=torch.ones(2, 3))
     torch.nn.init.constant_(module.weight, size)
@@ -143,7 +143,7 @@ def test_huge_weights_of_a_module_of_ones_own_are_no_crash(size: float) -> None:
     assert monitor.dataset()["diverged"].values.tolist() == [False, True]
 
 
-def test_an_autonomous_module_has_no_inputs() -> None:
+def test_an_autonomous_module_needs_no_inputs() -> None:
     module = Autonomous()
     monitor = SpectrumMonitor(module, every=1, n_steps=50, initial_state=torch.ones(1, 3))
     monitor()
@@ -153,7 +153,7 @@ def test_an_autonomous_module_has_no_inputs() -> None:
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("size", [1e10, 1e38])
-def test_huge_weights_are_no_crash(kind: str, size: float) -> None:
+def test_huge_weights_raise_no_error(kind: str, size: float) -> None:
     options = {"nonlinearity": "relu"} if kind == "RNN" else {}
     module, inputs = getattr(torch.nn, kind)(2, 3, **options), torch.randn(10, 1, 2)
     monitor = SpectrumMonitor(module, inputs, every=1)
@@ -163,7 +163,7 @@ def test_huge_weights_are_no_crash(kind: str, size: float) -> None:
     assert monitor.dataset().sizes["update"] == 2
 
 
-def test_inputs_that_are_not_finite_give_nan_and_a_flag() -> None:
+def test_non_finite_inputs_give_nan_and_a_flag() -> None:
     embedding = torch.nn.Embedding(3, 2)
     monitor = SpectrumMonitor(torch.nn.RNN(2, 3), lambda: embedding(torch.arange(3)[:, None]), every=1)
     torch.nn.init.constant_(embedding.weight, float("nan"))
@@ -171,7 +171,7 @@ def test_inputs_that_are_not_finite_give_nan_and_a_flag() -> None:
     assert monitor.dataset()["diverged"].values.tolist() == [False, True]
 
 
-def test_inputs_may_be_made_with_random_numbers() -> None:
+def test_inputs_may_be_created_with_random_numbers() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     SpectrumMonitor(torch.nn.RNN(2, 3), lambda: torch.randn(5, 1, 2), every=1)
@@ -184,7 +184,7 @@ def test_inputs_may_be_made_with_random_numbers() -> None:
 
 
 class RecordingWriter:
-    """What a SummaryWriter has, as far as a monitor uses it."""
+    """The methods of a SummaryWriter that a monitor uses."""
 
     def __init__(self) -> None:
         self.scalars: list[tuple[str, float, int]] = []
@@ -194,11 +194,11 @@ class RecordingWriter:
         self.scalars.append((tag, scalar_value, global_step))
 
     def add_histogram(self, tag: str, values: np.ndarray, global_step: int) -> None:
-        assert np.isfinite(values).all()  # TensorBoard refuses others
+        assert np.isfinite(values).all()  # TensorBoard accepts no other types.
         self.histograms.append((tag, values, global_step))
 
 
-def test_means_over_sequences_are_written_for_tensorboard() -> None:
+def test_means_over_sequences_are_written_to_tensorboard() -> None:
     writer = RecordingWriter()
     module, inputs = torch.nn.GRU(2, 3), torch.randn(10, 4, 2)
     monitor = SpectrumMonitor(module, inputs, every=1, writer=writer)
@@ -214,14 +214,14 @@ def test_means_over_sequences_are_written_for_tensorboard() -> None:
     np.testing.assert_allclose(values, first)
 
 
-def test_tensorboard_itself_takes_them(tmp_path) -> None:
+def test_tensorboard_accepts_the_values(tmp_path) -> None:
     tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="tensorboard is not installed")
     with tensorboard.SummaryWriter(tmp_path) as writer:
         SpectrumMonitor(torch.nn.GRU(2, 3), torch.randn(10, 4, 2), every=1, writer=writer)
     assert any(tmp_path.iterdir())
 
 
-def test_plots_itself() -> None:
+def test_the_monitor_can_plot_its_spectra() -> None:
     ax = Figure().subplots()
     _, _, monitor = trained("GRU", of_embedded)
     assert monitor.plot(ax) is ax

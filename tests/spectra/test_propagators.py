@@ -1,4 +1,4 @@
-"""The compiled kernels move tangent vectors as PyTorch does, for all networks, sizes and numbers of networks."""
+"""The compiled kernels propagate tangent vectors like PyTorch, for all networks, sizes and numbers of networks."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_size(size, k, n_sequences):
     assert_they_agree(*propagators(stacked, n_sequences, stacked.reduced_size, k), inputs(n_sequences))
 
 
-def test_inputs_of_their_own_for_each_variant_and_threads_change_nothing():
+def test_separate_inputs_per_variant_and_threads_do_not_change_results():
     stacked = network("gru")
     x = torch.stack([inputs(19), 2 * inputs(19)])
     _, kernels = propagators(stacked, 19, 5, 5)
@@ -76,7 +76,7 @@ def test_inputs_of_their_own_for_each_variant_and_threads_change_nothing():
     torch.testing.assert_close(propagate(steps, x)[0], expected, atol=1e-8, rtol=0)
 
 
-def test_how_many_large_matrices_go_together_changes_no_bit():
+def test_the_number_of_large_matrices_in_a_group_changes_no_bit():
     stacked, found = network("gru", 200, p=0.1), {}
     for n_threads in (1, 3, 10):
         torch.set_num_threads(n_threads)
@@ -88,7 +88,7 @@ def test_how_many_large_matrices_go_together_changes_no_bit():
         assert all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
 
 
-def test_restoring_takes_the_same_steps_again():
+def test_steps_after_restoring_a_snapshot_are_the_same():
     for propagator in propagators(network("lem"), 19, 10, 4):
         path = propagator.path(inputs(19, 9))
         propagator.follow(path, slice(0, 4), ENDS[:4])
@@ -98,7 +98,7 @@ def test_restoring_takes_the_same_steps_again():
         assert torch.equal(propagator.follow(path, slice(4, 9), ENDS[:5])[0], first)
 
 
-def test_a_path_followed_in_pieces_and_in_one_go_is_the_same():
+def test_a_path_followed_in_parts_gives_the_same_results():
     (_, pieces), (_, whole) = (propagators(network("lstm"), 19, 10, 10) for _ in range(2))
     path = pieces.path(inputs(19, 6))
     found = torch.cat([pieces.follow(path, slice(at, at + 2), ENDS[at : at + 2])[0] for at in (0, 2, 4)])
@@ -106,8 +106,8 @@ def test_a_path_followed_in_pieces_and_in_one_go_is_the_same():
 
 
 @pytest.mark.parametrize("n_sequences", [3, 19], ids=["one by one", "in groups"])
-def test_singular_jacobians_and_states_that_are_not_finite_cost_only_themselves(n_sequences):
-    """A ReLU network whose units are silent loses directions; one trajectory starts at infinity."""
+def test_singular_jacobians_and_non_finite_states_affect_only_their_trajectory(n_sequences):
+    """A ReLU network with inactive units loses directions, and one trajectory starts at infinity."""
     weights = torch.eye(4, dtype=torch.float64)[None]
     params = {"layer_0.input_weight": weights[:, :, :3], "layer_0.recurrent_weight": weights}
     stacked = Network.from_params("rnn", params, nonlinearity="relu")
@@ -125,7 +125,7 @@ def test_singular_jacobians_and_states_that_are_not_finite_cost_only_themselves(
 
 
 def lapack_exponents(stacked: Network, x: Tensor, rows: int) -> Tensor:
-    """Algorithm 2 with LAPACK's QR in the precision of the network."""
+    """Return exponents by algorithm 2 with LAPACK's QR in the precision of the network."""
     state, q = stacked.initial_state(len(x)), torch.eye(rows, dtype=x.dtype).expand(1, len(x), -1, -1)
     total = 0.0
     for step in x.unbind(1):
@@ -138,17 +138,18 @@ def lapack_exponents(stacked: Network, x: Tensor, rows: int) -> Tensor:
 @pytest.mark.parametrize("reduced", [True, False], ids=["hidden", "full"])
 @pytest.mark.parametrize("p", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("architecture", ["rnn", "lstm", "gru", "lem", "cornn"])
-def test_exponents_in_float32_are_as_good_as_with_lapack(architecture, p, reduced):
-    """One pass of Gram-Schmidt in float32 costs averages nothing: J ... J Q = Q R ... R telescopes."""
+def test_exponents_in_float32_are_as_accurate_as_with_lapack(architecture, p, reduced):
+    """One pass of Gram-Schmidt in float32 suffices for averages: in J ... J Q = Q R ... R, the errors of Q cancel."""
     double = network(architecture, 32, p=p, n_variants=1)
     rows = double.reduced_size if reduced else double.state_size
-    x = inputs(16, 10)  # few steps: chaotic networks soon go apart in float32 for other reasons
+    # Few steps suffice: trajectories of chaotic networks in float32 soon differ because of rounding in the states.
+    x = inputs(16, 10)
     expected = lapack_exponents(double, x, rows)
     single = double.to(dtype=torch.float32)
     tangents = torch.eye(rows).expand(1, 16, -1, -1)
     found = average_exponents(single, x.float(), single.initial_state(16), tangents).exponents
     error, lapacks = (found - expected).abs(), (lapack_exponents(single, x.float(), rows) - expected).abs()
-    # Both are rounded at every product; what is compared is how large that gets, over sequences and exponents.
+    # Both methods round every product, so the test compares quantiles of the errors over sequences and exponents.
     for part in (slice(None), slice(rows // 2)):
         for share in (0.5, 0.9, 0.99):
             assert np.quantile(error[..., part], share) < 2 * np.quantile(lapacks[..., part], share) + 1e-6
@@ -159,7 +160,7 @@ def test_exponents_in_float32_are_as_good_as_with_lapack(architecture, p, reduce
     ("architecture", "p", "narrow"),
     [("asrnn", 2.0, True), ("cornn", 1.0, True), ("noisy", 1.0, True), ("lstm", 0.3, False), ("rnn", 1.0, False)],
 )
-def test_auto_makes_long_intervals_where_the_spectrum_is_narrow_and_keeps_its_tolerance(architecture, p, narrow, dtype):
+def test_auto_chooses_long_intervals_for_narrow_spectra_within_its_tolerance(architecture, p, narrow, dtype):
     double = network(architecture, 16, p=p, n_variants=1)
     x = inputs(16, 90)
     arguments = double.initial_state(16), torch.eye(16, dtype=torch.float64)
@@ -178,8 +179,8 @@ def test_auto_makes_long_intervals_where_the_spectrum_is_narrow_and_keeps_its_to
         assert found.longest_interval == 1 and found.n_orthonormalizations == 90
 
 
-def test_auto_takes_an_interval_again_that_was_too_long():
-    """The angles close slowly at first and then fast: weights of a driven network that the input switches on."""
+def test_auto_repeats_an_interval_that_was_too_long():
+    """The angles decrease slowly at first and then fast, because the input switches to other weights."""
     stacked = network("asrnn", 8, p=4.0, n_variants=1)
     wide = network("rnn", 8, p=1.0, n_variants=1)
 
@@ -200,14 +201,14 @@ def test_auto_takes_an_interval_again_that_was_too_long():
 @pytest.mark.parametrize(
     ("dtype", "shortest", "longest"),
     [
-        # Beyond 9 steps the error of an exponent, eps over the sine, would exceed 1e-4.
+        # Beyond 9 steps, the error of an exponent, eps over the sine, would exceed 1e-4.
         (torch.float32, 4, 9),
-        # Beyond 23 steps the sine is less than ten times what one pass of Gram-Schmidt is trusted with.
+        # Beyond 23 steps, the sine is within a factor of ten of the limit for one pass of Gram-Schmidt.
         (torch.float64, 16, 23),
     ],
 )
-def test_steps_whose_angles_shrink_evenly_are_taken_once_and_in_long_intervals(dtype, shortest, longest):
-    """Powers of [[2, 1], [0, 1]] have columns (2^n, 0) and (2^n - 1, 1), whose angle has a sine of nearly 2^-n."""
+def test_steadily_decreasing_angles_give_long_intervals_without_repetition(dtype, shortest, longest):
+    """Powers of [[2, 1], [0, 1]] have columns (2^n, 0) and (2^n - 1, 1), and the sine of their angle is about 2^-n."""
 
     class Counted:
         n_steps = 0

@@ -1,4 +1,4 @@
-"""User-defined steps as programs, from end to end: the same numbers as through PyTorch, or PyTorch itself."""
+"""User-defined steps that run as programs give the same results as through PyTorch; other steps run through PyTorch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START = (torch.zeros(3, 6, dtype=torch.float64), torch.zeros(3, 6, dtype=torch.f
 
 
 def lstm(state: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """A step of an LSTM, in the dtype of its state."""
+    """Step an LSTM in the dtype of its state."""
     h, c = state
     gates = x @ INPUT_WEIGHTS.to(x.dtype) + h @ WEIGHTS.to(h.dtype)
     i, f, g, o = gates.chunk(4, dim=-1)
@@ -37,7 +37,7 @@ def lstm(state: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rossler(state: Tensor) -> Tensor:
-    """A step of Rössler's flow, by the classical Runge-Kutta method."""
+    """Step Rössler's flow by the classical Runge-Kutta method."""
 
     def field(state: Tensor) -> Tensor:
         x, y, z = state.unbind(-1)
@@ -53,7 +53,7 @@ def rossler(state: Tensor) -> Tensor:
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The name of what followed each path."""
+    """Record the class name of the propagator of each path."""
     taken: list[str] = []
     plain = RecordedPropagator.path
 
@@ -67,7 +67,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def both(compute: Callable[[], xr.Dataset], monkeypatch: pytest.MonkeyPatch) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return a result as it comes, and as PyTorch computes it."""
+    """Return the default result and the result of PyTorch alone."""
     found = compute()
     with monkeypatch.context() as patched:
         patched.setattr(recorded, "program_of", lambda *arguments: None)
@@ -85,7 +85,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_spectra_agree(name: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float64 to rounding."""
+    """In float64, results agree up to rounding."""
     arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START} | SETTINGS[name]
     found, expected = both(lambda: lyapunov_spectrum(lstm, **arguments), monkeypatch)
     assert "ProgramPropagator" in ways
@@ -96,7 +96,7 @@ def test_spectra_agree(name: str, ways: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_float32(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways are as far from float64 as each other: rounding decides."""
+    """Rounding decides: each of the two results has a similar distance from float64."""
     arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START, "warmup": 5}
     exact = lyapunov_spectrum(lstm, **arguments)["lyapunov_exponent"]
     found, expected = both(lambda: lyapunov_spectrum(lstm, dtype=torch.float32, **arguments), monkeypatch)
@@ -107,7 +107,7 @@ def test_float32(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_autonomous_flow(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chaos doubles rounding errors: short enough that it does not show."""
+    """Chaos amplifies rounding errors, so the run is short enough to compare results."""
     start = torch.tensor([[1.0, 1.0, 0.0], [2.0, -1.0, 0.1]], dtype=torch.float64)
     found, expected = both(lambda: lyapunov_spectrum(rossler, n_steps=300, initial_state=start), monkeypatch)
     assert set(ways) == {"ProgramPropagator", "StepPropagator"}
@@ -115,7 +115,7 @@ def test_an_autonomous_flow(ways: list[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_finite_time_exponents_and_covariant_vectors(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What records agrees as well."""
+    """Recorded factors and vectors agree as well as exponents."""
     arguments: dict[str, Any] = {"inputs": INPUTS, "initial_state": START}
     found, expected = both(lambda: finite_time_exponents(lstm, return_q=True, **arguments), monkeypatch)
     for name in ("finite_time_exponent", "q", "final_state"):
@@ -128,7 +128,7 @@ def test_finite_time_exponents_and_covariant_vectors(ways: list[str], monkeypatc
 
 
 def test_resumed_runs_have_the_bits_of_one_long_run(ways: list[str]) -> None:
-    """As those of every other system."""
+    """Resumed runs of programs give the same bits as those of other systems."""
     first = lyapunov_spectrum(lstm, INPUTS[:, :23], initial_state=START)
     both_parts = lyapunov_spectrum(lstm, INPUTS[:, 23:], initial_state=START, resume=first)
     once = lyapunov_spectrum(lstm, INPUTS, initial_state=START)
@@ -136,8 +136,8 @@ def test_resumed_runs_have_the_bits_of_one_long_run(ways: list[str]) -> None:
     assert (both_parts["lyapunov_exponent"] == once["lyapunov_exponent"]).all()
 
 
-def test_results_do_not_depend_on_threads_or_company() -> None:
-    """A trajectory has the same bits alone."""
+def test_results_do_not_depend_on_threads_or_other_trajectories() -> None:
+    """A trajectory computed alone has the same bits."""
     together = lyapunov_spectrum(lstm, INPUTS, initial_state=START)["lyapunov_exponent"]
     alone = lyapunov_spectrum(lstm, INPUTS[:1], initial_state=tuple(part[:1] for part in START))["lyapunov_exponent"]
     assert (together[0] == alone[0]).all()
@@ -150,8 +150,8 @@ def test_results_do_not_depend_on_threads_or_company() -> None:
     assert (again == together).all()
 
 
-def test_modules_of_ones_own(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module is a step, too, in evaluation mode and with its weights at the call."""
+def test_user_defined_modules(ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module is also a step. It runs in evaluation mode with its weights at the time of the call."""
 
     class Own(torch.nn.Module):
         def __init__(self) -> None:
@@ -174,7 +174,7 @@ def test_modules_of_ones_own(ways: list[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_closures_that_change_between_calls() -> None:
-    """Nothing is kept from one call to the next."""
+    """A later call uses the current values of the closure."""
     factor = torch.tensor(0.5, dtype=torch.float64)
     start = torch.ones(1, 2, dtype=torch.float64)
     for value in (0.5, 0.25):
@@ -183,8 +183,8 @@ def test_closures_that_change_between_calls() -> None:
         np.testing.assert_allclose(found["lyapunov_exponent"], np.log(value), rtol=1e-12)
 
 
-def test_a_branch_on_the_state_is_followed(ways: list[str]) -> None:
-    """A map of two pieces: a program of the first would never reach the second."""
+def test_both_branches_of_a_step_are_followed(ways: list[str]) -> None:
+    """The map has two pieces. A program traced in the first piece would never reach the second."""
 
     def step(state: Tensor) -> Tensor:
         return state * 0.5 if state.sum() > 0.1 else state * 0.9
@@ -196,8 +196,8 @@ def test_a_branch_on_the_state_is_followed(ways: list[str]) -> None:
 
 
 @pytest.mark.parametrize("what", ["values", "tangents"])
-def test_a_program_that_goes_wrong_later_is_left(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that turns into another one after some states: the second path goes through PyTorch."""
+def test_a_program_that_becomes_wrong_is_abandoned(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step changes after some states, so the second path runs through PyTorch."""
     late = {"is": False}
 
     def step(state: Tensor, x: Tensor) -> Tensor:
@@ -239,8 +239,11 @@ def _rossler_field(state: Tensor, a: Tensor, c: float) -> Tensor:
 
 @pytest.mark.parametrize("method", ["rk4", "euler"])
 @pytest.mark.parametrize("way", ["ProgramPropagator", "FlowPropagator"])
-def test_flows_of_ones_own(method: str, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field is traced inside of the integrator; numbers for each trajectory are left to PyTorch."""
+def test_user_defined_flows(method: str, way: str, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field is traced within the integrator.
+
+    A field with different parameters per trajectory runs through PyTorch.
+    """
     start = torch.tensor([[1.0, 1.0, 0.0], [2.0, -1.0, 0.1]], dtype=torch.float64)
     a = 0.2 if way == "ProgramPropagator" else torch.tensor([0.2, 0.1], dtype=torch.float64)
     flow = Flow(_rossler_field, 0.05, method, parameters={"a": a, "c": 5.7})
@@ -252,7 +255,7 @@ def test_flows_of_ones_own(method: str, way: str, ways: list[str], monkeypatch: 
 
 
 def test_trajectories_that_diverge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Infinite states are those of PyTorch, and their exponents are NaN."""
+    """Infinite states agree with PyTorch, and their exponents are NaN."""
 
     def step(state: Tensor) -> Tensor:
         return state * state + state
@@ -264,7 +267,7 @@ def test_trajectories_that_diverge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lost_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A coordinate that forgets is -inf in both."""
+    """A coordinate that does not depend on its previous value gives -inf in both results."""
 
     def step(state: Tensor) -> Tensor:
         return torch.stack((torch.sin(state[:, 0]), 0 * state[:, 1] + state[:, 0]), dim=-1)
@@ -275,8 +278,8 @@ def test_lost_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.isneginf(found["lyapunov_exponent"][0, 1])
 
 
-def test_differentiable_exponents_are_in_the_graph() -> None:
-    """They are PyTorch's."""
+def test_differentiable_exponents_have_a_graph() -> None:
+    """PyTorch computes differentiable exponents."""
     weight = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     start = torch.ones(1, 1, dtype=torch.float64)
     found = lyapunov_spectrum(lambda state: weight * state, n_steps=4, initial_state=start, differentiable=True)
@@ -287,8 +290,8 @@ def test_differentiable_exponents_are_in_the_graph() -> None:
 
 @pytest.mark.parametrize("every", [1, 7, "auto"])
 @pytest.mark.parametrize(("is_program", "n_steps"), [(True, 5000), (False, 600)])
-def test_no_step_of_a_long_run_is_left_out(every, is_program, n_steps):
-    """The determinant of every step is -0.3, whoever takes it. Both runs are longer than two paths."""
+def test_no_step_of_a_long_run_is_skipped(every, is_program, n_steps):
+    """The determinant of every step is -0.3, for programs and through PyTorch. Both runs are longer than two paths."""
 
     def henon(state, _):
         x, y = state.unbind(-1)

@@ -1,4 +1,4 @@
-"""The kernels' records of orthonormalisations agree with PyTorch, and are orthonormal to rounding."""
+"""Orthonormalisations recorded by the kernels agree with PyTorch and are orthonormal to rounding."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recorded(kind: type[Propagator], stacked: Network, x: Tensor, k: int, **keep
 
 @pytest.mark.parametrize("n_sequences", [3, 19], ids=["one by one", "in groups"])
 @pytest.mark.parametrize(("size", "k"), [(3, 1), (5, 10), (5, 7), (21, 20), (100, 5)])
-def test_kernels_record_what_pytorch_finds(n_sequences, size, k):
+def test_kernels_and_pytorch_record_the_same_factors(n_sequences, size, k):
     stacked, x = network(size=size), inputs(n_sequences)
     found, kernels = recorded(KernelPropagator, stacked, x, k, keeps_q=True, keeps_r=True)
     expected, steps = recorded(StepPropagator, stacked, x, k, keeps_q=True, keeps_r=True)
@@ -55,7 +55,7 @@ def test_q_is_orthonormal_to_rounding(n_sequences, dtype):
 
 @pytest.mark.parametrize("ends", [ENDS, [False] * len(ENDS)], ids=["some intervals", "none"])
 @pytest.mark.parametrize("kind", [KernelPropagator, StepPropagator])
-def test_findings_are_in_float64_whatever_the_dtype(kind, ends):
+def test_recorded_values_are_in_float64_for_every_dtype(kind, ends):
     stacked, x = network(dtype=torch.float32), inputs(3, torch.float32)
     tangents = torch.eye(10, 4).expand(2, 3, -1, -1)
     propagator = kind(stacked, stacked.initial_state(3), tangents)
@@ -67,7 +67,7 @@ def test_findings_are_in_float64_whatever_the_dtype(kind, ends):
     assert log_r.shape == (sum(ends), 2, 3, 4) and sines.shape == (sum(ends), 2, 3)
 
 
-def test_a_lost_direction_and_a_state_that_is_not_finite_cost_only_themselves():
+def test_lost_directions_and_non_finite_states_affect_only_their_trajectory():
     stacked = network("rnn")
     start = stacked.initial_state(4)
     start[:, 1, 0] = torch.inf
@@ -100,7 +100,7 @@ def test_return_q_changes_no_exponent():
     assert plain.equals(with_q)
 
 
-def test_coefficients_are_carried_back_by_the_inverses_of_r():
+def test_coefficients_are_propagated_backward_by_the_inverses_of_r():
     generator = torch.Generator().manual_seed(3)
     r = torch.randn(2, 6, 4, 4, generator=generator, dtype=torch.float64).triu()
     diagonal = 0.5 + torch.rand(2, 6, 4, generator=generator, dtype=torch.float64)

@@ -41,7 +41,7 @@ def assert_same(parts: xr.Dataset, whole: xr.Dataset) -> None:
 class TestSpectrum:
     @pytest.mark.parametrize("stops", [(64,), (37,), (13, 14, 50)])
     @pytest.mark.parametrize("name", SYSTEMS)
-    def test_parts_are_the_whole(self, name, stops):
+    def test_a_run_in_parts_agrees_with_the_whole_run(self, name, stops):
         system, inputs = SYSTEMS[name]
         settings = {"n_exponents": 4}
         if name == "step function":
@@ -63,8 +63,8 @@ class TestSpectrum:
         )
 
     @pytest.mark.parametrize("name", ["lstm", "two layers of gru in float64"])
-    def test_intervals_of_their_own_length_go_on_where_the_trajectory_ended(self, name):
-        """Compiled kernels take several steps at once; no stop here is at a multiple of their number."""
+    def test_automatic_intervals_continue_where_the_trajectory_ended(self, name):
+        """The kernels compute several steps at once, and the parts do not end at multiples of their number."""
         system, inputs = SYSTEMS[name]
         settings = {"n_exponents": 4, "orthonormalize_every": "auto"}
         first = lyapunov_spectrum(system, inputs[:, :37], orthonormalize_every=1, n_exponents=4)
@@ -81,7 +81,7 @@ class TestSpectrum:
             lyapunov_spectrum(system, n_steps=299, resume=first), lyapunov_spectrum(system, n_steps=599, warmup=20)
         )
 
-    def test_the_state_is_where_the_trajectory_ends(self):
+    def test_the_final_state_is_the_end_of_the_trajectory(self):
         states = torch.tensor([[0.1, 0.2], [0.3, 0.1]], dtype=torch.float64)
         result = lyapunov_spectrum(Henon(), n_steps=25, initial_state=states)
         for _ in range(25):
@@ -93,7 +93,7 @@ class TestSpectrum:
         np.testing.assert_allclose(result["final_state"], torch.cat((h[0], c[0]), -1).detach(), atol=1e-5)
 
     @pytest.mark.parametrize("file_format", ["zarr", "netcdf"])
-    def test_a_result_that_was_saved_and_loaded_is_gone_on_with(self, file_format, tmp_path):
+    def test_a_saved_and_loaded_result_can_be_continued(self, file_format, tmp_path):
         system, inputs = SYSTEMS["lstm"]
         first = lyapunov_spectrum(system, inputs[:, :50], n_exponents=3)
         if file_format == "zarr":
@@ -128,13 +128,13 @@ class TestSpectrum:
             ({"differentiable": True}, ValueError, "differentiable: got True together with resume"),
         ],
     )
-    def test_what_does_not_go_with_the_earlier_result_is_refused(self, arguments, error, message):
+    def test_settings_that_contradict_the_earlier_result_are_refused(self, arguments, error, message):
         system, inputs = SYSTEMS["lstm"]
         first = lyapunov_spectrum(system, inputs[:, :50], n_exponents=3)
         with pytest.raises(error, match=message):
             lyapunov_spectrum(**{"system": system, "inputs": inputs[:, 50:], "resume": first} | arguments)
 
-    def test_a_result_of_finite_time_exponents_has_no_sums(self):
+    def test_a_result_of_finite_time_exponents_cannot_be_continued(self):
         first = finite_time_exponents(Henon(), n_steps=10)
         with pytest.raises(ValueError, match="resume: got a Dataset without batch_sum"):
             lyapunov_spectrum(Henon(), n_steps=10, resume=first)
@@ -161,7 +161,7 @@ class TestOtherFunctions:
 
 
 class TestStandardError:
-    def test_it_is_that_of_the_batch_means(self):
+    def test_the_standard_error_is_that_of_batch_means(self):
         result = lyapunov_spectrum(Henon(), n_steps=4000)
         batches = result["batch_sum"].isel(sequence=0).values / result["batch_steps"].values[:, None]
         full = batches[result["batch_intervals"].values == result["batch_intervals"].values[0]]
@@ -171,14 +171,14 @@ class TestStandardError:
         total = result["batch_sum"].sum("batch")[0] / result["batch_steps"].sum()
         np.testing.assert_allclose(np.sort(total)[::-1], result["lyapunov_exponent"][0], rtol=1e-12)
 
-    def test_it_is_as_large_as_the_spread_of_many_trajectories(self):
+    def test_the_standard_error_agrees_with_the_spread_of_many_trajectories(self):
         states = 0.1 * random(60, 2)
         result = lyapunov_spectrum(Henon(), n_steps=1100, initial_state=states, warmup=100)
         spread = result["lyapunov_exponent"].std("sequence", ddof=1)
         ratio = (result["standard_error"] ** 2).mean("sequence") ** 0.5 / spread
         assert ((ratio > 0.6) & (ratio < 1.6)).all()
 
-    def test_few_intervals_have_none(self):
+    def test_too_few_intervals_give_no_standard_error(self):
         assert np.isnan(lyapunov_spectrum(Henon(), n_steps=7)["standard_error"]).all()
         assert np.isfinite(lyapunov_spectrum(Henon(), n_steps=8)["standard_error"]).all()
 

@@ -22,13 +22,13 @@ from lyapunov_pkg.spectra.statistics import (
 )
 
 HENON = [0.41922, -1.62319]
-LORENZ = [0.9056, 0.0, -14.5723]  # Sprott 2003
+LORENZ = [0.9056, 0.0, -14.5723]  # The source is Sprott 2003.
 DIVERGED = [np.nan] * 4
 SPECTRUM = [0.5, 0.01, -0.02, -4.0]
 
 
 @pytest.mark.parametrize(("exponents", "dimension"), [(HENON, 1.258), (LORENZ, 2.062)])
-def test_kaplan_yorke_dimension_of_attractors_in_the_literature(exponents, dimension):
+def test_kaplan_yorke_dimensions_agree_with_the_literature(exponents, dimension):
     assert statistics.kaplan_yorke_dimension(exponents) == pytest.approx(dimension, abs=1e-3)
 
 
@@ -46,11 +46,11 @@ def test_kaplan_yorke_dimension_of_attractors_in_the_literature(exponents, dimen
         ([np.nan, np.nan], np.nan),
     ],
 )
-def test_kaplan_yorke_dimension_at_its_edges(exponents, dimension):
+def test_kaplan_yorke_dimension_of_limiting_cases(exponents, dimension):
     assert statistics.kaplan_yorke_dimension(exponents) == pytest.approx(dimension, nan_ok=True)
 
 
-def test_kaplan_yorke_dimension_does_not_depend_on_order_and_works_along_the_last_axis():
+def test_kaplan_yorke_dimension_ignores_the_order_and_uses_the_last_axis():
     spectra = np.array([[[0.3, 0.2, -0.6]], [[-0.6, 0.3, 0.2]], [[-1.0, -2.0, -3.0]]])
     assert statistics.kaplan_yorke_dimension(spectra).shape == (3, 1)
     assert statistics.kaplan_yorke_dimension(spectra)[:, 0] == pytest.approx([2 + 0.5 / 0.6, 2 + 0.5 / 0.6, 0.0])
@@ -81,7 +81,7 @@ def test_a_lost_direction_counts_as_minus_infinity():
     assert np.isnan(statistics.final_slope([0.5, -np.inf, -np.inf]))
 
 
-def test_slopes_are_taken_over_a_tenth_of_the_indices():
+def test_slopes_are_differences_over_a_tenth_of_the_indices():
     index = np.arange(41)
     spectrum = np.where(index <= 20, -0.1 * index, -2.0 - 3.0 * (index - 20))
     assert statistics.slope_width(41, 0.1) == 4
@@ -110,7 +110,7 @@ def test_statistics_do_not_import_torch():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_interpolation_keeps_both_ends_and_lines() -> None:
+def test_interpolation_keeps_both_ends_and_straight_lines() -> None:
     spectra = np.array([[0.5, -0.5, -1.5], [0.0, -4.0, -4.0]])
     expected = [[0.5, 0.0, -0.5, -1.0, -1.5], [0.0, -2.0, -4.0, -4.0, -4.0]]
     np.testing.assert_allclose(statistics.interpolate_spectrum(spectra, 5), expected)
@@ -127,7 +127,7 @@ def test_interpolation_agrees_with_numpy_and_is_exact_at_the_same_length(n: int,
         np.testing.assert_array_equal(statistics.interpolate_spectrum(spectrum, n), spectrum)
 
 
-def test_spectra_that_cannot_be_interpolated_are_named() -> None:
+def test_errors_name_spectra_that_cannot_be_interpolated() -> None:
     with pytest.raises(ValueError, match="length: got 1"):
         statistics.interpolate_spectrum([0.0, -1.0], 1)
     with pytest.raises(ValueError, match="got 1 infinite"):
@@ -167,7 +167,7 @@ class TestLabels:
         moved = self.spectra.transpose("exponent", ...)
         xr.testing.assert_identical(kaplan_yorke_dimension(moved), kaplan_yorke_dimension(self.spectra))
 
-    def test_what_has_no_exponents_is_refused(self):
+    def test_arrays_without_an_exponent_dimension_are_refused(self):
         with pytest.raises(ValueError, match=r"exponents: got the dimensions .* expected 'exponent' among them"):
             mean_exponent(self.spectra.rename(exponent="index"))
         with pytest.raises(TypeError, match="exponents: got a Dataset, expected its variable"):

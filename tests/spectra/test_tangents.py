@@ -1,4 +1,4 @@
-"""Initial tangent vectors give the k largest exponents, also with invariant subspaces of the Jacobians."""
+"""Initial tangent vectors give the k largest exponents, even if Jacobians have invariant subspaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.systems.reference import exponents, random
 
 
 def two_blocks(gains: tuple[float, float]) -> torch.nn.RNN:
-    """Return units of which the first half and the second half are not connected."""
+    """Return an RNN whose two halves of units are not connected."""
     rnn = torch.nn.RNN(1, 16, bias=False, batch_first=True).double()
     with torch.no_grad():
         rnn.weight_hh_l0.zero_()
@@ -46,23 +46,23 @@ class TestTheLargest:
 
 class TestStarts:
     @pytest.mark.parametrize(("rows", "k"), [(2, 1), (7, 3), (64, 63)])
-    def test_drawn_vectors_are_orthonormal_and_the_same_for_all(self, rows, k):
+    def test_drawn_vectors_are_orthonormal_and_always_the_same(self, rows, k):
         drawn = drawn_tangents(rows, k)
         torch.testing.assert_close(drawn.mT @ drawn, torch.eye(k, dtype=torch.float64), rtol=0, atol=1e-13)
         state = torch.get_rng_state()
         driven = driven_system(LinearMap(np.eye(rows)), n_steps=3, n_exponents=k, dtype=torch.float32)
         assert torch.equal(driven.initial_tangents, drawn.float()) and torch.equal(torch.get_rng_state(), state)
 
-    def test_no_unit_starts_with_a_small_share(self):
+    def test_every_unit_has_a_similar_component_in_the_first_vector(self):
         sizes = drawn_tangents(2000, 1).abs()
         assert 1.99 < sizes.max() / sizes.min() <= 2.0
 
-    def test_all_exponents_start_from_the_identity(self):
+    def test_complete_spectra_start_from_the_identity(self):
         for count in (None, 3):
             driven = driven_system(LinearMap(np.eye(3)), n_steps=3, n_exponents=count)
             assert torch.equal(driven.initial_tangents, torch.eye(3, dtype=torch.float64))
 
-    def test_given_ones_are_orthonormalised_and_orthonormal_ones_kept(self):
+    def test_given_vectors_are_orthonormalised_and_orthonormal_ones_are_unchanged(self):
         for given in (np.array([[2.0, 1.0], [0.0, -3.0], [0.0, 0.0]]), torch.tensor([[2, 1], [0, -3], [0, 0]])):
             driven = driven_system(LinearMap(np.eye(3)), n_steps=3, initial_tangents=given)
             expected = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
@@ -71,14 +71,14 @@ class TestStarts:
         driven = driven_system(LinearMap(np.eye(3)), n_steps=3, initial_tangents=kept, n_exponents=2)
         assert torch.equal(driven.initial_tangents, kept)
 
-    def test_each_sequence_may_have_its_own(self):
+    def test_each_sequence_may_have_its_own_vectors(self):
         start = torch.stack((torch.eye(3)[:, :1], torch.eye(3)[:, 2:]))
         found = exponents(
             LinearMap(np.diag([0.5, 1.0, 3.0])), n_steps=5, initial_state=np.zeros((2, 3)), initial_tangents=start
         )
         np.testing.assert_allclose(found, np.log([[0.5], [3.0]]), atol=1e-12)
 
-    def test_dependent_ones_are_refused(self):
+    def test_linearly_dependent_vectors_are_refused(self):
         with pytest.raises(ValueError, match=r"initial_tangents: got linearly dependent columns"):
             driven_system(LinearMap(np.eye(3)), n_steps=3, initial_tangents=np.ones((3, 2)))
         with pytest.raises(ValueError, match=r"initial_tangents: got shape \(3, 2\), expected .*with k 1"):

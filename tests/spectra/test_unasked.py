@@ -1,6 +1,6 @@
-"""On a GPU the host checks once per block of steps whether all orthonormalisations succeeded. No bit depends on it.
+"""On a GPU, the host checks only once per block of steps whether all orthonormalisations succeeded.
 
-Nothing here needs a GPU: what is computed there is computed on the CPU, with the question at each step and without.
+The results have the same bits as with a check at every step. The tests run on the CPU, with the operations of a GPU.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Jacobians:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Make `orthonormalize` do what it does on a GPU; a list that grows with each call."""
+    """Replace `orthonormalize` by its GPU variant, and return a list that grows by one item per call."""
     calls: list[int] = []
 
     def on_a_gpu(matrices: Tensor, *, to_rounding: bool = True) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,7 @@ def assert_same_bits(found: Tensor, expected: Tensor) -> None:
 )
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("records", [True, False])
-def test_results_are_those_of_asking_at_each_step(asked, kinds, n_repeated, every, records):
+def test_results_agree_with_a_check_at_every_step(asked, kinds, n_repeated, every, records):
     x = torch.zeros(N_SEQUENCES, N_STEPS, 1, dtype=torch.float64)
     for step, kind in kinds.items():
         x[1, step] = kind
@@ -106,14 +106,14 @@ def test_a_part_of_a_path_without_an_orthonormalisation(asked):
     assert made.record(path, slice(2, 4), [False, False]).log_r.shape == (N_SEQUENCES, 0, SIZE)
 
 
-def test_good_says_whether_all_matrices_are_right():
+def test_good_is_true_if_all_matrices_are_decomposed_correctly():
     matrices = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
     q, log_r, good = orthonormalize_unasked(matrices)
     assert good
     assert (q.shape, log_r.shape, good.shape) == ((2, 3, 5, 4), (2, 3, 4), ())
     matrices[0, 1, :, 3] = matrices[0, 1, :, 2]
     assert not orthonormalize_unasked(matrices)[2]
-    matrices[0, 1] = torch.nan  # NaN is the result then, whatever the method
+    matrices[0, 1] = torch.nan  # NaN is the correct result for such a matrix with any method.
     q, log_r, good = orthonormalize_unasked(matrices)
     assert good
     assert q[0, 1].isnan().all()

@@ -1,4 +1,4 @@
-"""Exponents for tests: by the public functions, and independently by reverse-mode differentiation and LAPACK."""
+"""Exponents for tests: from the public functions, and independently from reverse-mode differentiation and LAPACK."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def exponents(
     system: Any, inputs: Any = None, warmup: int = 0, orthonormalize_every: int = 1, **arguments: Any
 ) -> np.ndarray:
-    """Return what the library's front makes of a system, as (sequence, exponent), or (variant, sequence, exponent)."""
+    """Return the library's exponents of a system as (sequence, exponent) or (variant, sequence, exponent)."""
     driven = driven_system(system, inputs, **arguments)
     with torch.no_grad():
         ends = list(orthonormalizations(driven, warmup=warmup, orthonormalize_every=orthonormalize_every))
@@ -37,15 +37,15 @@ def by_lapack(
     warmup: int = 0,
     rows: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
-    """Return exponents of one sequence in float64: reverse-mode Jacobians and NumPy's QR.
+    """Return exponents of one sequence in float64, from reverse-mode Jacobians and NumPy's QR.
 
     Args:
-        step: from a state (S,) and an input (F,) to the next state.
+        step: function of a state (S,) and an input (F,) that returns the next state.
         inputs: (T, F).
         state: (S,).
-        tangents: (S, k), where they start; None: the identity.
-        warmup: steps that are not measured.
-        rows: of the state whose Jacobian is taken, the rest is driven.
+        tangents: initial tangent vectors (S, k); None means the identity.
+        warmup: number of steps that are not measured.
+        rows: rows of the state whose Jacobian is used; the other rows are driven.
     """
     q = np.eye(len(state[rows])) if tangents is None else tangents
     total = np.zeros(q.shape[1])
@@ -58,7 +58,10 @@ def by_lapack(
 
 
 def own_step(module: torch.nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return one step through a recurrent module's own forward, on a state (S,): layer after layer, h before c."""
+    """Return one step through a recurrent module's own forward, on a state (S,).
+
+    The state has one block per layer, with h before c.
+    """
     has_cell_state = isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell)
     hidden = getattr(module, "proj_size", 0) or module.hidden_size
     sizes = [hidden, module.hidden_size] if has_cell_state else [hidden]
@@ -80,7 +83,7 @@ def own_step(module: torch.nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def of_module(module: torch.nn.Module, inputs: Tensor) -> np.ndarray:
-    """Return all exponents of a recurrent module of torch.nn for each of (sequence, time, feature), from zeros."""
+    """Return all exponents of a torch.nn recurrent module for inputs (B, T, F) and initial states of zero."""
     step = own_step(module)
     hidden = getattr(module, "proj_size", 0) or module.hidden_size
     has_cell_state = isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell)
@@ -88,8 +91,8 @@ def of_module(module: torch.nn.Module, inputs: Tensor) -> np.ndarray:
     start = torch.zeros(size, dtype=torch.float64)
     if getattr(module, "proj_size", 0):
         return np.stack([by_lapack(step, x, start) for x in inputs])
-    # The library starts a stack of layers from the directions of the last one, which span an invariant subspace: the
-    # exponents are those of the diagonal blocks of the Jacobians.
+    # The library starts a stack of layers from the directions of the last layer, which span an invariant subspace.
+    # Hence the exponents are those of the diagonal blocks of the Jacobians.
     layers = np.split(np.arange(size), getattr(module, "num_layers", 1))
     spectra = [[by_lapack(step, x, start, rows=rows) for rows in layers] for x in inputs]
     return np.sort(np.stack([np.concatenate(of_layers) for of_layers in spectra]))[:, ::-1]

@@ -1,4 +1,4 @@
-"""Flows against values of the literature, closed forms and independent integrators."""
+"""Flows agree with values of the literature, closed forms and independent integrators."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lorenz(rho: object = 28.0, **settings: object) -> Flow:
 
 class TestTheMap:
     @pytest.mark.parametrize("flow", FLOWS)
-    def test_steps_are_those_of_scipy(self, flow):
+    def test_steps_agree_with_scipy(self, flow):
         integrate = pytest.importorskip("scipy.integrate")
         start = flow.initial_state(1)[0] + 0.1 * random(flow.state_size)
 
@@ -55,7 +55,7 @@ class TestTheMap:
 
     @pytest.mark.parametrize("method", ["euler", "midpoint", "rk4"])
     @pytest.mark.parametrize("k", [1, 3])
-    def test_tangent_vectors_are_moved_by_the_derivative_of_the_step(self, method, k):
+    def test_tangent_vectors_are_propagated_by_the_derivative_of_the_step(self, method, k):
         flow, states, tangents = lorenz(method=method), 5 * random(4, 3), random(4, 3, k)
         after, moved = flow.push_forward(states, None, tangents)
         torch.testing.assert_close(after, flow.step(states), rtol=0, atol=0)
@@ -63,27 +63,27 @@ class TestTheMap:
             jacobian = torch.autograd.functional.jacobian(lambda point: flow.step(point[None])[0], state)
             torch.testing.assert_close(moved[index], jacobian @ tangents[index], rtol=0, atol=1e-12)
 
-    def test_large_systems_move_few_vectors_by_the_same_derivative(self):
+    def test_large_systems_propagate_few_vectors_by_the_same_derivative(self):
         flow, states = Lorenz96(40), 8 + random(2, 40)
         tangents = random(2, 40, 2)
         _, moved = flow.push_forward(states, None, tangents)
         jacobians = flow.jacobians(states[None], torch.zeros(1, 2, 0))[0]
         torch.testing.assert_close(moved, jacobians @ tangents, rtol=0, atol=1e-11)
 
-    def test_the_same_steps_one_by_one_and_many_at_once(self):
+    def test_single_steps_and_blocks_of_steps_agree(self):
         settings = {"n_steps": 60, "warmup": 7}
         spectrum = lyapunov_spectrum(lorenz(), **settings)["lyapunov_exponent"]
         local = finite_time_exponents(lorenz(), **settings)["finite_time_exponent"].mean("time")
         np.testing.assert_allclose(np.sort(local)[:, ::-1], spectrum, atol=1e-10)
 
-    def test_they_are_those_of_the_closed_form(self):
+    def test_exponents_agree_with_the_closed_form_of_lorenz(self):
         found = lyapunov_spectrum(lorenz(), duration=5.0)
         expected = lyapunov_spectrum(Lorenz(), duration=5.0)
         np.testing.assert_allclose(found["lyapunov_exponent"], expected["lyapunov_exponent"], atol=1e-8)
         assert found["lyapunov_exponent"].attrs == expected["lyapunov_exponent"].attrs
 
-    def test_inputs_are_held_during_a_step(self):
-        """dx/dt = -x + u, whose solution is exact."""
+    def test_inputs_are_constant_during_a_step(self):
+        """The solution of dx/dt = -x + u is known exactly."""
         flow = Flow(lambda state, u: u - state, 0.1, input_size=1)
         inputs, states = random(2, 30, 1), random(2, 1)
         spectrum = lyapunov_spectrum(flow, inputs, initial_state=states)
@@ -116,8 +116,9 @@ def _exact() -> Tensor:
 
 class TestKnownExponents:
     def test_rossler(self):
-        """Sprott (2003): 0.0714, 0, -5.3943."""
-        # At all phases: the flow turns evenly, and a part of a turn would count alike in all trajectories.
+        """The exponents are 0.0714, 0 and -5.3943 (Sprott 2003)."""
+        # The starts cover all phases. The flow rotates uniformly, so an incomplete rotation would otherwise affect all
+        # trajectories in the same way.
         phases = torch.linspace(0, 2 * math.pi, 41, dtype=torch.float64)[:40]
         starts = torch.stack((5 * phases.cos(), 5 * phases.sin(), 0 * phases), dim=-1)
         settings = {"duration": 160.0, "warmup": 1200, "orthonormalize_every": 4, "initial_state": starts}
@@ -129,7 +130,10 @@ class TestKnownExponents:
         assert kaplan_yorke_dimension(mean) == pytest.approx(2.013, abs=0.002)
 
     def test_lorenz_96(self):
-        """Lorenz and Emanuel (1998), Karimi and Paul (2010): largest 1.67 to 1.69, 13 positive, dimension 27.1."""
+        """The largest exponent is 1.67 to 1.69, 13 are positive, and the dimension is 27.1.
+
+        The sources are Lorenz and Emanuel (1998) and Karimi and Paul (2010).
+        """
         flow = Lorenz96()
         starts = flow.initial_state(8) + 0.1 * random(8, 40)
         settings = {"duration": 60.0, "warmup": 400, "orthonormalize_every": 2, "initial_state": starts}
@@ -146,7 +150,7 @@ class TestKnownExponents:
         root = math.sqrt(max(gamma**2 - omega**2, 0.0))
         spectrum = lyapunov_spectrum(flow, duration=80.0, warmup=400)["lyapunov_exponent"][0]
         np.testing.assert_allclose(spectrum.sum(), -2 * gamma, atol=1e-4)
-        # Within a turn tangent vectors stretch and shrink, which is averaged out like 1 / duration.
+        # Tangent vectors grow and shrink within a rotation, and the effect on the average decreases as 1 / duration.
         np.testing.assert_allclose(spectrum, [-gamma + root, -gamma - root], atol=0.02)
 
     def test_henon_heiles_is_symmetric_in_time(self):
@@ -156,7 +160,7 @@ class TestKnownExponents:
         np.testing.assert_allclose(spectrum + spectrum.values[::-1], 0.0, atol=0.02)
         assert spectrum[0] > 0.03 and abs(spectrum[1]) < 0.02
 
-    def test_henon_heiles_keeps_its_energy(self):
+    def test_henon_heiles_conserves_energy(self):
         def energy(state: np.ndarray) -> np.ndarray:
             x, y, p_x, p_y = np.moveaxis(state, -1, 0)
             return (p_x**2 + p_y**2 + x**2 + y**2) / 2 + x**2 * y - y**3 / 3
@@ -165,12 +169,12 @@ class TestKnownExponents:
         assert energy(end)[0] == pytest.approx(energy(HenonHeiles().initial_state(1).numpy())[0], abs=1e-5)
 
     def test_the_flow_direction_is_a_covariant_vector(self):
-        """Along a trajectory the velocity is carried along, and neither grows nor shrinks in the mean."""
+        """The velocity is propagated by the Jacobians, and on average it neither grows nor shrinks."""
         flow = lorenz()
         states = [torch.tensor([[1.0, 1.0, 1.0]]).double()]
         for _ in range(1500):
             states.append(flow.step(states[-1]))
-        # The closed form takes the same steps, and is faster here.
+        # The closed form takes the same steps and is faster here.
         vectors = covariant_vectors(Lorenz(), n_steps=1500, warmup=700, backward_warmup=700)["covariant_vector"][0]
         steps = np.rint(vectors["time"].values / 0.01).astype(int)
         velocity = lorenz_field(torch.cat(states)[steps], torch.tensor(28.0)).numpy()
@@ -180,7 +184,7 @@ class TestKnownExponents:
 
 
 class TestTime:
-    def test_a_flow_counts_time_units(self):
+    def test_times_of_a_flow_are_in_time_units(self):
         local = finite_time_exponents(lorenz(), duration=0.2, orthonormalize_every=5)
         np.testing.assert_allclose(local["time"], [0.05, 0.1, 0.15, 0.2])
         np.testing.assert_allclose(local["interval"], 0.05)
@@ -198,7 +202,7 @@ class TestTime:
             ({}, "inputs: got None, expected inputs, or n_steps of an autonomous system"),
         ],
     )
-    def test_how_long_must_be_said_once(self, arguments, message):
+    def test_the_length_of_a_run_must_be_given_exactly_once(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             lyapunov_spectrum(lorenz(), **arguments)
 

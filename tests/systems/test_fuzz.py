@@ -1,4 +1,4 @@
-"""Many combinations of arguments: the result is that of an independent reference, or the error names an argument."""
+"""Many combinations of arguments: the result agrees with an independent reference, or the error names an argument."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "step", "swappe
 
 @dataclass
 class Case:
-    """A call, and what is right of it.
+    """A call and its expected result.
 
     Attributes:
-        name: of the kind of system.
-        system: what is called.
-        step: its step on a state (S,), for the reference.
+        name: kind of the system.
+        system: the system under test.
+        step: step of the system on a state (S,), for the reference.
         size: S.
-        takes: axes of the inputs that it takes, by their first letters; "": it is autonomous.
-        state_forms: from a state (B, S) to a form that the system takes; the first one is the one of a single sequence.
-        starts_from_zeros: it needs no initial state.
-        arguments: of the call.
-        wrong: names of arguments that must be refused.
+        takes: axes of the inputs by their first letters; "" for an autonomous system.
+        state_forms: functions from a state (B, S) to the accepted forms; the last one is also for one sequence.
+        starts_from_zeros: whether the system needs no initial state.
+        arguments: arguments of the call.
+        wrong: names of the arguments that must be refused.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Own(torch.nn.Module):
 
 
 def built_case(draw: Draw) -> Case:
-    """Return a system of a random kind."""
+    """Return a case with a system of a random kind."""
     kind = draw.choice(
         ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "step", "swapped", "pair", "own", "alone"]
     )
@@ -118,7 +118,7 @@ def built_case(draw: Draw) -> Case:
 
 
 def bad_numbers(values: Tensor, draw: Draw) -> Any:
-    """Return numbers of a kind, a shape or a size that nothing takes."""
+    """Return numbers of a type, shape or size that every function refuses."""
     return [
         lambda: "numbers",
         lambda: {"a": 1},
@@ -139,7 +139,7 @@ def bad_numbers(values: Tensor, draw: Draw) -> Any:
 
 
 def form_of_numbers(values: Tensor, draw: Draw) -> tuple[Any, Tensor]:
-    """Return values in some form, and in float64 as they then are."""
+    """Return values in some form, and the same values in float64 after the rounding of this form."""
     form = int(draw.integers(8))
     single = values.float()
     forms = [
@@ -157,7 +157,7 @@ def form_of_numbers(values: Tensor, draw: Draw) -> tuple[Any, Tensor]:
 
 
 def add_inputs(case: Case, draw: Draw) -> tuple[Tensor, bool]:
-    """Add inputs in some form to a case; return them as (B, T, F) in float64, and whether there is a batch of them."""
+    """Add inputs in some form to a case; return them as (B, T, F) in float64, and whether they have a batch axis."""
     values, batched = random(B, T, FEATURES, seed=int(draw.integers(3))), True
     if not case.takes:
         case.arguments["n_steps"] = T
@@ -167,7 +167,7 @@ def add_inputs(case: Case, draw: Draw) -> tuple[Tensor, bool]:
         return torch.zeros(B, T, 0, dtype=torch.float64), True
     if draw.random() < 0.15:
         bad = bad_numbers(values, draw)
-        # A function may take any number of features: what it cannot take is said of it.
+        # A function may accept any number of features, so the error may name the system instead.
         is_of_it = isinstance(bad, Tensor) and bad.shape == (B, T, 0) and not case.starts_from_zeros
         case.arguments["inputs"], case.wrong = bad, case.wrong | ({"inputs", "system"} if is_of_it else {"inputs"})
         return values, True
@@ -191,13 +191,13 @@ def add_inputs(case: Case, draw: Draw) -> tuple[Tensor, bool]:
 
 
 def add_state(case: Case, n_sequences: int, batched: bool, draw: Draw) -> Tensor:
-    """Add an initial state in some form; return it as (B, S) in float64."""
+    """Add an initial state in some form and return it as (B, S) in float64."""
     if draw.random() < 0.12:
         bad = bad_numbers(random(B, case.size), draw)
         # A user-defined step may have states of any shape.
         is_right = isinstance(bad, Tensor) and bad.ndim == 5 and not case.starts_from_zeros
         case.arguments["initial_state"] = "numbers" if is_right else bad
-        # A user-defined step may take any state. An error on a wrong state names the step.
+        # A user-defined step may accept any state, so the error about a wrong state names the step.
         case.wrong |= {"initial_state"} if case.starts_from_zeros else {"initial_state", "system"}
         return torch.zeros(n_sequences, case.size, dtype=torch.float64)
     if draw.random() < 0.4:
@@ -238,7 +238,7 @@ def reference(case: Case, inputs: Tensor, state: Tensor) -> np.ndarray:
     if k is not None and k != case.size:
         tangents = drawn_tangents(case.size, int(k)).numpy()
         return np.stack([by_lapack(case.step, x, start, tangents, warmup) for x, start in of_each])
-    # All exponents of a stack of layers are those of the diagonal blocks, see `reference.of_module`.
+    # For all exponents of a stack of layers, the reference uses the diagonal blocks; see `reference.of_module`.
     layers = np.split(np.arange(case.size), getattr(case.system, "num_layers", 1))
     spectra = [[by_lapack(case.step, x, start, None, warmup, rows) for rows in layers] for x, start in of_each]
     return np.sort(np.stack([np.concatenate(of_layers) for of_layers in spectra]))[:, ::-1]
@@ -258,7 +258,7 @@ def no_longer_than(seconds: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("block", range(20))
-def test_every_combination_is_right_or_an_error_that_names_the_argument(block):
+def test_every_combination_is_correct_or_its_error_names_the_argument(block):
     n_right = 0
     for seed in range(block * N_CASES // 20, (block + 1) * N_CASES // 20):
         draw = np.random.default_rng(seed)

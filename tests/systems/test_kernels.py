@@ -1,4 +1,4 @@
-"""Systems as kernels move states and tangent vectors as their PyTorch steps do."""
+"""Systems as kernels propagate states and tangent vectors like their PyTorch steps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SYSTEMS = [
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: type(system).__name__)
 @pytest.mark.parametrize("k", [None, 1])
-def test_a_kernel_is_its_system(system, k):
+def test_a_kernel_agrees_with_its_system(system, k):
     state = system.initial_state(3)
     state = state + 0.01 * torch.arange(3, dtype=torch.float64)[:, None] * torch.ones(state.shape[-1])
     tangents = torch.eye(state.shape[-1], k or state.shape[-1], dtype=torch.float64)
@@ -71,7 +71,7 @@ def test_a_kernel_is_its_system(system, k):
         torch.testing.assert_close(kernels.state, steps.state, atol=1e-8, rtol=1e-8)
 
 
-def test_what_is_no_system_of_the_package_is_no_kernel():
+def test_other_systems_do_not_run_as_kernels():
     class Bent(Henon):
         def step(self, state, x=None):
             return 0.5 * super().step(state, x)
@@ -83,11 +83,11 @@ def test_what_is_no_system_of_the_package_is_no_kernel():
     for system, start in ((Bent(), state), (own, state), (large, torch.zeros(2, 40).double())):
         vectors = torch.eye(start.shape[-1], dtype=torch.float64).expand(2, -1, -1)
         assert not isinstance(make_propagator(system, start, vectors, inputs), SystemPropagator)
-    # A parameter for each of three trajectories does not go with two.
+    # Parameters for three trajectories do not fit two trajectories.
     assert not isinstance(make_propagator(Henon(a=numbers(1.4, 1.3, 1.2)), state, tangents, inputs), SystemPropagator)
 
 
-def test_threads_change_no_bit_and_trajectories_do_not_either():
+def test_threads_and_other_trajectories_change_no_bit():
     starts = 0.1 * torch.rand(7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     together = lyapunov_spectrum(Henon(), n_steps=50, initial_state=starts)["lyapunov_exponent"]
     alone = [lyapunov_spectrum(Henon(), n_steps=50, initial_state=start)["lyapunov_exponent"] for start in starts]
@@ -103,7 +103,7 @@ def test_float32_is_computed_in_float32():
     np.testing.assert_allclose(exponents, [[golden, -golden]], atol=1e-5)
 
 
-def test_lost_directions_and_diverged_trajectories_cost_only_themselves():
+def test_lost_directions_and_diverged_trajectories_affect_only_themselves():
     singular = lyapunov_spectrum(LinearMap([[1.0, 2.0], [2.0, 4.0]]), n_steps=5, warmup=1)
     np.testing.assert_allclose(singular["lyapunov_exponent"][0, 0], np.log(5))
     assert np.isneginf(singular["lyapunov_exponent"][0, 1]) and singular["n_lossy_intervals"].item() == 4

@@ -1,4 +1,4 @@
-"""Programs as they are written: constants."""
+"""Constants in the compiled form of programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def lowering() -> Lowering:
     return Lowering(4, 2, torch.float64)
 
 
-def test_constants_of_one_content_share_their_slots() -> None:
+def test_equal_constants_share_their_memory() -> None:
     written = lowering()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -82,12 +82,12 @@ def test_a_linear_map_needs_a_square_matrix(shape):
 
 
 def lorenz_field(state: torch.Tensor, rho: float, sigma: float = 10.0, beta: float = 8 / 3) -> torch.Tensor:
-    """Eq. 1.13, written out."""
+    """Return the Lorenz field of eq. 1.13."""
     x, y, z = state.unbind(-1)
     return torch.stack((-sigma * (x - y), rho * x - y - x * z, x * y - beta * z), dim=-1)
 
 
-def test_lorenz_step_and_tangent_equations_are_those_of_the_text():
+def test_lorenz_step_and_tangent_equations_follow_the_text():
     system, state = Lorenz(28, step_size=1e-4), 5 * random(6, 3)
     velocity = (system.step(state) - state) / 1e-4
     midpoint = (state + system.step(state)) / 2
@@ -97,14 +97,14 @@ def test_lorenz_step_and_tangent_equations_are_those_of_the_text():
         assert torch.allclose(matrix, expected, atol=1e-12)
 
 
-def test_lorenz_steps_are_of_the_fourth_order():
+def test_lorenz_steps_have_fourth_order():
     start = torch.tensor([[1.0, 2.0, 20.0]], dtype=torch.float64)
     exact = trajectory(Lorenz(step_size=1 / 4096), start, 2048)[-1]
     errors = [(trajectory(Lorenz(step_size=1 / n), start, n // 2)[-1] - exact).norm() for n in (128, 256)]
     assert 13 < errors[0] / errors[1] < 19
 
 
-def test_lorenz_stack_treats_each_rho_as_alone():
+def test_a_lorenz_stack_agrees_with_single_systems():
     stack, start = Lorenz([28.0, 5.0]), random(2, 4, 3)
     states, tangents = stack.push_forward(start, None, random(2, 4, 3, 2))
     for index, rho in enumerate((28.0, 5.0)):
@@ -116,13 +116,16 @@ def test_lorenz_stack_treats_each_rho_as_alone():
 
 
 @pytest.mark.parametrize("rho", [0.3, 1.0, 5.0, 16.0, 24.0])
-def test_lorenz_fixed_point_does_not_move(rho):
+def test_lorenz_fixed_point_is_stationary(rho):
     point = Lorenz(rho).fixed_point()
     assert torch.allclose(Lorenz(rho).step(point), point, atol=1e-12)
 
 
 def test_lorenz_exponents():
-    """At rho = 28 those of Sprott (2003); elsewhere the real parts of the eigenvalues; in sum always the trace."""
+    """The exponents agree with Sprott (2003) at rho = 28 and with the eigenvalues at stable fixed points.
+
+    Their sum is always the trace.
+    """
     rho = [28.0, 16.0, 12.0, 5.0, 0.5]
     system = Lorenz(rho)
     start = 1 + torch.rand(5, 64, 3, generator=generator(), dtype=torch.float64)
@@ -136,7 +139,7 @@ def test_lorenz_exponents():
     assert torch.allclose(exponents[1:], system.fixed_point_exponents()[1:], atol=0.01)
 
 
-def test_lorenz_eigenvalues_at_the_origin_are_those_in_closed_form():
+def test_lorenz_eigenvalues_at_the_origin_agree_with_the_closed_form():
     """The block of x and y has trace -(1 + sigma) and determinant sigma (1 - rho)."""
     root = (11**2 - 4 * 10 * 0.5) ** 0.5
     expected = torch.tensor([(-11 + root) / 2, -8 / 3, (-11 - root) / 2], dtype=torch.float64)
@@ -144,12 +147,12 @@ def test_lorenz_eigenvalues_at_the_origin_are_those_in_closed_form():
 
 
 def test_lorenz_fixed_points_lose_their_stability_at_the_hopf_bifurcation():
-    """rho = sigma (sigma + beta + 3) / (sigma - beta - 1) = 24.737 (Sparrow 1982)."""
+    """The bifurcation is at rho = sigma (sigma + beta + 3) / (sigma - beta - 1) = 24.737 (Sparrow 1982)."""
     largest = Lorenz([24.73, 24.75]).fixed_point_exponents()[:, 0]
     assert largest[0] < 0 < largest[1]
 
 
-def test_lorenz_refuses_what_it_cannot_step():
+def test_lorenz_refuses_invalid_parameters():
     with pytest.raises(ValueError, match=r"rho: got shape \(1, 2\), expected a number, or several numbers"):
         Lorenz([[1.0, 2.0]])
     with pytest.raises(ValueError, match=r"step_size: got 0, expected more than 0 time units"):
@@ -168,7 +171,7 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_exponents(name):
-    """Sprott (2003), appendix A; ChaosTools.jl (towel); closed forms (logistic, cat); Chirikov (1979)."""
+    """Sources: Sprott (2003), appendix A; ChaosTools.jl (towel); closed forms (logistic, cat); Chirikov (1979)."""
     system, expected, tolerance = KNOWN[name]
     starts = system.initial_state(100)
     starts = starts + 0.01 * torch.rand(starts.shape, generator=generator(), dtype=torch.float64)
@@ -181,18 +184,18 @@ def test_known_exponents(name):
     ("system", "expected"),
     [(Henon(), math.log(0.3)), (Ikeda(0.8), 2 * math.log(0.8)), (StandardMap(), 0.0), (CatMap(), 0.0)],
 )
-def test_the_sum_is_the_rate_at_which_the_map_shrinks_volumes(system, expected):
+def test_the_sum_of_exponents_is_the_contraction_rate_of_volumes(system, expected):
     spectrum = lyapunov_spectrum(system, n_steps=150)["lyapunov_exponent"]
     np.testing.assert_allclose(spectrum.sum("exponent"), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("k", [0.5, 6.0])
-def test_maps_that_conserve_areas_have_exponents_of_opposite_sign(k):
+def test_area_preserving_maps_have_exponents_of_opposite_sign(k):
     spectrum = lyapunov_spectrum(StandardMap(k), n_steps=150)["lyapunov_exponent"]
     np.testing.assert_allclose(spectrum[0, 0], -spectrum[0, 1], atol=1e-12)
 
 
-def test_the_largest_exponent_is_found_where_the_first_axes_keep_to_themselves():
+def test_the_largest_exponent_is_found_although_the_first_axes_are_decoupled():
     system = LinearMap(np.diag([0.8, 1.1, 1.3]))
     for n_exponents, expected in ((1, [1.3]), (2, [1.3, 1.1])):
         spectrum = lyapunov_spectrum(system, n_steps=200, n_exponents=n_exponents, warmup=100)["lyapunov_exponent"]

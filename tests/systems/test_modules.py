@@ -15,7 +15,7 @@ INPUTS, ZEROS = random(3, 10, FEATURES), torch.zeros(UNITS, dtype=torch.float64)
 
 
 class Step(torch.nn.Module):
-    """A cell with dropout and a counter; returns what `returned` makes of x and the state."""
+    """A cell with dropout and a call counter; `returned` computes the result from x and the new state."""
 
     def __init__(self, returned=lambda x, state: state):
         super().__init__()
@@ -29,7 +29,7 @@ class Step(torch.nn.Module):
 
 
 class Model(torch.nn.Module):
-    """Tokens, an embedding, two LSTM layers, and a readout."""
+    """An embedding of tokens, an LSTM layer, and a readout."""
 
     def __init__(self, batch_first: bool = True):
         super().__init__()
@@ -43,7 +43,7 @@ class Model(torch.nn.Module):
 
 
 class Decoder(torch.nn.Module):
-    """A cell called step after step, from the state `start`; `reset`: each step starts anew."""
+    """A loop over a cell, with the initial state `start`; with `reset`, every step starts from zeros."""
 
     def __init__(self, start: float = 0.0, reset: bool = False):
         super().__init__()
@@ -69,7 +69,7 @@ class TestSteps:
         np.testing.assert_allclose(exponents(module.forward, INPUTS, initial_state=ZEROS), expected, atol=1e-9)
         assert module.calls == 0 and module.training and module.cell.training
 
-    def test_names_may_say_that_the_state_comes_first(self):
+    def test_argument_names_can_put_the_state_first(self):
         class StateFirst(torch.nn.Module):
             def __init__(self):
                 super().__init__()
@@ -82,7 +82,7 @@ class TestSteps:
         expected = [by_lapack(module, x, start) for x in INPUTS]
         np.testing.assert_allclose(exponents(module, INPUTS, initial_state=start), expected, atol=1e-9)
 
-    def test_pairs_and_modules_without_inputs(self):
+    def test_modules_that_return_pairs_and_modules_without_inputs(self):
         class Pair(torch.nn.Module):
             def __init__(self):
                 super().__init__()
@@ -103,7 +103,7 @@ class TestSteps:
         np.testing.assert_allclose(found, np.log([[2.0, 0.5]]), atol=1e-12)
 
     @pytest.mark.filterwarnings("ignore::FutureWarning")
-    def test_weights_of_hooks_are_those_that_the_module_makes(self):
+    def test_weights_from_hooks_are_those_that_the_module_computes(self):
         trained, loaded = Step().double(), Step().double()
         trained.cell, loaded.cell = (weight_norm(step.cell, "weight_hh") for step in (trained, loaded))
         with torch.no_grad():
@@ -131,11 +131,11 @@ class TestSteps:
             (lambda x, state: state + torch.randn_like(state), ValueError, "in a second call"),
         ],
     )
-    def test_what_is_no_step_is_refused(self, returned, error, message):
+    def test_modules_that_are_no_steps_are_refused(self, returned, error, message):
         with pytest.raises(error, match=message):
             exponents(Step(returned).double(), INPUTS, initial_state=ZEROS)
 
-    def test_bad_weights_are_refused(self):
+    def test_non_finite_weights_are_refused(self):
         module = Step().double()
         with torch.no_grad():
             module.cell.weight_hh[0, 0] = torch.inf
@@ -154,7 +154,7 @@ class TestWholeModels:
             (Decoder(), INPUTS, "cell"),
         ],
     )
-    def test_the_error_shows_the_call(self, model, inputs, name):
+    def test_the_error_shows_the_correct_call(self, model, inputs, name):
         with pytest.raises(
             TypeError, match=r"system: got .* whole model that contains the recurrent submodules"
         ) as info:
@@ -174,7 +174,7 @@ class TestWholeModels:
         spectrum = lyapunov_spectrum(model.layers[0], inputs)["lyapunov_exponent"]
         assert spectrum.sizes["sequence"] == (2 if batch_first else 7)
 
-    def test_inputs_of_a_cell_that_is_called_step_after_step(self):
+    def test_inputs_of_a_cell_in_a_loop(self):
         model, x = Decoder(), random(6, 2, FEATURES).float()
         assert torch.equal(submodule_inputs(model, "cell", x), x.transpose(0, 1))
         with pytest.raises(ValueError, match=r"return_state: got False, but the model passes a state to 'cell'"):
@@ -185,7 +185,7 @@ class TestWholeModels:
         with pytest.raises(ValueError, match=r"got 'cell', which the model calls 6 times without passing on"):
             submodule_inputs(Decoder(reset=True), "cell", x)
 
-    def test_a_submodule_whose_weights_the_model_makes_is_refused(self):
+    def test_a_submodule_whose_weights_the_model_computes_is_refused(self):
         class WeightDrop(torch.nn.Module):
             def __init__(self):
                 super().__init__()

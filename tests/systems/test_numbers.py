@@ -1,4 +1,4 @@
-"""Numeric arguments: accepted values, and errors that name refused ones."""
+"""Numeric arguments: accepted values, and errors that name refused values."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class TestReading:
             torch.nn.Parameter(INPUTS),
         ],
     )
-    def test_the_same_numbers_in_any_form(self, values):
+    def test_the_same_numbers_are_accepted_in_any_form(self, values):
         np.testing.assert_array_equal(exponents(gru(), values), exponents(gru(), INPUTS))
 
     @pytest.mark.parametrize("dtype", [">i4", "u1", "i8", "u8", "?", "u2"])
-    def test_whole_numbers_and_truth_values(self, dtype):
+    def test_integers_and_booleans_are_accepted(self, dtype):
         whole = np.arange(36).reshape(2, 6, 3) % 2
         np.testing.assert_array_equal(exponents(gru(), whole.astype(dtype)), exponents(gru(), whole.astype(float)))
 
@@ -81,12 +81,12 @@ class TestRefusals:
             ([None], "inputs: got"),
         ],
     )
-    def test_kinds_that_are_not_read(self, values, message):
+    def test_unsupported_types_are_refused(self, values, message):
         with pytest.raises(TypeError, match=message):
             exponents(gru(), values)
 
     @pytest.mark.filterwarnings("ignore::UserWarning")
-    def test_quantised_tensors(self):
+    def test_quantised_tensors_are_refused(self):
         quantised = torch.quantize_per_tensor(INPUTS.float(), 0.1, 0, torch.qint8)
         with pytest.raises(TypeError, match=r"inputs: got a quantised tensor.*give tensor.dequantize\(\)"):
             exponents(gru(), quantised)
@@ -105,11 +105,11 @@ class TestRefusals:
             (None, "inputs: got None"),
         ],
     )
-    def test_shapes_and_values_that_do_not_fit(self, values, message):
+    def test_wrong_shapes_and_values_are_refused(self, values, message):
         with pytest.raises(ValueError, match=message):
             exponents(gru(), values)
 
-    def test_numbers_that_the_dtype_cannot_hold(self):
+    def test_numbers_outside_the_range_of_the_dtype_are_refused(self):
         with pytest.raises(ValueError, match=r"inputs: got values too large for torch.float32"):
             exponents(gru(), 1e300 * INPUTS, dtype=torch.float32)
 
@@ -134,25 +134,25 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_wrong_arguments_are_named(name, value):
+def test_errors_name_wrong_arguments(name, value):
     with pytest.raises(ValueError, match=f"^{name}: "):
         exponents(gru(), INPUTS, **{name: value})
 
 
 @pytest.mark.parametrize("warmup", ["10", 2.0, None, True, -1, 6, np.array([1, 2]), torch.tensor(1), [1]])
-def test_wrong_schedules_are_named(warmup):
+def test_errors_name_wrong_step_counts_and_intervals(warmup):
     with pytest.raises(ValueError, match=r"^warmup: got .*, expected a whole number, 0 or more and fewer than the 6"):
         check_schedule(6, warmup)
     with pytest.raises(ValueError, match=r"^orthonormalize_every: got .*, expected 1 step or more"):
         check_schedule(6, 0, 0 if isinstance(warmup, int) and not isinstance(warmup, bool) else warmup)
 
 
-def test_numpys_whole_numbers_are_counts():
+def test_numpy_integers_are_accepted_as_counts():
     check_schedule(6, np.int64(2), np.uint8(3))
     assert driven_system(gru(), INPUTS, n_exponents=np.int32(2)).initial_tangents.shape == (UNITS, 2)
 
 
 @pytest.mark.parametrize("system", ["lstm", None, 3, [gru()], np.zeros(3)])
-def test_what_is_no_system_is_refused(system):
+def test_objects_that_are_no_systems_are_refused(system):
     with pytest.raises(TypeError, match=r"^system: got .*, expected torch.nn.RNN, LSTM or GRU"):
         exponents(system, INPUTS)

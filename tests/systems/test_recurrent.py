@@ -37,7 +37,7 @@ class Dropped(torch.nn.LSTM):
 
 
 class Leaky(torch.nn.RNN):
-    """Takes only the first step of its inputs, and needs a state."""
+    """An RNN that uses only the first step of its inputs and requires a state."""
 
     def forward(self, x, h):
         drive = x[0] @ self.weight_ih_l0.T + self.bias_ih_l0 + self.bias_hh_l0
@@ -57,7 +57,7 @@ class Normed(torch.nn.GRU):
 
 
 class WeightDrop(torch.nn.LSTM):
-    """The used weight is computed from another one in each call."""
+    """An LSTM that computes a weight from another parameter in each call."""
 
     def __init__(self, *sizes, **options):
         super().__init__(*sizes, **options)
@@ -85,7 +85,7 @@ class TestWeightsOfHooks:
     )
     @pytest.mark.parametrize("kind", MODULES)
     @pytest.mark.filterwarnings("ignore::FutureWarning")
-    def test_they_are_made_when_the_module_runs(self, kind, wrap):
+    def test_weights_are_computed_when_the_module_runs(self, kind, wrap):
         trained, loaded = wrap(built(kind)), wrap(built(kind, seed=1))
         with torch.no_grad():
             for weight in trained.parameters():
@@ -103,7 +103,7 @@ class TestWeightsOfHooks:
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
     @pytest.mark.filterwarnings("ignore::FutureWarning")
-    def test_gradients_reach_what_the_weights_are_made_of(self):
+    def test_gradients_reach_the_parameters_behind_computed_weights(self):
         module, inputs = weight_norm(built(torch.nn.RNN), "weight_hh_l0"), INPUTS.transpose(0, 1)
 
         def leading() -> Tensor:
@@ -126,7 +126,7 @@ class TestForwardsOfTheirOwn:
     @pytest.mark.parametrize(
         "hook", [lambda m, given: (2 * given[0], *given[1:]), lambda m, given: (given[0] * 0, *given[1:])]
     )
-    def test_hooks_before_it_count(self, hook):
+    def test_hooks_before_forward_are_applied(self, hook):
         module = built(torch.nn.GRU)
         module.register_forward_pre_hook(hook)
         np.testing.assert_allclose(exponents(module, INPUTS.transpose(0, 1)), of_module(module, INPUTS), atol=1e-9)
@@ -137,12 +137,12 @@ class TestForwardsOfTheirOwn:
         inputs = INPUTS.transpose(0, 1)
         np.testing.assert_array_equal(exponents(module, inputs), exponents(plain, inputs))
 
-    def test_a_patched_forward_counts(self):
+    def test_a_patched_forward_is_used(self):
         module = built(torch.nn.GRU)
         module.forward = lambda x, h=None: torch.nn.GRU.forward(module, 3 * x, h)
         np.testing.assert_allclose(exponents(module, INPUTS.transpose(0, 1)), of_module(module, INPUTS), atol=1e-9)
 
-    def test_gradients_flow_through_it(self):
+    def test_gradients_flow_through_an_overridden_forward(self):
         module, inputs = built(Scaled), INPUTS.transpose(0, 1)
 
         def leading() -> Tensor:
@@ -181,7 +181,7 @@ class TestForwardsOfTheirOwn:
             (lambda own, x, h: own(x[..., :2], h), "system: the own forward of this Own failed"),
         ],
     )
-    def test_what_is_no_step_repeated_is_refused(self, forward, message):
+    def test_forwards_that_are_no_repeated_step_are_refused(self, forward, message):
         class Own(torch.nn.GRU):
             def forward(self, x, h=None):
                 return forward(super().forward, x, h)
@@ -189,7 +189,7 @@ class TestForwardsOfTheirOwn:
         with pytest.raises(ValueError, match=message):
             exponents(built(Own), INPUTS.transpose(0, 1))
 
-    def test_a_forward_that_returns_outputs_alone_is_compared_by_them(self):
+    def test_a_forward_that_returns_only_outputs_is_checked_by_them(self):
         class Outputs(torch.nn.GRU):
             def forward(self, x):
                 return super().forward(x)[0]
@@ -197,7 +197,7 @@ class TestForwardsOfTheirOwn:
         inputs = INPUTS.transpose(0, 1)
         np.testing.assert_array_equal(exponents(built(Outputs), inputs), exponents(built(torch.nn.GRU), inputs))
 
-    def test_the_module_is_left_as_it_was(self):
+    def test_the_module_is_unchanged(self):
         class Counting(torch.nn.GRU):
             def __init__(self, *sizes):
                 super().__init__(*sizes)
@@ -218,7 +218,7 @@ class TestForwardsOfTheirOwn:
 
 class TestConventions:
     @pytest.mark.parametrize("kind", MODULES)
-    def test_inputs_are_what_forward_takes(self, kind):
+    def test_inputs_have_the_layout_of_forward(self, kind):
         by_time, by_sequence = built(kind), built(kind, batch_first=True)
         expected = of_module(by_time, INPUTS)
         for module, inputs in ((by_time, INPUTS.transpose(0, 1)), (by_sequence, INPUTS)):
@@ -228,7 +228,7 @@ class TestConventions:
 
     @pytest.mark.parametrize("n_layers", [1, 2])
     @pytest.mark.parametrize("batch_first", [False, True])
-    def test_the_state_is_what_forward_takes(self, batch_first, n_layers):
+    def test_states_have_the_layout_of_forward(self, batch_first, n_layers):
         lstm = built(torch.nn.LSTM, num_layers=n_layers, batch_first=batch_first)
         h, c = random(n_layers, 2, UNITS, seed=3), random(n_layers, 2, UNITS, seed=4)
         flat = torch.cat([part[layer] for layer in range(n_layers) for part in (h, c)], dim=-1)
@@ -241,7 +241,7 @@ class TestConventions:
         alone = exponents(lstm, INPUTS[0], initial_state=(h[:, 0], c[:, 0]))
         np.testing.assert_allclose(alone, expected[:1], atol=1e-12)
 
-    def test_labelled_inputs_are_read_by_name(self):
+    def test_labelled_inputs_are_transposed_by_name(self):
         gru = built(torch.nn.GRU)
         labelled = xr.DataArray(INPUTS.numpy(), dims=("sequence", "time", "feature"))
         expected = exponents(gru, INPUTS.transpose(0, 1))
@@ -263,7 +263,7 @@ class TestConventions:
             (torch.zeros(7), r"got shape \(7,\), expected h and c of"),
         ],
     )
-    def test_another_state_is_refused(self, state, message):
+    def test_states_of_other_shapes_are_refused(self, state, message):
         with pytest.raises(ValueError, match=f"initial_state: {message}"):
             exponents(built(torch.nn.LSTM), INPUTS.transpose(0, 1), initial_state=state)
 
@@ -275,15 +275,15 @@ class TestConventions:
             exponents(built(torch.nn.GRU), packed)
 
     @pytest.mark.parametrize("kind", MODULES)
-    def test_all_exponents_are_the_bits_of_the_network(self, kind):
+    def test_complete_spectra_have_the_same_bits_as_those_of_the_network(self, kind):
         module, inputs = built(kind, num_layers=2).float(), INPUTS.float()
         expected = lyapunov_spectrum(from_torch(module), inputs)["lyapunov_exponent"][0]
         found = lyapunov_spectrum(module, inputs.transpose(0, 1))["lyapunov_exponent"]
         np.testing.assert_array_equal(found, expected)
 
     @pytest.mark.parametrize("kind", [torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU])
-    def test_a_module_in_float32_has_the_numbers_of_its_copy_in_float64(self, kind):
-        """Its biases are added in float64, too."""
+    def test_a_module_in_float32_agrees_with_its_copy_in_float64(self, kind):
+        """Even the biases are added in float64."""
         torch.manual_seed(0)
         module, inputs = kind(3, 8), torch.randn(20, 2, 3)
         found = lyapunov_spectrum(module, inputs, dtype=torch.float64)["lyapunov_exponent"]
@@ -303,7 +303,7 @@ class TestMoreModules:
         np.testing.assert_allclose(exponents(module, INPUTS.transpose(0, 1)), of_module(module, INPUTS), atol=1e-9)
 
     @pytest.mark.parametrize("kind", [torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell])
-    def test_cells_and_their_methods(self, kind):
+    def test_cells_and_bound_methods_of_cells(self, kind):
         cell = built(kind)
         expected = of_module(cell, INPUTS)
         for system in (cell, cell.forward, cell.__call__, partial(cell), torch.compile(cell)):
@@ -319,7 +319,7 @@ class TestMoreModules:
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     @pytest.mark.parametrize("kind", MODULES)
-    def test_what_cannot_be_taken_is_refused(self, kind):
+    def test_unsupported_modules_are_refused(self, kind):
         with pytest.raises(ValueError, match=r"system: got a bidirectional module, expected one direction; a state"):
             exponents(built(kind, bidirectional=True), INPUTS)
         with pytest.raises(TypeError, match=f"system: got the class {kind.__name__}, expected an instance"):

@@ -81,11 +81,11 @@ class TestStates:
             ((ZEROS, torch.full((2,), np.nan)), r"initial_state\[1\]: got NaN"),
         ],
     )
-    def test_states_that_do_not_fit_are_refused(self, start, message):
+    def test_states_that_do_not_match_are_refused(self, start, message):
         with pytest.raises(ValueError, match=message):
             exponents(tanh, INPUTS, initial_state=start)
 
-    def test_the_wider_dtype_wins(self):
+    def test_the_wider_dtype_is_used(self):
         single, double = torch.zeros(1, 5, 0), np.full((100, 1), 0.3)
         assert (
             driven_system(lambda s, _: 4 * s * (1 - s), single, initial_state=double[:1]).inputs.dtype == torch.float64
@@ -120,15 +120,15 @@ class TestArguments:
             (partial(lambda a, x, state: 0, 1), Order.INPUT_FIRST),
         ],
     )
-    def test_names_say_the_order(self, function, order):
+    def test_argument_names_determine_their_order(self, function, order):
         assert argument_order(function, Order.STATE_FIRST, autonomous=False) is order
 
-    def test_a_step_whose_second_argument_has_a_default_goes_without_inputs(self):
+    def test_a_step_whose_second_argument_has_a_default_needs_no_inputs(self):
         found = exponents(lambda state, dt=0.25: state * (1 - dt), n_steps=5, initial_state=np.ones(2))
         np.testing.assert_allclose(found, np.log([[0.75, 0.75]]), atol=1e-12)
 
     @pytest.mark.parametrize("kind", [torch.nn.RNNCell, torch.nn.GRUCell])
-    def test_swapped_arguments_are_found_by_their_shapes(self, kind):
+    def test_swapped_arguments_are_detected_from_their_shapes(self, kind):
         cell = kind(FEATURES, UNITS).double()
         with pytest.raises(ValueError, match=r"Called as step\(x, state\) it works: choose argument names"):
             exponents(lambda a, b: cell(a, b), INPUTS, initial_state=ZEROS)
@@ -143,7 +143,7 @@ class TestArguments:
         with pytest.raises(ValueError, match=r"system: got step\(state\), which takes only the state.*3 features"):
             exponents(logistic, INPUTS, initial_state=ZEROS)
 
-    def test_outputs_fed_back(self):
+    def test_outputs_as_inputs_of_the_next_step(self):
         torch.manual_seed(0)
         cell, readout = torch.nn.LSTMCell(2, UNITS).double(), torch.nn.Linear(UNITS, 2).double()
 
@@ -158,7 +158,7 @@ class TestArguments:
         expected = [by_lapack(of_vector, torch.zeros(20, 0), one) for one in start]
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
-    def test_one_sequence_becomes_many(self):
+    def test_a_step_of_one_sequence_is_vectorised_with_vmap(self):
         def of_one(state: Tensor, x: Tensor) -> Tensor:
             return torch.tanh(WEIGHT @ state + INPUT_WEIGHT @ x)
 
@@ -188,11 +188,11 @@ class TestDerivatives:
             lambda state, x: torch.stack([float(s[0]) * s for s in state]),
         ],
     )
-    def test_numbers_taken_out_of_the_state_are_refused(self, step):
+    def test_a_step_that_converts_its_state_to_numbers_is_refused(self, step):
         with pytest.raises(ValueError, match=r"has a derivative that automatic differentiation does not find"):
             exponents(step, INPUTS[:1], initial_state=ZEROS + 0.3)
 
-    def test_numbers_that_do_not_matter_may_be_taken_out(self):
+    def test_numbers_without_effect_on_the_result_are_allowed(self):
         found = exponents(lambda s, x: tanh(s, x) if s.norm().item() < 1e9 else s, INPUTS, initial_state=ZEROS)
         np.testing.assert_allclose(found, EXPECTED, atol=1e-9)
 
@@ -204,11 +204,11 @@ class TestDerivatives:
             lambda state, x: np.tanh(state),
         ],
     )
-    def test_numpy_steps_are_refused_with_a_way_out(self, step):
+    def test_numpy_steps_are_refused_with_a_suggestion(self, step):
         with pytest.raises(ValueError, match=r"cannot be differentiated in forward mode: .* torch operations only"):
             exponents(step, INPUTS, initial_state=ZEROS)
 
-    def test_arrays_are_no_states(self):
+    def test_arrays_are_refused_as_new_states(self):
         with pytest.raises(TypeError, match=r"returned ndarray, expected the next state, a tensor.* torch operations"):
             exponents(lambda state, x: np.zeros((3, UNITS)), INPUTS, initial_state=ZEROS)
 
@@ -253,7 +253,7 @@ class TestDeterminism:
         with pytest.raises(ValueError, match=r"system: the input or the state of one sequence changed the next state"):
             exponents(lambda state, x: tanh(state, mix(x)), INPUTS, initial_state=ZEROS)
 
-    def test_torchs_random_numbers_stay(self):
+    def test_torchs_random_number_state_is_unchanged(self):
         before = torch.get_rng_state()
         exponents(tanh, INPUTS, initial_state=ZEROS)
         assert torch.equal(torch.get_rng_state(), before)

@@ -1,4 +1,4 @@
-"""User-defined steps as programs: which are converted, which are refused, and agreement of both with PyTorch."""
+"""User-defined steps as programs: which are converted, which are refused, and agreement with PyTorch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Step = Callable[[Tensor, Tensor], Tensor]
 
 
 def flows_of(program: Program, states: Tensor, tangents: Tensor) -> Iterator[SteppedFlow]:
-    """Yield what takes a program along: interpreted, and as machine code if the program is small."""
+    """Yield the flows that run a program: interpreted, and as machine code if the program is small."""
     for most_operations in (0, straight_line.MOST_OPERATIONS):
         with mock.patch.object(straight_line, "MOST_OPERATIONS", most_operations):
             flow = SteppedFlow(program, torch.zeros(1, 0), states, tangents)
@@ -38,7 +38,7 @@ def flows_of(program: Program, states: Tensor, tangents: Tensor) -> Iterator[Ste
 
 
 def assert_agrees(step: Step, states: Tensor = STATES, inputs: Tensor = INPUTS, rounding: float = 1e-13) -> None:
-    """Assert that a step is a program that moves states and tangent vectors as PyTorch does."""
+    """Assert that a step is converted to a program that propagates states and tangent vectors like PyTorch."""
     program = program_of(step, step, states, inputs)
     assert program is not None
     tangents = torch.randn(*states.shape, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).to(states)
@@ -48,13 +48,13 @@ def assert_agrees(step: Step, states: Tensor = STATES, inputs: Tensor = INPUTS, 
         along = flow.states_along(inputs[:, None])
         flow.advance([False])
         torch.testing.assert_close(flow.states, after, rtol=rounding, atol=rounding, equal_nan=True)
-        # To the bit: what is followed is what was compared, however chaotic.
+        # The bits of both runs of the program agree, so PyTorch was compared with the trajectory that is actually used.
         torch.testing.assert_close(along[:, 1], flow.states, rtol=0, atol=0, equal_nan=True)
         torch.testing.assert_close(flow.tangents(), moved, rtol=rounding, atol=rounding, equal_nan=True)
 
 
 def is_refused(step: Step, states: Tensor = STATES, inputs: Tensor = INPUTS) -> bool:
-    """Return whether a step is no program."""
+    """Return whether a step cannot be converted to a program."""
     return program_of(step, step, states, inputs) is None
 
 
@@ -98,13 +98,13 @@ ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_element_wise_functions(name: str) -> None:
-    """Each is what PyTorch computes, and so are its derivatives."""
+    """The values and derivatives agree with PyTorch."""
     assert_agrees(lambda s, x: ELEMENTWISE[name](s))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_machine_code_moves_any_number_of_vectors(dtype: torch.dtype) -> None:
-    """As the interpreter does, one trajectory or several; of float32 the slopes are rounded otherwise."""
+def test_machine_code_propagates_any_number_of_vectors(dtype: torch.dtype) -> None:
+    """It agrees with the interpreter, for one trajectory and for several. In float32 slopes round differently."""
     states, inputs = STATES.to(dtype), INPUTS.to(dtype)
     step = _small_step
     program = program_of(step, step, states, inputs)
@@ -126,8 +126,8 @@ def test_machine_code_moves_any_number_of_vectors(dtype: torch.dtype) -> None:
         assert torch.equal(alone.tangents()[0], machine.tangents()[3])
 
 
-def test_machine_code_reads_constants_where_they_are() -> None:
-    """Programs that differ in constants alone share it."""
+def test_machine_code_is_shared_by_programs_with_other_constants() -> None:
+    """The machine code reads the constants at run time, so programs that differ only in constants share the code."""
     found = []
     for factor in (0.5, 0.25):
         program = program_of(lambda s, x, factor=factor: factor * s, torch.tanh, STATES, INPUTS)
@@ -149,14 +149,14 @@ def _small_step(s: Tensor, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     "name", ["abs", "sign", "relu", "leaky_relu", "hardtanh", "clamp", "maximum", "where", "masks"]
 )
-def test_derivatives_at_kinks_are_those_of_pytorch(name: str) -> None:
-    """Zeros, bounds and ties."""
+def test_derivatives_at_kinks_agree_with_pytorch(name: str) -> None:
+    """The values are zeros, bounds and ties."""
     kinks = torch.tensor([[0.0, 1.0, -1.0, 0.6], [-0.4, 0.5, -2.0, 0.0]], dtype=torch.float64)
     assert_agrees(lambda s, x: ELEMENTWISE[name](s), kinks, INPUTS[:2])
 
 
 def test_ties_of_a_maximum_share_the_derivative() -> None:
-    """PyTorch gives half to each."""
+    """PyTorch gives each of two equal arguments half of the derivative."""
     assert_agrees(lambda s, x: torch.maximum(s, s.flip(-1)) + torch.minimum(2 * s, s + s), STATES)
 
 
@@ -187,7 +187,7 @@ COMBINED: list[Callable[[Tensor, Tensor], Tensor]] = [
 
 @pytest.mark.parametrize("seed", range(30))
 def test_random_compositions(seed: int) -> None:
-    """Eight operations on whatever was computed before, in random order."""
+    """A step applies eight random operations to earlier results."""
     rng = np.random.default_rng(seed)
     chosen = [(rng.integers(len(COMBINED)), rng.integers(i), rng.integers(i)) for i in range(2, 10)]
 
@@ -228,25 +228,25 @@ STEPS: dict[str, Step] = {
 
 
 @pytest.mark.parametrize("name", [name for name in STEPS if name not in ("mean and variance", "repeat")])
-def test_steps_of_several_numbers(name: str) -> None:
-    """Views, joins, sums and products."""
+def test_steps_that_combine_several_coordinates(name: str) -> None:
+    """The steps contain views, joins, sums and products."""
     assert_agrees(STEPS[name])
 
 
 @pytest.mark.parametrize("name", ["mean and variance", "repeat"])
-def test_of_one_trajectory(name: str) -> None:
-    """Steps that do not treat trajectories by themselves agree for one."""
+def test_steps_that_mix_trajectories_agree_for_one_trajectory(name: str) -> None:
+    """These steps combine trajectories, so only a single trajectory can be compared."""
     assert_agrees(STEPS[name], STATES[:1], INPUTS[:1])
 
 
 def test_norm_at_zero_has_the_derivative_of_pytorch() -> None:
-    """It is zero there."""
+    """The derivative of the norm at zero is zero."""
     assert_agrees(lambda s, x: s + s.norm(dim=-1, keepdim=True), torch.zeros(1, 4).double(), INPUTS[:1])
 
 
 @pytest.mark.parametrize("cell", [torch.nn.RNNCell, torch.nn.GRUCell])
 def test_cells_of_torch_in_float32(cell: type) -> None:
-    """In float32 sums are added in another order, which costs a few units of the last place."""
+    """In float32 sums have another order, which changes the last digits."""
     own = cell(2, 20)
     states = torch.randn(3, 20, generator=torch.Generator().manual_seed(0))
     assert_agrees(lambda s, x: own(x, s), states, INPUTS[:3].float(), rounding=3e-6)
@@ -257,7 +257,7 @@ def _multiplied(weights: Tensor, s: Tensor, x: Tensor) -> Tensor:
 
 
 def test_wide_products() -> None:
-    """Each width of tile of the kernel's product, and numbers of rows that are no multiple of four."""
+    """The sizes cover every tile width of the kernel's product, and numbers of rows that are not multiples of four."""
     for n, n_tangents in itertools.product((5, 33), (1, 8, 17, 33, 65, 70)):
         weights = torch.randn(n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
         states = torch.randn(1, n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -271,7 +271,7 @@ def test_wide_products() -> None:
 
 
 def test_constants_are_read_at_each_call() -> None:
-    """A tensor that the user changes between calls is another constant."""
+    """If the user changes a tensor between calls, the later program has the new constant."""
     scale = torch.ones(4, dtype=torch.float64)
     step = lambda s, x: s * scale  # noqa: E731
     first = program_of(step, step, STATES, INPUTS)
@@ -282,7 +282,7 @@ def test_constants_are_read_at_each_call() -> None:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """A function with a derivative of its author's."""
+    """A function with a user-defined derivative."""
 
     generate_vmap_rule = True
 
@@ -392,13 +392,13 @@ REFUSED: dict[str, Step] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_program(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Branches, other libraries, memory, user-defined derivatives, and unknown operations."""
+def test_unsupported_steps_are_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have branches, other libraries, memory, user-defined derivatives, or unknown operations."""
     assert is_refused(REFUSED[name])
 
 
-def test_random_numbers_are_left_alone() -> None:
-    """Tracing draws none."""
+def test_tracing_leaves_the_random_number_state_unchanged() -> None:
+    """Tracing uses no random numbers."""
     torch.manual_seed(0)
     before = torch.get_rng_state()
     assert is_refused(REFUSED["dropout"])
@@ -406,15 +406,18 @@ def test_random_numbers_are_left_alone() -> None:
 
 
 def test_float64_constants_in_a_float32_step() -> None:
-    """Numbers of no dimension are rounded; tensors make float64 of it all, which is refused."""
+    """Zero-dimensional constants are rounded to float32.
+
+    Other tensors would make the result float64 and are refused.
+    """
     states, inputs = STATES.float(), INPUTS.float()
     factor = torch.tensor(0.3, dtype=torch.float64)
     assert_agrees(lambda s, x: 0.1 * s * factor, states, inputs, rounding=1e-6)
     assert is_refused(lambda s, x: (s * ROW).float(), states, inputs)
 
 
-def test_constants_that_the_step_changes_meanwhile() -> None:
-    """Each use has the values of its time."""
+def test_constants_that_the_step_changes_in_place() -> None:
+    """Each use has the values at the time of the use."""
 
     def step(s: Tensor, x: Tensor) -> Tensor:
         matrix = torch.eye(4, dtype=torch.float64)
@@ -426,11 +429,11 @@ def test_constants_that_the_step_changes_meanwhile() -> None:
 
 
 def test_inputs_without_features() -> None:
-    """Their products are zero."""
+    """Products with such inputs are zero."""
     assert_agrees(lambda s, x: torch.tanh(s @ MATRIX + x @ WIDE[:0, :4]), STATES, INPUTS[:, :0])
 
 
-def test_too_large() -> None:
-    """A step of many numbers is left to PyTorch."""
+def test_a_too_large_step_is_refused() -> None:
+    """A step with many intermediate numbers runs through PyTorch."""
     states = torch.zeros(1, 300, dtype=torch.float64)
     assert is_refused(lambda s, x: (s[:, :, None] * s[:, None]).sum(-1), states, states[:, :0])

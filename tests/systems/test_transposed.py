@@ -1,4 +1,4 @@
-"""Transposed Jacobians forward in time, against products of explicit matrices in float64."""
+"""Products of transposed Jacobians forward in time agree with explicit matrices in float64."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lyapunov_pkg.systems import TransposedJacobian
 
 
 def reference(network: Network, inputs: torch.Tensor) -> np.ndarray:
-    """Exponents (sequence, exponent) by NumPy's QR decomposition of the product with each transposed Jacobian."""
+    """Return exponents (sequence, exponent) from NumPy's QR of the product with each transposed Jacobian."""
     found = []
     for sequence in inputs:
         state, q, sums = network.initial_state(1), np.eye(network.state_size), 0.0
@@ -26,7 +26,7 @@ def reference(network: Network, inputs: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", ["rnn", "lstm", "gru"])
-def test_exponents_are_those_of_products_of_transposed_jacobians(architecture: str) -> None:
+def test_exponents_agree_with_products_of_transposed_jacobians(architecture: str) -> None:
     generators = [torch.Generator().manual_seed(0)]
     network = Network.initialise(architecture, 3, 5, 2, [0.9], generators).to(dtype=torch.float64)
     inputs = torch.randn(2, 30, 3, dtype=torch.float64, generator=generators[0])

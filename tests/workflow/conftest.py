@@ -14,7 +14,7 @@ NOBODY = 65_534
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that every user can reach, which pytest's own are not."""
+    """Return a folder that every user can access, unlike pytest's own folders."""
     folder = Path(tempfile.mkdtemp(prefix="lyapunov-"))
     folder.chmod(0o755)
     yield folder
@@ -23,7 +23,7 @@ def public_folder() -> Iterator[Path]:
 
 @contextmanager
 def another_user() -> Iterator[None]:
-    """Be another user, who may read and write less than this one. Only the superuser can do so; else the test skips."""
+    """Run the block as another user with fewer permissions. Skips the test if the current user is not the superuser."""
     if os.geteuid() != 0:
         pytest.skip("only the superuser can become another user")
     groups = os.getgroups()

@@ -31,7 +31,7 @@ def write_zarr(folder: Path, zarr_format: int, **options: object) -> Path:
 
 
 def zipped(folder: Path, inside: str = "") -> Path:
-    """A zip file of a folder's content, or of the folder itself."""
+    """Return a zip file of a folder's content, or of the folder itself."""
     root = folder.parent if inside else folder
     return Path(shutil.make_archive(str(folder) + (inside and "_whole"), "zip", root, inside or "."))
 
@@ -58,7 +58,7 @@ WAYS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of Zarr 3: text has no specification yet
+@pytest.mark.filterwarnings("ignore::UserWarning")  # The specification of Zarr 3 does not include text yet.
 @pytest.mark.parametrize("way", WAYS)
 def test_every_kind_of_file_gives_the_same_arrays(way: str, tmp_path: Path) -> None:
     arrays = read(WAYS[way](tmp_path))
@@ -77,7 +77,7 @@ def test_named_dimensions_decide_and_not_their_order() -> None:
     assert array.with_leading("sample", "step").shape == values.shape
 
 
-def test_other_arrays_are_named(tmp_path: Path) -> None:
+def test_other_arrays_are_listed_in_the_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "data", **ARRAYS, weights=np.ones(3))
     assert read_arrays(tmp_path / "data.npz", ("inputs",), ())[1] == ["split", "targets", "weights"]
 
@@ -94,7 +94,7 @@ def test_other_arrays_are_named(tmp_path: Path) -> None:
         (("inputs", "targets", "splits"), "has no array split, but splits; did you mean splits"),
     ],
 )
-def test_missing_arrays(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_missing_arrays_are_named(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     np.savez(path, **dict.fromkeys(names, np.ones(2)))
     if not names:
@@ -109,13 +109,13 @@ def write_empty_group(path: Path) -> None:
 
 
 class Harmful:
-    """Raises when it is unpickled, as a harmful one would do worse."""
+    """An object that raises an error when it is unpickled, in place of harmful code."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (exec, ("raise SystemError('unpickled')",))
 
 
-def test_python_objects_are_refused_unread(tmp_path: Path) -> None:
+def test_python_objects_are_refused_without_unpickling(tmp_path: Path) -> None:
     objects = np.array([Harmful()] * 6)
     np.savez(tmp_path / "data", **ARRAYS | {"targets": objects})
     with pytest.raises(ValueError, match=r"^targets of .*npz holds Python objects, .*; expected numbers or text"):
@@ -130,7 +130,7 @@ def test_python_objects_are_refused_unread(tmp_path: Path) -> None:
             read(folder)
 
 
-def test_packed_values_are_refused(tmp_path: Path) -> None:
+def test_scaled_values_are_refused(tmp_path: Path) -> None:
     folder = write_zarr(tmp_path / "data.zarr", 3)
     zarr.open_group(folder)["inputs"].attrs["scale_factor"] = 0.1
     with pytest.raises(ValueError, match=r"inputs of .* is packed: it has the attribute scale_factor"):
@@ -148,14 +148,14 @@ def test_packed_values_are_refused(tmp_path: Path) -> None:
         (None, "does not exist; expected a .npz file"),
     ],
 )
-def test_files_of_another_kind(content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_other_kinds_of_files_are_refused(content: bytes | None, message: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "data").write_bytes(content)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read(tmp_path / "data")
 
 
-def test_folders_and_zip_files_of_something_else(tmp_path: Path) -> None:
+def test_folders_and_zip_files_with_other_contents_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/letter.txt").write_text("hello")
     with pytest.raises(ValueError, match="folder cannot be read as a Zarr group"):
@@ -165,7 +165,7 @@ def test_folders_and_zip_files_of_something_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["compressed npz", "zip file of Zarr 3"])
-def test_damage_is_noticed(way: str, tmp_path: Path) -> None:
+def test_damaged_files_are_refused(way: str, tmp_path: Path) -> None:
     path = WAYS[way](tmp_path)
     content = bytearray(path.read_bytes())
     for position in range(200, len(content) // 2, 97):
@@ -185,7 +185,7 @@ def test_damage_is_noticed(way: str, tmp_path: Path) -> None:
 
 
 def write_npz_bomb(path: Path, shape: tuple[int, ...], content: int) -> Path:
-    """A .npz file whose `inputs` are said to have that shape, of so many bytes of zeros."""
+    """Write a .npz file whose header declares this shape for `inputs`, followed by `content` bytes of zeros."""
     np.savez(path, targets=ARRAYS["targets"])
     header = {"descr": "<f8", "fortran_order": False, "shape": shape}
     with (
@@ -199,7 +199,7 @@ def write_npz_bomb(path: Path, shape: tuple[int, ...], content: int) -> Path:
 
 
 def write_zarr_bomb(path: Path, shape: tuple[int, ...]) -> Path:
-    """A Zarr folder whose `inputs` have that shape and no chunk, so that all are the fill value."""
+    """Write a Zarr folder whose `inputs` have this shape and no stored chunk, so that all values are the fill value."""
     group = zarr.open_group(path, mode="w")
     group.create_array("inputs", shape=shape, chunks=(1, 1, 1000), dtype="f8")
     group.create_array("targets", data=ARRAYS["targets"])
@@ -214,7 +214,9 @@ def write_zarr_bomb(path: Path, shape: tuple[int, ...]) -> Path:
         (lambda path: write_zarr_bomb(path / "a.zarr", (1 << 18, 1 << 10, 4)), "8.0"),
     ],
 )
-def test_bombs_are_refused_by_their_headers(write: Callable[[Path], Path], size: str, tmp_path: Path) -> None:
+def test_too_large_arrays_are_refused_from_their_headers(
+    write: Callable[[Path], Path], size: str, tmp_path: Path
+) -> None:
     path = write(tmp_path)
     tracemalloc.start()
     try:
@@ -228,7 +230,7 @@ def test_bombs_are_refused_by_their_headers(write: Callable[[Path], Path], size:
         tracemalloc.stop()
 
 
-def test_a_bomb_that_is_really_there_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_stored_arrays_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lyapunov_pkg.workflow.array_file.LARGEST_ARRAYS", 50_000_000)
     path = write_npz_bomb(tmp_path / "a.npz", (64, 1 << 10, 1 << 10), 64 << 23)
     assert path.stat().st_size < 4_000_000

@@ -75,7 +75,7 @@ def link(cache: Path, entry: Path, results: Path) -> Path:
     return results / "store.zarr.zip"
 
 
-def test_listing_says_what_how_large_how_old_and_whether_in_use(cache: Path, tmp_path: Path, capsys) -> None:
+def test_the_list_shows_description_size_age_and_use(cache: Path, tmp_path: Path, capsys) -> None:
     add_result(cache, "lstm", days_ago=3)
     used = add_result(cache, "gru", days_ago=2)
     link(cache, used, tmp_path / "clone" / "results")
@@ -95,7 +95,7 @@ def test_listing_says_what_how_large_how_old_and_whether_in_use(cache: Path, tmp
     assert "in use" in lines[2]
 
 
-def test_pruning_by_age_spares_what_is_linked_or_being_trained(cache: Path, tmp_path: Path) -> None:
+def test_pruning_by_age_spares_linked_entries_and_running_trainings(cache: Path, tmp_path: Path) -> None:
     old, new, linked = (add_result(cache, name, days) for name, days in (("old", 9), ("new", 1), ("linked", 9)))
     link(cache, linked, tmp_path / "clone" / "results")
     idle, training = (add_checkpoints(cache, name, days_ago=9) for name in ("idle", "training"))
@@ -114,7 +114,7 @@ def test_pruning_by_size_deletes_the_longest_unused_first(cache: Path) -> None:
     assert [path.exists() for path in (oldest, middle, newest)] == [False, True, True]
 
 
-def test_the_commands_limits_are_in_gigabytes_and_days(cache: Path) -> None:
+def test_the_limits_of_the_command_are_in_gigabytes_and_days(cache: Path) -> None:
     oldest, old, newest = (add_result(cache, name, days) for name, days in (("c", 9.0), ("a", 3.0), ("b", 1.0)))
     prune_with = ["prune", "--directory", str(cache)]
     main([*prune_with, "--max-size", f"{3.5e-9 * newest.stat().st_size}"])
@@ -125,7 +125,7 @@ def test_the_commands_limits_are_in_gigabytes_and_days(cache: Path) -> None:
     assert not old.exists() and newest.exists()
 
 
-def test_what_a_gone_clone_used_may_be_pruned(cache: Path, tmp_path: Path) -> None:
+def test_entries_of_a_deleted_clone_are_pruned(cache: Path, tmp_path: Path) -> None:
     entry = add_result(cache, "a", days_ago=9)
     results = tmp_path / "clone" / "results"
     link(cache, entry, results).unlink()
@@ -136,7 +136,7 @@ def test_what_a_gone_clone_used_may_be_pruned(cache: Path, tmp_path: Path) -> No
     assert not list((cache / "users").iterdir())
 
 
-def test_taking_an_entry_makes_it_young_and_leaves_its_time_of_writing(cache: Path) -> None:
+def test_using_an_entry_renews_its_age_and_keeps_its_modification_time(cache: Path) -> None:
     entry = add_result(cache, "a", days_ago=9)
     written = entry.stat().st_mtime
     assert not is_damaged(entry)
@@ -155,8 +155,8 @@ def test_damaged_entries_are_deleted(cache: Path, tmp_path: Path, damage, capsys
     assert not is_damaged(whole) and whole.exists()
 
 
-def test_nothing_is_pruned_while_a_result_is_taken(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`prune` asks for the lock alone, which `in_use` holds."""
+def test_nothing_is_pruned_while_a_result_is_linked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`prune` needs an exclusive lock, and `in_use` holds the lock."""
     entry = add_result(cache, "a", days_ago=9)
     waiting = file_lock
 
@@ -169,7 +169,7 @@ def test_nothing_is_pruned_while_a_result_is_taken(cache: Path, monkeypatch: pyt
     assert entry.exists()
 
 
-def test_cache_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
+def test_the_error_about_an_unusable_cache_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"cache_directory is .*file/cache, which cannot be used"):
         prepare_cache(tmp_path / "file" / "cache")
@@ -182,7 +182,7 @@ def test_cache_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
         (["list", "--directory", "/nowhere"], "there is no cache at /nowhere"),
     ],
 )
-def test_wrong_commands_say_what_is_missing(cache: Path, capsys, arguments: list[str], message: str) -> None:
+def test_wrong_commands_name_the_missing_arguments(cache: Path, capsys, arguments: list[str], message: str) -> None:
     with pytest.raises(SystemExit):
         main([*arguments, *([] if "--directory" in arguments else ["--directory", str(cache)])])
     assert message in capsys.readouterr().err
@@ -192,7 +192,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_a_new_cache_is_its_owners_alone(cache: Path, tmp_path: Path) -> None:
+def test_only_the_owner_can_use_a_new_cache(cache: Path, tmp_path: Path) -> None:
     add_result(cache, "a")
     output = tmp_path / "output.zip"
     output.write_bytes(b"result")
@@ -218,7 +218,7 @@ def test_a_cache_can_be_shared_with_a_group(tmp_path: Path) -> None:
     assert prepare_cache(tmp_path / "cache", group) == cache
 
 
-def test_a_cache_that_is_not_the_groups_says_how_to_share_it(cache: Path) -> None:
+def test_the_error_about_a_cache_of_another_group_says_how_to_share_it(cache: Path) -> None:
     group = grp.getgrgid(os.getgid()).gr_name
     with pytest.raises(OSError, match=rf"cache_group is {group}, but .* to share it: chgrp -R {group} .*; chmod -R g"):
         prepare_cache(cache, group)
@@ -227,7 +227,7 @@ def test_a_cache_that_is_not_the_groups_says_how_to_share_it(cache: Path) -> Non
         prepare_cache(cache.parent / "another", "nosuchgroup")
 
 
-def test_a_cache_that_everybody_can_change_is_warned_about(cache: Path) -> None:
+def test_a_cache_that_everybody_can_write_gives_a_warning(cache: Path) -> None:
     assert open_to_everybody(cache) is None
     cache.chmod(0o777)
     assert f"chmod -R o-w {cache}" in str(open_to_everybody(cache))
@@ -235,7 +235,7 @@ def test_a_cache_that_everybody_can_change_is_warned_about(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["results", "checkpoints", "users"])
-def test_links_in_the_place_of_the_caches_folders_are_refused(tmp_path: Path, name: str) -> None:
+def test_links_in_place_of_the_cache_folders_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "private").mkdir(mode=0o700)
     (tmp_path / "cache" / name).symlink_to(tmp_path / "private")
@@ -244,7 +244,7 @@ def test_links_in_the_place_of_the_caches_folders_are_refused(tmp_path: Path, na
     assert mode(tmp_path / "private") == 0o700
 
 
-def test_a_link_in_the_place_of_a_result_is_damage(cache: Path, tmp_path: Path, capsys) -> None:
+def test_a_link_in_place_of_a_result_counts_as_damage(cache: Path, tmp_path: Path, capsys) -> None:
     elsewhere = add_result(cache, "a").rename(tmp_path / "elsewhere.zip")
     (cache / "results/b.zip").symlink_to(elsewhere)
     assert is_damaged(cache / "results/b.zip")
@@ -252,9 +252,9 @@ def test_a_link_in_the_place_of_a_result_is_damage(cache: Path, tmp_path: Path, 
     assert "it is no regular file" in capsys.readouterr().err
 
 
-def test_a_kept_result_is_a_link_to_the_cache(cache: Path, tmp_path: Path) -> None:
+def test_a_stored_result_becomes_a_link_to_the_cache(cache: Path, tmp_path: Path) -> None:
     output, entry = tmp_path / "store.zip", cache / "results/digest.zip"
-    for content in (b"first", b"second"):  # another run may have stored the same meanwhile
+    for content in (b"first", b"second"):  # Another run may have stored the same result in the meantime.
         output.unlink(missing_ok=True)
         output.write_bytes(content)
         keep(output, entry)
@@ -262,7 +262,7 @@ def test_a_kept_result_is_a_link_to_the_cache(cache: Path, tmp_path: Path) -> No
     assert [path.name for path in (cache / "results").iterdir()] == ["digest.zip"]
 
 
-def test_what_cannot_be_kept_stays_where_it_is(cache: Path, tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_cached_stays_in_place(cache: Path, tmp_path: Path) -> None:
     output = tmp_path / "store.zip"
     output.write_bytes(b"result")
     with pytest.raises(OSError):
@@ -282,7 +282,7 @@ RECORDS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", RECORDS.values(), ids=RECORDS.keys())
-def test_no_result_is_pruned_when_a_record_does_not_say_whose_it_is(
+def test_no_result_is_pruned_if_a_record_does_not_name_its_folder(
     cache: Path, tmp_path: Path, change: Callable[[Path], object], capsys
 ) -> None:
     linked, idle = add_result(cache, "linked", days_ago=9), add_checkpoints(cache, "idle", days_ago=9)
@@ -290,7 +290,7 @@ def test_no_result_is_pruned_when_a_record_does_not_say_whose_it_is(
     (record,) = (cache / "users").iterdir()
     change(record)
     main(["prune", "--older-than", "1", "--directory", str(cache)])
-    assert linked.exists() and not idle.exists()  # checkpoints are nobody's links
+    assert linked.exists() and not idle.exists()  # Checkpoints are never linked.
     message = capsys.readouterr().err
     assert (
         f"no result is pruned, because a folder that may use it cannot be read: {record}: the record does not"
@@ -301,9 +301,9 @@ def test_no_result_is_pruned_when_a_record_does_not_say_whose_it_is(
 
 
 @pytest.mark.parametrize("unreadable", ["clone", "clone/results", "clone/results/training"])
-def test_no_result_is_pruned_when_a_folder_of_results_cannot_be_read(public_folder: Path, unreadable: str) -> None:
+def test_no_result_is_pruned_if_a_folder_of_results_cannot_be_read(public_folder: Path, unreadable: str) -> None:
     with another_user():
-        pass  # skips before anything is made
+        pass  # Skips the test before any file is created.
     cache = prepare_cache(public_folder / "cache")
     linked = add_result(cache, "linked", days_ago=9)
     link(cache, linked, public_folder / "clone/results/training")
@@ -316,12 +316,12 @@ def test_no_result_is_pruned_when_a_folder_of_results_cannot_be_read(public_fold
         assert "Permission denied" in linked_entries(cache)[1][0]
     (public_folder / unreadable).chmod(0o755)
     with another_user():
-        assert prune(cache, older_than=DAY) == []  # it is seen to be linked
+        assert prune(cache, older_than=DAY) == []  # The folder can now be read, so the entry is known to be linked.
         assert linked_entries(cache) == ({linked}, [])
     assert linked.exists()
 
 
-def test_no_result_is_pruned_while_the_disk_of_its_user_is_not_there(cache: Path, tmp_path: Path) -> None:
+def test_no_result_is_pruned_while_the_disk_of_a_user_is_not_mounted(cache: Path, tmp_path: Path) -> None:
     linked, results = add_result(cache, "linked", days_ago=9), tmp_path / "disk/clone/results"
     record = cache / "users" / record_name(results)
     record.write_text(record_text(results, tmp_path / "disk"))
@@ -331,14 +331,14 @@ def test_no_result_is_pruned_while_the_disk_of_its_user_is_not_there(cache: Path
     assert {entry.path for entry in prune(cache, older_than=DAY)} == {linked}
 
 
-def test_a_folder_of_results_that_was_emptied_is_still_known(cache: Path, tmp_path: Path) -> None:
+def test_an_emptied_folder_of_results_stays_recorded(cache: Path, tmp_path: Path) -> None:
     entry, results = add_result(cache, "a", days_ago=9), tmp_path / "clone" / "results"
     link(cache, entry, results).unlink()
     results.rmdir()
     assert prune(cache, older_than=DAY) and len(list((cache / "users").iterdir())) == 1
 
 
-def test_strange_links_in_results_stop_nothing(cache: Path, tmp_path: Path) -> None:
+def test_unusual_links_in_results_are_ignored(cache: Path, tmp_path: Path) -> None:
     linked, results = add_result(cache, "linked", days_ago=9), tmp_path / "clone" / "results"
     link(cache, linked, results)
     (results / "loop").symlink_to(results / "loop")
@@ -354,7 +354,7 @@ def test_a_record_survives_a_full_disk(cache: Path, tmp_path: Path, monkeypatch:
     record_user(cache, tmp_path / "results")
     (record,) = (cache / "users").iterdir()
     before = record.read_text()
-    record.write_text(before.replace("\n", "\n\n"))  # so that it is written again
+    record.write_text(before.replace("\n", "\n\n"))  # The changed text makes `record_user` write the record again.
 
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -366,7 +366,7 @@ def test_a_record_survives_a_full_disk(cache: Path, tmp_path: Path, monkeypatch:
     assert list((cache / "users").iterdir()) == [record]
 
 
-def test_pruning_leaves_nothing_unfinished_behind(cache: Path) -> None:
+def test_pruning_removes_unfinished_files(cache: Path) -> None:
     (cache / "results/tmpabc").mkdir()
     (cache / "results/tmpabc/half.zip").write_bytes(b"half")
     (cache / "results/.digest.zip.0123.partial").write_bytes(b"half")
@@ -378,8 +378,8 @@ def test_pruning_leaves_nothing_unfinished_behind(cache: Path) -> None:
     assert sorted(path.name for path in cache.rglob("*")) == ["checkpoints", "lock", "results", "users"]
 
 
-def test_a_way_of_training_that_somebody_begins_is_not_pruned(cache: Path) -> None:
-    """The lock of the folder is held before there is any stack in it."""
+def test_a_starting_training_is_not_pruned(cache: Path) -> None:
+    """The training holds the lock of the folder before the folder contains any stack."""
     folder = add_checkpoints(cache, "begun", days_ago=9)
     with file_lock(folder / "lock", shared=True):
         os.utime(folder / "lock", (0, 0))
@@ -388,8 +388,8 @@ def test_a_way_of_training_that_somebody_begins_is_not_pruned(cache: Path) -> No
     assert [entry.path for entry in prune(cache, older_than=DAY)] == [folder]
 
 
-def test_pruning_fails_neither_beside_training_nor_beside_pruning(cache: Path) -> None:
-    """Folders and files come and go while the cache is listed and pruned, and each that is held stays whole."""
+def test_pruning_works_beside_running_trainings_and_other_pruning(cache: Path) -> None:
+    """Folders and files appear and disappear while the cache is listed and pruned, and locked ones stay complete."""
     end = time.monotonic() + 2
     failures: list[BaseException] = []
 
@@ -428,7 +428,7 @@ def test_pruning_fails_neither_beside_training_nor_beside_pruning(cache: Path) -
     assert not failures, [traceback.format_exception(failure) for failure in failures]
 
 
-def test_what_another_user_does_not_let_us_delete_stays(public_folder: Path, capsys) -> None:
+def test_files_of_another_user_that_cannot_be_deleted_stay(public_folder: Path, capsys) -> None:
     with another_user():
         pass
     cache = prepare_cache(public_folder / "cache")
@@ -443,7 +443,7 @@ def test_what_another_user_does_not_let_us_delete_stays(public_folder: Path, cap
     assert f"{entry} stays: " in capsys.readouterr().err
 
 
-def test_a_cache_that_can_only_be_read_is_read_from(public_folder: Path, capsys) -> None:
+def test_a_read_only_cache_is_used(public_folder: Path, capsys) -> None:
     with another_user():
         pass
     cache = prepare_cache(public_folder / "cache")
@@ -470,7 +470,7 @@ def test_a_cache_that_can_only_be_read_is_read_from(public_folder: Path, capsys)
 
 
 @pytest.mark.parametrize("limit", ["-1", "nan", "inf"])
-def test_limits_of_pruning_are_numbers_from_zero(cache: Path, capsys, limit: str) -> None:
+def test_limits_of_pruning_are_nonnegative_numbers(cache: Path, capsys, limit: str) -> None:
     entry = add_result(cache, "a", days_ago=9)
     with pytest.raises(SystemExit):
         main(["prune", f"--max-size={limit}", "--directory", str(cache)])

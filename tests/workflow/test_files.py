@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A small store with a coordinate, a variable and attributes."""
+    """Return a small store with a coordinate, a variable and attributes."""
     dataset = xr.Dataset({"loss": ("variant", [0.5, np.nan])}, {"variant": [0, 1]})
     path = tmp_path / "small.zarr.zip"
     save_store(describe(dataset, {"loss": ("nat", "loss"), "variant": ("1", "variant")}), path, {"epochs": 2})
@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A small checkpoint, as training writes it."""
+    """Return a small checkpoint in the format of training."""
     path = tmp_path / "epoch_0.npz"
     np.savez(path, allow_pickle=False, seed=np.array([1, 2]), weight=np.ones((2, 3), np.float32))
     seal(path)
@@ -47,7 +47,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["store", "checkpoint"])
-def test_every_flip_of_one_bit_is_noticed(request: pytest.FixtureRequest, kind: str) -> None:
+def test_every_flipped_bit_is_detected(request: pytest.FixtureRequest, kind: str) -> None:
     content = bytearray(request.getfixturevalue(kind).read_bytes())
     assert damage_in(io.BytesIO(content)) is None
     unnoticed = []
@@ -60,8 +60,8 @@ def test_every_flip_of_one_bit_is_noticed(request: pytest.FixtureRequest, kind: 
     assert len(content) > 500 and not unnoticed
 
 
-def test_every_flip_in_the_table_of_contents_stops_opening(store: Path) -> None:
-    """There a zip file has no checksum of its own: entries can vanish without an error of zipfile or Zarr."""
+def test_every_change_in_the_central_directory_is_an_error_at_opening(store: Path) -> None:
+    """The central directory of a zip file has no checksum: entries could vanish without an error of zipfile or Zarr."""
     whole = store.read_bytes()
     first = whole.index(b"PK\x01\x02")
     for place in range(first, len(whole), 7):
@@ -82,18 +82,18 @@ def test_every_flip_in_the_table_of_contents_stops_opening(store: Path) -> None:
         (lambda content: content[:100] + b"\0" + content[100:], "checksum is wrong"),
     ],
 )
-def test_missing_and_added_bytes_are_noticed(store: Path, change, problem: str) -> None:
+def test_missing_and_added_bytes_are_detected(store: Path, change, problem: str) -> None:
     store.write_bytes(change(store.read_bytes()))
     assert problem in str(damage(store))
 
 
-def test_a_zip_file_without_a_seal_counts_as_damaged(tmp_path: Path) -> None:
+def test_a_zip_file_without_a_checksum_at_its_end_counts_as_damaged(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("member", b"x" * 200)
     assert damage(tmp_path / "a.zip") == "it does not end with its checksum"
 
 
-def test_a_sealed_file_larger_than_one_read_is_checked_whole(tmp_path: Path) -> None:
+def test_all_blocks_of_a_large_sealed_file_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "large.npz"
     np.savez(path, values=np.random.default_rng(0).random(400_000))
     seal(path)
@@ -104,14 +104,14 @@ def test_a_sealed_file_larger_than_one_read_is_checked_whole(tmp_path: Path) -> 
     assert damage(path) == "its checksum is wrong"
 
 
-def test_sealed_stores_are_read_by_plain_xarray_and_zarr(store: Path) -> None:
+def test_plain_xarray_and_zarr_can_read_sealed_stores(store: Path) -> None:
     plain = xr.open_zarr(ZipStore(store, mode="r"), consolidated=False)
     np.testing.assert_array_equal(plain["loss"], [0.5, np.nan])
     with zipfile.ZipFile(store) as archive:
         assert archive.testzip() is None
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_created_completely_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), whole_file(tmp_path / "a") as partial:
         partial.write_text("half")
         raise RuntimeError
@@ -126,7 +126,9 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     ("of_folder", "folders", "files"),
     [(0o700, 0o700, 0o600), (0o2770, 0o2770, 0o660), (0o755, 0o755, 0o644), (0o777, 0o775, 0o664)],
 )
-def test_what_is_made_can_be_used_as_its_folder_can(tmp_path: Path, of_folder: int, folders: int, files: int) -> None:
+def test_new_files_and_folders_have_the_permissions_of_their_folder(
+    tmp_path: Path, of_folder: int, folders: int, files: int
+) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache").chmod(of_folder)
     make_folder(tmp_path / "cache/results")
@@ -136,7 +138,7 @@ def test_what_is_made_can_be_used_as_its_folder_can(tmp_path: Path, of_folder: i
     assert mode(tmp_path / "cache/file") == files
 
 
-def test_a_folder_that_is_there_keeps_its_permissions(tmp_path: Path) -> None:
+def test_an_existing_folder_keeps_its_permissions(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir(mode=0o711)
     make_folder(tmp_path / "results")
     assert mode(tmp_path / "results") == 0o711
@@ -158,7 +160,7 @@ def test_links_are_neither_followed_nor_changed(tmp_path: Path) -> None:
     assert not is_regular_file(tmp_path / "private") and not is_regular_file(tmp_path / "secret/below")
 
 
-def test_what_another_user_made_keeps_its_permissions(public_folder: Path) -> None:
+def test_files_of_another_user_keep_their_permissions(public_folder: Path) -> None:
     public_folder.chmod(0o777)
     with another_user():
         (public_folder / "theirs").write_text("")

@@ -14,13 +14,13 @@ from lyapunov_pkg.workflow.locks import file_lock, is_locked, lock_for_this_proc
 from tests.workflow.conftest import another_user
 
 
-def test_second_holder_of_a_lock_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_the_error_about_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     lock_for_this_process(tmp_path / "run.lock", "the folder here")
     with pytest.raises(BlockingIOError, match=rf"the folder here is locked by process {os.getpid()} on .*, since"):
         lock_for_this_process(tmp_path / "run.lock", "the folder here")
 
 
-def test_many_may_hold_a_shared_lock_and_one_a_lock_alone(tmp_path: Path) -> None:
+def test_a_shared_lock_has_many_holders_and_an_exclusive_lock_one(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with file_lock(path, shared=True), file_lock(path, shared=True, wait=False):
         with pytest.raises(BlockingIOError), file_lock(path, wait=False):
@@ -41,8 +41,8 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "lock")
 
 
-def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(tmp_path: Path) -> None:
-    """Who waits for a lock that was deleted with its folder does not hold the lock of the new folder."""
+def test_a_lock_whose_file_was_replaced_is_acquired_again(tmp_path: Path) -> None:
+    """A process that waited for a lock, which was deleted with its folder, does not hold the lock of the new folder."""
     path, taken = tmp_path / "lock", threading.Event()
 
     def wait_for_it() -> None:
@@ -63,7 +63,7 @@ def test_a_lock_whose_file_was_replaced_meanwhile_is_taken_anew(tmp_path: Path) 
     assert taken.is_set()
 
 
-def test_a_link_at_the_place_of_a_lock_is_refused_and_its_target_left_alone(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_lock_is_refused_and_its_target_unchanged(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "secret").chmod(0o600)
     (tmp_path / "lock").symlink_to(tmp_path / "secret")
@@ -77,19 +77,19 @@ def test_a_link_at_the_place_of_a_lock_is_refused_and_its_target_left_alone(tmp_
 
 
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: os.mkfifo(path)])
-def test_only_a_regular_file_is_a_lock(tmp_path: Path, make) -> None:
+def test_only_a_regular_file_can_be_a_lock(tmp_path: Path, make) -> None:
     make(tmp_path / "lock")
     with pytest.raises(OSError, match=r"lock"), file_lock(tmp_path / "lock"):
         pass
 
 
-def test_a_lock_that_may_only_be_read_can_be_held(public_folder: Path) -> None:
+def test_a_read_only_lock_file_can_be_locked(public_folder: Path) -> None:
     (public_folder / "lock").write_text("")
     path = public_folder / "lock"
     with another_user(), file_lock(path, shared=True), pytest.raises(BlockingIOError), file_lock(path, wait=False):
         pass
 
 
-def test_a_lock_that_was_never_made_is_held_by_nobody(tmp_path: Path) -> None:
+def test_a_lock_that_does_not_exist_has_no_holder(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "lock")
     assert not (tmp_path / "lock").exists()

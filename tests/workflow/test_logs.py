@@ -9,7 +9,7 @@ import pytest
 from lyapunov_pkg.workflow.logs import logging_to, start_jobs_with
 
 
-def test_what_is_printed_goes_to_the_log(tmp_path: Path, capsys) -> None:
+def test_printed_text_is_written_to_the_log(tmp_path: Path, capsys) -> None:
     with logging_to(tmp_path / "deep/job.log"):
         print("first")
         print("second", file=sys.stderr)
@@ -17,7 +17,7 @@ def test_what_is_printed_goes_to_the_log(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_error_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+def test_an_error_is_one_line_and_the_log_has_its_traceback(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit) as exit_, logging_to(log):
         raise ValueError("sigma is -1")
@@ -25,7 +25,7 @@ def test_an_error_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) ->
     assert "Traceback" in log.read_text() and "sigma is -1" in log.read_text()
 
 
-def test_ctrl_c_is_no_error(tmp_path: Path) -> None:
+def test_ctrl_c_is_not_reported_as_an_error(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit) as exit_, logging_to(log):
         raise KeyboardInterrupt
@@ -34,7 +34,7 @@ def test_ctrl_c_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("others", ["", "/a", "/a:/b"])
-def test_jobs_start_with_a_folder_before_all_others_once(
+def test_the_start_folder_of_jobs_is_first_on_the_path_and_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", others)

@@ -58,12 +58,10 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         ("maths.py", "    return SCALE * x", "    # why\n    return (SCALE*x)"),
         ("maths.py", "def other(x):\n    return x", "def other(x):\n    return x + 1"),
         ("cells/gru.py", "2 * x", "3 * x"),
-        ("cells/__init__.py", "import slope", "import other, slope"),  # which a type checker reads, and nobody else
+        ("cells/__init__.py", "import slope", "import other, slope"),  # Only a type checker reads this import.
     ],
 )
-def test_what_cannot_change_the_result_does_not_change_the_digest(
-    edit: Callable, name: str, old: str, new: str
-) -> None:
+def test_edits_that_cannot_change_the_result_keep_the_digest(edit: Callable, name: str, old: str, new: str) -> None:
     before = edit()
     assert edit(name, old, new) == before
 
@@ -79,12 +77,12 @@ def test_what_cannot_change_the_result_does_not_change_the_digest(
         ("__init__.py", "", "import os\nos.environ['A'] = 'b'\n"),
     ],
 )
-def test_what_the_script_reaches_changes_the_digest(edit: Callable, name: str, old: str, new: str) -> None:
+def test_edits_of_code_that_the_script_uses_change_the_digest(edit: Callable, name: str, old: str, new: str) -> None:
     before = edit()
     assert edit(name, old, new) != before
 
 
-def test_a_definition_that_its_package_hands_on_depends_on_itself_alone(edit: Callable) -> None:
+def test_a_reexported_definition_depends_only_on_its_own_code(edit: Callable) -> None:
     first, second = (f"lyapunov_pkg.figures:{name}" for name in ("first", "second"))
     before = [edit(loaded=first), edit(loaded=second)]
     edit("figures/lines.py", "2 * x", "3 * x")
@@ -94,13 +92,13 @@ def test_a_definition_that_its_package_hands_on_depends_on_itself_alone(edit: Ca
     assert edit(loaded=second) != before[1]
 
 
-def test_reverting_an_edit_gives_the_digest_back(edit: Callable) -> None:
+def test_reverting_an_edit_restores_the_digest(edit: Callable) -> None:
     before = edit()
     edit("maths.py", "SCALE = 3", "SCALE = 4")
     assert edit("maths.py", "SCALE = 4", "SCALE = 3") == before
 
 
-def test_an_import_that_the_package_lacks_is_named(edit: Callable) -> None:
+def test_a_missing_import_is_named(edit: Callable) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"lyapunov_pkg\.cells\.lem"):
         edit("script.py", "lyapunov_pkg.cells ", "lyapunov_pkg.cells.lem ")
 
@@ -110,10 +108,10 @@ def test_an_import_that_the_package_lacks_is_named(edit: Callable) -> None:
     [
         ("by_alias", "maths.py", "SCALE * x", "SCALE + x"),
         ("by_full_name", "shapes.py", "side * side", "side + side"),
-        ("by_full_name", "cells/gru.py", "2 * x", "3 * x"),  # which of the modules is meant is not looked at
+        ("by_full_name", "cells/gru.py", "2 * x", "3 * x"),  # The digest follows every module whose name may be meant.
     ],
 )
-def test_modules_that_are_imported_as_a_whole_are_followed(
+def test_modules_imported_as_a_whole_are_followed(
     edit: Callable, definition: str, name: str, old: str, new: str
 ) -> None:
     loaded = f"lyapunov_pkg.plain:{definition}"
@@ -122,7 +120,7 @@ def test_modules_that_are_imported_as_a_whole_are_followed(
 
 
 @pytest.mark.parametrize("old", ["Square.", "Area."])
-def test_docstrings_of_classes_and_methods_do_not_count(edit: Callable, old: str) -> None:
+def test_docstrings_of_classes_and_methods_are_ignored(edit: Callable, old: str) -> None:
     loaded = "lyapunov_pkg.shapes"
     before = edit(loaded=loaded)
     assert edit("shapes.py", f'"""{old}"""', '"""Said otherwise."""', loaded=loaded) == before

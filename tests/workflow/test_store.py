@@ -19,7 +19,7 @@ def labelled(values: np.ndarray, first_variant: int = 0) -> xr.Dataset:
     return describe(dataset, names)
 
 
-def test_round_trip_keeps_values_and_says_what_made_it(tmp_path: Path) -> None:
+def test_a_round_trip_keeps_values_and_records_the_origin(tmp_path: Path) -> None:
     values = np.array([[0.5, -np.inf], [np.nan, -1.0]])
     save_store(labelled(values), tmp_path / "new" / "deep" / "spectra.zarr.zip", {"epochs": 3})
     stored = open_store(tmp_path / "new" / "deep" / "spectra.zarr.zip")
@@ -29,7 +29,7 @@ def test_round_trip_keeps_values_and_says_what_made_it(tmp_path: Path) -> None:
     assert "torch" in json.loads(stored.attrs["software"])
 
 
-def test_saving_again_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_saving_again_replaces_the_store_and_leaves_no_other_files(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         save_store(labelled(np.full((1, 1), value)), tmp_path / "a.zarr.zip", {})
     assert open_store(tmp_path / "a.zarr.zip")["lyapunov_exponent"].item() == 2.0
@@ -43,7 +43,7 @@ def test_variable_without_units_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
+def test_an_unwritable_path_gives_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match=r"cannot write the store .*file/a\.zarr\.zip"):
         save_store(labelled(np.ones((1, 1))), tmp_path / "file" / "a.zarr.zip", {})
@@ -60,7 +60,7 @@ def test_missing_and_damaged_stores_are_named(tmp_path: Path) -> None:
             open_store(tmp_path / "a.zarr.zip")
 
 
-def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
+def test_equal_contents_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_store(labelled(np.ones((3, 2))), tmp_path / f"{name}.zarr.zip", {"epochs": 3})
     assert (tmp_path / "a.zarr.zip").read_bytes() == (tmp_path / "b.zarr.zip").read_bytes()
@@ -76,14 +76,14 @@ def test_the_order_of_variables_and_coordinates_changes_no_byte(tmp_path: Path) 
     assert (tmp_path / "one.zarr.zip").read_bytes() == (tmp_path / "other.zarr.zip").read_bytes()
 
 
-def test_what_a_killed_save_leaves_is_removed(tmp_path: Path) -> None:
+def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
     save_store(labelled(np.ones((1, 1))), tmp_path / "deep" / "a.zarr.zip", {})
     (tmp_path / "deep" / ".a.zarr.zip.0123.partial").write_bytes(b"half")
     remove_partial_files(tmp_path)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.zarr.zip"]
 
 
-def test_shards_are_joined_along_variant_and_shorter_spectra_filled(tmp_path: Path) -> None:
+def test_shards_are_joined_along_variant_and_shorter_spectra_are_padded(tmp_path: Path) -> None:
     save_store(labelled(np.ones((2, 3))), tmp_path / "0.zarr.zip", {})
     save_store(labelled(np.zeros((1, 2)), first_variant=2), tmp_path / "1.zarr.zip", {})
     joined = open_shards([tmp_path / "0.zarr.zip", tmp_path / "1.zarr.zip"])
@@ -91,7 +91,7 @@ def test_shards_are_joined_along_variant_and_shorter_spectra_filled(tmp_path: Pa
     np.testing.assert_array_equal(joined["lyapunov_exponent"][2], [0, 0, np.nan])
 
 
-def test_hyperparameters_that_some_variants_lack_are_empty_there(tmp_path: Path) -> None:
+def test_hyperparameters_that_only_some_variants_have_are_empty_for_the_others(tmp_path: Path) -> None:
     for name, hyperparameters in {"plain": {}, "stepped": {"eps": 0.1, "nonlinearity": "relu"}}.items():
         coordinates = {
             key: ("variant", [value] * 2, {"units": "1", "long_name": key}) for key, value in hyperparameters.items()
@@ -103,7 +103,7 @@ def test_hyperparameters_that_some_variants_lack_are_empty_there(tmp_path: Path)
     assert joined["eps"].attrs == {"units": "1", "long_name": "eps"}
 
 
-def test_a_coordinate_that_is_not_on_variant_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_coordinate_without_the_variant_dimension_is_unchanged(tmp_path: Path) -> None:
     for number in range(2):
         dataset = labelled(np.ones((2, 3)), first_variant=2 * number)
         if number == 0:

@@ -20,7 +20,7 @@ def faults(path: Path) -> list[str]:
     return [line.removeprefix(f"{path}: ") for line in str(error.value).splitlines()]
 
 
-def test_a_file_is_read_as_yaml_reads_it(tmp_path: Path) -> None:
+def test_valid_files_are_read_as_by_yaml(tmp_path: Path) -> None:
     text = "\ufeffa: &shared {b: 1, c: [1.5, yes, null]}\nd: *shared\ne: {<<: *shared, b: 2}\n'yes': x\n"
     shared = {"b": 1, "c": [1.5, True, None]}
     expected = {"a": shared, "d": shared, "e": shared | {"b": 2}, "yes": "x"}
@@ -40,7 +40,7 @@ def test_a_file_is_read_as_yaml_reads_it(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_key_that_is_given_twice_is_named_with_its_lines(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_duplicate_keys_are_named_with_their_lines(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert faults(written(tmp_path, text)) == expected
 
 
@@ -56,7 +56,7 @@ def test_a_key_that_is_given_twice_is_named_with_its_lines(tmp_path: Path, text:
         ("? {a: b}\n: 1\n", 1, "the key [...] is a mapping"),
     ],
 )
-def test_a_key_that_is_not_text_is_named_with_its_line(tmp_path: Path, text: str, line: int, named: str) -> None:
+def test_keys_other_than_text_are_named_with_their_line(tmp_path: Path, text: str, line: int, named: str) -> None:
     (fault,) = faults(written(tmp_path, text))
     assert fault == f"line {line}: {named} to YAML; expected text (quote it if it is a name)"
 
@@ -64,12 +64,12 @@ def test_a_key_that_is_not_text_is_named_with_its_line(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     "text", ["a: &x\n  b: *x\n", "a: &x [1, *x]\n", "a: &x\n  b:\n    c: [{d: *x}]\n", "&x a: {b: &y [*y]}\n"]
 )
-def test_an_alias_that_holds_itself_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_alias_that_contains_itself_is_refused(tmp_path: Path, text: str) -> None:
     (fault,) = faults(written(tmp_path, text))
     assert fault == "line 1: an alias names a mapping or list that contains it; expected no such loop"
 
 
-def test_aliases_of_aliases_take_no_time(tmp_path: Path) -> None:
+def test_nested_aliases_are_read_quickly(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)), "b: 1", "b: 2"]
     assert faults(written(tmp_path, "\n".join(lines))) == [
         "line 42: the key 'b' is given twice, first in line 41; expected it once"
@@ -95,12 +95,12 @@ def test_aliases_of_aliases_take_no_time(tmp_path: Path) -> None:
         ("[" * 10**5, "line 1: nested more than 100 levels deep"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(tmp_path: Path, content: str | bytes, expected: str) -> None:
+def test_unreadable_files_give_one_line(tmp_path: Path, content: str | bytes, expected: str) -> None:
     (fault,) = faults(written(tmp_path, content))
     assert expected in fault
 
 
-def test_json_is_read_as_strictly(tmp_path: Path) -> None:
+def test_json_is_checked_as_strictly(tmp_path: Path) -> None:
     assert faults(written(tmp_path, '{"a": {"b": 1, "b": 2}}', "file.json")) == [
         "the key 'b' is given twice; expected it once"
     ]
@@ -108,14 +108,14 @@ def test_json_is_read_as_strictly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "folder", "no/such/folder.yaml"])
-def test_a_missing_file_is_one_line(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_gives_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (fault,) = faults(tmp_path / name)
     assert fault.startswith("cannot be read: ")
 
 
-def test_what_snakemake_cannot_read_is_one_line_with_its_place(tmp_path: Path) -> None:
-    """libyaml reads this file, and the reader that Snakemake uses does not."""
+def test_what_only_snakemake_cannot_read_gives_one_line_with_its_position(tmp_path: Path) -> None:
+    """libyaml can read this file, and the reader of Snakemake cannot."""
     (fault,) = faults(written(tmp_path, "seed: 3\nepochs: [0,\t 15]\n"))
     assert fault.startswith("line 2, column 12: while scanning for the next token found character")
 

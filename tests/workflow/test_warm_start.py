@@ -1,4 +1,4 @@
-"""Jobs that are forks of one process, with the real Snakemake."""
+"""Jobs that are forks of one process, in the real Snakemake."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ pathlib.Path(snakemake.output[0]).write_text(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workflow with scripts that say how they run, after a run of them."""
+    """Return the folder of a finished workflow whose scripts report how they ran."""
     folder = tmp_path_factory.mktemp("warm")
     (folder / "Snakefile").write_text(SNAKEFILE)
     (folder / "script.py").write_text(SCRIPT)
@@ -84,39 +84,39 @@ def said(folder: Path, name: str) -> dict[str, str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="jobs start as ever")
-def test_jobs_are_processes_of_their_own_that_share_their_imports(folder: Path) -> None:
+def test_jobs_are_separate_processes_with_shared_imports(folder: Path) -> None:
     one, two = said(folder, "one"), said(folder, "two")
     assert one["preloaded"] and two["preloaded"]
     assert one["parent"] == two["parent"] and one["process"] != two["process"]
 
 
-def test_scripts_see_what_snakemake_gives_them(folder: Path) -> None:
+def test_scripts_get_snakemakes_variables(folder: Path) -> None:
     for name, threads in {"one": "1", "two": "1", "threaded": "2"}.items():
         found = said(folder, name)
         assert found["temporary"] == found["asked"] and found["threads"] == threads
         assert found["name"] == "__main__" and found["folder"] == str(folder) and found["read"] == ""
 
 
-def test_jobs_with_threads_start_as_ever(folder: Path) -> None:
+def test_jobs_with_threads_start_in_the_usual_way(folder: Path) -> None:
     assert not said(folder, "threaded")["preloaded"]
 
 
-def test_jobs_that_end_at_one_time_all_end_well(folder: Path) -> None:
+def test_jobs_that_end_at_the_same_time_all_succeed(folder: Path) -> None:
     result = snakemake(folder, "--cores", "16", "many")
     assert result.returncode == 0, result.stderr
     assert len(list((folder / "many").iterdir())) == 100
 
 
 @pytest.mark.parametrize(("target", "why"), [("failed", "what is wrong"), ("broken", "ZeroDivisionError")])
-def test_a_script_that_fails_says_why_and_fails_its_job(folder: Path, target: str, why: str) -> None:
+def test_a_failing_script_gives_its_reason_and_fails_its_job(folder: Path, target: str, why: str) -> None:
     result = snakemake(folder, target)
     assert result.returncode == 1
     assert why in result.stderr and "non-zero exit status 1" in result.stderr
     assert not (folder / target).exists()
 
 
-def test_a_server_that_has_no_place_is_not_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = folder / ("x" * 100)  # longer than the path of a socket may be
+def test_jobs_run_without_a_server_if_it_cannot_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = folder / ("x" * 100)  # The path is longer than the path of a socket may be.
     long.mkdir()
     monkeypatch.setenv("TMPDIR", str(long))
     assert snakemake(folder, "--force", "one.json").returncode == 0

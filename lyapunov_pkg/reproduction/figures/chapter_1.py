@@ -46,7 +46,7 @@ def fig_1_1(lorenz: xr.Dataset) -> Figure:
                 vertical[after],
                 color=RHO_COLORS[row],
                 linewidth=0.5 if ax is portrait else 0.7,
-                label="after it (coloured)" if row == 0 else None,
+                label="after the transient (coloured)" if row == 0 else None,
             )
         _mark_fixed_points(portrait, of_rho)
         portrait.set(xlabel="x", ylabel="z")
@@ -108,7 +108,7 @@ def fig_1_2(lorenz: xr.Dataset) -> Figure:
     spectra.set_xticks(exponents)
     in_steps = lorenz["steps_run_exponent"].isel(exponent=0)
     n_positive, n_runs = (in_steps > 0).sum("run").values, lorenz.sizes["run"]
-    largest.set_xlabel("ρ, and runs in steps with a positive exponent")
+    largest.set_xlabel("ρ, and number of runs in steps\nwith a positive exponent")
     rhos = zip(lorenz["rho"].values, n_positive, strict=True)
     largest.set_xticks(range(n_rho), [f"{rho:g}\n{positive} of {n_runs}" for rho, positive in rhos])
     largest.set_xlim(-0.5, n_rho - 0.5)

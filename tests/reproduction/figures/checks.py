@@ -1,4 +1,4 @@
-"""Checks of every figure."""
+"""Checks that apply to every figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lyapunov_pkg.reproduction.figures.style import DOUBLE_WIDTH
 
 
 def texts(fig: Figure) -> list[str]:
-    """All text of a figure as drawn, but tick labels."""
+    """Return all texts of a figure except tick labels."""
     found = [text for ax in fig.axes for text in (ax.xaxis.label, ax.yaxis.label, ax.title, ax._left_title, *ax.texts)]
     for legend in [*fig.legends, *(ax.get_legend() for ax in fig.axes if ax.get_legend())]:
         found += legend.get_texts()
@@ -27,13 +27,13 @@ def assert_complete(fig: Figure) -> None:
         assert ax.has_data(), "an empty panel"
         assert np.isfinite([ax.get_xlim(), ax.get_ylim()]).all()
     assert_lettered(fig)
-    # Panels of a grid may leave a label to their row or column.
+    # In a grid, one label may serve a whole row or column.
     assert any(ax.get_xlabel() for ax in fig.axes)
     assert any(ax.get_ylabel() for ax in fig.axes) or fig.get_supylabel()
 
 
 def assert_lettered(fig: Figure) -> None:
-    """Several panels are (a), (b), ...; a histogram and the points under it may share a letter."""
+    """Check that panels are labelled (a), (b), ...; a histogram and the scatter plot below it may share a letter."""
     panels = [ax for ax in fig.axes if ax.get_label() != "<colorbar>"]
     letters = sorted(found[1] for text in texts(fig) if (found := re.match(r"\(([a-z])\)", text)))
     assert letters == list(ascii_lowercase[: len(letters)])

@@ -1,4 +1,4 @@
-"""Small Datasets in the schemas of spectra stores and of the AeLLE experiments, with the outliers of real ones."""
+"""Small Datasets in the schemas of spectra stores and AeLLE experiments, with outliers like those in real data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ PRETRAINED_CLASSIFIERS = [*FINAL_CLASSIFIERS, "loss_at_epoch"]
 
 
 def make_spectra(architectures=ARCHITECTURES, n_per_architecture=8, n_epochs=10, seed=0) -> xr.Dataset:
-    """Decreasing spectra; one network at -20, one at +5, one diverged, -inf at some ends, one loss of 50."""
+    """Return decreasing spectra with outliers.
+
+    One network is shifted by -20, one by +5, one has diverged, some spectra end in -inf, and one loss is 50.
+    """
     rng = np.random.default_rng(seed)
     n = n_per_architecture * len(architectures)
     kind = np.repeat(np.arange(len(architectures)), n_per_architecture)
@@ -113,7 +116,7 @@ def make_final(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> 
 
 
 def make_prednet(n_seeds=2, n_networks=40) -> xr.Dataset:
-    """One network was never held out, one loss is far off."""
+    """Return a PredNet experiment in which one network was never held out and one loss is an outlier."""
     rng = np.random.default_rng(3)
     loss = rng.uniform(1.5, 2.5, n_networks)
     loss[0] = 40.0
@@ -138,7 +141,7 @@ def make_prednet(n_seeds=2, n_networks=40) -> xr.Dataset:
 
 
 def make_asrnn(n_variants=24) -> xr.Dataset:
-    """Spectra and eigenvalues of networks with two eps and two gammas; one diverged, one loss far off."""
+    """Return spectra and eigenvalues of networks with two eps and two gammas; one diverged, one loss is an outlier."""
     rng = np.random.default_rng(5)
     eps = np.array([0.01, 1.0])[np.arange(n_variants) % 2]
     loss = rng.uniform(0.5, 2.5, (n_variants, 1))
@@ -236,7 +239,7 @@ def make_text() -> xr.Dataset:
 
 
 def make_pruning(n_seeds=2) -> xr.Dataset:
-    """Savings of -50 to 60 %; 40 complete trainings."""
+    """Return savings from -50% to 60% and the losses of 40 complete trainings."""
     rng = np.random.default_rng(5)
     sizes, criteria = [8, 16, 32], ["aelle", "architecture", "loss_at_epoch", "random"]
     by_pool = ("seed", "criterion", "pool_size")
@@ -258,7 +261,7 @@ def make_pruning(n_seeds=2) -> xr.Dataset:
 
 
 def make_free_runs() -> xr.Dataset:
-    """A training store of target learning: errors 0.1, 0.2, ..., 1.1, and a network that diverged, of error 0."""
+    """Return a store of target learning with errors 0.1, 0.2, ..., 1.1, and a diverged network with error 0."""
     errors = np.array([[0.1 * n] for n in range(1, 12)] + [[0.0]])
     phase = 2 * np.pi * np.arange(40) / 40
     target = np.sin(phase * np.arange(1, 13)[:, None] / 3)
@@ -274,7 +277,7 @@ def make_free_runs() -> xr.Dataset:
 
 @pytest.fixture
 def datasets():
-    """A function (**sizes) -> all Datasets that the figures of chapter 3 take, by the name of their argument."""
+    """Return a function of sizes that makes all Datasets for the figures of chapter 3, by argument name."""
 
     def make(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> dict[str, xr.Dataset]:
         return {

@@ -13,7 +13,10 @@ FIGURES = ["fig_1_1", "fig_1_2"]
 
 
 def make_lorenz(rho=(28.0, 16.0, 5.0, 1.0)) -> xr.Dataset:
-    """In the schema of `lorenz_experiment`: circles that shrink after the transient; unstable above 24.74."""
+    """Return a Dataset like that of `lorenz_experiment`.
+
+    Trajectories are circles that shrink after the transient; fixed points are unstable above rho = 24.74.
+    """
     rho = np.array(rho)
     time = np.arange(0, 50, 0.1)
     radius = np.where(time < 10, 5 + time, np.where(rho[:, None] > 24.74, 15, 1)) * np.sqrt(rho)[:, None] / 3
@@ -47,7 +50,7 @@ def make_lorenz(rho=(28.0, 16.0, 5.0, 1.0)) -> xr.Dataset:
 
 @pytest.mark.parametrize("rho", [(28.0, 16.0, 5.0, 1.0), (28.0,), (100.0, 28.0, 24.5, 16.0, 5.0, 0.0)])
 @pytest.mark.parametrize("name", FIGURES)
-def test_is_complete_for_any_number_of_rho(name, rho):
+def test_figures_are_complete_for_any_number_of_rho(name, rho):
     fig = getattr(chapter_1, name)(make_lorenz(rho))
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, name)
@@ -55,7 +58,7 @@ def test_is_complete_for_any_number_of_rho(name, rho):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_what_is_kept_beside_the_figure_suffices_to_draw_it(name):
+def test_the_stored_data_of_a_figure_suffice_to_draw_it(name):
     data = select_variables(figures()[name], {"lorenz": make_lorenz()})
     assert_complete(getattr(chapter_1, name)(**data))
 
@@ -64,7 +67,7 @@ def lines(ax, label: str) -> list[np.ndarray]:
     return [line.get_xydata() for line in ax.lines if line.get_label() == label]
 
 
-def test_fig_1_1_draws_the_transient_apart_and_only_stable_fixed_points():
+def test_fig_1_1_draws_the_transient_separately_and_only_stable_fixed_points():
     lorenz = make_lorenz()
     axes = chapter_1.fig_1_1(lorenz).axes
     (transient,) = lines(axes[1], "transient")
@@ -75,7 +78,7 @@ def test_fig_1_1_draws_the_transient_apart_and_only_stable_fixed_points():
     np.testing.assert_allclose(circles[1][0], [[-16 / 3, 15], [16 / 3, 15]])
 
 
-def test_fig_1_2_shows_short_run_and_converged_value_side_by_side():
+def test_fig_1_2_shows_the_short_run_next_to_the_converged_value():
     lorenz = make_lorenz()
     fig = chapter_1.fig_1_2(lorenz)
     largest = fig.axes[1]

@@ -14,7 +14,7 @@ from lyapunov_pkg.reproduction.sources import joined, select_variables
 from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
 from tests.reproduction.populations.synthetic import make_study
 
-# That of optimisers: tests/reproduction/populations/test_optimizers.py.
+# The optimiser figure is tested in tests/reproduction/populations/test_optimizers.py.
 FIGURES = [name for name, record in figures().items() if record.chapter == 2 and name != "fig_extra_optimizers"]
 
 
@@ -73,7 +73,7 @@ def make_estimator(warmups=(0, 100, 250), intervals=(1, 2, 5, 10, 20, 50)) -> xr
 
 
 def make_stores(n_char_rnn=24, n_mocap=12, n_epochs=8) -> dict[str, xr.Dataset]:
-    """All Datasets that the figures take, by the name of their argument; a loss and some exponents far out."""
+    """Return all Datasets of the figures by argument name, with a loss and some exponents as outliers."""
     char_rnn = make_study(n_char_rnn, n_epochs)
     char_rnn["validation_loss"][0] = 40.0
     char_rnn["lyapunov_exponent"][1, :, -2:] = -np.inf
@@ -100,44 +100,44 @@ def draw(name: str, stores: dict[str, xr.Dataset]) -> Figure:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_is_complete_when_drawn_from_what_is_kept_beside_it(name, stores):
+def test_figures_are_complete_when_drawn_from_their_stored_data(name, stores):
     fig = draw(name, select_variables(figures()[name], stores))
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, name)
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("fig_2_1", "fig_2_3")])
-def test_is_complete_with_few_networks_and_epochs(name):
+def test_figures_are_complete_with_few_networks_and_epochs(name):
     stores = make_stores(n_char_rnn=4, n_mocap=3, n_epochs=2)
     stores["evolution"] = spectrum_evolution(make_study(3, 2))
     stores["estimator"] = make_estimator((50,), (1, 4))
     assert_complete(draw(name, stores))
 
 
-def test_stores_of_both_tasks_are_kept_apart(stores):
+def test_stores_of_both_tasks_keep_their_own_variables(stores):
     data = joined(select_variables(figures()["fig_2_7"], stores))
     for task in ("char_rnn", "mocap"):
         np.testing.assert_array_equal(data[f"{task}_validation_loss"], stores[task]["validation_loss"])
     assert joined({"char_rnn": stores["char_rnn"]}).identical(stores["char_rnn"])
 
 
-def test_fig_2_1_leaves_what_a_layer_does_not_depend_on_white():
+def test_fig_2_1_is_white_where_a_layer_does_not_depend_on_another():
     (image,) = draw("fig_2_1", {"layers": make_layers(3)}).axes[0].images
     pixels = image.get_array().reshape(3, 5, 3, 5, 3)
     for row in range(3):
         for column in range(3):
             block = pixels[row, :, column].reshape(-1, 3)
             assert (block == 1).all() == (column > row)
-    assert len(np.unique(np.argmin(pixels[2, :, 0], axis=-1))) > 1  # in the colours of all three layers
+    assert len(np.unique(np.argmin(pixels[2, :, 0], axis=-1))) > 1  # The colours of all three layers occur.
 
 
 def points(ax) -> list[np.ndarray]:
-    """The heights of all lines of a panel but those of error bars, of zero and of its legend."""
+    """Return the heights of all lines of a panel except error bars, the zero line and legend entries."""
     return [line.get_ydata() for line in ax.lines if len(line.get_ydata()) > 2 and line.get_linestyle() != "None"]
 
 
 def error_bars(drawn) -> np.ndarray:
-    """Middle and half-length (2, place) of error bars."""
+    """Return the middle and half-length of error bars as an array (2, position)."""
     (bars,) = drawn.lines[2]
     low, high = np.array([segment[:, 1] for segment in bars.get_segments() if len(segment)]).T
     return np.array([(low + high) / 2, (high - low) / 2])
@@ -155,7 +155,7 @@ def test_fig_2_2_shows_estimates_without_warmup_at_evenly_spaced_indices(stores)
     np.testing.assert_allclose(error_bars(spectrum.containers[0]), expected)
 
 
-def test_fig_2_3_shows_means_over_initial_states_and_deviations_over_all_runs(stores):
+def test_fig_2_3_shows_means_over_initial_states_and_standard_deviations_over_all_runs(stores):
     regimes = stores["regimes"]
     axes = {ax.get_title(loc="left")[:3] or ax.get_title()[:3]: ax for ax in draw("fig_2_3", stores).axes}
     for letter, activations in zip("abc", regimes["activation"].values, strict=True):
@@ -185,13 +185,13 @@ def test_fig_2_5_shows_all_exponents_and_their_first_half(stores):
     assert np.unique(shade.get_paths()[0].vertices[:, 0]).tolist() == [1, 16]
 
 
-def test_fig_2_5_says_how_far_the_first_half_moved(stores):
+def test_fig_2_5_states_the_change_in_the_first_half(stores):
     labels = texts(draw("fig_2_5", stores))
     changes = stores["estimator"]["largest_change"].sel(interval=50).values
     assert any(f"50: {changes[0]:.1g} and {changes[1]:.1g}" in label for label in labels)
 
 
-def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
+def test_fig_2_6_has_a_line_for_every_network_and_a_line_proportional_to_1_over_t(stores):
     fig = draw("fig_2_6", stores)
     change, difference = fig.axes[3:]
     assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes[:3]] == [
@@ -199,11 +199,11 @@ def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
         "(b) epoch 4",
         "(c) epoch 15",
     ]
-    columns = [ax.get_subplotspec().colspan for ax in fig.axes]  # panels of a row are of one width
+    columns = [ax.get_subplotspec().colspan for ax in fig.axes]  # Panels of a row have equal width.
     assert [(span.start, span.stop) for span in columns] == [(0, 2), (2, 4), (4, 6), (0, 3), (3, 6)]
     one_over_t = change.lines[-1].get_xydata()
     np.testing.assert_allclose(one_over_t[:, 1] * one_over_t[:, 0], one_over_t[0, 1])
-    assert len(change.lines) == 6 + 1 and len(difference.lines) == 6 + 1  # with the line of zero
+    assert len(change.lines) == 6 + 1 and len(difference.lines) == 6 + 1  # The zero line is included.
     networks = stores["evolution"].sortby("init_param")
     assert one_over_t[0, 1] == pytest.approx(np.median(networks["mean_squared_change"].sel(epoch=1)))
     for ax, epoch in zip(fig.axes[:3], (0, 4, 15), strict=True):
@@ -216,7 +216,7 @@ def test_fig_2_6_has_a_line_for_every_network_and_one_over_t(stores):
 
 
 def drawn(ax, color: str) -> list:
-    """The lines of a colour that have points; entries of a legend have none."""
+    """Return the lines of a colour that have points; legend entries have none."""
     return [line for line in ax.lines if line.get_color() == color and len(line.get_xdata())]
 
 
@@ -235,7 +235,7 @@ def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
             assert left < point.get_xdata() < right and bottom < point.get_ydata() < top
 
 
-def test_fig_2_8_grows_opaque_with_the_epoch(stores):
+def test_fig_2_8_becomes_more_opaque_with_the_epoch(stores):
     fig = draw("fig_2_8", stores)
     alpha = fig.axes[0].collections[0].get_facecolors()[:, 3]
     assert len(alpha) == 9 and (np.diff(alpha) > 0).all() and alpha[-1] == 1
@@ -269,12 +269,12 @@ def test_legend_names_the_highlighted_networks_in_their_colours(name, stores):
 
 def test_fig_2_3_names_both_inputs(stores):
     fig = draw("fig_2_3", stores)
-    shown = fig.axes[2].lines  # activations of the first regime
+    shown = fig.axes[2].lines  # These are activations of the first regime.
     assert len({line.get_color() for line in shown}) == 2
     assert {"first input (light colours)", "second input (dark)"} <= set(texts(fig))
 
 
-def test_fig_2_4_has_units_in_its_titles(stores):
+def test_fig_2_4_has_units_in_its_panel_titles(stores):
     titles = [text for text in texts(draw("fig_2_4", stores)) if "early change" in text]
     assert len(titles) == 3 and all(title.count("nats/step") == title.count("early") for title in titles)
 

@@ -15,7 +15,8 @@ from tests.reproduction.figures.checks import assert_complete, assert_text_insid
 
 FIGURES = [name for name, record in figures().items() if record.chapter == 3]
 
-OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5", "fig_extra_pruning"]  # the others show one seed
+# The other figures show one seed.
+OVER_SEEDS = ["fig_3_1", "fig_3_2", "fig_3_3", "fig_3_4", "fig_3_5", "fig_extra_pruning"]
 
 STUDIES = ("target_learning", "char_rnn_sizes", "smnist")
 
@@ -23,40 +24,40 @@ NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"
 
 
 def stores_of(name: str, datasets: dict) -> dict:
-    """The Datasets that a figure takes, by the name of its argument."""
+    """Return the Datasets of a figure by argument name."""
     if name == "fig_3_b4":
         return {study: datasets["final"] for study in STUDIES}
     if name == "fig_3_3":
-        return {"spectra": datasets["eigenvalues"]}  # which has spectra, too
+        return {"spectra": datasets["eigenvalues"]}  # This Dataset contains spectra as well as eigenvalues.
     return {argument: datasets[argument] for argument in figures()[name].sources}
 
 
 def draw(name: str, datasets: dict) -> Figure:
-    """The figure, drawn from the variables that its record names and from no other."""
+    """Draw the figure from exactly the variables that its record names."""
     record = figures()[name]
     return load(record.place)(**select_variables(record, stores_of(name, datasets)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_is_complete(name, datasets):
+def test_figures_are_complete(name, datasets):
     assert_complete(draw(name, datasets()))
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_is_complete_with_one_seed_and_few_architectures(name, datasets):
+def test_figures_are_complete_with_one_seed_and_few_architectures(name, datasets):
     fig = draw(name, datasets(architectures=("gru", "lem"), n_seeds=1))
     assert_complete(fig)
     assert not any("of 2 seeds" in text for text in texts(fig))
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in OVER_SEEDS])
-def test_says_which_seed_is_shown(name, datasets):
+def test_figures_say_which_seed_they_show(name, datasets):
     assert any("first of 2 seeds" in text for text in texts(draw(name, datasets())))
 
 
 @pytest.mark.parametrize("low", [True, False])
 @pytest.mark.parametrize("name", FIGURES)
-def test_is_complete_with_a_test_part_of_one_class(name, low, datasets):
+def test_figures_are_complete_if_all_test_networks_have_the_same_class(name, low, datasets):
     sets = datasets()
     for experiment in ("final", "pretrained"):
         sets[experiment]["low_error"][:] = low
@@ -66,7 +67,7 @@ def test_is_complete_with_a_test_part_of_one_class(name, low, datasets):
 
 
 @pytest.mark.parametrize("name", NAMING_ARCHITECTURES)
-def test_legend_names_the_architectures_that_are_there(name, datasets):
+def test_the_legend_names_the_architectures_in_the_data(name, datasets):
     shown = texts(draw(name, datasets(architectures=("cornn", "noisy", "rnn"))))
     for architecture, label in ARCHITECTURE_LABELS.items():
         assert (label in shown) == (architecture in ("cornn", "noisy", "rnn")), label
@@ -81,13 +82,13 @@ def test_exponents_have_units(name, datasets):
     assert any("[nats/step]" in text for text in texts(draw(name, datasets())))
 
 
-def test_text_stays_inside_the_figure_and_panels_apart(datasets):
+def test_text_is_inside_the_figure_and_panels_do_not_overlap(datasets):
     for name in FIGURES:
         fig = draw(name, datasets())
         assert_text_inside_and_panels_apart(fig, name)
 
 
-def test_stores_of_one_schema_are_kept_apart_beside_a_figure(datasets):
+def test_stores_with_the_same_schema_are_saved_separately(datasets):
     sets = datasets()
     finals = {study: sets["final"].isel(network=slice(7 + n)) for n, study in enumerate(STUDIES)}
     merged = joined(select_variables(figures()["fig_3_b4"], finals))
@@ -96,8 +97,9 @@ def test_stores_of_one_schema_are_kept_apart_beside_a_figure(datasets):
     assert "final_loss" in joined(select_variables(figures()["fig_3_9"], sets))
 
 
-@pytest.mark.parametrize("name", ["fig_3_5", "fig_3_9", "fig_3_10"])  # between them: lines, images, histograms, points
-def test_saves_the_same_bytes_twice(name, datasets, tmp_path):
+# Together these figures contain lines, images, histograms and points.
+@pytest.mark.parametrize("name", ["fig_3_5", "fig_3_9", "fig_3_10"])
+def test_saving_twice_gives_the_same_bytes(name, datasets, tmp_path):
     contents = []
     for copy in ("first", "second"):
         pdf, png = tmp_path / f"{copy}.pdf", tmp_path / f"{copy}.png"

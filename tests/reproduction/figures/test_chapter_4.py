@@ -23,7 +23,7 @@ FIGURES = {name: record for name, record in figures().items() if record.chapter 
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_is_complete_and_drawn_from_what_is_kept_beside_it(name):
+def test_figures_are_complete_when_drawn_from_their_stored_data(name):
     record = FIGURES[name]
     fig = load(record.place)(**select_variables(record, {store: STORES[store]() for store in record.sources}))
     assert_complete(fig)
@@ -44,13 +44,13 @@ def test_is_complete_and_drawn_from_what_is_kept_beside_it(name):
         ("fig_4_b1", make_participation(moments=(0, 20))),
     ],
 )
-def test_other_scales_fit_in(name, store):
+def test_other_sizes_of_data_fit_into_the_figures(name, store):
     fig = load(FIGURES[name].place)(store)
     assert_complete(fig)
     assert_text_inside_and_panels_apart(fig, name)
 
 
-def test_fig_4_1_writes_standard_deviations_and_the_null_reference():
+def test_fig_4_1_states_standard_deviations_and_the_null_reference():
     fig = fig_4_1(make_alignment(hidden_size=16))
     text = texts(fig)
     assert any(line == "epoch 0: σ = 0.255 ± 0.007\nepoch 5: σ = 0.380 ± 0.007" for line in text)
@@ -61,7 +61,7 @@ def test_fig_4_1_writes_standard_deviations_and_the_null_reference():
     assert np.trapezoid(density * x**2, x) ** 0.5 == pytest.approx(0.25, rel=1e-3)
 
 
-def test_fig_4_5_shows_one_recognised_and_one_mistaken_image_in_their_place():
+def test_fig_4_5_shows_one_recognised_and_one_misclassified_image():
     flips = make_flips()
     fig = fig_4_5(flips)
     shown = [ax.images[0].get_array() for ax in fig.axes if ax.images]
@@ -76,7 +76,7 @@ def test_fig_4_5_shows_one_recognised_and_one_mistaken_image_in_their_place():
 
 
 def values_and_errors(ax) -> dict[str, np.ndarray]:
-    """Heights and half-lengths (2, place) of the error bars of a panel, by their label."""
+    """Return heights and half-lengths (2, position) of the error bars of a panel, by label."""
     found = {}
     for drawn in ax.containers:
         _, _, (bars,) = drawn.lines
@@ -85,7 +85,7 @@ def values_and_errors(ax) -> dict[str, np.ndarray]:
     return found
 
 
-def test_fig_4_4_shows_rises_of_the_loss_and_their_means_over_images_draws_and_networks():
+def test_fig_4_4_shows_loss_increases_and_their_means_over_images_draws_and_networks():
     flips = make_flips()
     each, means = fig_4_4(flips).axes
     loss, n_images = flips["loss"].values, 5

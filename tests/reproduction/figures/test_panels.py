@@ -11,7 +11,7 @@ from lyapunov_pkg.reproduction.figures.panels import robust_limits
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS, in_display_order
 from lyapunov_pkg.reproduction.figures.style import HIGH_ERROR_COLOR, LOW_ERROR_COLOR, architecture_style
 
-# Colours as they are seen: linear RGB to linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
+# Simulated colour-vision deficiency: linear RGB to linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 VISION = {
     "normal": np.eye(3),
     "protanopia": [
@@ -33,7 +33,7 @@ VISION = {
 
 
 def seen_as(color: str, vision: str) -> np.ndarray:
-    """CIELAB coordinates (D65) of a colour as somebody of that colour vision sees it."""
+    """Return CIELAB coordinates (D65) of a colour as people with this colour vision see it."""
     rgb = np.array(to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     linear = np.clip(np.array(VISION[vision]) @ linear, 0, 1)
@@ -45,7 +45,7 @@ def seen_as(color: str, vision: str) -> np.ndarray:
 
 @pytest.mark.parametrize("vision", VISION)
 def test_colours_differ_for_every_colour_vision(vision):
-    # The rank-1 network never stands beside another architecture.
+    # No figure shows the rank-1 network together with another architecture.
     colors = [architecture_style(name).color for name in ARCHITECTURE_LABELS if name != "rank_one"]
     colors += {look.color for look in DEFAULT_LOOKS}
     for first, second in [*combinations(colors, 2), (LOW_ERROR_COLOR, HIGH_ERROR_COLOR)]:
@@ -56,7 +56,7 @@ def test_markers_differ():
     assert len({architecture_style(name).marker for name in ARCHITECTURE_LABELS}) == len(ARCHITECTURE_LABELS)
 
 
-def test_display_order():
+def test_architectures_have_a_fixed_display_order():
     assert in_display_order(np.array(["zeta", "lem", "rnn", "lem", "alpha"]), ARCHITECTURE_LABELS) == [
         "rnn",
         "lem",
@@ -65,22 +65,22 @@ def test_display_order():
     ]
 
 
-def test_limits_hold_all_values_without_outliers():
+def test_limits_contain_all_values_without_outliers():
     low, high = robust_limits(np.linspace(-2, 3, 30))
     assert low < -2 and high > 3 and high - low < 6
 
 
-def test_limits_leave_out_outliers_and_what_is_not_finite():
+def test_limits_exclude_outliers_and_non_finite_values():
     values = np.concatenate([np.linspace(0, 1, 50), [-20.0, np.nan, -np.inf]])
     low, high = robust_limits(values)
     assert -0.2 < low < 0 and 1 < high < 1.2
 
 
-def test_limits_hold_the_threshold():
+def test_limits_contain_the_threshold():
     assert robust_limits(np.linspace(0, 1, 50), include=[4.0, np.nan])[1] > 4
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [3.0], [0.0, 0.0]])
-def test_limits_of_few_values_are_proper(values):
+def test_limits_of_few_values_have_positive_width(values):
     low, high = robust_limits(np.array(values))
     assert np.isfinite([low, high]).all() and low < high

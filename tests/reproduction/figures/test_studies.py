@@ -1,4 +1,4 @@
-"""Kinds of networks of a study, as figures tell them apart."""
+"""Kinds of networks in a study, and how figures distinguish them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import xarray as xr
 from lyapunov_pkg.reproduction.figures.studies import kinds
 
 
-def test_one_architecture_is_told_apart_by_the_hyperparameter_that_varies():
+def test_networks_of_one_architecture_are_distinguished_by_the_varying_hyperparameter():
     sizes = np.array([16, 32, 16, 64])
     networks = xr.Dataset(coords={"architecture": ("network", ["lstm"] * 4), "hidden_size": ("network", sizes)})
     found = kinds(networks)
@@ -18,7 +18,7 @@ def test_one_architecture_is_told_apart_by_the_hyperparameter_that_varies():
         assert kind.label == f"hidden size {size}"
 
 
-def test_several_architectures_are_told_apart_by_name():
+def test_several_architectures_are_distinguished_by_name():
     networks = xr.Dataset(coords={"architecture": ("network", ["gru", "lstm", "gru"])})
     selected = [kind.members.tolist() for kind in kinds(networks)]
     assert sorted(selected) == [[False, True, False], [True, False, True]]

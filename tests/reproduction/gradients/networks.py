@@ -1,4 +1,4 @@
-"""Networks, inputs and gradients by automatic differentiation that the tests of chapter 4 compare with."""
+"""Networks, inputs and gradients by automatic differentiation for the tests of chapter 4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tanh_network(
     architecture: str = "rnn",
     n_layers: int = 1,
 ) -> Network:
-    """Random networks in float64, with the biases of units that trained ones may have."""
+    """Return random networks in float64, with nonzero biases like those of trained networks."""
     generators = [torch.Generator().manual_seed(seed) for seed in range(n_variants)]
     network = Network.initialise(
         architecture, input_size, hidden_size, n_classes, [init_param] * n_variants, generators, n_layers
@@ -30,7 +30,7 @@ def tanh_network(
 
 
 def task(network: Network, n_sequences: int = 3, n_steps: int = 6) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs (B, T, F), labels (B,) and initial states (V, B, H)."""
+    """Return inputs (B, T, F), labels (B,) and initial states (V, B, H)."""
     generator = torch.Generator().manual_seed(5)
     inputs = torch.randn(n_sequences, n_steps, network.input_size, generator=generator, dtype=torch.float64)
     labels = torch.randint(network.output_size, (n_sequences,), generator=generator)
@@ -39,14 +39,14 @@ def task(network: Network, n_sequences: int = 3, n_steps: int = 6) -> tuple[Tens
 
 
 def loss_at(network: Network, inputs: Tensor, label: Tensor, state: Tensor, end: int) -> Tensor:
-    """Cross entropy of one sequence (1, T, F) of one network after `end` steps, by repeated steps: for autograd."""
+    """Return the cross entropy of one sequence (1, T, F) of one network after `end` single steps, for autograd."""
     for x in inputs[:, :end].unbind(1):
         state = network.step(state, x)
     return cross_entropy(network.read_out(state)[0], label)
 
 
 def training_store(networks: list[Network], validation_loss: np.ndarray | None = None) -> xr.Dataset:
-    """A training store of the variants that `networks` hold, one network for each epoch, with made-up losses."""
+    """Return a training store with the variants in `networks`, one network for each epoch, and artificial losses."""
     n_variants, n_epochs = networks[0].n_variants, len(networks)
     losses = np.linspace(2, 1, n_variants * n_epochs).reshape(n_variants, n_epochs)
     store = xr.Dataset(

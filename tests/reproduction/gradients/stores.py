@@ -9,9 +9,10 @@ from lyapunov_pkg.reproduction.gradients.input_flips import RANKINGS, statistics
 
 
 def make_alignment(n_networks: int = 2, hidden_size: int = 12, n_steps: int = 5, epochs=(0, 5)) -> xr.Dataset:
-    """In the schema of `alignment_experiment`: wider for the first vectors after training.
+    """Return a Dataset like that of `alignment_experiment`.
 
-    As many networks start from small weights as from uniform ones.
+    After training, the distributions of the first vectors are wider. Equal numbers of networks start from small and
+    from uniform weights.
     """
     n_variants = 2 * n_networks
     coords = {
@@ -50,7 +51,7 @@ def make_alignment(n_networks: int = 2, hidden_size: int = 12, n_steps: int = 5,
 def make_flips(
     n_images: int = 7, shape=(4, 5), n_flips=(1, 4, 12), all_right: bool = False, n_networks: int = 2
 ) -> xr.Dataset:
-    """In the schema of `flip_experiment`; the digits are 0, 1, ..., of which every third is taken for another."""
+    """Return a Dataset like that of `flip_experiment`; the digits are 0, 1, ..., and every third is misclassified."""
     rng = np.random.default_rng(4)
     n_pixels, n_draws = shape[0] * shape[1], 6
     images = np.where(rng.random((n_images, n_pixels)) < 0.5, 0, rng.random((n_images, n_pixels)))
@@ -100,7 +101,7 @@ def make_flips(
 
 
 def make_participation(n_updates: int = 20, moments=(0, 2, 5, 10, 20), n_variants: int = 4) -> xr.Dataset:
-    """In the schema of `participation_experiment`: ratios that fall with the step and with training."""
+    """Return a Dataset like that of `participation_experiment`; ratios decrease with the step and with training."""
     steps, updates = np.arange(1, 7), np.array(moments)
     ratio = 1 / (1 + 0.1 * updates[:, None] * (steps - 1) / steps)
     batches = np.arange(1, n_updates + 1)

@@ -33,7 +33,7 @@ def experiment():
     return networks, dataset, alignment_experiment({"small": training}, dataset, SETTINGS, seed=7)
 
 
-def test_standard_deviations_are_those_of_cosines_counted_one_by_one(experiment):
+def test_standard_deviations_agree_with_individually_computed_cosines(experiment):
     networks, dataset, result = experiment
     network = networks[1].select([2])
     inputs = torch.from_numpy(dataset["test_input"].values[:4]).double()
@@ -52,7 +52,7 @@ def test_standard_deviations_are_those_of_cosines_counted_one_by_one(experiment)
                 if step == 3:
                     by_index.append(cosines[2] ** 2)
     of = result.sel(variant=2, epoch=1, vectors="dissertation", side="right", modes="first")
-    # The second mode of the first step is from a null space, of which LAPACK picks what it likes.
+    # The second mode of the first step is in the null space, where LAPACK's choice is arbitrary.
     assert len(resolved) == 4 * (5 * 2 - 1) * 3
     assert of["alignment_std_resolved"].sel(group="first") == pytest.approx(np.mean(resolved) ** 0.5)
     assert np.isnan(result["alignment_std_resolved"].sel(modes="last", vectors="tangent")).all()
@@ -60,7 +60,7 @@ def test_standard_deviations_are_those_of_cosines_counted_one_by_one(experiment)
     np.testing.assert_array_equal(of["gradient_rank"], [1, 2, 3, 4, 5])
 
 
-def test_store_is_complete_and_leaves_diverged_variants_out(experiment, tmp_path):
+def test_the_store_is_complete_and_omits_diverged_variants(experiment, tmp_path):
     _, _, result = experiment
     assert result["variant"].values.tolist() == [0, 2]
     assert result.attrs["n_diverged"] == 1
@@ -80,7 +80,7 @@ def test_unrelated_frames_have_the_standard_deviation_of_the_null_reference():
     assert cosines.square().mean().sqrt().item() == pytest.approx(40**-0.5, rel=0.02)
 
 
-def test_settled_vectors_continue_one_trajectory_and_covariant_ones_are_covariant():
+def test_settled_vectors_follow_one_trajectory_and_covariant_vectors_are_covariant():
     network = tanh_network(1, hidden_size=6, init_param=1.0)
     inputs, _, start = task(network, n_sequences=2, n_steps=8)
     second, q, covariant = settled_vectors(network, inputs, start[0])
@@ -98,21 +98,21 @@ def test_settled_vectors_continue_one_trajectory_and_covariant_ones_are_covarian
 
 
 def _remainder(moved: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """What of each column of `moved` is not along the same column of `after`."""
+    """Return the part of each column of `moved` that is not parallel to the same column of `after`."""
     return moved - (moved * after).sum(-2, keepdim=True) * after
 
 
 @pytest.mark.parametrize(
     ("setting", "value"), [("n_initial_states", 7), ("n_modes", 6), ("n_vectors", 4), ("epochs", (0, 2))]
 )
-def test_settings_that_ask_for_more_than_there_is_are_named(setting, value):
+def test_errors_name_settings_that_exceed_the_data(setting, value):
     network = tanh_network(1, hidden_size=10)
     settings = SETTINGS.replaced(**{setting: value})
     with pytest.raises(ValueError, match=rf"{setting} of the alignment is \d+; expected at most"):
         alignment_experiment({"small": training_store([network] * 2)}, images(network), settings, 0)
 
 
-def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
+def test_ranks_do_not_depend_on_the_scale_of_the_gradient():
     values = torch.tensor([[5.0, 1e-14, 1e-17], [2.0, 1.0, 0.0]], dtype=torch.float64)
     expected = [[True, True, False], [True, True, False]]
     for unit in (1, 1e-18, 1e18):
@@ -130,7 +130,7 @@ def test_ranks_do_not_depend_on_the_unit_of_the_gradient():
     np.testing.assert_array_equal(ranks[0].isel(variant=0, epoch=0, vectors=0), [1, 2, 3, 4, 5])
 
 
-def test_groups_are_the_first_the_last_and_others_between_them(experiment):
+def test_groups_are_the_first_the_last_and_random_vectors(experiment):
     _, _, result = experiment
     by_index = result["alignment_std_by_index"]
     for group, chosen in (("first", [1, 2, 3]), ("last", [8, 9, 10]), ("random", result["random_index"].values)):
@@ -139,7 +139,7 @@ def test_groups_are_the_first_the_last_and_others_between_them(experiment):
     assert len(set(result["random_index"].values)) == 3
 
 
-def test_every_variant_diverged_is_refused():
+def test_a_store_with_only_diverged_variants_is_refused():
     network = tanh_network(1, hidden_size=10)
     training = training_store([network] * 2)
     training["diverged"][:] = True
@@ -160,7 +160,7 @@ def test_all_random_numbers_come_from_the_seed():
     assert (found[0]["alignment_std"] != found[2]["alignment_std"]).any()
 
 
-def test_vectors_of_the_released_programs_have_a_trajectory_and_a_warmup_of_their_own(experiment):
+def test_vectors_of_the_released_programs_have_their_own_trajectory_and_warmup(experiment):
     networks, dataset, result = experiment
     generator = torch.Generator().manual_seed(7)
     draw = lambda: 0.5 * torch.randn(4, 10, generator=generator, dtype=torch.float64)  # noqa: E731
@@ -184,7 +184,7 @@ def test_vectors_of_the_released_programs_have_a_trajectory_and_a_warmup_of_thei
 
 
 def test_standard_deviations_are_averaged_over_steps_and_singular_vectors(experiment):
-    """Of one step and one singular vector there is nothing to average; else the mean is the smaller one."""
+    """With one step and one singular vector, averaging changes nothing; with more, the averaged value is not larger."""
     _, _, result = experiment
     assert (result["alignment_std_averaged"] <= result["alignment_std"] + 1e-12).all()
     networks, dataset, _ = experiment
@@ -193,7 +193,7 @@ def test_standard_deviations_are_averaged_over_steps_and_singular_vectors(experi
     np.testing.assert_allclose(single["alignment_std_averaged"], single["alignment_std"])
 
 
-def test_kinds_of_initial_weights_stand_beside_one_another(experiment):
+def test_networks_from_small_and_uniform_weights_are_stored_together(experiment):
     networks, dataset, result = experiment
     training = training_store(networks)
     both = alignment_experiment({"small": training, "uniform": training}, dataset, SETTINGS, seed=7)

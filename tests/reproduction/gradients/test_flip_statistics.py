@@ -9,7 +9,10 @@ from lyapunov_pkg.reproduction.gradients.flip_statistics import holm, paired_sta
 
 
 def example(excess: float, between: float, n_images: int = 15, n_draws: int = 50) -> tuple[xr.DataArray, xr.DataArray]:
-    """Rises of the loss by ranked and by random flips: `between` is how images differ, the noise of a flip is 1."""
+    """Return loss increases from ranked and from random flips.
+
+    `between` is the standard deviation between images; that of single flips is 1.
+    """
     rng = np.random.default_rng(3)
     of_image = between * rng.standard_normal((2, n_images))
     ranked = of_image[:, None] + excess + rng.standard_normal((2, 3, n_images))
@@ -24,8 +27,8 @@ def paired(ranked: xr.DataArray, random: xr.DataArray) -> xr.Dataset:
     return paired_statistics((ranked - random.mean("draw")).expand_dims("variant"))
 
 
-def test_statistics_are_those_of_scipy_and_of_the_definitions():
-    ranked, random = example(0.5, 3.0, n_images=4, n_draws=3)  # few, so that the degrees of freedom matter
+def test_statistics_agree_with_scipy_and_with_their_definitions():
+    ranked, random = example(0.5, 3.0, n_images=4, n_draws=3)  # With few samples the degrees of freedom matter.
     found = paired(ranked, random).merge(pooled_statistics(ranked, random))
     for flips in range(2):
         for ranking in range(3):
@@ -42,13 +45,13 @@ def test_statistics_are_those_of_scipy_and_of_the_definitions():
             assert of["standard_error"] == pytest.approx(of["mean_excess"].item() / pooled.statistic)
 
 
-def test_paired_test_sees_what_differences_between_images_hide():
+def test_the_paired_test_detects_effects_that_differences_between_images_hide():
     ranked, random = example(1.0, 6.0)
     assert (paired(ranked, random)["p_paired"] < 0.05).all()
     assert (pooled_statistics(ranked, random)["p_pooled"] > 0.1).all()
 
 
-def test_networks_are_averaged_image_by_image_and_their_spread_is_given():
+def test_networks_are_averaged_per_image_and_their_spread_is_returned():
     differences = xr.DataArray([[[1.0, 2.0, 4.0]], [[3.0, 2.0, 1.0]]], dims=("variant", "n_flips", "image"))
     found = paired_statistics(differences).isel(n_flips=0)
     assert found["excess"] == pytest.approx(13 / 6)
@@ -56,8 +59,8 @@ def test_networks_are_averaged_image_by_image_and_their_spread_is_given():
     assert found["p_paired"] == pytest.approx(ttest_1samp([2, 2, 2.5], 0, alternative="greater").pvalue)
 
 
-def test_printed_p_values_are_those_of_a_pooled_test_with_the_printed_variance_as_standard_error():
-    """Table 4.1 of the dissertation (docs/differences.md)."""
+def test_printed_p_values_follow_if_the_printed_variance_is_taken_as_standard_error():
+    """The numbers are those of table 4.1 of the dissertation (docs/differences.md)."""
     printed = {
         1: (-0.028, 0.009, 0.998),
         20: (0.313, 0.341, 0.179),

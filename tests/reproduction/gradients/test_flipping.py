@@ -6,15 +6,15 @@ from lyapunov_pkg.reproduction.gradients.flipping import descending, flip, input
 from tests.reproduction.gradients.networks import loss_at, tanh_network, task
 
 
-def test_flips_are_those_of_algorithm_3():
+def test_flips_follow_algorithm_3():
     inputs = torch.tensor([[0.0, 0.25, 1.0, 0.0], [0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)[..., None]
     places = torch.tensor([[[0, 1], [0, 3]], [[2, 3], [1, 2]]])
     expected = [[[1, 0, 1, 0], [0, 0, 0, 1]], [[0, 0.25, 0, 1], [0.5, 1, 1, 0]]]
     assert flip(inputs, places)[..., 0].tolist() == expected
-    assert inputs[0, 0, 0] == 0  # the images themselves stay
+    assert inputs[0, 0, 0] == 0  # The original images are unchanged.
 
 
-def test_order_is_descending_with_ties_at_random():
+def test_order_is_descending_and_ties_are_random():
     scores = torch.tensor([[0.0, 2, 0, 1, 0, 0]]).repeat(200, 1)
     order = descending(scores, torch.Generator().manual_seed(0))
     assert (order[:, 0] == 1).all() and (order[:, 1] == 3).all()
@@ -23,11 +23,11 @@ def test_order_is_descending_with_ties_at_random():
     assert (third[[0, 2, 4, 5]] > 30).all()
 
 
-def test_share_among_the_first_steps():
+def test_fraction_of_flips_in_the_first_steps():
     assert share_among_first(torch.tensor([[1, 0, 2, 3], [3, 1, 0, 2]]), 2) == 0.75
 
 
-def test_input_gradients_are_those_of_repeated_steps():
+def test_input_gradients_agree_with_autograd_over_single_steps():
     network = tanh_network(1, input_size=1)
     inputs, labels, _ = task(network)
     start = network.initial_state(1)
@@ -37,7 +37,7 @@ def test_input_gradients_are_those_of_repeated_steps():
         torch.testing.assert_close(found, torch.autograd.grad(loss, own)[0][0, :, 0], rtol=0, atol=1e-12)
 
 
-def test_ties_are_broken_by_the_generator_alone():
+def test_only_the_generator_breaks_ties():
     orders = []
     for seed in (1, 2):
         torch.manual_seed(seed)

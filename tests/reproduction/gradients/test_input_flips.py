@@ -14,7 +14,7 @@ from tests.reproduction.gradients.networks import loss_at, tanh_network, trainin
 
 @pytest.fixture(scope="module")
 def experiment():
-    """A network that never trained on two variants of two epochs, of which (1, 0) is called the best."""
+    """Flip pixels for an untrained network with two variants and two epochs, of which (1, 0) is marked as the best."""
     networks = [tanh_network(2, hidden_size=8, input_size=1, init_param=p) for p in (0.9, 0.5)]
     training = training_store(networks, validation_loss=np.array([[2.0, 0.1], [1.0, 3.0]]))
     training["diverged"][0] = True
@@ -43,12 +43,12 @@ def experiment():
 
 
 def of_network(result: xr.Dataset) -> xr.Dataset:
-    """What is found of the only network that did not diverge."""
+    """Return the results of the only network that did not diverge."""
     assert result["variant"].values.tolist() == [1] and result.attrs["best_position"] == 0
     return result.isel(variant=0)
 
 
-def test_losses_are_those_of_images_flipped_one_by_one(experiment):
+def test_losses_agree_with_images_flipped_individually(experiment):
     network, dataset, _, result = experiment
     result = of_network(result)
     inputs = dataset["test_input"].values[:6].astype(float)
@@ -72,7 +72,7 @@ def test_losses_are_those_of_images_flipped_one_by_one(experiment):
             assert found.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_mean_expansion_ranks_by_as_many_r_values_as_are_averaged_at_most(experiment):
+def test_mean_expansion_averages_the_largest_configured_number_of_r_values(experiment):
     network, dataset, _, result = experiment
     result = of_network(result)
     inputs = torch.from_numpy(dataset["test_input"].values[:6]).double()
@@ -90,19 +90,19 @@ def test_mean_expansion_ranks_by_as_many_r_values_as_are_averaged_at_most(experi
     np.testing.assert_allclose(result["loss_ranked"].sel(n_flips=4, ranking="mean_expansion"), expected, atol=1e-5)
 
 
-def test_when_all_pixels_flip_the_ranking_does_not_matter(experiment):
+def test_the_ranking_has_no_effect_if_all_pixels_flip(experiment):
     everything = of_network(experiment[-1]).sel(n_flips=12)
     once = everything["loss_random"].isel(draw=0)
     for name in ("loss_random", "loss_ranked", "loss_same_steps"):
         np.testing.assert_allclose(*xr.broadcast(everything[name], once), atol=1e-5)
 
 
-def test_best_network_is_chosen_among_those_that_did_not_diverge(experiment):
+def test_the_best_network_is_chosen_among_those_that_did_not_diverge(experiment):
     _, _, _, result = experiment
     assert (result.attrs["variant"], result.attrs["epoch"]) == (1, 0)
 
 
-def test_brightest_pixels_are_all_flipped_down_and_outputs_are_kept(experiment, tmp_path):
+def test_the_brightest_pixels_flip_to_zero_and_outputs_are_stored(experiment, tmp_path):
     network, _, _, result = experiment
     assert result["up_share"].sel(ranking="intensity", n_flips=1) == 0
     np.testing.assert_allclose(result["up_share"].sel(n_flips=12), (result["input"] == 0).mean())
@@ -115,13 +115,13 @@ def test_brightest_pixels_are_all_flipped_down_and_outputs_are_kept(experiment, 
 
 
 @pytest.mark.parametrize(("setting", "value"), [("n_images", 21), ("n_flips", (1, 13)), ("n_averaged", (9,))])
-def test_settings_that_ask_for_more_than_there_is_are_named(experiment, setting, value):
+def test_errors_name_settings_that_exceed_the_data(experiment, setting, value):
     network, dataset, settings, _ = experiment
     with pytest.raises(ValueError, match=rf"{setting} of the flips is \d+; expected at most"):
         flip_experiment(training_store([network]), dataset, settings.replaced(**{setting: value}), 0)
 
 
-def test_those_that_diverged_are_counted(experiment):
+def test_diverged_networks_are_counted(experiment):
     assert experiment[-1].attrs["n_diverged"] == 1
 
 
@@ -136,7 +136,7 @@ def test_all_random_numbers_come_from_the_seed(experiment):
 
 
 def losses_at(experiment, places: np.ndarray) -> torch.Tensor:
-    """Losses of the images with the pixels at places (B, k) flipped."""
+    """Return losses of the images with the pixels at places (B, k) flipped."""
     network, dataset, _, _ = experiment
     inputs = torch.from_numpy(dataset["test_input"].values[:6]).double()
     outputs = network.forward(flip(inputs, torch.from_numpy(places)[None])[0], last_only=True)[0]
@@ -145,7 +145,7 @@ def losses_at(experiment, places: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("warmup", [0, 3])
-def test_transposed_r_values_are_those_of_a_vector_that_is_multiplied_by_transposed_jacobians(experiment, warmup):
+def test_transposed_r_values_agree_with_a_vector_multiplied_by_transposed_jacobians(experiment, warmup):
     network, dataset, _, result = experiment
     ranking = "transposed_settled" if warmup else "transposed"
     places = []
@@ -162,7 +162,7 @@ def test_transposed_r_values_are_those_of_a_vector_that_is_multiplied_by_transpo
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_comparisons_are_with_other_images_places_and_with_later_steps(experiment):
+def test_control_flips_use_the_places_of_other_images_or_later_steps(experiment):
     result = experiment[-1]
     found = of_network(result)
     order = np.argsort(-found["log_expansion"].values)
@@ -174,11 +174,11 @@ def test_comparisons_are_with_other_images_places_and_with_later_steps(experimen
     np.testing.assert_allclose(
         found["loss_ranked_later"].sel(n_flips=4, ranking="expansion"), losses_at(experiment, later), atol=1e-5
     )
-    assert np.isnan(found["loss_ranked_later"].sel(n_flips=12)).all()  # only ten steps are later
+    assert np.isnan(found["loss_ranked_later"].sel(n_flips=12)).all()  # Only ten steps are later.
     assert np.isfinite(result["p_paired"].sel(comparison="later", n_flips=[1, 4])).all()
 
 
-def test_every_network_that_did_not_diverge_is_flipped_after_its_best_epoch(experiment):
+def test_every_network_that_did_not_diverge_is_used_after_its_best_epoch(experiment):
     networks = [tanh_network(2, hidden_size=8, input_size=1, init_param=p) for p in (0.9, 0.5)]
     training = training_store(networks, validation_loss=np.array([[2.0, 0.5], [1.0, 3.0]]))
     _, dataset, settings, alone = experiment

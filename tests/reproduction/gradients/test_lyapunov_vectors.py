@@ -1,4 +1,4 @@
-"""Eq. 4.14 as it follows from eq. 4.7, and as the dissertation writes it (docs/differences.md)."""
+"""Eq. 4.14 as it follows from eq. 4.7, and as it is printed in the dissertation (docs/differences.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ N_STEPS, HIDDEN_SIZE = 12, 12
 
 @pytest.fixture(scope="module")
 def trajectory():
-    """Jacobians J_t and Wᵀ ∇_{o_t} L_t by step, and ∇_{h_t} of the loss summed over all steps, by autograd."""
+    """Return a trajectory and its derivatives.
+
+    They are J_t and Wᵀ ∇_{o_t} L_t at every step, and ∇_{h_t} of the loss summed over all steps, from autograd.
+    """
     network = tanh_network(hidden_size=HIDDEN_SIZE, init_param=0.6)
     inputs, labels, start = task(network, n_steps=N_STEPS)
     states, jacobians = [start.requires_grad_()], []
@@ -31,7 +34,7 @@ def trajectory():
 
 
 def factors(network, inputs, start, jacobians, convention):
-    """Q_0 ... Q_T and R_1 ... R_T in a convention; that Q_t R_t is what it says is checked on the way."""
+    """Return Q_0 ... Q_T and R_1 ... R_T in a convention, after a check that each Q_t R_t is the moved frame."""
     frames = torch.from_numpy(q_vectors(network, inputs, start, convention)["q"].values).unbind(2)
     frames = [torch.eye(HIDDEN_SIZE, dtype=torch.float64).expand_as(frames[0]), *frames]
     triangles = []
@@ -43,7 +46,7 @@ def factors(network, inputs, start, jacobians, convention):
 
 
 def hidden_gradient(frames, triangles, from_outputs, t, transposed):
-    """Sum over s >= t of Q_s R_s ... R_{t+1} Q_tᵀ, or its transpose, times Wᵀ ∇_{o_s} L."""
+    """Return the sum over s >= t of Q_s R_s ... R_{t+1} Q_tᵀ, or of its transpose, times Wᵀ ∇_{o_s} L."""
     product = torch.eye(HIDDEN_SIZE, dtype=torch.float64)
     total = from_outputs[t - 1].clone()
     for s in range(t + 1, N_STEPS + 1):
@@ -61,7 +64,7 @@ def test_gradient_is_the_corrected_product_of_q_and_r(trajectory):
         torch.testing.assert_close(found, by_hidden[t - 1], rtol=0, atol=1e-8)
 
 
-def test_eq_4_14_takes_the_jacobians_in_reverse(trajectory):
+def test_eq_4_14_multiplies_the_jacobians_in_reverse_order(trajectory):
     *driven, from_outputs, by_hidden = trajectory
     frames, triangles = factors(*driven, "dissertation")
     jacobians = driven[-1]
@@ -75,13 +78,13 @@ def test_eq_4_14_takes_the_jacobians_in_reverse(trajectory):
         torch.testing.assert_close(printed, reverse, rtol=0, atol=1e-8)
         size = torch.linalg.vector_norm(by_hidden[t - 1], dim=-1)
         errors.append((torch.linalg.vector_norm(printed - by_hidden[t - 1], dim=-1) / size).mean().item())
-    # What docs/differences.md says: wrong by most of the gradient far from the end; right where one Jacobian is left.
+    # docs/differences.md states these errors: large far from the end, and zero where one Jacobian is left.
     assert errors[0] == pytest.approx(0.82, abs=0.01)
     assert min(errors[:-2]) > 0.2
     assert max(errors[-2:]) < 1e-12
 
 
-def test_unknown_convention_is_refused(trajectory):
+def test_an_unknown_convention_is_refused(trajectory):
     network, inputs, start = trajectory[:3]
     with pytest.raises(KeyError, match="covariant"):
         q_vectors(network, inputs, start, "covariant")

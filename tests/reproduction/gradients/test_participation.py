@@ -13,7 +13,7 @@ from lyapunov_pkg.reproduction.training.variants import design_variants
 from lyapunov_pkg.workflow.store import save_store
 
 
-def test_networks_are_those_of_the_study_at_every_moment(tmp_path):
+def test_networks_agree_with_ordinary_training_at_every_measured_update(tmp_path):
     dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
     design = {"architecture": "rnn", "hidden_size": 8, "init_param": 0.3, "learning_rate": 0.01}
     variants = design_variants("row_rnn", "rnn", design, range(2), seed=3)
@@ -35,7 +35,7 @@ def test_networks_are_those_of_the_study_at_every_moment(tmp_path):
         gradients = recurrent_gradients(network, inputs.double(), labels, start)
         expected = participation_ratio(torch.linalg.svdvals(gradients))[0]
         np.testing.assert_allclose(result["participation_ratio"].sel(variant=1, update=update), expected, rtol=1e-3)
-    assert (result["participation_ratio"] * result["time"] >= 1 - 1e-9).all()  # at most t modes
+    assert (result["participation_ratio"] * result["time"] >= 1 - 1e-9).all()  # There are at most t modes.
     save_store(result, tmp_path / "participation.zarr.zip", {})
 
 
@@ -50,7 +50,7 @@ def test_more_states_than_images_are_refused():
 @pytest.mark.parametrize(
     ("at_epochs", "updates", "n_batches"), [((0,), [0], 0), ((0, 1), [0, 3], 3), ((1 / 3,), [1], 3), ((2,), [6], 6)]
 )
-def test_only_what_is_asked_for_is_trained_and_looked_at(at_epochs, updates, n_batches):
+def test_only_the_requested_updates_are_trained_and_measured(at_epochs, updates, n_batches):
     dataset = load_smnist("digits", n_train=50, n_test=20, seed=1)
     design = {"architecture": "rnn", "hidden_size": 4, "init_param": 0.3, "learning_rate": 0.01}
     variants = design_variants("row_rnn", "rnn", design, range(1), seed=3)

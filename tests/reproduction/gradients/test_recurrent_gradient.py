@@ -15,7 +15,7 @@ from tests.reproduction.gradients.networks import loss_at, tanh_network, task
 
 @pytest.mark.parametrize("from_zero", [False, True])
 @pytest.mark.parametrize("init_param", [0.3, 2.0])
-def test_gradient_at_every_step_is_that_of_autograd(init_param, from_zero):
+def test_the_gradient_at_every_step_agrees_with_autograd(init_param, from_zero):
     network = tanh_network(init_param=init_param)
     inputs, labels, states = task(network)
     gradients = recurrent_gradients(network, inputs, labels, None if from_zero else states)
@@ -56,14 +56,14 @@ def test_participation_ratio_counts_modes():
 
 
 @pytest.mark.parametrize(("architecture", "n_layers", "n_classes"), [("gru", 1, 4), ("rnn", 2, 4), ("rnn", 1, 0)])
-def test_refuses_what_the_closed_form_is_not_for(architecture, n_layers, n_classes):
+def test_networks_without_this_closed_form_are_refused(architecture, n_layers, n_classes):
     network = tanh_network(architecture=architecture, n_layers=n_layers, n_classes=n_classes)
     with pytest.raises(ValueError, match=r"network has layers .* expected one layer of rnn with a readout"):
         recurrent_gradients(network, torch.zeros(2, 3, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])
-def test_starts_are_the_samples_that_validate_and_have_a_class(part):
+def test_random_starts_use_validation_samples_that_have_a_class(part):
     inputs = np.random.default_rng(0).random((4, 5, 2), dtype=np.float32)
     sample = f"{part}_sample"
     dataset = xr.Dataset(

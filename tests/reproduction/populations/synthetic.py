@@ -1,4 +1,4 @@
-"""Spectra stores of a study, with a known relation between spectra and loss."""
+"""Spectra stores of a study, with a known relation between spectrum and loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ N_EXPONENTS = 16
 
 
 def make_study(n=12, n_epochs=6, n_diverged=1, classification=True, seed=0) -> xr.Dataset:
-    """Spectra whose largest exponent rises with falling loss and which change as 1/sqrt(t); the last ones diverged."""
+    """Return spectra that change as 1/sqrt(t) and whose largest exponent is higher for lower losses.
+
+    The last networks have diverged.
+    """
     rng = np.random.default_rng(seed)
     epoch = np.arange(n_epochs + 1)
     quality = rng.uniform(0, 1, n)

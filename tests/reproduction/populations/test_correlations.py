@@ -22,7 +22,7 @@ def correlate(spectra: xr.Dataset, by: str = "maximum_exponent", n_highlighted: 
     )
 
 
-def test_of_a_line_is_one_and_of_a_monotone_curve_is_one_in_ranks():
+def test_a_line_has_correlation_one_and_a_monotone_curve_rank_correlation_one():
     x = np.linspace(1, 2, 20)
     line = correlation(x, 3 - 2 * x, 100, seed=0)
     assert line.pearson == pytest.approx(-1) and line.spearman == pytest.approx(-1)
@@ -32,8 +32,8 @@ def test_of_a_line_is_one_and_of_a_monotone_curve_is_one_in_ranks():
     assert curve.n_used == 20
 
 
-def test_agrees_with_fisher_and_covers_the_truth():
-    """Of a bivariate normal of correlation 0.6, in which Spearman's is 6/pi asin(0.3)."""
+def test_intervals_agree_with_fisher_and_cover_the_true_correlation():
+    """The samples are bivariate normal with correlation 0.6, for which Spearman's coefficient is 6/pi asin(0.3)."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal(400)
     y = 0.6 * x + 0.8 * rng.standard_normal(400)
@@ -48,14 +48,14 @@ def test_agrees_with_fisher_and_covers_the_truth():
     assert correlation(x, y, 500, seed=0) == found
 
 
-def test_ties_are_ranked_as_scipy_does():
+def test_ties_are_ranked_as_in_scipy():
     rng = np.random.default_rng(2)
     x, y = rng.integers(0, 4, (2, 5, 30)).astype(float)
     expected = [stats.spearmanr(*pair).statistic for pair in zip(x, y, strict=True)]
     np.testing.assert_allclose(spearman_coefficient(x, y), expected)
 
 
-def test_undefined_pairs_are_left_out_and_what_cannot_be_correlated_is_nan():
+def test_undefined_pairs_are_omitted_and_undefined_correlations_are_nan():
     x = np.array([1.0, 2, 3, 4, 5, -np.inf, 7])
     y = np.array([2.0, 4, 6, 8, 11, 3, np.nan])
     assert correlation(x, y, 50, seed=0).n_used == 5
@@ -63,19 +63,19 @@ def test_undefined_pairs_are_left_out_and_what_cannot_be_correlated_is_nan():
         assert np.isnan(few[:6]).all()
 
 
-def test_a_count_that_is_zero_for_nearly_all_has_an_interval():
+def test_a_count_that_is_almost_always_zero_has_an_interval():
     found = correlation([0.0] * 19 + [1.0], np.arange(20), 200, seed=0)
     assert np.isfinite(found[:6]).all() and found.spearman_low >= 0
 
 
-def test_chosen_networks_span_the_range_and_do_not_depend_on_order():
+def test_highlighted_networks_span_the_range_and_do_not_depend_on_order():
     values = np.random.default_rng(3).permutation(np.arange(11.0))
     np.testing.assert_array_equal(values[spanning(values, 6)], [0, 2, 4, 6, 8, 10])
     np.testing.assert_array_equal(values[spanning(values, 20)], np.arange(11))
     np.testing.assert_array_equal(spanning([-np.inf, 2.0, 1.0], 2), [0, 1])
 
 
-def test_every_statistic_is_that_of_the_spectra():
+def test_statistics_agree_with_the_spectra():
     exponents = np.array([[0.3, 0.1, -1.0], [-0.1, -0.3, -2.0]])
     statistics = spectrum_statistics(exponents, near_zero=0.2)
     np.testing.assert_array_equal(statistics["maximum_exponent"], maximum_exponent(exponents))
@@ -84,7 +84,7 @@ def test_every_statistic_is_that_of_the_spectra():
     assert len(statistics) == 8
 
 
-def test_both_are_taken_at_the_epoch_of_lowest_loss():
+def test_spectrum_and_loss_are_from_the_epoch_of_lowest_loss():
     spectra = make_study(30, n_diverged=2)
     found = correlate(spectra)
     assert (found.attrs["n_networks"], found.attrs["n_diverged"]) == (28, 2)
@@ -101,15 +101,15 @@ def test_both_are_taken_at_the_epoch_of_lowest_loss():
     assert highlighted[0] == largest.min() and highlighted[-1] == largest.max()
 
 
-def test_accuracy_is_correlated_where_the_task_has_one():
+def test_accuracy_is_correlated_if_the_task_has_one():
     with_accuracy, without = correlate(make_study()), correlate(make_study(classification=False), "mean_exponent")
     assert with_accuracy.sizes["pair"] == 17 and without.sizes["pair"] == 8
     last = with_accuracy.isel(pair=-1)
     assert (last["quantity"], last["performance"]) == ("validation_accuracy", "validation_loss")
-    assert float(last["pearson"]) == pytest.approx(-1)  # in the synthetic study accuracy is linear in loss
+    assert float(last["pearson"]) == pytest.approx(-1)  # In the synthetic study, accuracy is linear in the loss.
 
 
-def test_wrong_settings_and_spectra_are_named():
+def test_errors_name_wrong_settings_and_spectra():
     with pytest.raises(ValueError, match="statistic 'maximum' is unknown; expected one of maximum_exponent"):
         correlate(make_study(), "maximum")
     spectra = make_study()
@@ -118,7 +118,7 @@ def test_wrong_settings_and_spectra_are_named():
         correlate(spectra.isel(epoch=slice(5)))
 
 
-def test_singular_jacobians_count_as_the_floor() -> None:
+def test_exponents_of_singular_jacobians_are_replaced_by_the_floor() -> None:
     study = make_study(8)
     study["lyapunov_exponent"][..., -1] = -np.inf
     found = correlate(study)
@@ -126,10 +126,10 @@ def test_singular_jacobians_count_as_the_floor() -> None:
     floored["lyapunov_exponent"][..., -1] = -20.0
     expected = correlate(floored)
     xr.testing.assert_equal(found["spectrum_statistic"], expected["spectrum_statistic"])
-    assert np.isneginf(found["lyapunov_exponent"].values).any()  # shown as they are
+    assert np.isneginf(found["lyapunov_exponent"].values).any()  # The highlighted spectra are unchanged.
 
 
-def test_statistics_are_those_of_as_many_exponents_as_a_network_has() -> None:
+def test_statistics_use_only_the_exponents_that_a_network_has() -> None:
     study = make_study(12, n_diverged=0)
     expected = correlate(study.isel(exponent=slice(10)))["spectrum_statistic"][:5]
     shorter = study.copy(deep=True)
@@ -140,7 +140,7 @@ def test_statistics_are_those_of_as_many_exponents_as_a_network_has() -> None:
     np.testing.assert_array_equal(found["spectrum_statistic"][5:], correlate(study)["spectrum_statistic"][5:])
 
 
-def test_partial_correlations_are_those_of_what_regression_leaves() -> None:
+def test_partial_correlations_are_correlations_of_regression_residuals() -> None:
     rng = np.random.default_rng(5)
     given = rng.standard_normal((2, 60))
     x, y = given.sum(0) + rng.standard_normal(60), 2 * given[0] + rng.standard_normal(60)
@@ -162,7 +162,7 @@ def test_partial_correlations_are_those_of_what_regression_leaves() -> None:
     assert np.isnan(partial_correlation(x, y, [], 100, seed=0)).all()
 
 
-def test_what_is_given_are_the_hyperparameters_that_differ() -> None:
+def test_partial_correlations_control_for_the_hyperparameters_that_vary() -> None:
     found = correlate(make_study(20))
     assert found.attrs["given"] == ["learning_rate", "init_param"]
     assert np.isfinite(found["partial_pearson"].isel(pair=0))
@@ -170,7 +170,7 @@ def test_what_is_given_are_the_hyperparameters_that_differ() -> None:
     assert correlate(alike).attrs["given"] == ["learning_rate"]
 
 
-def test_a_difference_of_rank_correlations_is_paired() -> None:
+def test_differences_of_rank_correlations_are_paired() -> None:
     rng = np.random.default_rng(6)
     x, noise = rng.standard_normal((2, 50))
     low, close = x + 2 * noise, x + 0.3 * noise
@@ -202,7 +202,7 @@ def test_early_spectra_are_correlated_with_the_lowest_loss():
     assert found["early_n_used"] == 28
 
 
-def test_an_epoch_without_spectra_gives_way_to_the_nearest_one_once():
+def test_an_epoch_without_spectra_is_replaced_once_by_the_nearest_one():
     found = early(make_study(n_epochs=6), [0, 4, 15, 20])
     assert found["asked_epoch"].values.tolist() == [0, 4, 15]
     assert found["early_epoch"].values.tolist() == [0, 4, 6]

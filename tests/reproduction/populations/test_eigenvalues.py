@@ -14,7 +14,7 @@ EPOCHS = 2
 def training_store(
     architecture: str = "asrnn", p: float = 1.0, n_variants: int = 3, **hyperparameters: float
 ) -> xr.Dataset:
-    """Untrained networks in the schema of a training store, another one after every epoch; the second diverged."""
+    """Return a training store of untrained networks, a different one after every epoch; the second has diverged."""
     of_epochs = []
     for epoch in range(EPOCHS):
         generators = [torch.Generator().manual_seed(10 * epoch + number) for number in range(n_variants)]
@@ -45,7 +45,7 @@ def complex_eigenvalues(result: xr.Dataset) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", ["asrnn", "lstm"])
-def test_they_are_those_of_the_last_networks_jacobian(architecture: str) -> None:
+def test_eigenvalues_are_those_of_the_last_networks_jacobian(architecture: str) -> None:
     training = training_store(architecture)
     values = complex_eigenvalues(eigenvalues_of_training(training, seed=4))
     params = {
@@ -63,13 +63,13 @@ def test_they_are_those_of_the_last_networks_jacobian(architecture: str) -> None
     assert (np.diff(values[0].imag) <= 0).all()
 
 
-def test_an_asrnn_that_does_not_step_has_eigenvalues_one_and_a_diverged_one_none() -> None:
+def test_an_asrnn_with_a_negligible_step_has_eigenvalues_one_and_a_diverged_one_has_none() -> None:
     values = complex_eigenvalues(eigenvalues_of_training(training_store(eps=1e-15, gamma=0.1), seed=0))
     np.testing.assert_allclose(values[[0, 2]], 1, atol=1e-12)
     assert np.isnan(values[1]).all()
 
 
-def test_what_is_not_stored_with_finite_parameters_is_no_crash_and_everything_is_labelled() -> None:
+def test_non_finite_parameters_give_nan_and_every_variable_is_labelled() -> None:
     training = training_store()
     training["layer_0.recurrent_weight"][0] = np.inf
     result = eigenvalues_of_training(training, seed=0)

@@ -31,7 +31,7 @@ def study(inputs) -> xr.Dataset:
     return estimator_study(make_network(), inputs, WARMUPS, INTERVALS)
 
 
-def test_all_warm_ups_measure_the_same_last_steps(study, inputs):
+def test_all_warmups_measure_the_same_final_steps(study, inputs):
     assert study.sizes == {"warmup": 3, "time": 40, "exponent": 8, "interval": 3, "half": 2}
     for warmup in WARMUPS:
         spectrum = lyapunov_spectrum(
@@ -42,7 +42,7 @@ def test_all_warm_ups_measure_the_same_last_steps(study, inputs):
         np.testing.assert_allclose(found["lyapunov_exponent_std"], spectrum.std("sequence"), atol=1e-10)
 
 
-def test_early_steps_are_compared_with_the_last_and_with_the_longest_warm_up(study):
+def test_early_steps_are_compared_with_the_final_ones_and_with_the_longest_warmup(study):
     running = study["running_exponent"]
     early = running.sel(time=slice(1, 10))
     assert study.attrs["early_steps"] == 10
@@ -51,17 +51,17 @@ def test_early_steps_are_compared_with_the_last_and_with_the_longest_warm_up(stu
     assert study["early_bias"].sel(warmup=0) > study["early_bias"].sel(warmup=10) > 0
 
 
-def test_a_long_interval_moves_the_tail_alone(study):
+def test_a_long_interval_changes_only_the_tail(study):
     np.testing.assert_array_equal(study["largest_change"][0], [0, 0])
     assert (study["largest_change"].sel(interval=2) < 1e-3).all()
     long = study["largest_change"].sel(interval=12)
     assert long[0] < 1e-3 < long[1]
     tail = study["interval_exponent"].isel(exponent=-1)
-    assert tail.sel(interval=12) > tail.sel(interval=1)  # it flattens
+    assert tail.sel(interval=12) > tail.sel(interval=1)  # The tail becomes flatter.
 
 
 def make_training(losses: list[list[float]], diverged: list[bool]) -> xr.Dataset:
-    """A training store of LSTMs, the same weights at each epoch times 1 + the epoch."""
+    """Return a training store of LSTMs whose weights at each epoch are the first ones times 1 + the epoch."""
     network = make_network(len(losses))
     epochs = np.arange(len(losses[0]))
     scale = (1 + epochs)[None, :, None, None]
@@ -80,7 +80,7 @@ def make_training(losses: list[list[float]], diverged: list[bool]) -> xr.Dataset
     )
 
 
-def test_the_network_of_lowest_loss_is_taken_at_its_epoch(inputs):
+def test_the_network_of_lowest_loss_is_used_at_its_epoch(inputs):
     training = make_training([[2.0, 1.5], [3.0, 1.0], [0.5, np.nan]], [False, False, True])
     settings = EstimatorSettings(n_sequences=4, n_steps=40, warmups=[30], intervals=[1], jacobian="reduced")
     assert settings.total_steps == inputs.shape[1]
@@ -92,7 +92,7 @@ def test_the_network_of_lowest_loss_is_taken_at_its_epoch(inputs):
     np.testing.assert_allclose(study["interval_exponent"][0], expected[0], rtol=1e-6)
 
 
-def test_what_cannot_be_studied_is_named(inputs):
+def test_errors_name_inputs_that_cannot_be_studied(inputs):
     training = make_training([[np.nan]] * 3, [True] * 3)
     settings = EstimatorSettings(n_sequences=4, n_steps=40, warmups=[30], intervals=[1], jacobian="reduced")
     with pytest.raises(ValueError, match="all 3 networks diverged"):
@@ -104,7 +104,7 @@ def test_what_cannot_be_studied_is_named(inputs):
 
 
 def test_running_exponents_end_at_the_exponents(study):
-    """Up to the order of exponents, in which those of each sequence are put before their mean is taken."""
+    """Only the sums are compared: exponents are sorted for each sequence before the mean, so their order may differ."""
     last = study["running_exponent"].isel(time=-1)
     np.testing.assert_allclose(last.sum("exponent"), study["lyapunov_exponent"].sum("exponent"), rtol=1e-10)
 

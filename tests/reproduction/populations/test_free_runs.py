@@ -1,4 +1,4 @@
-"""Spectra along free runs are those of the autonomous map from the states in the training store."""
+"""Spectra along free runs agree with those of the autonomous map from the states in the training store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = SpectraSettings(
 
 @pytest.fixture(scope="module")
 def training() -> xr.Dataset:
-    """Of two networks of 12 units, the second diverged."""
+    """Return a training store of two networks with 12 units; the second has diverged."""
     variants = [
         Variant(n, "rank_one", 12, init_param, learning_rate=1.0, seed=n, hyperparameters={"dt": 0.2, "density": 0.5})
         for n, init_param in enumerate((1.6, 1e39))
@@ -30,7 +30,7 @@ def training() -> xr.Dataset:
 
 
 def brute_force(training: xr.Dataset, epoch: int, start: int, warmup: int) -> np.ndarray:
-    """QR after every step of (1 - dt) I + dt (M + w_f w_o) diag(sech² x), by NumPy."""
+    """Return exponents from QR after every step of (1 - dt) I + dt (M + w_f w_o) diag(sech² x), computed with NumPy."""
     first = training.isel(variant=0)
     weights = first["layer_0.recurrent_weight"].values.astype(float)
     weights += first["layer_0.input_weight"].values.astype(float) @ first["readout.weight"].values[epoch]
@@ -63,7 +63,7 @@ def test_single_precision_and_chosen_epochs(training):
     np.testing.assert_allclose(single["lyapunov_exponent"][0], expected[0], atol=1e-5)
 
 
-def test_a_variant_that_diverged_has_no_spectrum_and_is_carried_along(training):
+def test_a_diverged_variant_has_no_spectrum_and_stays_in_the_store(training):
     spectra = spectra_of_free_runs(training, N_STEPS, SETTINGS, CPU)
     assert spectra["diverged"].values.tolist() == [False, True]
     assert np.isnan(spectra["lyapunov_exponent"].values[1]).all()
@@ -71,7 +71,7 @@ def test_a_variant_that_diverged_has_no_spectrum_and_is_carried_along(training):
     assert spectra["init_param"].values[0] == 1.6
 
 
-def test_what_is_not_stored_is_refused(training):
+def test_requests_for_data_that_are_not_stored_are_refused(training):
     with pytest.raises(ValueError, match=r"spectra\.n_sequences is 5, but 4 states are stored to start from"):
         spectra_of_free_runs(training, N_STEPS, SETTINGS.replaced(n_sequences=5), CPU)
     with pytest.raises(ValueError, match="epoch 1, which is not stored"):

@@ -54,7 +54,9 @@ def comparison(dataset: xr.Dataset) -> xr.Dataset:
     return optimizer_comparison(groups(), dataset, trainings, SPECTRA, -20.0, 100, seed=0, device=CPU)
 
 
-def test_each_optimizer_trains_the_same_networks_at_its_own_rate(comparison: xr.Dataset, dataset: xr.Dataset) -> None:
+def test_each_optimizer_trains_the_same_networks_at_its_own_learning_rate(
+    comparison: xr.Dataset, dataset: xr.Dataset
+) -> None:
     assert comparison.sizes == {"optimizer": 4, "architecture": 2, "network": 6, "statistic": 2}
     rates = comparison["learning_rate"].sel(architecture="rnn").isel(network=0)
     np.testing.assert_allclose(rates, [0.01, 0.1, 0.01, 0.1])
@@ -74,7 +76,7 @@ def test_the_figure_is_complete(comparison: xr.Dataset) -> None:
     assert_text_inside_and_panels_apart(fig, "fig_extra_optimizers")
 
 
-def test_the_figures_panels_show_each_network_and_leave_outliers_outside(comparison: xr.Dataset) -> None:
+def test_the_panels_show_each_network_and_exclude_outliers_from_the_limits(comparison: xr.Dataset) -> None:
     far = comparison.copy(deep=True)
     far["final_loss"].loc[{"optimizer": "sgd", "architecture": "rnn", "network": far["network"][0]}] = 1e6
     axes = fig_extra_optimizers(far).axes

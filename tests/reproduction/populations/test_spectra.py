@@ -20,7 +20,7 @@ SETTINGS = SpectraSettings(
 
 @pytest.fixture(scope="module")
 def training() -> xr.Dataset:
-    """Two ASRNNs of two layers, with a step size other than the default."""
+    """Return a training store of two ASRNNs with two layers and a step size other than the default."""
     rng = np.random.default_rng(0)
     frames = {part: rng.normal(size=(n, 8, 3)).astype(np.float32) for part, n in {"train": 20, "validation": 5}.items()}
     dataset = xr.Dataset(
@@ -64,7 +64,7 @@ def test_epochs_that_are_not_stored_are_refused(training: xr.Dataset) -> None:
         spectra_of_training(training, torch.zeros(1, 7, 3), settings, CPU)
 
 
-def test_of_transposed_jacobians_where_that_is_the_convention(training: xr.Dataset) -> None:
+def test_the_transposed_convention_uses_transposed_jacobians(training: xr.Dataset) -> None:
     sequences = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
     settings = SETTINGS.replaced(dtype="float64", convention="transposed", warmup_passes=0, epochs=[3])
     spectra = spectra_of_training(training, sequences, settings, CPU)

@@ -1,4 +1,4 @@
-"""Synthetic spectra in the schema of the joined spectra stores, with a known relation between spectrum and loss."""
+"""Synthetic spectra in the schema of joined spectra stores, with a known relation between spectrum and loss."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ SINGULAR_ARCHITECTURES = ("lstm", "rnn")
 def synthetic_spectra(
     n_per_architecture: int = 8, n_epochs: int = 6, n_exponents: int = 32, seed: int = 0
 ) -> xr.Dataset:
-    """Spectra of all eight architectures over epochs 0 .. n_epochs (n_epochs + 1 of them, 0 = before training).
+    """Return spectra of all eight architectures at epochs 0 to n_epochs, where epoch 0 is before training.
 
-    Each network has a quality q in [0, 1] that alone sets its final loss, 2 exp(-4 q). In the spectrum q lifts the
-    middle exponents by up to 1, while initialisation and architecture move the tail by several times as much: neither
-    the mean nor the first principal component of the raw spectrum shows q cleanly. The last network of
-    DIVERGED_ARCHITECTURES has diverged (NaN), the first of SINGULAR_ARCHITECTURES ends in two exponents of -inf.
+    Each network has a quality q in [0, 1] that alone sets its final loss, 2 exp(-4 q). In the spectrum, q raises the
+    middle exponents by up to 1. Initialisation and architecture shift the tail by several times as much. Hence neither
+    the mean nor the first principal component of the raw spectrum determines q.
+
+    The last network of DIVERGED_ARCHITECTURES has diverged (NaN). The first network of SINGULAR_ARCHITECTURES has two
+    final exponents of -inf.
     """
     rng = np.random.default_rng(seed)
     n = n_per_architecture * len(ARCHITECTURES)
@@ -28,7 +30,7 @@ def synthetic_spectra(
     quality, init_param = rng.uniform(0, 1, n), rng.uniform(0.1, 3.0, n)
     progress = 1 - np.exp(-0.5 * np.arange(n_epochs + 1))
     exponents = _exponents(rng, architecture, quality, init_param, progress, n_exponents)
-    # Learning at different speeds: early in training the loss ranks the networks only roughly.
+    # Networks learn at different speeds, so early losses rank them only roughly.
     speed = rng.uniform(0.3, 1.5, (n, 1))
     final_loss = 2.0 * np.exp(-4 * quality)
     loss = final_loss[:, None] + (np.log(10) - final_loss[:, None]) * np.exp(-speed * np.arange(n_epochs + 1))
@@ -45,10 +47,10 @@ def synthetic_spectra(
 
 
 def synthetic_sizes(n_per_size: int = 24, hidden_sizes: tuple[int, ...] = (12, 24), seed: int = 0) -> xr.Dataset:
-    """Spectra of networks of several sizes, NaN behind the shorter ones, in epochs 0 to 5.
+    """Return spectra of networks of several sizes at epochs 0 to 5; shorter spectra are filled with NaN.
 
-    A network's quality q, and neither p nor its size, sets the final loss, 3 - 2 q^2, and the slope of the spectrum.
-    The first network of the largest size has diverged.
+    A network's quality q sets the final loss, 3 - 2 q^2, and the slope of the spectrum. Neither p nor the size affects
+    them. The first network of the largest size has diverged.
     """
     rng = np.random.default_rng(seed)
     hidden_size = np.repeat(hidden_sizes, n_per_size)

@@ -15,7 +15,7 @@ from lyapunov_pkg.reproduction.prediction.classifiers import (
 from lyapunov_pkg.reproduction.prediction.judging import judge_classifiers
 
 
-def test_where_no_orthant_has_a_majority_the_best_one_is_optimal():
+def test_the_best_orthant_is_optimal_if_none_has_a_majority():
     components = np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0], [3.0]])
     classifier = OrthantClassifier.fit(components, np.array([False, False, False, False, False, True]), 1)
     assert classifier.optimal.tolist() == [False, True]
@@ -23,7 +23,7 @@ def test_where_no_orthant_has_a_majority_the_best_one_is_optimal():
     assert not nothing.optimal.any()
 
 
-def test_scores_count_hits_misses_and_false_alarms() -> None:
+def test_scores_count_true_positives_misses_and_false_alarms() -> None:
     predicted, truth = np.array([1, 1, 1, 0, 0], bool), np.array([1, 0, 1, 1, 0], bool)
     assert scores(predicted, truth) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
     assert scores(np.zeros(3, bool), np.array([1, 0, 0], bool)) == (0, 0, 0)
@@ -31,7 +31,7 @@ def test_scores_count_hits_misses_and_false_alarms() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=25))
-def test_best_threshold_is_as_good_as_any(samples: list[tuple[int, bool]]) -> None:
+def test_the_best_threshold_reaches_the_largest_possible_f1(samples: list[tuple[int, bool]]) -> None:
     values, is_low = np.array([v for v, _ in samples], float), np.array([low for _, low in samples])
     if is_low.all() or not is_low.any():
         with pytest.raises(ValueError, match="both classes"):
@@ -42,7 +42,7 @@ def test_best_threshold_is_as_good_as_any(samples: list[tuple[int, bool]]) -> No
     assert scores(best_f1_threshold(values, is_low).predict_low(values), is_low).f1 == pytest.approx(by_hand)
 
 
-def test_median_threshold_finds_the_side_of_low_error() -> None:
+def test_the_median_threshold_finds_the_side_with_low_error() -> None:
     values = np.arange(10.0)
     for is_low in (values > 5, values < 5):
         threshold = median_threshold(values, is_low)
@@ -50,7 +50,7 @@ def test_median_threshold_finds_the_side_of_low_error() -> None:
         assert scores(threshold.predict_low(values), is_low).f1 > 0.85
 
 
-def test_orthants_solve_what_no_single_threshold_can() -> None:
+def test_orthants_separate_classes_that_no_single_threshold_separates() -> None:
     components = np.random.default_rng(0).normal(size=(400, 3))
     components -= np.median(components, axis=0)
     is_low = (components[:, 0] > 0) == (components[:, 1] > 0)
@@ -65,12 +65,12 @@ def test_an_empty_orthant_is_not_optimal() -> None:
     assert not classifier.predict_low(np.array([[5.0, -5.0]]))[0]
 
 
-def test_more_orthant_components_than_there_are_is_refused() -> None:
+def test_too_many_orthant_components_are_refused() -> None:
     with pytest.raises(ValueError, match="n_components is 4; expected 1 to the 3 components"):
         OrthantClassifier.fit(np.zeros((9, 3)), np.arange(9) > 4, 4)
 
 
-def test_a_training_part_of_one_class_gives_no_scores() -> None:
+def test_training_networks_of_only_one_class_give_no_scores() -> None:
     low = np.array([True] * 4 + [False] * 4)
     networks = xr.Dataset(
         {
@@ -96,7 +96,7 @@ def test_precision_of_one_correct_prediction_is_one() -> None:
     assert scores(np.array([1, 0], bool), np.array([1, 0], bool)) == (1, 1, 1)
 
 
-def test_orthants_lie_around_the_medians() -> None:
+def test_orthants_are_centred_at_the_medians() -> None:
     components = np.array([[0.0], [1.0], [10.0]])
     classifier = OrthantClassifier.fit(components, np.array([False, False, True]), 1)
     assert classifier.medians.tolist() == [1.0]
@@ -112,13 +112,13 @@ def test_an_empty_top_orthant_of_three_components_is_not_low() -> None:
     assert classifier.predict_low(np.array([[-5.0, -5.0, -5.0]]))[0]
 
 
-def test_an_orthant_of_as_many_low_as_high_is_not_low() -> None:
+def test_an_orthant_with_equal_class_counts_is_not_low() -> None:
     components = np.array([[-1.0], [-2.0], [1.0], [2.0]])
     classifier = OrthantClassifier.fit(components, np.array([True, False, True, True]), 1)
     assert classifier.optimal.tolist() == [False, True]
 
 
-def test_a_boundary_lies_half_way_and_of_equal_ones_the_smallest_wins() -> None:
+def test_boundaries_are_midpoints_and_the_smallest_of_equally_good_ones_is_used() -> None:
     threshold = best_f1_threshold(np.array([0.0, 1.0, 4.0, 9.0]), np.array([False, False, True, True]))
     assert threshold == (2.5, True)
     assert best_f1_threshold(np.array([0.0, 4.0, 9.0]), np.array([True, False, False])) == (2.0, False)

@@ -22,16 +22,16 @@ def experiment(spectra: xr.Dataset) -> xr.Dataset:
     return prednet_experiment(spectra, SETTINGS, SEEDS, spectrum_length=16)
 
 
-def test_prednet_predicts_what_spectra_know_and_hyperparameters_do_not(experiment: xr.Dataset) -> None:
+def test_prednet_predicts_losses_that_depend_on_spectra_and_not_on_hyperparameters(experiment: xr.Dataset) -> None:
     error = experiment["rms_error"].mean("seed")
     assert error.sel(predictor="prednet") < 0.3 * error.sel(predictor="hyperparameters")
     assert (experiment["r_squared"].sel(predictor="prednet") > 0.9).all()
     assert (experiment["r_squared"].sel(predictor="training_mean") <= 0).all()
-    # In these data the loss falls in a straight line, so that any epoch tells the last.
+    # In these data the loss decreases linearly, so any epoch determines the last one.
     assert (experiment["r_squared"].sel(predictor="loss_at_epoch") > 0.999).all()
 
 
-def test_errors_are_those_of_the_test_networks_alone(experiment: xr.Dataset) -> None:
+def test_errors_are_computed_over_the_test_networks_only(experiment: xr.Dataset) -> None:
     own = experiment.isel(seed=0).sel(predictor="prednet")
     test = own["partition"].values == "test"
     error = own["predicted_loss"].values[test] - own["final_loss"].values[test]
@@ -39,7 +39,7 @@ def test_errors_are_those_of_the_test_networks_alone(experiment: xr.Dataset) -> 
     assert float(own["rms_error"]) == pytest.approx(np.sqrt(np.square(error).mean()))
 
 
-def test_held_out_predictions_come_from_seeds_that_hold_the_network_out(experiment: xr.Dataset) -> None:
+def test_held_out_predictions_are_from_seeds_with_the_network_in_the_test_set(experiment: xr.Dataset) -> None:
     test = experiment["partition"].values == "test"
     never = ~test.any(axis=0)
     held_out = experiment["held_out_prediction"].sel(predictor="prednet").values
@@ -49,7 +49,9 @@ def test_held_out_predictions_come_from_seeds_that_hold_the_network_out(experime
     assert held_out[once] == experiment["predicted_loss"].sel(predictor="prednet").values[seed, once]
 
 
-def test_the_spectra_are_those_after_the_share_of_training(spectra: xr.Dataset, experiment: xr.Dataset) -> None:
+def test_spectra_are_from_the_epoch_at_the_given_fraction_of_training(
+    spectra: xr.Dataset, experiment: xr.Dataset
+) -> None:
     assert experiment.attrs["spectrum_epoch"] == 2
     later = spectra.copy(deep=True)
     later["lyapunov_exponent"][:, 3:] *= 2
@@ -61,7 +63,7 @@ def test_the_spectra_are_those_after_the_share_of_training(spectra: xr.Dataset, 
     xr.testing.assert_identical(first["predicted_loss"], second["predicted_loss"])
 
 
-def test_everything_is_labelled_and_the_share_is_checked(spectra: xr.Dataset, experiment: xr.Dataset) -> None:
+def test_every_variable_is_labelled_and_the_fraction_is_checked(spectra: xr.Dataset, experiment: xr.Dataset) -> None:
     assert all({"units", "long_name"} <= set(variable.attrs) for variable in experiment.variables.values())
     with pytest.raises(ValueError, match="training_share is"):
         prednet_experiment(spectra, SETTINGS, SEEDS, training_share=1.5)

@@ -14,7 +14,7 @@ SEEDS = (1, 2, 3)
 
 
 def synthetic_eigenvalues(spectra: xr.Dataset, seed: int = 0) -> xr.Dataset:
-    """Eigenvalues that know nothing of the loss."""
+    """Return eigenvalues that are independent of the loss."""
     draws = np.random.default_rng(seed).normal(size=(2, spectra.sizes["variant"], 4))
     dims = ("variant", "eigenvalue")
     return xr.Dataset(
@@ -28,7 +28,7 @@ def one_size() -> xr.Dataset:
     return synthetic_sizes(60, (12,))
 
 
-def test_what_knows_the_loss_predicts_better_than_what_does_not(one_size: xr.Dataset) -> None:
+def test_informative_features_predict_better_than_uninformative_ones(one_size: xr.Dataset) -> None:
     comparison = eigenvalue_experiment(one_size, synthetic_eigenvalues(one_size), SETTINGS, range(8))
     assert comparison["better"].values.tolist() == ["spectrum", "spectrum"]
     last = comparison["validation_error"].isel(prednet_epoch=-1)
@@ -38,14 +38,15 @@ def test_what_knows_the_loss_predicts_better_than_what_does_not(one_size: xr.Dat
     mean = (last.sel(feature="eigenvalues") - last.sel(feature="spectrum")).mean()
     assert float(difference["difference"]) == pytest.approx(float(mean))
     of_seed = (last.sel(feature="eigenvalues") - last.sel(feature="spectrum")).values
-    deviation = np.sqrt((1 / 8 + 12 / 47) * of_seed.var(ddof=1))  # 47 networks for training, 12 for validation
+    # There are 47 networks for training and 12 for validation.
+    deviation = np.sqrt((1 / 8 + 12 / 47) * of_seed.var(ddof=1))
     low, high = t.interval(0.95, df=7, loc=of_seed.mean(), scale=deviation)
     assert (float(difference["difference_low"]), float(difference["difference_high"])) == pytest.approx((low, high))
     assert comparison.attrs == {"n_networks": 59, "n_diverged": 1}
     assert all({"units", "long_name"} <= set(variable.attrs) for variable in comparison.variables.values())
 
 
-def test_where_neither_knows_the_loss_nothing_is_decided(one_size: xr.Dataset) -> None:
+def test_two_uninformative_features_are_undecided(one_size: xr.Dataset) -> None:
     ignorant = one_size.copy(deep=True)
     kept = np.flatnonzero(~one_size["diverged"].values)
     shuffled = np.random.default_rng(1).permutation(kept)
@@ -54,7 +55,7 @@ def test_where_neither_knows_the_loss_nothing_is_decided(one_size: xr.Dataset) -
     assert comparison["better"].sel(summary="lowest") == "undecided"
 
 
-def test_features_of_other_networks_one_seed_and_empty_parts_are_refused(one_size: xr.Dataset) -> None:
+def test_features_of_other_networks_a_single_seed_and_empty_sets_are_refused(one_size: xr.Dataset) -> None:
     eigenvalues = synthetic_eigenvalues(one_size)
     with pytest.raises(ValueError, match="eigenvalues are of other variants"):
         eigenvalue_experiment(one_size, eigenvalues.isel(variant=slice(None, None, -1)), SETTINGS, SEEDS)

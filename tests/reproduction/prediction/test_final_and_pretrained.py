@@ -31,14 +31,14 @@ def pretrained(spectra: xr.Dataset) -> xr.Dataset:
     return pretrained_experiment(spectra, SETTINGS, SEEDS)
 
 
-def test_diverged_networks_are_left_out_and_counted(spectra: xr.Dataset, final: xr.Dataset) -> None:
+def test_diverged_networks_are_omitted_and_counted(spectra: xr.Dataset, final: xr.Dataset) -> None:
     n_diverged = int(spectra["diverged"].sum())
     assert final.attrs["n_diverged"] == n_diverged > 0
     assert final.sizes["network"] == spectra.sizes["variant"] - n_diverged
     assert np.isfinite(final["lyapunov_exponent"]).all()
 
 
-def test_one_exploded_loss_does_not_spoil_the_autoencoder(spectra: xr.Dataset, final: xr.Dataset) -> None:
+def test_one_huge_loss_does_not_spoil_the_autoencoder(spectra: xr.Dataset, final: xr.Dataset) -> None:
     exploded = spectra.copy(deep=True)
     worst = int(np.nanargmax(exploded["validation_loss"].values[:, -1]))
     exploded["validation_loss"][worst, -1] = 1e11
@@ -51,14 +51,14 @@ def test_low_error_is_below_the_median(final: xr.Dataset) -> None:
     np.testing.assert_array_equal(final["low_error"], final["final_loss"] < np.median(final["final_loss"]))
 
 
-def test_aelle_finds_what_the_mean_cannot(final: xr.Dataset, pretrained: xr.Dataset) -> None:
+def test_aelle_separates_classes_that_the_mean_exponent_cannot(final: xr.Dataset, pretrained: xr.Dataset) -> None:
     for experiment in (final, pretrained):
         f1 = experiment["f1"].mean([dim for dim in experiment["f1"].dims if dim != "classifier"])
         assert f1.sel(classifier="aelle") > f1.sel(classifier="lyapunov_mean") + 0.05
         assert f1.sel(classifier="aelle") > 0.8
 
 
-def test_scores_are_of_the_test_part_with_the_stored_threshold(final: xr.Dataset) -> None:
+def test_scores_use_the_test_set_and_the_stored_threshold(final: xr.Dataset) -> None:
     for seed in SEEDS:
         of_seed = final.sel(seed=seed)
         test = of_seed["partition"].values == "test"
@@ -70,7 +70,7 @@ def test_scores_are_of_the_test_part_with_the_stored_threshold(final: xr.Dataset
         assert float(verdict["recall"]) == pytest.approx((predicted & low).sum() / low.sum())
 
 
-def test_loss_at_the_epoch_is_judged_by_the_median_final_loss(pretrained: xr.Dataset) -> None:
+def test_the_loss_at_an_epoch_is_compared_with_the_median_final_loss(pretrained: xr.Dataset) -> None:
     of_seed = pretrained.isel(seed=0)
     test = of_seed["partition"].values == "test"
     predicted = of_seed["loss"].values[test, 3] < np.median(of_seed["final_loss"])
@@ -79,12 +79,12 @@ def test_loss_at_the_epoch_is_judged_by_the_median_final_loss(pretrained: xr.Dat
     assert float(recall) == pytest.approx((predicted & low).sum() / low.sum())
 
 
-def test_a_chosen_threshold_on_the_loss_beats_the_fixed_one_early(pretrained: xr.Dataset) -> None:
+def test_a_fitted_loss_threshold_beats_the_fixed_one_early_in_training(pretrained: xr.Dataset) -> None:
     f1 = pretrained["f1"].mean("seed").sel(epoch=2)
     assert f1.sel(classifier="loss_at_epoch_chosen") > f1.sel(classifier="loss_at_epoch")
 
 
-def test_thresholds_can_be_chosen_on_the_validation_part(spectra: xr.Dataset) -> None:
+def test_thresholds_can_be_fitted_on_the_validation_set(spectra: xr.Dataset) -> None:
     brief = AutoencoderSettings(epochs_per_stage=1)
     found = pretrained_experiment(spectra, brief, SEEDS, n_epochs=2, threshold_part="validation").isel(seed=0)
     part = found["partition"].values == "validation"
@@ -94,8 +94,8 @@ def test_thresholds_can_be_chosen_on_the_validation_part(spectra: xr.Dataset) ->
     assert found.attrs["threshold_part"] == "validation"
 
 
-def test_standardised_spectra_are_reconstructed_where_raw_ones_are_not(spectra: xr.Dataset) -> None:
-    """Exponents of a small time step are all near zero, and the autoencoder's first steps are larger than they."""
+def test_only_standardised_spectra_are_reconstructed_if_exponents_are_small(spectra: xr.Dataset) -> None:
+    """Exponents of maps with a small time step are near zero, below the size of the autoencoder's first updates."""
     small = spectra.assign(lyapunov_exponent=1e-3 * spectra["lyapunov_exponent"])
     found = {
         standardise: final_experiment(
@@ -118,7 +118,7 @@ def test_standardised_spectra_are_reconstructed_where_raw_ones_are_not(spectra: 
     assert works["r_squared"].sel(part="test") > 0.5
 
 
-def test_differences_from_aelle_are_those_of_the_scores(final: xr.Dataset) -> None:
+def test_differences_from_aelle_agree_with_the_scores(final: xr.Dataset) -> None:
     f1 = final["f1"].mean("seed")
     np.testing.assert_allclose(final["f1_difference"], f1.sel(classifier="aelle") - f1, atol=1e-12)
     assert (final["f1_difference_low"] <= final["f1_difference_high"]).all()
@@ -135,7 +135,7 @@ def test_the_same_seeds_give_the_same_numbers() -> None:
     xr.testing.assert_identical(first, second)
 
 
-def test_shares_of_architectures_add_up(final: xr.Dataset) -> None:
+def test_shares_of_architectures_sum_to_100_percent(final: xr.Dataset) -> None:
     for name in ("share_above_median", "share_above_mean"):
         np.testing.assert_allclose(final[name].sum(final[name].dims[-1]), 100)
 
@@ -145,14 +145,15 @@ def test_every_variable_is_labelled(final: xr.Dataset, pretrained: xr.Dataset) -
         assert all({"units", "long_name"} <= set(variable.attrs) for variable in experiment.variables.values())
 
 
-def test_more_epochs_than_there_are_is_refused(spectra: xr.Dataset) -> None:
+def test_requests_for_too_many_epochs_are_refused(spectra: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="n_epochs is 20"):
         pretrained_experiment(spectra, SETTINGS, SEEDS, n_epochs=20)
 
 
-def test_one_factor_behind_spectrum_and_loss_is_found(spectra: xr.Dataset) -> None:
+def test_one_factor_that_sets_spectrum_and_loss_is_found(spectra: xr.Dataset) -> None:
     factor = np.random.default_rng(4).uniform(0, 1, spectra.sizes["variant"])
-    tilt = np.linspace(1, -1, spectra.sizes["exponent"])  # of mean zero: the mean exponent knows nothing of the factor
+    # The mean of `tilt` is zero, so the mean exponent does not depend on the factor.
+    tilt = np.linspace(1, -1, spectra.sizes["exponent"])
     exponents = -1 + factor[:, None, None] * tilt + np.zeros(spectra["lyapunov_exponent"].shape)
     loss = np.exp(-2 * factor)[:, None] + np.zeros(spectra["validation_loss"].shape)
     dims = ("variant", "epoch")
@@ -163,7 +164,7 @@ def test_one_factor_behind_spectrum_and_loss_is_found(spectra: xr.Dataset) -> No
     assert f1.sel(classifier="lyapunov_mean") < 0.7
 
 
-def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Dataset) -> None:
+def test_losses_that_are_independent_of_spectra_are_not_predicted(spectra: xr.Dataset) -> None:
     shuffled = spectra.copy(deep=True)
     kept = np.flatnonzero(~spectra["diverged"].values)
     shuffled["validation_loss"][kept] = spectra["validation_loss"].values[np.random.default_rng(3).permutation(kept)]
@@ -172,7 +173,7 @@ def test_losses_that_spectra_know_nothing_of_are_not_predicted(spectra: xr.Datas
     assert 0.3 < f1.sel(classifier="gradient_boosting_spectrum") < 0.7
 
 
-def test_who_knows_the_hyperparameters_knows_losses_that_follow_from_them(spectra: xr.Dataset) -> None:
+def test_hyperparameters_predict_losses_that_depend_on_them(spectra: xr.Dataset) -> None:
     p = np.random.default_rng(5).uniform(0, 1, spectra.sizes["variant"])
     loss = np.abs(p - 0.5)[:, None] + np.zeros(spectra["validation_loss"].shape)
     own = spectra.assign_coords(init_param=("variant", p))
@@ -181,14 +182,14 @@ def test_who_knows_the_hyperparameters_knows_losses_that_follow_from_them(spectr
     assert f1.sel(classifier="random_forest_hyperparameters") > 0.9
 
 
-def test_singular_exponents_are_at_the_floor(spectra: xr.Dataset) -> None:
+def test_exponents_of_singular_jacobians_are_set_to_the_floor(spectra: xr.Dataset) -> None:
     assert np.isneginf(spectra["lyapunov_exponent"]).any()
     result = final_experiment(spectra, AutoencoderSettings(epochs_per_stage=1), SEEDS, exponent_floor=-12.0)
     assert result["lyapunov_exponent"].min() == -12.0
     assert result.attrs["exponent_floor"] == -12.0
 
 
-def test_one_class_and_nobody_left_are_refused(spectra: xr.Dataset) -> None:
+def test_one_class_and_no_remaining_networks_are_refused(spectra: xr.Dataset) -> None:
     with pytest.raises(ValueError, match=r"no final loss of \d+ networks is below their median"):
         final_experiment(spectra.assign(validation_loss=xr.ones_like(spectra["validation_loss"])), SETTINGS, SEEDS)
     with pytest.raises(ValueError, match="0 of 128 networks did not diverge"):

@@ -13,7 +13,7 @@ def spectra() -> xr.Dataset:
     return synthetic_sizes()
 
 
-def test_spectra_of_all_sizes_have_the_length_that_is_asked_for(spectra: xr.Dataset) -> None:
+def test_spectra_of_all_sizes_have_the_requested_length(spectra: xr.Dataset) -> None:
     networks = select_networks(spectra, -20.0, 16)
     assert networks.sizes == {"network": 47, "epoch": 6, "exponent": 16}
     assert networks.attrs["n_diverged"] == 1
@@ -24,19 +24,19 @@ def test_spectra_of_all_sizes_have_the_length_that_is_asked_for(spectra: xr.Data
     assert select_networks(spectra, -20.0).sizes["exponent"] == 24
 
 
-def test_a_gap_inside_a_spectrum_is_no_short_spectrum(spectra: xr.Dataset) -> None:
+def test_a_gap_inside_a_spectrum_marks_a_diverged_network(spectra: xr.Dataset) -> None:
     gap = spectra.copy(deep=True)
     gap["lyapunov_exponent"][0, 3, 5] = np.nan
     assert select_networks(gap, -20.0).attrs["n_diverged"] == 2
 
 
-def test_the_precision_of_the_spectra_stays(spectra: xr.Dataset) -> None:
+def test_the_dtype_of_the_spectra_is_kept(spectra: xr.Dataset) -> None:
     for dtype in (np.float32, np.float64):
         own = spectra.assign(lyapunov_exponent=spectra["lyapunov_exponent"].astype(dtype))
         assert select_networks(own, -20.0, 16)["lyapunov_exponent"].dtype == dtype
 
 
-def test_hyperparameters_are_numbers_and_a_column_for_each_text_in_the_order_of_names() -> None:
+def test_hyperparameters_are_numbers_with_an_indicator_column_for_each_text() -> None:
     networks = xr.Dataset(
         coords={
             "network": [0, 1, 2],
@@ -47,7 +47,7 @@ def test_hyperparameters_are_numbers_and_a_column_for_each_text_in_the_order_of_
             "epoch": [0],
         }
     )
-    expected = [[0, 1, np.nan, 1], [1, 0, 0.1, 2], [0, 1, np.nan, 3]]  # gru, lstm, eps, init_param
+    expected = [[0, 1, np.nan, 1], [1, 0, 0.1, 2], [0, 1, np.nan, 3]]  # The columns are gru, lstm, eps and init_param.
     np.testing.assert_array_equal(hyperparameters(networks), expected)
     other_order = xr.Dataset(coords={name: networks[name].variable for name in reversed(list(networks.coords))})
     np.testing.assert_array_equal(hyperparameters(other_order), expected)

@@ -10,15 +10,15 @@ SETTINGS = PredNetSettings(hidden_size=10, learning_rate=1e-2, epochs=300, loss_
 
 
 def samples(n_members: int, n: int = 300) -> tuple[np.ndarray, ...]:
-    """Features of which one sets the loss, not linearly: training and validation parts, the same for every member."""
+    """Return training and validation data, equal for all members: one feature sets the loss nonlinearly."""
     features = np.random.default_rng(0).normal(size=(n, 6))
-    features[:, 5] = -20.0  # at the floor, everywhere
+    features[:, 5] = -20.0  # This feature is at the floor for all networks.
     loss = 3 + np.abs(features[:, 0])
     parts = (features[30:], loss[30:], features[:30], loss[:30])
     return tuple(np.broadcast_to(part, (n_members, *part.shape)).copy() for part in parts)
 
 
-def test_learns_what_no_line_can() -> None:
+def test_learns_a_nonlinear_relation() -> None:
     _, _, held_out, loss = samples(2)
     network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS)
     for predicted in network.predict(held_out).numpy():
@@ -26,7 +26,7 @@ def test_learns_what_no_line_can() -> None:
     assert abs(np.corrcoef(held_out[0, :, 0], loss[0])[0, 1]) < 0.3
 
 
-def test_history_is_the_error_in_the_unit_of_the_loss_and_the_best_state_is_kept() -> None:
+def test_history_is_in_units_of_the_loss_and_the_best_state_is_kept() -> None:
     _, _, held_out, loss = samples(2)
     network, history = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS)
     assert history.train_error.shape == history.validation_error.shape == (2, SETTINGS.epochs)
@@ -36,7 +36,7 @@ def test_history_is_the_error_in_the_unit_of_the_loss_and_the_best_state_is_kept
     assert (history.train_error[:, -1] < 0.1 * history.train_error[:, 0]).all()
 
 
-def test_a_member_does_not_depend_on_who_is_trained_beside_it() -> None:
+def test_a_member_does_not_depend_on_the_other_members() -> None:
     together, _ = train_prednet(*samples(3), seeds=[1, 2, 3], settings=SETTINGS)
     alone, _ = train_prednet(*samples(1), seeds=[2], settings=SETTINGS)
     features = samples(1)[2][0]
@@ -44,7 +44,7 @@ def test_a_member_does_not_depend_on_who_is_trained_beside_it() -> None:
     assert not torch.allclose(together.predict(features)[0], together.predict(features)[1])
 
 
-def test_the_unit_of_the_features_does_not_matter() -> None:
+def test_the_scale_of_the_features_does_not_matter() -> None:
     features, loss, held_out, held_out_loss = samples(1)
     network, _ = train_prednet(features, loss, held_out, held_out_loss, [1], SETTINGS)
     other, _ = train_prednet(1e-3 * features, loss, 1e-3 * held_out, held_out_loss, [1], SETTINGS)
@@ -52,7 +52,7 @@ def test_the_unit_of_the_features_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"hidden_size": 0}, {"epochs": 0}, {"learning_rate": 0.0}, {"loss_ceiling": -1.0}])
-def test_settings_out_of_range_are_named(wrong: dict) -> None:
+def test_errors_name_settings_out_of_range(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SETTINGS.replaced(**wrong)
 
@@ -67,14 +67,14 @@ def test_settings_out_of_range_are_named(wrong: dict) -> None:
         (2, np.zeros((1, 0, 6)), r"validation_features: got shape \(1, 0, 6\)"),
     ],
 )
-def test_parts_that_do_not_fit_are_named(position: int, wrong: np.ndarray, message: str) -> None:
+def test_errors_name_inputs_of_incompatible_shape(position: int, wrong: np.ndarray, message: str) -> None:
     parts = list(samples(1))
     parts[position] = wrong
     with pytest.raises(ValueError, match=message):
         train_prednet(*parts, seeds=[1], settings=SETTINGS)
 
 
-def test_constant_features_keep_their_scale_and_the_others_have_variance_one() -> None:
+def test_constant_features_keep_their_scale_and_the_others_get_variance_one() -> None:
     network, _ = train_prednet(*samples(2), seeds=[1, 2], settings=SETTINGS.replaced(epochs=1))
     features, loss = (torch.tensor(part, dtype=torch.float32) for part in samples(2)[:2])
     assert (network.feature_scale[..., 5] == 1).all() and (network.feature_mean[..., 5] == -20).all()
@@ -83,9 +83,9 @@ def test_constant_features_keep_their_scale_and_the_others_have_variance_one() -
     torch.testing.assert_close(network.loss_mean[:, 0], loss.mean(1))
 
 
-def test_a_constant_that_rounding_blurs_is_constant() -> None:
+def test_a_feature_that_is_constant_up_to_rounding_is_constant() -> None:
     parts = [part.copy() for part in samples(1)]
-    parts[0][..., 4] = 1e6 + np.linspace(0, 0.1, 270)  # the same number in float32, or its neighbour
+    parts[0][..., 4] = 1e6 + np.linspace(0, 0.1, 270)  # The values are one float32 number or its neighbour.
     network, _ = train_prednet(*parts, seeds=[1], settings=SETTINGS.replaced(epochs=1))
     assert network.feature_scale[0, 0, 4] == 1
 

@@ -1,4 +1,4 @@
-"""Successive halving of known losses: survivors, costs, and the results of each criterion."""
+"""Successive halving with known losses: survivors, costs, and the results of each criterion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = PruningSettings(pool_sizes=(8, 16), epochs=(0, 1, 2), kept_share=0.5,
 
 
 def pretrained(n_networks: int = 60, n_seeds: int = 3) -> xr.Dataset:
-    """AeLLE predicts the order of the final losses without error; losses so far say nothing."""
+    """Return an experiment in which AeLLE ranks the final losses perfectly and early losses are uninformative."""
     rng = np.random.default_rng(0)
     final_loss = rng.uniform(0.1, 2.5, n_networks)
     partition = np.array(["train"] * 12 + ["validation"] * 8 + ["test"] * (n_networks - 20))
@@ -44,13 +44,14 @@ def pretrained(n_networks: int = 60, n_seeds: int = 3) -> xr.Dataset:
 def test_survivors_are_the_lowest_at_each_rung():
     scores = np.array([[3, 0, 0], [0, 3, 0], [1, 1, 9], [2, 2, 1], [9, 0, 0], [8, 0, 0]])
     assert survivors(scores[:, :1], 0.5).tolist() == [1, 2, 3]
-    assert survivors(scores[:, :2], 0.5).tolist() == [2, 3]  # of 1, 2 and 3; half of 3 is 2
+    # They are chosen from 1, 2 and 3; half of 3 is rounded to 2.
+    assert survivors(scores[:, :2], 0.5).tolist() == [2, 3]
     assert survivors(scores, 0.5).tolist() == [3]
-    assert survivors(scores, 0.01).tolist() == [1]  # one is always left
+    assert survivors(scores, 0.01).tolist() == [1]  # At least one network survives.
 
 
 def test_budget_counts_every_epoch_of_every_network():
-    # Of 16 networks 8 are not trained, 4 for 1 epoch, 2 for 2 and 2 for 10.
+    # Of 16 networks, 8 are not trained, 4 are trained for 1 epoch, 2 for 2 and 2 for 10.
     assert training_budget(16, SETTINGS, 10) == 4 * 1 + 2 * 2 + 2 * 10
     assert training_budget(16, SETTINGS.model_copy(update={"epochs": ()}), 10) == 160
 
@@ -62,13 +63,13 @@ def test_expected_best_is_the_mean_over_all_subsets():
     assert np.isfinite(expected_best(np.arange(1000.0))).all()
 
 
-def test_an_architecture_is_worth_the_median_of_its_known_networks():
+def test_an_architecture_has_the_median_loss_of_its_known_networks():
     architecture, losses = np.array(["a", "a", "a", "b", "b", "c"]), np.array([1.0, 2.0, 9.0, 4.0, 5.0, 6.0])
-    known = np.array([0, 1, 3])  # none of c: the median of all that are known
+    known = np.array([0, 1, 3])  # No network of c is known, so c gets the median of all known networks.
     assert median_by_architecture(architecture, losses, known).tolist() == [1.5, 1.5, 1.5, 4, 4, 2]
 
 
-def test_who_predicts_without_error_finds_the_best_and_saves_what_the_others_do_not():
+def test_a_perfect_predictor_finds_the_best_network_and_saves_epochs():
     result = pruning_experiment(pretrained(), SETTINGS)
     aelle, architecture, loss, chance = (
         result.sel(criterion=name) for name in ("aelle", "architecture", "loss_at_epoch", "random")
@@ -76,10 +77,11 @@ def test_who_predicts_without_error_finds_the_best_and_saves_what_the_others_do_
     assert (aelle["better_in_pool"] == 0).all()
     assert (aelle["best_loss"] < architecture["best_loss"]).all()
     assert (architecture["best_loss"] < loss["best_loss"]).all()
-    for uninformed in (loss, chance):  # the best of 1 (of 8) and of 2 (of 16) drawn at random
+    # Without information, the result is the best of 1 (of 8) or of 2 (of 16) random networks.
+    for uninformed in (loss, chance):
         found = uninformed["best_loss"].mean("seed")
         np.testing.assert_allclose(found, result["complete_loss"].mean("seed")[:2], rtol=0.25)
-    # Pools of 8 find the best of 8 for 1 * 10 + 1 * 2 + 2 * 1 epochs instead of 80.
+    # With pools of 8, the best of 8 is found in 1 * 10 + 1 * 2 + 2 * 1 epochs instead of 80.
     assert result["budget"].values.tolist() == [14, 28]
     np.testing.assert_allclose(aelle["saved"].sel(pool_size=8).mean(), 100 * (1 - 14 / 80), atol=3)
     learnt = 20 * 10
@@ -89,7 +91,7 @@ def test_who_predicts_without_error_finds_the_best_and_saves_what_the_others_do_
     np.testing.assert_allclose(chance["saved_in_all"], chance["saved"])
 
 
-def test_a_loss_that_exploded_counts_as_the_ceiling():
+def test_a_huge_loss_is_replaced_by_the_ceiling():
     exploded = pretrained()
     final_loss = exploded["final_loss"].values.copy()
     final_loss[final_loss > 2] = 1e9
@@ -99,13 +101,13 @@ def test_a_loss_that_exploded_counts_as_the_ceiling():
     assert result["complete_loss"].max() < 5
 
 
-def test_results_are_the_same_again_and_described():
+def test_results_are_reproducible_and_labelled():
     first, second = (pruning_experiment(pretrained(), SETTINGS) for _ in range(2))
     xr.testing.assert_identical(first, second)
     assert all({"units", "long_name"} <= set(variable.attrs) for variable in first.variables.values())
 
 
-def test_pools_and_epochs_that_there_are_not_are_refused():
+def test_unavailable_pool_sizes_and_epochs_are_refused():
     with pytest.raises(ValueError, match="pool_sizes has 41; expected 1 to 40, the networks of the test part"):
         pruning_experiment(pretrained(), SETTINGS.replaced(pool_sizes=(8, 41)))
     with pytest.raises(ValueError, match=r"epochs is \[0, 4\]; expected rising numbers out of \[0, 1, 2, 3\]"):

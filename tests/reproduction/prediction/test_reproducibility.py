@@ -33,7 +33,7 @@ save_store(pruning, f"{sys.argv[1]}/pruning.zarr.zip", {})
 
 
 def run(folder: Path, hash_seed: int, n_threads: int, order: int) -> dict[str, bytes]:
-    """Run the experiments in a process of their own; `order` is -1 for a store with its variables in reverse."""
+    """Run the experiments in a process of their own; with `order` -1, the store has its variables in reverse order."""
     folder.mkdir()
     threads = {name: str(n_threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = os.environ | threads | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -41,7 +41,7 @@ def run(folder: Path, hash_seed: int, n_threads: int, order: int) -> dict[str, b
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_hash_seed_threads_and_the_order_of_variables_change_no_byte(tmp_path: Path) -> None:
+def test_hash_seed_threads_and_variable_order_change_no_byte(tmp_path: Path) -> None:
     first = run(tmp_path / "first", hash_seed=1, n_threads=1, order=1)
     assert sorted(first) == ["final.zarr.zip", "pretrained.zarr.zip", "pruning.zarr.zip"]
     assert run(tmp_path / "second", hash_seed=2, n_threads=3, order=-1) == first

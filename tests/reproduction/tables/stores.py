@@ -18,7 +18,7 @@ def _partition(n_seeds: int) -> tuple:
 
 
 def autoencoder(works: list[bool]) -> xr.Dataset:
-    """Errors of 0.2 where the median spectrum has 1.0, R² of 0.9, on every part."""
+    """Return reconstruction errors of 0.2, errors of the median spectrum of 1.0, and R² of 0.9, on every part."""
     parts, of_part = ["train", "validation", "test"], ("seed", "part")
     values = {"reconstruction_error": 0.2, "median_error": 1.0, "r_squared": 0.9}
     return xr.Dataset(
@@ -29,7 +29,7 @@ def autoencoder(works: list[bool]) -> xr.Dataset:
 
 
 def pretrained(values, classifiers=("aelle", "loss_at_epoch", "lyapunov_max", "my_own"), total_epochs=10) -> xr.Dataset:
-    """Scores values[seed] + 0.1 * classifier + 0.01 * epoch, the same for recall, precision and F1."""
+    """Return scores values[seed] + 0.1 * classifier + 0.01 * epoch, equal for recall, precision and F1."""
     values = np.array(values)
     steps = 0.1 * np.arange(len(classifiers))[:, None] + 0.01 * np.arange(6)
     scores = values[:, None, None] + steps
@@ -74,7 +74,7 @@ def prednet() -> xr.Dataset:
 
 
 def row(frame: pd.DataFrame, **values) -> pd.Series:
-    """The only row with these values."""
+    """Return the only row with these values."""
     chosen = frame
     for name, value in values.items():
         chosen = chosen[chosen[name] == value]
@@ -83,7 +83,7 @@ def row(frame: pd.DataFrame, **values) -> pd.Series:
 
 
 def pruning():
-    """Halving of pools of 8 and 16, with two seeds."""
+    """Return results of successive halving for pools of 8 and 16 and two seeds."""
     by_pool = ("seed", "criterion", "pool_size")
     values = np.arange(8.0).reshape(2, 2, 2)
     variables = {name: (by_pool, values) for name in ("best_loss", "better_in_pool", "saved", "saved_in_all")}

@@ -15,7 +15,7 @@ from lyapunov_pkg.reproduction.tables.writing import write_table
 from tests.reproduction.tables.stores import correlations, row
 
 
-def test_tables_2_a_have_the_highlighted_networks_beside_the_dissertations():
+def test_tables_2_a_have_the_highlighted_networks_next_to_the_dissertations():
     dataset = correlations()
     frame = table_2_a1(dataset)
     assert frame["color"].tolist() == ["blue", "orange", "green", "red", "purple", "brown"]
@@ -34,7 +34,7 @@ def test_tables_2_a_have_the_highlighted_networks_beside_the_dissertations():
     assert "evenly spaced ranks of LE mean" in frame.attrs["note"] and "12 networks" in frame.attrs["note"]
 
 
-def test_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
+def test_the_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
     char_rnn, mocap = correlations(), correlations(n_diverged=2, classification=False)
     frame = table_extra_correlations(char_rnn, mocap)
     assert frame["task"].tolist() == ["CharRNN"] * 17 + ["Mocap"] * 8
@@ -49,7 +49,7 @@ def test_table_of_correlations_has_every_statistic_of_both_tasks(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), frame)
 
 
-def test_table_of_early_correlations_names_the_epochs_that_it_is_of(tmp_path):
+def test_the_table_of_early_correlations_names_its_epochs(tmp_path):
     char_rnn, mocap = correlations(), correlations(classification=False)
     frame = table_extra_early_correlations(char_rnn, mocap)
     assert frame[["task", "epoch", "asked_epoch"]].drop_duplicates().values.tolist() == [
@@ -67,7 +67,7 @@ def test_table_of_early_correlations_names_the_epochs_that_it_is_of(tmp_path):
     assert "| epoch asked for " in (tmp_path / "table.md").read_text()
 
 
-def test_table_of_intervals_counts_decompositions_and_operations():
+def test_the_table_of_intervals_counts_decompositions_and_operations():
     estimator = xr.Dataset(
         {
             "running_exponent": (("time", "exponent"), np.zeros((40, 8))),

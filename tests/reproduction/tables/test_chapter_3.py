@@ -21,7 +21,7 @@ from lyapunov_pkg.reproduction.tables.writing import readable
 from tests.reproduction.tables.stores import SCORES, autoencoder, final, prednet, pretrained, pruning, row
 
 
-def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
+def test_table_3_1_has_means_and_spread_next_to_the_dissertations_numbers():
     frame = table_3_1(pretrained([0.2, 0.3, 0.4]))
     assert frame["training_percent"].tolist() == [0, 0, 10, 10, 20, 20, 50, 50]
     aelle = row(frame, training_percent=10, classifier="AeLLE")
@@ -34,7 +34,7 @@ def test_table_3_1_has_means_and_spread_beside_the_dissertations_numbers():
     assert np.isnan(row(frame, training_percent=0, classifier="loss at that epoch")["f1_dissertation"])
 
 
-def test_table_3_2_has_every_classifier_in_order_and_new_ones_last():
+def test_table_3_2_has_every_classifier_in_order_and_additional_ones_last():
     frame = table_3_2(pretrained([0.2]))
     at_start = frame[frame["training_percent"] == 0]
     assert at_start["classifier"].tolist() == ["LE max", "AeLLE", "loss at that epoch", "my_own"]
@@ -42,7 +42,7 @@ def test_table_3_2_has_every_classifier_in_order_and_new_ones_last():
     assert at_start["recall_mean"].tolist() == pytest.approx([0.4, 0.2, 0.3, 0.5])
 
 
-def test_other_numbers_of_epochs_show_their_own_percentages_without_the_dissertations():
+def test_other_epochs_show_their_own_percentages_without_the_dissertations_numbers():
     frame = table_3_1(pretrained([0.2], total_epochs=4))
     assert frame["training_percent"].unique().tolist() == [0, 25, 50]
     assert np.isnan(row(frame, training_percent=25, classifier="AeLLE")["f1_dissertation"])
@@ -65,14 +65,14 @@ def test_table_3_3_has_a_row_per_number_of_components():
     assert np.isnan(row(frame, training_percent=10, n_components=1)["f1_dissertation"])
 
 
-def test_seeds_without_a_score_do_not_count():
+def test_seeds_without_a_score_are_omitted():
     cell = row(table_3_3(pretrained([0.2, np.nan, 0.4])), training_percent=0, n_components=1)
     assert cell["f1_mean"] == pytest.approx(0.3)
     none = row(table_3_3(pretrained([np.nan, np.nan])), training_percent=0, n_components=1)
     assert np.isnan(none["f1_mean"])
 
 
-def test_table_3_a1_is_the_configuration_beside_the_dissertations():
+def test_table_3_a1_shows_the_configuration_next_to_the_dissertations():
     levels = {"lem": {"uniform": [0.1, 9.0]}, "rnn": {"grid": [0.5, 0.2, 3.0]}, "mine": 1.0}
     groups = [
         {"architecture": architecture, "hidden_size": 32, "init_param": level, "networks": 24}
@@ -92,12 +92,12 @@ def test_table_3_a1_is_the_configuration_beside_the_dissertations():
     assert mine.filter(like="_dissertation").drop("hidden_size_dissertation").isna().all()
 
 
-def test_the_dissertations_ten_rows_of_table_3_a1_are_all_there():
+def test_table_3_a1_has_all_ten_rows_of_the_dissertation():
     assert len(DISSERTATION_A1) == 10
     assert sum(networks for *_, networks in DISSERTATION_A1.values()) == 1200 + 1200 + 8 * 200
 
 
-def test_table_extra_autoencoder_says_how_many_seeds_work():
+def test_table_extra_autoencoder_counts_the_seeds_that_work():
     frame = table_extra_autoencoder(smnist_final=autoencoder([True, False]), smnist_pretrained=autoencoder([True]))
     assert frame["works"].tolist() == ["1 of 2 seeds"] * 2 + ["1 of 1 seeds"] * 2
     assert frame["experiment"].tolist() == ["final"] * 2 + ["pretrained"] * 2
@@ -110,7 +110,7 @@ def test_differences_from_aelle_have_intervals_and_the_note_counts_test_networks
     assert "2 networks are for testing" in frame.attrs["note"]
 
 
-def test_table_3_b4():
+def test_table_3_b4_has_f1_and_its_differences_for_each_classifier():
     frame = table_3_b4(final())
     assert frame["classifier"].tolist() == ["LE mean", "AeLLE"]
     assert frame["f1_mean"].tolist() == pytest.approx([0.8, 0.55])
@@ -118,13 +118,13 @@ def test_table_3_b4():
     assert frame["recall_dissertation"].tolist() == [0.610, 0.859]
 
 
-def test_table_3_b3_is_beside_char_rnns_numbers():
+def test_table_3_b3_has_the_dissertations_numbers_for_char_rnn():
     frame = table_3_b3(final())
     assert frame["f1_mean"].tolist() == table_3_b4(final())["f1_mean"].tolist()
     assert frame["f1_dissertation"].tolist() == [0.834, 0.877]
 
 
-def test_table_3_b2_is_beside_target_learnings_numbers():
+def test_table_3_b2_has_the_dissertations_numbers_for_target_learning():
     frame = table_3_b2(final())
     assert frame["f1_mean"].tolist() == table_3_b4(final())["f1_mean"].tolist()
     assert frame["f1_dissertation"].tolist() == [0.705, 0.724]
@@ -136,10 +136,11 @@ def test_table_extra_pruning_has_a_row_for_each_pool_size_and_criterion():
     assert frame["pool_size"].tolist() == [8, 8, 16, 16]
     assert frame["criterion"].tolist() == ["AeLLE's prediction", "chance"] * 2
     assert frame["budget"].tolist() == [14, 14, 28, 28]
-    assert frame["saved_mean"].tolist() == [4, 2, 5, 3]  # over seeds: values 0 to 7 by seed, criterion and size
+    # The values are averaged over seeds: 0 to 7 by seed, criterion and size.
+    assert frame["saved_mean"].tolist() == [4, 2, 5, 3]
 
 
-def test_table_extra_prednet_has_small_errors_in_thousandths():
+def test_table_extra_prednet_shows_small_errors_in_thousandths():
     frame = table_extra_prednet(prednet())
     assert frame["predictor"].tolist() == ["PredNet", "mean of the training networks"]
     assert frame["rms_error_mean"].tolist() == pytest.approx([0.03, 0.11])
@@ -149,7 +150,7 @@ def test_table_extra_prednet_has_small_errors_in_thousandths():
     assert "split and PredNet (2 of them); 40 networks" in frame.attrs["note"]
 
 
-def test_table_3_d5():
+def test_table_3_d5_has_shares_of_architectures():
     frame = table_3_d5(final())
     assert frame["architecture"].tolist() == ["RNN", "LEM"]
     lem = row(frame, architecture="LEM")

@@ -9,7 +9,7 @@ from tests.reproduction.gradients.stores import make_alignment, make_flips
 from tests.reproduction.tables.stores import row
 
 
-def test_table_4_1_has_both_tests_and_the_dissertations_numbers_for_sequences_as_long_as_its_own():
+def test_table_4_1_has_both_tests_and_the_dissertations_numbers_for_equally_long_sequences():
     flips = make_flips(n_flips=(1, 100), shape=(28, 28))
     frame = table_4_1(flips)
     assert len(frame) == 2 * len(RANKINGS)
@@ -29,7 +29,7 @@ def test_table_4_1_has_both_tests_and_the_dissertations_numbers_for_sequences_as
     )
 
 
-def test_alignment_has_the_dissertations_numbers_beside_its_reading():
+def test_alignment_has_the_dissertations_numbers_next_to_its_own_convention():
     alignment = make_alignment(n_networks=2, hidden_size=16)
     frame = table_extra_alignment(alignment)
     assert len(frame) == 2 * 5 * 2 * 3

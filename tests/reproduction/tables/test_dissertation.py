@@ -19,11 +19,11 @@ from lyapunov_pkg.reproduction.tables.dissertation import (
 PREDICTORS = ("lyapunov_mean", "lyapunov_max", "spectrum_pca", "aelle")
 
 
-def test_dissertations_shares_sum_to_all():
+def test_the_dissertations_shares_sum_to_100_percent():
     assert np.sum(list(DISSERTATION_D5.values()), axis=0) == pytest.approx([100, 100])
 
 
-def test_every_row_and_column_of_the_dissertations_tables_is_there():
+def test_every_row_and_column_of_the_dissertations_tables_is_present():
     expected = set(itertools.product((0, 10, 20, 50), (*PREDICTORS, "loss_at_epoch"))) - {(0, "loss_at_epoch")}
     assert set(DISSERTATION_3_1_AND_3_2) == expected
     assert set(DISSERTATION_3_3) == set(itertools.product((0, 50), (1, 2, 4, 10)))

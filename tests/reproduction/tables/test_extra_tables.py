@@ -16,7 +16,7 @@ from lyapunov_pkg.reproduction.tables.participation import table_extra_participa
 from tests.reproduction.tables.stores import row
 
 
-def test_lorenz_counts_runs_and_leaves_out_unstable_fixed_points() -> None:
+def test_the_lorenz_table_counts_runs_and_omits_unstable_fixed_points() -> None:
     dims, runs = ("rho", "exponent"), np.array([[[1.0, -3, -12], [-1, -3, -10]], [[-1.0, -2, -11], [-1, -2, -11]]])
     lorenz = xr.Dataset(
         {
@@ -41,7 +41,7 @@ def test_lorenz_counts_runs_and_leaves_out_unstable_fixed_points() -> None:
     assert row(frame, rho="28", found="converged")["runs_with_a_positive_exponent"] == "–"
 
 
-def test_regimes_have_the_spread_over_inputs_and_states() -> None:
+def test_the_table_of_regimes_has_the_spread_over_inputs_and_states() -> None:
     exponents = np.array([[[[-1.0, -3.0], [-2.0, -4.0]]]])
     regimes = xr.Dataset(
         {"lyapunov_exponent": (("regime", "input", "initial_state", "exponent"), exponents)},
@@ -51,7 +51,7 @@ def test_regimes_have_the_spread_over_inputs_and_states() -> None:
     assert (found["gain"], found["largest_exponent_mean"], found["mean_exponent_mean"]) == ("0.5", -1.5, -2.5)
 
 
-def test_estimates_by_warmup_and_interval() -> None:
+def test_the_table_of_estimates_is_by_warmup_and_interval() -> None:
     estimator = xr.Dataset(
         {
             "early_change": ("warmup", [0.2, 0.1]),
@@ -66,7 +66,7 @@ def test_estimates_by_warmup_and_interval() -> None:
     assert (warmed["early_bias"], warmed["spread_in_first_half"], warmed["spread_in_second_half"]) == (0, 2, 4)
 
 
-def test_settling_is_sorted_by_initialisation() -> None:
+def test_the_table_of_convergence_is_sorted_by_initialisation() -> None:
     epochs = np.arange(16)
     evolution = xr.Dataset(
         {
@@ -114,8 +114,8 @@ def test_optimizers_have_a_row_for_each_statistic() -> None:
     assert (found["median_loss"], found["spearman"], found["difference_high"]) == (4, 0, 0.5)
 
 
-def test_errors_from_eigenvalues_stand_beside_those_from_spectra() -> None:
-    errors = np.array([[[3.0, 1, 2], [9, 5, 7]], [[3, 3, 4], [9, 7, 9]]])  # seed, feature, epoch
+def test_errors_from_eigenvalues_are_next_to_those_from_spectra() -> None:
+    errors = np.array([[[3.0, 1, 2], [9, 5, 7]], [[3, 3, 4], [9, 7, 9]]])  # The axes are seed, feature and epoch.
     prednets = xr.Dataset(
         {
             "validation_error": (("seed", "feature", "prednet_epoch"), errors),

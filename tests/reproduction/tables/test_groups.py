@@ -13,7 +13,7 @@ from tests.reproduction.tables.stores import row
 
 
 def training(losses: list[float], diverged: list[bool], **coordinates) -> xr.Dataset:
-    """Networks whose loss falls from 9 to `losses`."""
+    """Return a training store of networks whose losses decrease from 9 to `losses`."""
     return xr.Dataset(
         {
             "validation_loss": (("variant", "epoch"), [[9.0, loss] for loss in losses]),
@@ -23,7 +23,7 @@ def training(losses: list[float], diverged: list[bool], **coordinates) -> xr.Dat
     )
 
 
-def test_low_error_is_below_the_median_of_the_networks_that_count():
+def test_low_error_is_below_the_median_of_the_networks_that_did_not_diverge():
     signals = training([0.1, 0.2, 0.3, 0.4, np.nan], [False] * 4 + [True], init_param=[1.1, 1.5, 1.1, 1.5, 1.5])
     frame = table_extra_gains(signals)
     low, high = row(frame, g=1.1), row(frame, g=1.5)
@@ -34,7 +34,7 @@ def test_low_error_is_below_the_median_of_the_networks_that_count():
     assert (high["lower_quartile"], high["upper_quartile"]) == (pytest.approx(0.25), pytest.approx(0.35))
 
 
-def test_groups_stand_in_the_order_of_the_figures_and_one_that_diverged_has_no_losses():
+def test_groups_have_the_order_of_the_figures_and_a_diverged_group_has_no_losses():
     images = training([0.1, 0.3, np.nan], [False, False, True], architecture=["lem", "rnn", "gru"])
     frame = table_extra_architectures(images)
     assert frame["architecture"].tolist() == ["RNN", "GRU", "LEM"]

@@ -19,7 +19,7 @@ from lyapunov_pkg.reproduction.tables.writing import readable, write_table
 from tests.reproduction.tables.stores import final, prednet, pretrained, pruning
 
 
-def test_markdown_is_for_readers_and_csv_has_the_numbers(tmp_path):
+def test_markdown_is_formatted_for_readers_and_csv_has_the_numbers(tmp_path):
     frame = table_3_1(pretrained([0.2, 0.3, 0.4]))
     write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), frame, check_dtype=False)
@@ -31,7 +31,7 @@ def test_markdown_is_for_readers_and_csv_has_the_numbers(tmp_path):
     assert "3 of them" in lines[-1] and "40 networks, and 3 that diverged" in lines[-1]
 
 
-def test_markdown_of_one_seed_has_no_spread_and_of_percentages_one_decimal():
+def test_markdown_of_one_seed_has_no_spread_and_percentages_have_one_decimal():
     one_seed = readable(table_3_3(pretrained([0.2])))
     assert one_seed["F1"][0] == "0.20"
     none = readable(table_3_3(pretrained([np.nan])))
@@ -58,7 +58,7 @@ def test_every_table_can_be_written(tmp_path):
         assert markdown.read_text(encoding="utf-8").count("\n|") == len(frame) + 1
 
 
-def test_a_column_without_a_label_is_named_after_itself(tmp_path):
+def test_a_column_without_a_label_keeps_its_name(tmp_path):
     frame = pd.DataFrame(
         {"my_own_quantity": [1.5], "share_mean": [0.4], "share_std": [0.1], "share_dissertation": [0.3]}
     )

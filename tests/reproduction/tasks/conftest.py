@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def to_idx() -> Callable[[np.ndarray], bytes]:
-    """The content of an IDX file, written here independently of the reader."""
+    """Return the content of an IDX file; this writer is independent of the reader under test."""
 
     def encode(array: np.ndarray) -> bytes:
         header = bytes([0, 0, 0x08, array.ndim]) + b"".join(struct.pack(">I", n) for n in array.shape)

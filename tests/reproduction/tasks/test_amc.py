@@ -15,7 +15,7 @@ FRAME_2 = "2\nroot 0 0 0 0 0 0\nhead 1 2 3\nrhand 4 5\n"
 
 
 def parse(text: str) -> np.ndarray:
-    """Read a file of a skeleton of three joints."""
+    """Read a file with a skeleton of three joints."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(amc, "CMU_JOINTS", JOINTS)
         return parse_amc(text.encode(), Path("walk.amc"))
@@ -27,7 +27,7 @@ def test_frames_are_read_joint_by_joint(newline):
     np.testing.assert_array_equal(frames, [[1, 2, 3, 4, 5, 6, -1.5, 0.25, 7.1e-15, 8, 9], [0] * 6 + [1, 2, 3, 4, 5]])
 
 
-def test_order_of_joints_comments_and_first_number_are_free():
+def test_joint_order_comments_and_the_first_frame_number_are_arbitrary():
     text = HEADER + "# a comment\n7\nrhand 4 5 # inline\n\nhead 1 2 3\nroot 0 0 0 0 0 6\n"
     np.testing.assert_array_equal(parse(text), [[0, 0, 0, 0, 0, 6, 1, 2, 3, 4, 5]])
 
@@ -61,13 +61,13 @@ def test_order_of_joints_comments_and_first_number_are_free():
         (HEADER + FRAME_1.replace("rhand", "tail"), "frame 1: found joint tail, expected one of root, head, rhand"),
     ],
 )
-def test_malformed_file_is_named_with_frame_and_joint(text, message):
+def test_errors_in_a_malformed_file_name_frame_and_joint(text, message):
     with pytest.raises(ValueError) as raised:
         parse(text)
     assert str(raised.value).startswith("walk.amc") and message in str(raised.value)
 
 
-def test_the_skeleton_of_the_cmu_graphics_lab_has_62_degrees_of_freedom_and_two_equal_sides() -> None:
+def test_the_cmu_skeleton_has_62_degrees_of_freedom_and_symmetric_sides() -> None:
     assert sum(CMU_JOINTS.values()) == 62 and len(CMU_JOINTS) == 29
     sides = [{name[1:]: n for name, n in CMU_JOINTS.items() if f"{side}{name[1:]}" == name} for side in "rl"]
     assert {name for name in sides[0] if name in sides[1]} == {

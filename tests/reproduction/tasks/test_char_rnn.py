@@ -31,7 +31,7 @@ def text_file(tmp_path):
 
 
 def in_order_of_text(dataset: xr.Dataset) -> str:
-    """The text again, from all sequences of all parts: inputs, and of each sequence's targets the last."""
+    """Return the text, reassembled from all sequences: the inputs of each sequence and its last target."""
     sequences = {}
     for part in PARTS:
         columns = [dataset[f"{part}_{name}"].values for name in ("index", "input", "target")]
@@ -44,14 +44,14 @@ def in_order_of_text(dataset: xr.Dataset) -> str:
 
 
 @pytest.mark.parametrize("sequence_length", [2, 11, 100])
-def test_sequences_are_disjoint_and_make_up_the_text(text_file, sequence_length):
+def test_sequences_do_not_overlap_and_cover_the_text(text_file, sequence_length):
     dataset = load_char_rnn("file", text_file, sequence_length=sequence_length)
     text = in_order_of_text(dataset)
     assert text == TEXT[: len(text)] and len(TEXT) - len(text) < sequence_length
     assert dataset.sizes["time"] == sequence_length - 1
 
 
-def test_alphabet_is_that_of_the_text(text_file):
+def test_the_alphabet_is_the_set_of_characters_in_the_text(text_file):
     dataset = load_char_rnn("file", text_file, sequence_length=10)
     assert "".join(dataset["alphabet"].values) == "".join(sorted(set(TEXT)))
     assert dataset["train_input"].dtype == np.uint8
@@ -81,7 +81,7 @@ def test_order_depends_on_the_seed_alone(text_file):
     assert set(first["test_index"].values) != set(other["test_index"].values)
 
 
-def test_n_sequences_takes_some_of_all(text_file):
+def test_n_sequences_selects_some_of_all_sequences(text_file):
     dataset = load_char_rnn("file", text_file, sequence_length=20, n_sequences=30)
     assert [dataset.sizes[f"{part}_sample"] for part in PARTS] == [24, 3, 3]
     assert max(dataset["train_index"].values) > 30
@@ -101,7 +101,7 @@ def test_store_keeps_every_character(text_file, tmp_path):
     assert text == TEXT[: len(text)]
 
 
-def test_embedded_text_is_pythons_help():
+def test_the_bundled_text_is_the_python_help():
     dataset = load_char_rnn("python_topics")
     assert dataset.sizes["time"] == 100
     text = in_order_of_text(dataset)
@@ -121,7 +121,7 @@ def test_embedded_text_is_pythons_help():
     ],
     ids=["empty", "short", "latin-1", "late", "binary"],
 )
-def test_text_that_cannot_be_used(tmp_path, content, message):
+def test_unusable_texts_are_refused(tmp_path, content, message):
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as raised:
@@ -139,7 +139,7 @@ def test_text_that_cannot_be_used(tmp_path, content, message):
         ({"source": "python_topics", "n_sequences": 9}, r"n_sequences is 9; expected 10 to \d+"),
     ],
 )
-def test_arguments_out_of_range(arguments, message):
+def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         load_char_rnn(**arguments)
 
@@ -153,13 +153,13 @@ def test_missing_files(tmp_path):
         load_char_rnn("war_and_peace", tmp_path)
 
 
-def test_another_text_is_not_taken_for_war_and_peace(tmp_path):
+def test_another_text_is_not_accepted_as_war_and_peace(tmp_path):
     (tmp_path / WAR_AND_PEACE_NAME).write_text(TEXT, encoding="utf-8")
     with pytest.raises(ValueError, match=f"is not the known text of War and Peace: .* expected {WAR_AND_PEACE_SHA256}"):
         load_char_rnn("war_and_peace", tmp_path)
 
 
-def test_download_is_asked_for_with_the_checksum(text_file, tmp_path, monkeypatch):
+def test_the_download_is_requested_with_its_checksum(text_file, tmp_path, monkeypatch):
     """The download itself is tested in test_download.py."""
     asked = []
 
@@ -185,7 +185,7 @@ def test_real_war_and_peace(real_data, as_folder):
     assert in_order_of_text(dataset).startswith('CHAPTER I\n\n"Well, Prince, so Genoa and Lucca')
 
 
-def test_marks_of_other_systems_are_taken_away_and_reported(tmp_path):
+def test_line_ends_and_byte_order_marks_are_removed_and_reported(tmp_path):
     plain, marked = tmp_path / "plain", tmp_path / "marked"
     plain.write_bytes(TEXT.encode())
     marked.write_bytes(b"\xef\xbb\xbf" + (TEXT[:-1].replace("\n", "\r\n", 50) + "\r").encode())
@@ -199,13 +199,13 @@ def test_marks_of_other_systems_are_taken_away_and_reported(tmp_path):
     ]
 
 
-def test_utf_16_is_said_to_be(tmp_path):
+def test_utf_16_is_recognised_in_the_error(tmp_path):
     (tmp_path / "text").write_bytes(TEXT.encode("utf-16"))
     with pytest.raises(ValueError, match=r"text is not UTF-8: byte 0 is 0xff .*; it begins as UTF-16 does: save it"):
         load_char_rnn("file", tmp_path / "text")
 
 
-def test_a_text_of_1740_characters_is_a_task(tmp_path):
+def test_a_text_with_1740_distinct_characters_can_be_trained(tmp_path):
     greek, chinese = (range(first, first + n) for first, n in ((0x391, 17), (0x4E00, 1723)))
     (tmp_path / "text").write_text("".join(map(chr, [*greek, *chinese])), encoding="utf-8")
     dataset = load_char_rnn("file", tmp_path / "text", sequence_length=20)

@@ -9,7 +9,7 @@ from lyapunov_pkg.reproduction.tasks.content import content_digest_and_size, rea
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_content_up_to_the_limit_is_read_and_no_more(tmp_path, pack):
+def test_content_is_read_only_up_to_the_limit(tmp_path, pack):
     path, content = tmp_path / "data", bytes(range(250)) * 10_000
     path.write_bytes(pack(content))
     assert read_content(path, len(content)) == content
@@ -19,7 +19,7 @@ def test_content_up_to_the_limit_is_read_and_no_more(tmp_path, pack):
         read_content(path, len(content) - 1)
 
 
-def test_bomb_takes_the_memory_of_its_limit(tmp_path):
+def test_a_decompression_bomb_uses_no_more_memory_than_the_limit(tmp_path):
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(bytes(50_000_000)) * 20)
     tracemalloc.start()

@@ -29,17 +29,21 @@ NAME = "data.gz"
 
 @dataclass
 class Mirror:
-    """What a folder of the test server does; `requests` are the Range headers that it got, None for none."""
+    """Behaviour of one folder of the test server.
+
+    `requests` contains the Range header of each request, or None if there was none.
+    """
 
     body: bytes = PACKED
     status: int = 200
-    cuts: list[int] = field(default_factory=list)  # bytes after which one connection after the other is cut
+    # Each number is the count of bytes after which a connection breaks, one connection after the other.
+    cuts: list[int] = field(default_factory=list)
     ranges: bool = True
     wrong_range: bool = False
     chunked: bool = False
-    drips: bool = False  # the body, byte by byte
-    never_begins: bool = False  # drips a header that does not end
-    endless: bool = False  # goes on after the body; no length is announced
+    drips: bool = False  # Sends the body byte by byte.
+    never_begins: bool = False  # Sends a header slowly and never completes it.
+    endless: bool = False  # Continues after the body and announces no length.
     requests: list[str | None] = field(default_factory=list)
     address: str = ""
 
@@ -82,7 +86,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(sent)
 
     def _send_on_and_on(self, mirror: Mirror) -> None:
-        """Send until the other side has had enough."""
+        """Send data until the client closes the connection."""
         self.send_response(200)
         if mirror.never_begins:
             self.flush_headers()
@@ -124,7 +128,7 @@ def get(directory, *mirrors: Mirror, lines: list[str] | None = None, **options):
     return fetch(NAME, addresses, SHA256, directory, **options)
 
 
-def test_downloads_once(tmp_path, serve):
+def test_an_existing_file_is_not_downloaded_again(tmp_path, serve):
     mirror, lines = serve(), []
     path = get(tmp_path / "new" / "folder", mirror, lines=lines)
     assert path == tmp_path / "new" / "folder" / NAME
@@ -135,13 +139,13 @@ def test_downloads_once(tmp_path, serve):
     assert mirror.requests == [None]
 
 
-def test_file_that_is_right_needs_no_mirror(tmp_path):
+def test_a_correct_file_needs_no_mirror(tmp_path):
     (tmp_path / NAME).write_bytes(PACKED_OTHERWISE)
     assert get(tmp_path).read_bytes() == PACKED_OTHERWISE
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_resumes_cut_connections(tmp_path, serve, chunked):
+def test_interrupted_connections_are_resumed(tmp_path, serve, chunked):
     mirror, lines = serve(cuts=[70_000, 50_000], chunked=chunked), []
     assert get(tmp_path, mirror, lines=lines).read_bytes() == PACKED
     assert len(mirror.requests) == 3
@@ -150,7 +154,7 @@ def test_resumes_cut_connections(tmp_path, serve, chunked):
     assert sum("resuming" in line for line in lines) == 2
 
 
-def test_later_call_resumes_what_an_earlier_one_left(tmp_path, serve):
+def test_a_later_call_resumes_an_incomplete_download(tmp_path, serve):
     mirror = serve(cuts=[90_000, 0])
     with pytest.raises(DownloadError, match=f"connection cut after 90000 of {len(PACKED)} bytes"):
         get(tmp_path, mirror)
@@ -161,7 +165,7 @@ def test_later_call_resumes_what_an_earlier_one_left(tmp_path, serve):
     assert [file.name for file in tmp_path.iterdir()] == [NAME]
 
 
-def test_complete_part_is_only_verified(tmp_path, serve):
+def test_a_complete_partial_file_is_only_verified(tmp_path, serve):
     mirror = serve()
     (tmp_path / f"{NAME}.part").write_bytes(PACKED)
     (tmp_path / f"{NAME}.part.url").write_text(mirror.address + NAME)
@@ -169,12 +173,12 @@ def test_complete_part_is_only_verified(tmp_path, serve):
     assert mirror.requests == [f"bytes={len(PACKED)}-"]
 
 
-def test_mirror_that_cannot_resume_starts_over(tmp_path, serve):
+def test_a_mirror_without_ranges_starts_from_the_beginning(tmp_path, serve):
     mirror = serve(cuts=[70_000], ranges=False)
     assert get(tmp_path, mirror).read_bytes() == PACKED
 
 
-def test_part_that_no_longer_fits_is_downloaded_anew(tmp_path, serve):
+def test_an_outdated_partial_file_is_discarded(tmp_path, serve):
     mirror = serve()
     (tmp_path / f"{NAME}.part").write_bytes(b"an older version of the file")
     (tmp_path / f"{NAME}.part.url").write_text(mirror.address + NAME)
@@ -182,19 +186,19 @@ def test_part_that_no_longer_fits_is_downloaded_anew(tmp_path, serve):
     assert mirror.requests == ["bytes=28-", None]
 
 
-def test_one_mirrors_part_is_not_continued_with_anothers_bytes(tmp_path, serve):
+def test_a_partial_file_is_not_continued_from_another_mirror(tmp_path, serve):
     cut, other = serve(cuts=[90_000, 0]), serve(body=PACKED_OTHERWISE)
     assert get(tmp_path, cut, other).read_bytes() == PACKED_OTHERWISE
     assert other.requests == [None]
 
 
-def test_answer_to_another_range_is_refused(tmp_path, serve):
+def test_an_answer_with_the_wrong_range_is_refused(tmp_path, serve):
     mirror = serve(cuts=[90_000], wrong_range=True)
     with pytest.raises(DownloadError, match=r"asked for bytes 90000-, answered HTTP 206 'bytes 90001-"):
         get(tmp_path, mirror)
 
 
-def test_next_mirror_after_failure(tmp_path, serve):
+def test_the_next_mirror_is_used_after_a_failure(tmp_path, serve):
     missing, altered = serve(status=404), serve(body=gzip.compress(CONTENT[::-1]))
     short, good = serve(body=gzip.compress(CONTENT[:-1])), serve(body=PACKED_OTHERWISE)
     lines = []
@@ -205,7 +209,7 @@ def test_next_mirror_after_failure(tmp_path, serve):
     assert short.address in failures[2] and "wrong size: found content of 199999 bytes, expected 200000" in failures[2]
 
 
-def test_wrong_checksum_says_what_was_found_and_keeps_what_was_there(tmp_path, serve):
+def test_a_wrong_checksum_is_reported_and_the_existing_file_is_kept(tmp_path, serve):
     (tmp_path / NAME).write_bytes(b"somebody's own file")
     altered = CONTENT[::-1]
     mirror = serve(body=gzip.compress(altered))
@@ -217,12 +221,12 @@ def test_wrong_checksum_says_what_was_found_and_keeps_what_was_there(tmp_path, s
     assert [file.name for file in tmp_path.iterdir()] == [NAME]
 
 
-def test_wrong_file_in_place_is_replaced_by_a_verified_one(tmp_path, serve):
+def test_a_wrong_existing_file_is_replaced_by_a_verified_one(tmp_path, serve):
     (tmp_path / NAME).write_bytes(PACKED[:1000])
     assert get(tmp_path, serve()).read_bytes() == PACKED
 
 
-def test_all_mirrors_failing_gives_every_reason(tmp_path, serve):
+def test_the_error_gives_the_reason_of_every_mirror(tmp_path, serve):
     missing, page, silent = serve(status=503), serve(body=b"<html>log in first</html>"), serve(cuts=[0])
     with pytest.raises(DownloadError) as raised:
         get(tmp_path, missing, page, silent, Mirror(address="http://127.0.0.1:9"))
@@ -235,31 +239,31 @@ def test_all_mirrors_failing_gives_every_reason(tmp_path, serve):
     assert "refused" in reasons[3]
 
 
-def test_silent_mirror_is_given_up_after_the_timeout(tmp_path):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:  # listens, but never answers
+def test_a_silent_mirror_is_abandoned_after_the_timeout(tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:  # The socket listens and never answers.
         address = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(DownloadError, match="timed out"):
             fetch(NAME, [address], SHA256, tmp_path, size=9, timeout=0.2, progress=lambda line: None)
 
 
 @pytest.mark.parametrize(("mirrors", "message"), [([], "mirrors is empty"), (["/srv/data"], "'/srv/data'.*http://")])
-def test_bad_mirrors_are_refused(tmp_path, mirrors, message):
+def test_invalid_mirror_addresses_are_refused(tmp_path, mirrors, message):
     with pytest.raises(ValueError, match=message):
         fetch(NAME, mirrors, SHA256, tmp_path, size=len(CONTENT))
 
 
 @pytest.mark.parametrize("fault", ["drips", "never_begins"])
-def test_mirror_that_drips_is_given_up_after_the_total_time(tmp_path, serve, fault):
+def test_a_slow_mirror_is_abandoned_after_the_total_time(tmp_path, serve, fault):
     slow, began = serve(**{fault: True}), time.monotonic()
     assert get(tmp_path, slow, serve(), total_time=0.3).read_bytes() == PACKED
     assert time.monotonic() - began < 3
     with pytest.raises(DownloadError, match=r"not complete after 0\.3 seconds"):
         get(tmp_path / "other", slow, total_time=0.3)
-    assert len(slow.requests) == 2  # not asked again in what is left of its time
+    assert len(slow.requests) == 2  # The slow mirror is not asked again in the remaining time.
 
 
-def test_what_a_slow_mirror_sent_is_used_by_the_next_call(tmp_path, serve):
-    """The mirror that has begun goes first, wherever it stands in the list."""
+def test_the_next_call_continues_an_incomplete_download_of_a_slow_mirror(tmp_path, serve):
+    """The mirror of the partial file is asked first, wherever it is in the list."""
     mirror, other = serve(body=PACKED), serve(status=404)
     (tmp_path / f"{NAME}.part").write_bytes(PACKED[:1000])
     (tmp_path / f"{NAME}.part.url").write_text(mirror.address + NAME)
@@ -267,7 +271,7 @@ def test_what_a_slow_mirror_sent_is_used_by_the_next_call(tmp_path, serve):
     assert (mirror.requests, other.requests) == (["bytes=1000-"], [])
 
 
-def test_mirror_that_never_ends_fills_no_disk(tmp_path, serve):
+def test_an_endless_answer_does_not_fill_the_disk(tmp_path, serve):
     largest = len(CONTENT) * 11 // 10 + 2**16
     lines = []
     with pytest.raises(DownloadError, match=f"sends more than {largest} bytes, the most expected"):
@@ -276,13 +280,13 @@ def test_mirror_that_never_ends_fills_no_disk(tmp_path, serve):
     assert not any("resuming" in line for line in lines)
 
 
-def test_file_that_is_announced_too_large_is_not_downloaded(tmp_path, serve):
+def test_a_file_with_too_large_an_announced_size_is_not_downloaded(tmp_path, serve):
     with pytest.raises(DownloadError, match="the mirror's file has 400000 bytes, expected at most 285536"):
         get(tmp_path, serve(body=bytes(400_000)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bomb_is_unpacked_no_further_than_the_known_size(tmp_path, serve):
+def test_a_decompression_bomb_is_unpacked_only_up_to_the_known_size(tmp_path, serve):
     bomb = serve(body=gzip.compress(bytes(100_000_000), compresslevel=9))
     tracemalloc.start()
     try:
@@ -294,7 +298,7 @@ def test_bomb_is_unpacked_no_further_than_the_known_size(tmp_path, serve):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_time_that_is_up_leaves_no_alarm_behind(tmp_path, serve):
+def test_the_timeout_leaves_no_alarm_behind(tmp_path, serve):
     before = signal.getsignal(signal.SIGALRM)
     get(tmp_path, serve(drips=True), serve(), total_time=0.1)
     assert signal.getsignal(signal.SIGALRM) == before
@@ -302,8 +306,8 @@ def test_time_that_is_up_leaves_no_alarm_behind(tmp_path, serve):
 
 
 @pytest.mark.real_data
-def test_known_sizes_and_checksums_are_those_of_the_real_files(tmp_path, real_data):
-    """A file in place that is right needs no mirror."""
+def test_known_sizes_and_checksums_agree_with_the_real_files(tmp_path, real_data):
+    """Without mirrors, `fetch` succeeds only if the existing file is correct."""
     known = {f"mnist/{file.name}.gz": (file.sha256, file.size) for file in MNIST_FILES.values()}
     known |= {f"cmu_mocap/{trial}.amc": (sha256, CMU_SIZES[trial]) for trial, sha256 in CMU_TRIALS.items()}
     known[f"war_and_peace/{WAR_AND_PEACE_NAME}"] = (WAR_AND_PEACE_SHA256, WAR_AND_PEACE_SIZE)

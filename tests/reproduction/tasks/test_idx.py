@@ -29,7 +29,7 @@ def test_reads_images_and_labels(tmp_path, to_idx, pack):
     np.testing.assert_array_equal(read_idx(tmp_path / "labels", ()), LABELS)
 
 
-def test_sha256_is_of_the_content_whatever_the_compression(tmp_path, to_idx):
+def test_sha256_is_that_of_the_uncompressed_content(tmp_path, to_idx):
     content = to_idx(IMAGES)
     (tmp_path / "plain").write_bytes(content)
     (tmp_path / "fast.gz").write_bytes(gzip.compress(content, compresslevel=1, mtime=1))
@@ -37,7 +37,7 @@ def test_sha256_is_of_the_content_whatever_the_compression(tmp_path, to_idx):
     assert len({content_digest_and_size(path) for path in tmp_path.iterdir()}) == 1
 
 
-def test_every_truncation_is_refused(tmp_path, to_idx):
+def test_every_truncated_file_is_refused(tmp_path, to_idx):
     path = tmp_path / "images"
     content = to_idx(IMAGES)
     for length in range(len(content)):
@@ -77,7 +77,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_file_is_refused_with_its_name(tmp_path, to_idx, name):
+def test_an_invalid_file_is_refused_with_its_name(tmp_path, to_idx, name):
     spoil, message = BAD_FILES[name]
     path = tmp_path / "train-images"
     path.write_bytes(spoil(to_idx(IMAGES)))
@@ -85,20 +85,20 @@ def test_bad_file_is_refused_with_its_name(tmp_path, to_idx, name):
         read_idx(path, (4, 5))
 
 
-def test_images_without_pixels_are_refused_where_any_size_is_taken(tmp_path, to_idx):
+def test_images_without_pixels_are_refused_even_if_any_size_is_accepted(tmp_path, to_idx):
     (tmp_path / "images").write_bytes(to_idx(IMAGES[:, :, :0]))
     with pytest.raises(ValueError, match=r"found items of \(4, 0\), expected no size of 0"):
         read_idx(tmp_path / "images", (None, None))
 
 
-def test_plain_file_named_gz_is_refused(tmp_path, to_idx):
+def test_an_uncompressed_file_named_gz_is_refused(tmp_path, to_idx):
     path = tmp_path / "images.gz"
     path.write_bytes(to_idx(IMAGES))
     with pytest.raises(ValueError, match=r"images.gz is not gzip: it starts with 0x0000, expected 0x1f8b"):
         read_idx(path, (4, 5))
 
 
-def test_labels_and_images_swapped(tmp_path, to_idx):
+def test_swapped_labels_and_images_are_refused(tmp_path, to_idx):
     (tmp_path / "images").write_bytes(to_idx(LABELS))
     (tmp_path / "labels").write_bytes(to_idx(IMAGES))
     with pytest.raises(ValueError, match=r"found 0x00000801 \(labels.*expected 0x00000803 \(images.*swapped"):

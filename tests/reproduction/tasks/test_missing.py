@@ -1,4 +1,4 @@
-"""What is said of local data that are missing, and that nothing is said of data that are there."""
+"""Messages about missing local data, and no message if the data are present."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lyapunov_pkg.reproduction.tasks.idx_files import MNIST_FILES
 from lyapunov_pkg.reproduction.tasks.missing import WAR_AND_PEACE_NAME, missing_data, missing_text, text_file
 
 
-def test_nothing_is_said_of_text_that_is_there(tmp_path: Path) -> None:
+def test_an_existing_text_gives_no_message(tmp_path: Path) -> None:
     text = tmp_path / WAR_AND_PEACE_NAME
     text.write_text("Well, Prince")
     for path, source in ((text, "file"), (text, "war_and_peace"), (tmp_path, "war_and_peace")):
@@ -19,14 +19,14 @@ def test_nothing_is_said_of_text_that_is_there(tmp_path: Path) -> None:
         assert missing_data("char_rnn", {"source": source, "path": str(path)}) is None
 
 
-def test_the_folder_of_war_and_peace_may_hold_it_compressed(tmp_path: Path) -> None:
+def test_the_folder_of_war_and_peace_may_contain_the_compressed_text(tmp_path: Path) -> None:
     compressed = tmp_path / f"{WAR_AND_PEACE_NAME}.gz"
     compressed.touch()
     assert text_file(tmp_path, "war_and_peace") == compressed
     assert missing_text(tmp_path, "war_and_peace") is None
 
 
-def test_a_missing_text_is_named_with_what_is_expected(tmp_path: Path) -> None:
+def test_a_missing_text_is_named_with_the_expected_file(tmp_path: Path) -> None:
     folder = missing_text(tmp_path, "file")
     assert folder == f"text of char_rnn: {tmp_path} is a folder; expected a text file (plain or .gz)"
     without = missing_text(tmp_path, "war_and_peace")
@@ -36,7 +36,7 @@ def test_a_missing_text_is_named_with_what_is_expected(tmp_path: Path) -> None:
     assert misspelt is not None and f"does not exist (did you mean {tmp_path / 'novel.txt'}?)" in misspelt
 
 
-def test_sequences_of_ones_own(tmp_path: Path) -> None:
+def test_missing_user_sequences_are_named(tmp_path: Path) -> None:
     own = tmp_path / "mine.npz"
     found = missing_data("sequences", {"path": str(own)})
     assert found == f"sequences: {own} does not exist; expected a .npz or Zarr file"
@@ -44,7 +44,7 @@ def test_sequences_of_ones_own(tmp_path: Path) -> None:
     assert missing_data("sequences", {"path": str(own)}) is None
 
 
-def test_images_and_motions(tmp_path: Path) -> None:
+def test_missing_images_and_motions_are_reported(tmp_path: Path) -> None:
     images = {"source": "idx", "directory": str(tmp_path)}
     motions = {"source": "cmu", "directory": str(tmp_path), "trials": ["13_29"]}
     assert missing_data("smnist", images) is not None
@@ -64,5 +64,5 @@ def test_images_and_motions(tmp_path: Path) -> None:
         ("char_rnn", {"source": "python_topics", "path": "nowhere"}),
     ],
 )
-def test_nothing_is_said_of_data_that_are_not_local(task: str, data: dict) -> None:
+def test_data_that_are_not_local_give_no_message(task: str, data: dict) -> None:
     assert missing_data(task, data) is None

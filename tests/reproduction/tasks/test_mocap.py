@@ -23,7 +23,7 @@ STILL = ("lowerback.1", "rhand.0")
 
 
 def write_amc(path, frames: np.ndarray) -> None:
-    """Write frames (frame, 62) as an AMC file, independently of the reader."""
+    """Write frames (frame, 62) as an AMC file; this writer is independent of the reader under test."""
     lines = ["#!OML:ASF", ":FULLY-SPECIFIED", ":DEGREES"]
     for number, frame in enumerate(frames, 1):
         lines.append(str(number))
@@ -35,7 +35,7 @@ def write_amc(path, frames: np.ndarray) -> None:
 
 @pytest.fixture
 def motions() -> dict[str, np.ndarray]:
-    """Two trials (frame, 62) of 95 and 40 frames; two channels do not move."""
+    """Return two trials (frame, 62) of 95 and 40 frames, in which two channels are constant."""
     rng = np.random.default_rng(0)
     trials = {"90_01": 5 + 3 * rng.standard_normal((95, 62)), "90_02": rng.standard_normal((40, 62))}
     for frames in trials.values():
@@ -52,7 +52,7 @@ def folder(tmp_path, motions):
 
 
 def sequences(dataset: xr.Dataset) -> dict[tuple[str, int], np.ndarray]:
-    """Every sequence (length, feature) by trial and first frame."""
+    """Return every sequence (length, feature) by trial and first frame."""
     found = {}
     for part in PARTS:
         columns = [dataset[f"{part}_{name}"].values for name in ("trial", "frame", "input", "target")]
@@ -62,7 +62,7 @@ def sequences(dataset: xr.Dataset) -> dict[tuple[str, int], np.ndarray]:
     return found
 
 
-def test_channels_that_move_are_divided_by_their_deviation_and_the_first_20_taken(folder, motions):
+def test_the_first_20_moving_channels_are_divided_by_their_standard_deviation(folder, motions):
     dataset = load_mocap("cmu", folder, sequence_length=10)
     angles = np.concatenate(list(motions.values()))[:, 3:]
     expected = [channel for channel in ANGLE_CHANNELS if channel not in STILL][:20]
@@ -92,7 +92,7 @@ def test_trials_can_be_chosen_and_gzip_is_read(folder):
     assert {trial for trial, _ in sequences(dataset)} == {"90_02"}
 
 
-def test_backups_partial_and_hidden_files_are_no_trials(folder):
+def test_backup_partial_and_hidden_files_are_ignored(folder):
     expected = load_mocap("cmu", folder, sequence_length=10)
     other = folder / "90_01.amc"
     for name in ("90_01.amc~", "90_03.amc.orig", "b.amc.part", "._90_01.amc", ".amc", "90_01.amc.gz~", "amc", "x.asf"):
@@ -104,7 +104,7 @@ def test_backups_partial_and_hidden_files_are_no_trials(folder):
     xr.testing.assert_identical(load_mocap("cmu", folder, sequence_length=10), expected)
 
 
-def test_trials_are_found_in_subfolders_and_in_any_case(folder):
+def test_trials_are_found_in_subfolders_and_with_any_capitalisation(folder):
     expected = load_mocap("cmu", folder, sequence_length=10)
     (folder / "90").mkdir()
     (folder / "90_02.amc").rename(folder / "90/90_02.AMC")
@@ -114,7 +114,7 @@ def test_trials_are_found_in_subfolders_and_in_any_case(folder):
     assert load_mocap("cmu", folder, ["90_02"], sequence_length=8).attrs["trials"] == ["90_02"]
 
 
-def test_trials_of_one_name_are_called_by_their_folders(folder):
+def test_trials_with_equal_file_names_are_named_after_their_folders(folder):
     for number, name in ((1, "ann"), (2, "bob")):
         (folder / name).mkdir()
         (folder / f"90_0{number}.amc").rename(folder / name / "walk.amc")
@@ -122,7 +122,7 @@ def test_trials_of_one_name_are_called_by_their_folders(folder):
     assert load_mocap("cmu", folder, ["bob/walk"], sequence_length=8).attrs["trials"] == ["bob/walk"]
 
 
-def test_no_motion_counts_twice(folder):
+def test_two_copies_of_a_motion_are_refused(folder):
     (folder / "13").mkdir()
     shutil.copy(folder / "90_02.amc", folder / "13/walk copy.amc")
     with pytest.raises(ValueError, match=r"90_02\.amc and \S*walk copy\.amc are the same motion|walk copy\.amc and"):
@@ -149,17 +149,17 @@ def test_store_keeps_the_dataset(folder, tmp_path):
     xr.testing.assert_equal(open_store(tmp_path / "mocap.zarr.zip").load(), dataset)
 
 
-def test_malformed_file_is_named_with_frame_and_joint(folder):
+def test_errors_in_a_malformed_file_name_frame_and_joint(folder):
     path = folder / "90_02.amc"
     lines = path.read_text().splitlines()
-    at = 3 + 30 * 4 + 7  # fifth frame, seventh joint
+    at = 3 + 30 * 4 + 7  # The damage is in the fifth frame at the seventh joint.
     assert lines[at].startswith("head ")
     path.write_text("\n".join([*lines[:at], "head 1 nan 2", *lines[at + 1 :]]))
     with pytest.raises(ValueError, match=r"90_02\.amc, frame 5: joint head has the value 'nan'"):
         load_mocap("cmu", folder)
 
 
-def test_altered_file_of_a_known_trial(folder):
+def test_an_altered_file_of_a_known_trial_is_refused(folder):
     (folder / "90_01.amc").rename(folder / "13_29.amc")
     with pytest.raises(ValueError, match=rf"13_29\.amc is not CMU's trial 13_29.*expected {CMU_TRIALS['13_29']}"):
         load_mocap("cmu", folder, sequence_length=10)
@@ -188,7 +188,7 @@ def test_missing_files(tmp_path, folder):
         ({"source": "synthetic", "sequence_length": 2401}, "too few frames: found synthetic_0 2400, .* 0 sequences of"),
     ],
 )
-def test_arguments_out_of_range(arguments, message):
+def test_arguments_out_of_range_are_refused(arguments, message):
     if message is None:
         assert load_mocap(**arguments).sizes["train_sample"] == 8
         return
@@ -196,7 +196,7 @@ def test_arguments_out_of_range(arguments, message):
         load_mocap(**arguments)
 
 
-def test_motions_that_do_not_move(folder, motions):
+def test_motions_without_movement_are_refused(folder, motions):
     write_amc(folder / "90_01.amc", np.ones((95, 62)))
     with pytest.raises(
         ValueError, match=r"0 of 59 joint angles deviate by 0.0001 degrees or more over .* of 90_01; exp"
@@ -209,8 +209,8 @@ def test_only_known_trials_can_be_downloaded(tmp_path):
         load_mocap("cmu", trials=["13_29", "07_01"], download_directory=tmp_path)
 
 
-def test_download_is_asked_for_by_subject_with_the_checksum(folder, tmp_path, monkeypatch):
-    """The download itself is tested in test_download.py; here: what is asked of it, and that its content is checked."""
+def test_downloads_are_requested_per_subject_with_the_checksum(folder, tmp_path, monkeypatch):
+    """The test checks the download's arguments and the content check; test_download.py tests the download itself."""
     asked = []
 
     def fake_fetch(name, mirrors, sha256, directory, *, size, progress):
@@ -223,15 +223,15 @@ def test_download_is_asked_for_by_subject_with_the_checksum(folder, tmp_path, mo
     assert asked == [("14_20.amc", ["http://a/14"], CMU_TRIALS["14_20"], tmp_path)]
 
 
-def test_synthetic_motions_are_smooth_and_limbs_move_against_each_other():
+def test_synthetic_motions_are_smooth_with_opposite_movements_of_left_and_right():
     motion = synthetic_motion(4000, np.random.default_rng(1))
     assert motion.shape == (4000, len(ANGLE_CHANNELS)) and np.isfinite(motion).all()
     speed, acceleration = np.diff(motion, axis=0), np.diff(motion, n=2, axis=0)
-    assert ((acceleration**2).mean(axis=0) < 0.1 * (speed**2).mean(axis=0)).all()  # no jitter
+    assert ((acceleration**2).mean(axis=0) < 0.1 * (speed**2).mean(axis=0)).all()  # The motion is smooth.
     spectrum = np.abs(np.fft.rfft(motion - motion.mean(axis=0), axis=0)) ** 2
     frequency = np.fft.rfftfreq(len(motion), 1 / FRAME_RATE)
     share = spectrum[(frequency > 0.2) & (frequency < 8)].sum(axis=0) / spectrum.sum(axis=0)
-    assert share.min() > 0.8  # oscillations of a gait's tempo and their harmonics
+    assert share.min() > 0.8  # The motion oscillates at gait frequency and its harmonics.
     right, left = (motion[:, ANGLE_CHANNELS.index(f"{side}tibia.0")] for side in "rl")
     assert np.corrcoef(right, left)[0, 1] < -0.2
 
@@ -243,7 +243,7 @@ def test_synthetic_motions_are_smooth_and_limbs_move_against_each_other():
         (2, [[11.13811361, -7.762001638, -6.365648221], [3.634022293, -7.80030404, -2.874866219]]),
     ],
 )
-def test_synthetic_motions_have_the_values_that_published_results_were_made_of(seed, expected):
+def test_synthetic_motions_have_the_values_behind_the_published_results(seed, expected):
     motion = synthetic_motion(2400, np.random.default_rng([seed, 3]))
     np.testing.assert_allclose(motion[np.ix_([0, 120], [0, 20, 58])], expected, rtol=1e-6)
 
@@ -262,10 +262,11 @@ def test_real_trials(real_data):
     assert [dataset.sizes[f"{part}_sample"] for part in PARTS] == [152, 37]
     assert list(dataset["channel"].values[:4]) == ["root.3", "root.4", "root.5", "lowerback.0"]
     change = dataset["train_target"] - dataset["train_input"]
-    assert float((change**2).mean()) < 0.01  # of a variance of 1: frames follow one another
+    # Relative to a variance of 1, the change between successive frames is small.
+    assert float((change**2).mean()) < 0.01
 
 
-def test_at_a_lower_frame_rate_pieces_are_interleaved_and_stay_in_one_part() -> None:
+def test_lower_frame_rates_interleave_frames_and_keep_each_piece_in_one_set() -> None:
     full, quarter = (load_mocap("synthetic", sequence_length=11, seed=4, frame_rate=rate) for rate in (120, 30))
     assert quarter.attrs["frame_rate"] == 30
     pieces = {}

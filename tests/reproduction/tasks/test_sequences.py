@@ -32,13 +32,13 @@ STEPS = [name for name in TARGETS if "of steps" in name]
 
 
 def load(folder: Path, arrays: dict[str, Any], **settings: Any) -> xr.Dataset:
-    """Load what `arrays` has beside or in place of the inputs and of the classes of sequences."""
+    """Load a file with `arrays`, which replace or complement the default inputs and the classes of sequences."""
     np.savez(folder / "data.npz", **{"inputs": INPUTS, "targets": TARGETS["classes of sequences"]} | arrays)
     return load_sequences(folder / "data.npz", **{"report": lambda line: None} | settings)
 
 
 def stored_targets(dataset: xr.Dataset, part: str) -> np.ndarray:
-    """The targets of a part as the file has them."""
+    """Return the targets of one set as they are in the file."""
     name = "target" if "train_target" in dataset else "label"
     values = dataset[f"{part}_{name}"].values
     if "class" in dataset:
@@ -47,7 +47,7 @@ def stored_targets(dataset: xr.Dataset, part: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_every_kind_of_target_comes_back_and_is_a_task(name: str, tmp_path: Path) -> None:
+def test_every_kind_of_target_is_stored_and_can_be_trained(name: str, tmp_path: Path) -> None:
     save_store(load(tmp_path, {"targets": TARGETS[name]}), tmp_path / "sequences.zarr.zip", {})
     dataset = open_store(tmp_path / "sequences.zarr.zip").load()
     index = np.concatenate([dataset["train_index"], dataset["validation_index"]])
@@ -72,7 +72,7 @@ def test_every_kind_of_target_comes_back_and_is_a_task(name: str, tmp_path: Path
     assert driving_sequences(dataset, 2).shape == (2, T, F)
 
 
-def test_standardised_are_inputs_and_values_by_the_training_part_alone(tmp_path: Path) -> None:
+def test_inputs_and_values_are_standardised_with_the_training_set_only(tmp_path: Path) -> None:
     targets = np.stack([TARGETS["a value of sequences"], np.full(N, 0.1)], 1)
     split = np.where(np.arange(N) < 20, "train", "validation")
     lines: list[str] = []
@@ -88,20 +88,20 @@ def test_standardised_are_inputs_and_values_by_the_training_part_alone(tmp_path:
     assert "input_mean" not in raw and "output_mean" not in raw
 
 
-def test_parts_are_those_of_the_split(tmp_path: Path) -> None:
+def test_sets_follow_the_given_split(tmp_path: Path) -> None:
     split = np.array(["train"] * 20 + ["validation"] * 4 + ["test"] * 6)
     dataset = load(tmp_path, {"split": split})
     for part, rows in {"train": range(20), "validation": range(20, 24), "test": range(24, 30)}.items():
         assert sorted(dataset[f"{part}_index"].values) == list(rows)
     assert list(dataset["train_index"].values) != list(
         range(20)
-    )  # the first ones drive networks: not those of one class
+    )  # Networks are driven by the first samples, which must not all have one class.
     without = load(tmp_path, {"split": np.where(split == "validation", "test", split)})
     assert "validation_input" not in without and without.sizes["test_sample"] == 10
     assert driving_sequences(without, 10).shape == (10, T, F)
 
 
-def test_without_a_split_the_seed_decides_and_every_class_is_in_both_parts(tmp_path: Path) -> None:
+def test_without_a_split_the_seed_decides_and_both_sets_have_every_class(tmp_path: Path) -> None:
     targets = np.sort(TARGETS["classes of sequences"])
     first, again, other = (load(tmp_path, {"targets": targets}, seed=seed) for seed in (1, 1, 2))
     xr.testing.assert_identical(first, again)
@@ -112,14 +112,14 @@ def test_without_a_split_the_seed_decides_and_every_class_is_in_both_parts(tmp_p
     assert load(tmp_path, {}, validation_share=0.999).sizes["train_sample"] == 1
 
 
-def test_one_step_two_samples_and_integers_are_enough(tmp_path: Path) -> None:
+def test_one_step_two_samples_and_integers_are_accepted(tmp_path: Path) -> None:
     arrays = {"inputs": np.arange(2).reshape(2, 1, 1), "targets": np.array([0.5, 2.5])}
     dataset = load(tmp_path, arrays)
     assert dataset["train_input"].shape == dataset["validation_input"].shape == (1, 1, 1)
     assert dataset["train_input"].dtype == np.float32
 
 
-def test_named_dimensions_may_have_any_order(tmp_path: Path) -> None:
+def test_named_dimensions_can_be_in_any_order(tmp_path: Path) -> None:
     values = {"classes of steps": ("time", "sample"), "values of steps": ("output", "time", "sample")}
     for name, dims in values.items():
         targets = TARGETS[name].transpose(range(TARGETS[name].ndim)[::-1])
@@ -131,7 +131,7 @@ def test_named_dimensions_may_have_any_order(tmp_path: Path) -> None:
         )
 
 
-def test_what_was_understood_is_reported(tmp_path: Path) -> None:
+def test_the_interpretation_of_the_file_is_reported(tmp_path: Path) -> None:
     lines: list[str] = []
     load(tmp_path, {"targets": np.arange(N) % 3 * 1.0, "weights": np.ones(3)}, report=lines.append)
     assert lines == [
@@ -232,7 +232,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_be_used_is_one_clear_error(name: str, tmp_path: Path) -> None:
+def test_each_unusable_file_gives_one_clear_error(name: str, tmp_path: Path) -> None:
     arrays, message = WRONG[name]
     settings = {"standardise": False} if name == "too large" else {}
     with pytest.raises(ValueError, match=re.escape(message).replace(r"\*", ".*")) as raised:
@@ -240,7 +240,7 @@ def test_what_cannot_be_used_is_one_clear_error(name: str, tmp_path: Path) -> No
     assert str(tmp_path / "data.npz") in str(raised.value)
 
 
-def test_a_rare_class_of_steps_may_be_in_one_part(tmp_path: Path) -> None:
+def test_a_rare_class_of_steps_may_be_in_only_one_set(tmp_path: Path) -> None:
     targets = np.zeros((N, T), int)
     targets[0] = 1
     dataset = load(tmp_path, {"targets": targets})

@@ -19,7 +19,7 @@ N_TRAIN, N_TEST = 60, 30
 
 @pytest.fixture
 def small_mnist(tmp_path, to_idx):
-    """A folder of the shape of MNIST's, with 60 and 30 random images."""
+    """Return a folder that has the format of MNIST, with 60 and 30 random images."""
     rng = np.random.default_rng(3)
     folder = tmp_path / "mnist"
     folder.mkdir()
@@ -31,7 +31,7 @@ def small_mnist(tmp_path, to_idx):
 
 
 def load_small(folder, **settings):
-    """Load a folder whose content is not MNIST's."""
+    """Load a folder whose content differs from MNIST."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(smnist, "_check_sha256s", lambda paths, sha256s: None)
         return load_smnist("mnist", folder, **settings)
@@ -50,7 +50,7 @@ def test_digits_shapes_values_and_units():
     assert dataset.attrs["source"] == "digits" and set(dataset.attrs["sha256s"]) == {"images", "labels"}
 
 
-def test_digits_are_those_of_scikit_learn_each_once():
+def test_digits_contain_each_image_of_scikit_learn_once():
     digits = load_digits()
     dataset = load_smnist("digits", seed=4)
     for part in ("train", "test"):
@@ -73,13 +73,13 @@ def test_digits_are_stratified():
         assert np.abs(np.bincount(labels) - shares * len(labels)).max() <= 2
 
 
-def test_smaller_counts_take_the_beginning_of_larger_ones():
+def test_smaller_counts_are_the_beginning_of_larger_ones():
     every, few = load_smnist("digits", seed=5), load_smnist("digits", seed=5, n_train=100, n_test=1)
     xr.testing.assert_equal(every.isel(train_sample=slice(100), test_sample=slice(1)), few)
 
 
 @pytest.mark.parametrize("counts", [[5, 50, 500], [100] * 10, [3]])
-def test_stratified_order_gives_every_class_its_share(counts):
+def test_the_stratified_order_keeps_class_frequencies(counts):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     order = stratified_order(labels, seed=7)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(labels)))
@@ -90,19 +90,19 @@ def test_stratified_order_gives_every_class_its_share(counts):
 
 @pytest.mark.parametrize("argument", ["n_train", "n_test"])
 @pytest.mark.parametrize("count", [-1, 0, 1438])
-def test_count_out_of_range(argument, count):
+def test_counts_out_of_range_are_refused(argument, count):
     with pytest.raises(ValueError, match=rf"{argument} is {count}; expected 1 to (1437|360)"):
         load_smnist("digits", **{argument: count})
 
 
-def test_unknown_source():
+def test_an_unknown_source_is_refused():
     with pytest.raises(ValueError, match="unknown source 'fashion' of smnist; expected one of digits, mnist, idx"):
         load_smnist("fashion")
 
 
 @pytest.mark.parametrize("separator", ["-idx", ".idx"])
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_every_spelling_of_mnists_files_is_found(small_mnist, separator, packed):
+def test_all_usual_names_of_the_mnist_files_are_found(small_mnist, separator, packed):
     expected = load_small(small_mnist)
     for path in list(small_mnist.iterdir()):
         content = path.read_bytes()
@@ -121,7 +121,7 @@ def test_missing_directory(tmp_path):
         load_smnist("mnist", tmp_path / "nowhere")
 
 
-def test_missing_files_are_named_together(small_mnist):
+def test_the_error_names_all_missing_files(small_mnist):
     (small_mnist / MNIST_FILES["train_labels"].name).unlink()
     (small_mnist / MNIST_FILES["test_images"].name).rename(small_mnist / "t10k-images-idx3-ubyte.zip")
     with pytest.raises(FileNotFoundError, match=r"lacks 2 of 4 files.*train-labels.*\.gz; t10k-images") as raised:
@@ -129,7 +129,7 @@ def test_missing_files_are_named_together(small_mnist):
     assert "train-images" not in str(raised.value)
 
 
-def test_altered_files_are_named_together(small_mnist):
+def test_the_error_names_all_altered_files(small_mnist):
     with pytest.raises(ValueError, match="altered or swapped") as raised:
         load_smnist("mnist", small_mnist)
     for file in MNIST_FILES.values():
@@ -143,31 +143,31 @@ def swap(folder, one, other):
     other.write_bytes(one_content)
 
 
-def test_training_and_test_images_swapped(small_mnist):
+def test_swapped_training_and_test_images_are_refused(small_mnist):
     swap(small_mnist, "train_images", "test_images")
     with pytest.raises(ValueError, match=r"train-images.* has 30 images, but .*train-labels.* has 60 labels.*swapped"):
         load_small(small_mnist)
 
 
-def test_images_and_labels_swapped(small_mnist):
+def test_swapped_images_and_labels_are_refused(small_mnist):
     swap(small_mnist, "train_images", "train_labels")
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte has the wrong magic number.*labels.*swapped"):
         load_small(small_mnist)
 
 
-def test_label_beyond_nine(small_mnist, to_idx):
+def test_a_label_above_nine_is_refused(small_mnist, to_idx):
     (small_mnist / MNIST_FILES["test_labels"].name).write_bytes(to_idx(np.arange(N_TEST)))
     with pytest.raises(ValueError, match=r"t10k-labels.* has the label 29; expected 0 to 9"):
         load_small(small_mnist)
 
 
-def test_mnist_from_nowhere():
+def test_mnist_without_a_folder_is_refused():
     with pytest.raises(ValueError, match="neither directory nor download_directory"):
         load_smnist("mnist")
 
 
-def test_downloaded_mnist_is_read_from_where_fetch_put_it(small_mnist, tmp_path, monkeypatch):
-    """The download itself is tested in test_download.py; here: what is asked of it, and that checksums stay on."""
+def test_downloaded_mnist_is_read_from_the_folder_of_the_download(small_mnist, tmp_path, monkeypatch):
+    """The test checks the download's arguments and that checksums stay on. The download has tests of its own."""
     asked = {}
 
     def fake_fetch(name, mirrors, sha256, directory, *, size, progress):
@@ -189,12 +189,13 @@ def test_real_mnist(real_data):
     assert dataset.train_input.dtype == np.float32
     assert dataset.test_input.min() == 0 and dataset.test_input.max() == 1
     in_order = dataset.test_label.values[np.argsort(dataset.test_index.values)]
-    np.testing.assert_array_equal(in_order[:10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])  # the test set's well-known beginning
+    # The beginning of the test set is well known.
+    np.testing.assert_array_equal(in_order[:10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
     assert dataset.attrs["sha256s"] == {part: file.sha256 for part, file in MNIST_FILES.items()}
 
 
 @pytest.mark.real_data
-def test_real_mnist_with_training_and_test_swapped(real_data, tmp_path):
+def test_real_mnist_with_swapped_training_and_test_set_is_refused(real_data, tmp_path):
     renamed = {"train": "t10k", "t10k": "train"}
     for path in (real_data / "mnist").glob("*ubyte*"):
         part, rest = path.name.split("-", 1)
@@ -204,7 +205,7 @@ def test_real_mnist_with_training_and_test_swapped(real_data, tmp_path):
     assert len(str(raised.value).splitlines()) == 5
 
 
-def test_permuted_pixels_are_the_same_images_in_one_order():
+def test_permuted_pixels_are_the_same_images_in_one_common_order():
     rows = load_smnist("digits", n_train=20, n_test=10, seed=1)
     pixels = permuted_pixels(rows, seed=4)
     assert pixels["train_input"].shape == (20, 64, 1)
@@ -219,12 +220,12 @@ def test_permuted_pixels_are_the_same_images_in_one_order():
     assert not pixels["pixel"].equals(permuted_pixels(rows, seed=5)["pixel"])
 
 
-OWN_LABELS = np.array([3, 7, 40, 41, 42, 43, 255])  # neither from 0 nor without gaps
+OWN_LABELS = np.array([3, 7, 40, 41, 42, 43, 255])  # The labels do not start at 0 and are not contiguous.
 
 
 @pytest.fixture
 def own_images(tmp_path, to_idx):
-    """A folder of 40 x 30 images of seven classes, of 16 shades: 35 for training, 14 for testing."""
+    """Return a folder of 40 x 30 images with seven classes and 16 grey levels: 35 for training and 14 for testing."""
     rng = np.random.default_rng(4)
     folder = tmp_path / "own"
     folder.mkdir()
@@ -242,14 +243,14 @@ def write_part(folder, to_idx, part, images=None, labels=None):
 def test_images_of_any_size_and_classes(own_images):
     dataset = load_smnist("idx", own_images)
     assert dataset["train_input"].shape == (35, 40, 30) and dataset["test_input"].shape == (14, 40, 30)
-    assert dataset["train_input"].max() == 1  # the brightest of 16 shades
+    assert dataset["train_input"].max() == 1  # This is the brightest of the 16 grey levels.
     np.testing.assert_array_equal(dataset["class"], OWN_LABELS)
     for part in ("train", "test"):
         found = dataset["class"].values[dataset[f"{part}_label"].values]
         np.testing.assert_array_equal(found, OWN_LABELS[dataset[f"{part}_index"].values % 7])
     task = Task.from_dataset(dataset, "last", torch.device("cpu"))
     assert (task.input_size, task.output_size) == (30, 7)
-    few = load_smnist("idx", own_images, n_train=3)  # of some classes no image
+    few = load_smnist("idx", own_images, n_train=3)  # Some classes have no image in this selection.
     assert Task.from_dataset(few, "last", torch.device("cpu")).output_size == 7
     assert permuted_pixels(dataset, seed=1)["train_input"].shape == (35, 1200, 1)
 
@@ -270,13 +271,13 @@ def test_images_of_any_size_and_classes(own_images):
         ("train", np.ones((35, 40, 30, 3)), None, r"train-images\S* has the wrong magic number: found 0x00000804"),
     ],
 )
-def test_own_images_that_cannot_be_used(own_images, to_idx, part, images, labels, message):
+def test_unusable_user_images_are_refused(own_images, to_idx, part, images, labels, message):
     write_part(own_images, to_idx, part, images, labels)
     with pytest.raises(ValueError, match=message):
         load_smnist("idx", own_images)
 
 
-def test_own_images_that_are_missing(own_images):
+def test_missing_user_images_are_refused(own_images):
     with pytest.raises(ValueError, match="source 'idx' has no directory; expected a folder with four IDX files"):
         load_smnist("idx")
     (own_images / "train-labels-idx1-ubyte").unlink()

@@ -56,7 +56,7 @@ def test_characters_enter_as_one_hot_vectors() -> None:
     np.testing.assert_array_equal(targets, dataset["train_target"].values[samples])
 
 
-def test_cross_entropy_of_all_steps_and_of_the_last() -> None:
+def test_cross_entropy_over_all_steps_and_at_the_last_step() -> None:
     dataset = text()
     logits = torch.randn(2, 3, 7, 5, dtype=torch.float64)
     samples = torch.arange(3)
@@ -70,7 +70,7 @@ def test_cross_entropy_of_all_steps_and_of_the_last() -> None:
         np.testing.assert_allclose(found, -each.mean((1, 2, 3)), rtol=1e-12)
 
 
-def test_held_out_sequences_are_the_validation_and_the_test_part() -> None:
+def test_held_out_sequences_are_the_validation_and_the_test_set() -> None:
     whole = text()
     split = whole.isel(validation_sample=slice(0, 2))
     for kind in ("input", "target"):
@@ -88,14 +88,14 @@ def test_held_out_sequences_are_the_validation_and_the_test_part() -> None:
         Task.from_dataset(split, "all", CPU, "test")
 
 
-def test_a_network_that_knows_nothing_has_the_loss_of_chance() -> None:
+def test_an_untrained_network_has_the_loss_of_chance() -> None:
     task = Task.from_dataset(text(), "all", CPU)
     targets = task.take(task.train, torch.arange(6))[1]
     loss = task.losses(torch.zeros(1, 6, 7, 5), targets)
     assert loss.item() == pytest.approx(math.log(5))
 
 
-def test_accuracy_is_the_share_of_the_most_probable() -> None:
+def test_accuracy_is_the_frequency_of_correct_most_probable_classes() -> None:
     task = Task.from_dataset(text(), "all", CPU)
     targets = task.take(task.train, torch.arange(6))[1].long()
     right = torch.nn.functional.one_hot(targets, 5).double()
@@ -115,7 +115,7 @@ def test_squared_error_of_motions() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_images_have_one_label_and_are_validated_on_the_test_part() -> None:
+def test_images_have_one_label_and_the_test_set_is_used_for_validation() -> None:
     dataset = images()
     task = Task.from_dataset(dataset, "last", CPU)
     assert (task.input_size, task.output_size, task.last_only) == (4, 3, True)
@@ -129,7 +129,7 @@ def test_unknown_loss_is_refused() -> None:
         Task.from_dataset(text(), "first", CPU)
 
 
-def test_validation_sequences_drive_networks() -> None:
+def test_networks_are_driven_by_validation_sequences() -> None:
     for dataset, part in ((text(), "validation"), (motion(), "validation"), (images(), "test")):
         sequences = driving_sequences(dataset, 2)
         task = Task.from_dataset(dataset, "last", CPU)
@@ -138,9 +138,9 @@ def test_validation_sequences_drive_networks() -> None:
             driving_sequences(dataset, 4)
 
 
-def test_long_driving_sequences_are_samples_that_follow_one_another() -> None:
+def test_long_driving_sequences_concatenate_successive_samples() -> None:
     dataset = motion()
-    samples = torch.from_numpy(dataset["validation_input"].values)  # of 7 steps
+    samples = torch.from_numpy(dataset["validation_input"].values)  # The samples have 7 steps.
     (sequence,) = driving_sequences(dataset, 1, 16)
     torch.testing.assert_close(sequence, torch.cat([samples[0], samples[1], samples[2, :2]]))
     torch.testing.assert_close(driving_sequences(dataset, 3, 5), samples[:, :5])

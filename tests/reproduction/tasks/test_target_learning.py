@@ -14,11 +14,11 @@ def draw(seed: int, n_samples: int = 240) -> torch.Tensor:
     return four_sines(n_samples, torch.Generator().manual_seed(seed))
 
 
-def test_a_target_is_four_sines_with_whole_frequencies_and_divisors_scaled_to_one():
+def test_a_target_is_a_normalised_sum_of_four_sines_with_integer_frequencies_and_divisors():
     for seed in range(20):
         target = draw(seed)
         assert target.abs().max().item() == pytest.approx(1)
-        # Sines alone, of frequencies 1 to 5, and none of them negative.
+        # The spectrum has only sines with frequencies 1 to 5 and nonnegative amplitudes.
         spectrum = torch.fft.rfft(target) / 240
         assert spectrum.real.abs().max() < 1e-12
         coefficients = -2 * spectrum.imag
@@ -39,7 +39,7 @@ def test_the_formula_with_its_numbers():
     assert draw(3).tolist() == pytest.approx([value / largest for value in signal])
 
 
-def test_targets_depend_on_the_generator_alone_and_differ():
+def test_targets_differ_and_depend_only_on_the_generator():
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
 

@@ -29,7 +29,7 @@ SETTINGS = TrainingSettings(epochs=2, batch_size=16, loss_on="last", optimizer="
 
 @pytest.fixture(scope="module")
 def dataset() -> xr.Dataset:
-    """Three classes of short sequences, told apart by which feature is high on average."""
+    """Return short sequences of three classes, which differ in the feature with the highest mean."""
     rng = np.random.default_rng(0)
 
     def samples(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,14 +54,14 @@ def variants(architecture: str, indices: range, **hyperparameters: object) -> li
 
 
 def train_together(everyone: list[Variant], dataset: xr.Dataset, settings: TrainingSettings, width: int) -> xr.Dataset:
-    """Train with at most `width` variants in a stack."""
+    """Train at most `width` variants in a stack."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(bptt.VARIANTS_TOGETHER, "cpu", width)
         return train_variants(everyone, dataset, settings, CPU)
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_results_do_not_depend_on_how_many_train_together(architecture: str, dataset: xr.Dataset) -> None:
+def test_results_do_not_depend_on_the_number_of_variants_in_a_stack(architecture: str, dataset: xr.Dataset) -> None:
     everyone = variants(architecture, range(5))
     alone, together = (train_together(everyone, dataset, SETTINGS, width) for width in (1, 5))
     other_shard = train_together(everyone[2:5], dataset, SETTINGS, 3)
@@ -71,13 +71,13 @@ def test_results_do_not_depend_on_how_many_train_together(architecture: str, dat
     assert together["variant"].values.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_training_again_gives_the_same_numbers(dataset: xr.Dataset) -> None:
+def test_repeated_training_gives_identical_results(dataset: xr.Dataset) -> None:
     first, second = (train_variants(variants("noisy", range(2)), dataset, SETTINGS, CPU) for _ in range(2))
     xr.testing.assert_identical(first, second)
 
 
-def test_training_equals_a_plain_loop_over_one_torch_module(dataset: xr.Dataset) -> None:
-    """The whole program against torch.nn.LSTM, torch.nn.Linear and torch.optim.Adam, written out."""
+def test_training_agrees_with_a_plain_loop_over_one_torch_module(dataset: xr.Dataset) -> None:
+    """The plain loop uses torch.nn.LSTM, torch.nn.Linear and torch.optim.Adam."""
     variant = variants("lstm", range(1))[0]
     task = Task.from_dataset(dataset, "last", CPU)
     start = initialise_network([variant], task)
@@ -104,7 +104,7 @@ def test_training_equals_a_plain_loop_over_one_torch_module(dataset: xr.Dataset)
 
 
 def sequence_task(kind: str, loss_on: str) -> Task:
-    """Random sequences in float64, with classes or vectors as targets."""
+    """Return random sequences in float64, with classes or vectors as targets."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(30, 6, 3, generator=generator, dtype=torch.float64)
     targets = inputs.cumsum(1).tanh() if kind == "regression" else inputs.cumsum(1).argmax(-1)
@@ -114,8 +114,8 @@ def sequence_task(kind: str, loss_on: str) -> Task:
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 @pytest.mark.parametrize("loss_on", ["all", "last"])
-def test_options_equal_a_plain_loop_over_torch_modules_in_float64(kind: str, loss_on: str) -> None:
-    """Two layers with dropout, learning-rate decay and clipped gradients, variants of different rates in one stack."""
+def test_training_options_agree_with_a_plain_loop_over_torch_modules_in_float64(kind: str, loss_on: str) -> None:
+    """Variants have two layers with dropout, learning-rate decay, clipped gradients, and different learning rates."""
     options = {"n_layers": 2, "learning_rate": {"grid": [0.01, 0.03]}, "dropout": {"grid": [0.0, 0.4]}}
     settings = SETTINGS.replaced(
         epochs=3,
@@ -175,7 +175,7 @@ def test_options_equal_a_plain_loop_over_torch_modules_in_float64(kind: str, los
     assert min(norms) < 0.2 < max(norms)
 
 
-def test_dropout_masks_are_scaled_and_of_their_rates() -> None:
+def test_dropout_masks_have_the_given_rates_and_scales() -> None:
     everyone = variants("lstm", range(2), dropout={"grid": [0.25, 0.0]})
     network = initialise_network(everyone, sequence_task("regression", "all"))
     generators = [variant.generator("dropout", 1) for variant in everyone]
@@ -187,7 +187,7 @@ def test_dropout_masks_are_scaled_and_of_their_rates() -> None:
     assert network.draw_dropout(50, 40, [0.0, 0.0], generators) is None
 
 
-def test_rates_dropout_and_subsamples_do_not_depend_on_how_many_train_together(dataset: xr.Dataset) -> None:
+def test_rates_dropout_and_subsamples_do_not_depend_on_the_number_of_variants_in_a_stack(dataset: xr.Dataset) -> None:
     everyone = variants(
         "gru", range(5), learning_rate={"log_uniform": [1e-3, 0.1]}, dropout={"uniform": [0.0, 0.5]}, n_layers=2
     )
@@ -205,7 +205,7 @@ def test_dropout_is_off_in_evaluation(dataset: xr.Dataset) -> None:
     assert before[0][1] != before[1][1]
 
 
-def test_a_variant_sees_its_own_share_of_both_parts(dataset: xr.Dataset) -> None:
+def test_each_variant_has_its_own_subsample_of_training_and_validation_data(dataset: xr.Dataset) -> None:
     everyone = variants("lstm", range(3))
     for part, n in (("train", 90), ("validation", 40)):
         samples = own_samples(everyone, part, n, 0.3)
@@ -226,29 +226,30 @@ def test_a_variant_sees_its_own_share_of_both_parts(dataset: xr.Dataset) -> None
 
 
 @pytest.mark.parametrize("share", [0, -0.3, 1.2, float("nan")])
-def test_what_is_no_share_is_refused(share: float) -> None:
+def test_fractions_outside_0_to_1_are_refused(share: float) -> None:
     with pytest.raises(ValueError, match=r"subsample is .*; expected more than 0 and at most 1"):
         own_samples(variants("lstm", range(1)), "train", 10, share)
 
 
-def test_learning_rate_decays_after_an_epoch() -> None:
+def test_the_learning_rate_decays_after_the_given_epoch() -> None:
     settings = SETTINGS.replaced(learning_rate_decay={"factor": 0.5, "after_epoch": 2})
     assert [settings.learning_rate_factor(epoch) for epoch in (1, 2, 3, 4)] == [1, 1, 0.5, 0.25]
     assert SETTINGS.learning_rate_factor(100) == 1
 
 
 def test_best_epoch_is_that_of_the_lowest_validation_loss(dataset: xr.Dataset) -> None:
-    """A far too large learning rate makes the loss go up and down."""
+    """A much too large learning rate makes the loss fluctuate."""
     everyone = variants("rnn", range(4), learning_rate={"grid": [0.01, 1.0]})
     trained = train_variants(everyone, dataset, SETTINGS.replaced(epochs=6), CPU)
     np.testing.assert_array_equal(trained["best_epoch"], trained["validation_loss"].values.argmin(1))
     assert (trained["best_epoch"].values < 6).any()
 
 
-def test_subnormal_gradients_are_zero(dataset: xr.Dataset) -> None:
+def test_subnormal_gradients_are_set_to_zero(dataset: xr.Dataset) -> None:
     """Arithmetic with subnormal numbers is several times slower."""
     smallest = torch.finfo(torch.float32).smallest_normal
-    together = variants("rnn", range(1), init_param=2 * smallest)  # so are hidden units, and gradients are below them
+    # The hidden units are equally small, and the gradients are smaller still.
+    together = variants("rnn", range(1), init_param=2 * smallest)
     task = Task.from_dataset(dataset, "last", CPU)
     network, optimizer = begin_training(together, task, SETTINGS)
     samples = own_samples(together, "train", len(task.train.inputs), None)
@@ -281,8 +282,8 @@ def test_stored_parameters_give_the_stored_loss(dataset: xr.Dataset) -> None:
     np.testing.assert_allclose(trained["validation_loss"][:, -1], losses, rtol=1e-5)
 
 
-def test_divergence_is_recorded_and_leaves_the_others_alone(dataset: xr.Dataset) -> None:
-    """A ReLU network with huge weights overflows; the one beside it trains on."""
+def test_divergence_is_recorded_and_does_not_affect_other_variants(dataset: xr.Dataset) -> None:
+    """A ReLU network with huge weights overflows, and the other network of the stack continues to train."""
     calm, wild = variants("rnn", range(2), nonlinearity="relu", init_param={"grid": [0.1, 1e12]})
     together = train_variants([calm, wild], dataset, SETTINGS, CPU)
     alone = train_variants([calm], dataset, SETTINGS, CPU)

@@ -38,13 +38,13 @@ def dataset() -> xr.Dataset:
 
 @pytest.fixture(autouse=True)
 def two_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stacks of two variants."""
+    """Put two variants in each stack."""
     monkeypatch.setitem(bptt.VARIANTS_TOGETHER, "cpu", 2)
 
 
 @pytest.fixture
 def trained_epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """(epoch, variants...) for every stack and epoch that was really trained."""
+    """Return (epoch, variants...) of every training epoch that actually runs."""
     calls: list[tuple[int, ...]] = []
     train_epoch = bptt.train_epoch
 
@@ -57,7 +57,7 @@ def trained_epochs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 def noisy_variants(n_variants: int, seed: int = 3) -> list[Variant]:
-    """Noisy networks with dropout: they draw random numbers in every step of training."""
+    """Return noisy networks with dropout, which use random numbers in every training step."""
     settings = {"architecture": "noisy", "hidden_size": 6, "init_param": {"uniform": [0.1, 1.0]}}
     settings |= {"learning_rate": {"log_uniform": [0.003, 0.03]}, "dropout": 0.2}
     return design_variants("test", "noisy", settings, range(n_variants), seed)
@@ -76,7 +76,7 @@ def train(
 
 
 def finish(training: xr.Dataset, checkpoints: Checkpoints, kept: Kept = KEEP_ALL) -> None:
-    """Write a training store of noisy variants, and let it take the place of their checkpoints' parameters."""
+    """Write a training store of noisy variants and let it replace the parameters in the checkpoints."""
     path = checkpoints.directory.parent / "store.zarr.zip"
     path.unlink(missing_ok=True)
     save_store(training, path, {})
@@ -89,7 +89,7 @@ def save_first(own: StackCheckpoints, loss: float = 1) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_more_epochs_continue_to_the_same_bits(
+def test_continued_training_gives_the_bits_of_uninterrupted_training(
     dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]], optimizer: str
 ) -> None:
     settings: dict[str, object] = {"optimizer": optimizer, "learning_rate_decay": {"factor": 0.5, "after_epoch": 2}}
@@ -102,7 +102,7 @@ def test_more_epochs_continue_to_the_same_bits(
     xr.testing.assert_identical(continued, at_once)
 
 
-def test_fewer_epochs_are_a_part_of_what_is_there(
+def test_fewer_epochs_are_read_from_the_checkpoints(
     dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
 ) -> None:
     long = train(dataset, 2, 5, Checkpoints(tmp_path, {}))
@@ -112,7 +112,9 @@ def test_fewer_epochs_are_a_part_of_what_is_there(
     xr.testing.assert_identical(short, long.isel(epoch=slice(0, 4), kept=slice(0, 4)))
 
 
-def test_more_variants_train_alone(dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]) -> None:
+def test_only_additional_variants_are_trained(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+) -> None:
     few = train(dataset, 3, 1, Checkpoints(tmp_path, {}))
     assert trained_epochs == [(1, 0, 1), (1, 2)]
     trained_epochs.clear()
@@ -123,9 +125,7 @@ def test_more_variants_train_alone(dataset: xr.Dataset, tmp_path: Path, trained_
 
 
 @pytest.mark.parametrize("kept", [Kept([0, 2]), Kept([3], best=True), Kept([1, 3], best=True)])
-def test_a_store_keeps_parameters_of_some_epochs_as_if_it_kept_all(
-    dataset: xr.Dataset, tmp_path: Path, kept: Kept
-) -> None:
+def test_selected_epochs_are_stored_as_in_a_complete_store(dataset: xr.Dataset, tmp_path: Path, kept: Kept) -> None:
     every = train(dataset, 3, 3)
     some = train(dataset, 3, 3, Checkpoints(tmp_path, {}), kept)
     of_losses = [name for name, variable in every.data_vars.items() if "kept" not in variable.dims]
@@ -139,13 +139,13 @@ def test_a_store_keeps_parameters_of_some_epochs_as_if_it_kept_all(
                 np.testing.assert_array_equal(some[name][variant], every[name][variant].values[epochs])
 
 
-def test_who_diverged_is_known_whatever_is_kept(dataset: xr.Dataset) -> None:
+def test_divergence_is_recorded_for_any_stored_epochs(dataset: xr.Dataset) -> None:
     dataset = dataset.copy(deep=True)
     dataset["train_input"][0] = np.nan
     assert train(dataset, 2, 2, kept=Kept([0]))["diverged"].all()
 
 
-def test_of_a_finished_training_no_second_copy_is_kept_and_more_epochs_go_on(
+def test_finished_training_keeps_one_copy_of_parameters_and_can_be_continued(
     dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
 ) -> None:
     checkpoints = Checkpoints(tmp_path, {})
@@ -162,7 +162,7 @@ def test_of_a_finished_training_no_second_copy_is_kept_and_more_epochs_go_on(
     assert not trained_epochs
 
 
-def test_of_a_finished_training_that_keeps_some_epochs_little_but_the_store_is_left(
+def test_finished_training_with_selected_epochs_keeps_little_besides_the_store(
     dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
 ) -> None:
     kept, checkpoints = Kept([2], best=True), Checkpoints(tmp_path, {})
@@ -172,11 +172,12 @@ def test_of_a_finished_training_that_keeps_some_epochs_little_but_the_store_is_l
     trained_epochs.clear()
     train(dataset, 3, 2, checkpoints, kept)
     assert trained_epochs == [(1, 2), (2, 2)]
-    xr.testing.assert_identical(train(dataset, 2, 2, checkpoints), train(dataset, 2, 2))  # other epochs: from the first
+    # Other epochs require training from the first epoch.
+    xr.testing.assert_identical(train(dataset, 2, 2, checkpoints), train(dataset, 2, 2))
 
 
 @pytest.mark.parametrize("damaged", [True, False])
-def test_a_store_that_is_damaged_or_on_another_disk_costs_time_but_no_result(
+def test_a_damaged_or_remote_store_costs_time_and_changes_no_result(
     dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
 ) -> None:
     checkpoints = Checkpoints(tmp_path, {})
@@ -191,7 +192,7 @@ def test_a_store_that_is_damaged_or_on_another_disk_costs_time_but_no_result(
 
 
 @pytest.mark.parametrize("interrupted_file", ["epoch_0.npz", "epoch_2.npz", "parameters_2.npz", "optimizer_2.npz"])
-def test_killed_while_saving_any_file(
+def test_a_kill_while_saving_any_file_loses_no_result(
     dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_file: str
 ) -> None:
     savez = np.savez
@@ -213,7 +214,7 @@ def test_killed_while_saving_any_file(
 
 
 @pytest.mark.parametrize("name", ["epoch_0.npz", "epoch_1.npz", "parameters_1.npz", "optimizer_2.npz"])
-def test_damaged_checkpoint_is_not_used(dataset: xr.Dataset, tmp_path: Path, name: str) -> None:
+def test_a_damaged_checkpoint_is_not_used(dataset: xr.Dataset, tmp_path: Path, name: str) -> None:
     train(dataset, 2, 2, Checkpoints(tmp_path, {}))
     path = next(tmp_path.rglob(name))
     content = bytearray(path.read_bytes())
@@ -222,7 +223,7 @@ def test_damaged_checkpoint_is_not_used(dataset: xr.Dataset, tmp_path: Path, nam
     xr.testing.assert_identical(train(dataset, 2, 3, Checkpoints(tmp_path, {})), train(dataset, 2, 3))
 
 
-def test_other_ways_of_training_and_other_variants_share_nothing(
+def test_other_settings_and_other_variants_have_separate_checkpoints(
     dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
 ) -> None:
     train(dataset, 2, 1, Checkpoints(tmp_path, {"learning_rate": 0.01}))
@@ -234,8 +235,10 @@ def test_other_ways_of_training_and_other_variants_share_nothing(
     assert found["seed"].values.tolist() == [variant.seed for variant in others]
 
 
-def test_two_at_once_train_once(dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]) -> None:
-    """The second waits for the first, and takes what it trained."""
+def test_two_simultaneous_runs_train_once(
+    dataset: xr.Dataset, tmp_path: Path, trained_epochs: list[tuple[int, ...]]
+) -> None:
+    """The second run waits for the first one and uses its checkpoints."""
     results: list[xr.Dataset] = []
     threads = [
         threading.Thread(target=lambda: results.append(train(dataset, 2, 3, Checkpoints(tmp_path, {}))))
@@ -249,14 +252,14 @@ def test_two_at_once_train_once(dataset: xr.Dataset, tmp_path: Path, trained_epo
     assert sorted(epoch for epoch, *_ in trained_epochs) == [1, 2, 3]
 
 
-def test_unwritable_folder_is_one_clear_error(dataset: xr.Dataset, tmp_path: Path) -> None:
+def test_an_unwritable_folder_gives_one_clear_error(dataset: xr.Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match=r"cannot write the checkpoints in .*file"):
         train(dataset, 2, 1, Checkpoints(tmp_path / "file", {}))
 
 
 @pytest.mark.parametrize("place", ["way of training", "stack", "epoch"])
-def test_links_that_others_put_there_are_not_followed(tmp_path: Path, place: str) -> None:
+def test_foreign_links_are_not_followed(tmp_path: Path, place: str) -> None:
     kept, stack = Checkpoints(tmp_path / "checkpoints", {}), noisy_variants(2)
     with kept.of(stack) as own:
         save_first(own)
@@ -279,7 +282,7 @@ def test_links_that_others_put_there_are_not_followed(tmp_path: Path, place: str
 
 
 def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
-    """Wherever a bit is flipped: `tests/workflow/test_files.py` tries every one."""
+    """The damage is a flipped bit at various positions. `tests/workflow/test_files.py` tries every bit."""
     kept, stack = Checkpoints(tmp_path, {}), noisy_variants(2)
     with kept.of(stack) as own:
         save_first(own)
@@ -292,7 +295,7 @@ def test_a_damaged_checkpoint_counts_as_missing(tmp_path: Path) -> None:
         assert own.read("epoch_0.npz") is not None
 
 
-def test_exchanged_checkpoints_and_strange_folders_count_as_missing(tmp_path: Path) -> None:
+def test_exchanged_checkpoints_and_unknown_folders_count_as_missing(tmp_path: Path) -> None:
     kept, stack = Checkpoints(tmp_path, {}), noisy_variants(2)
     with kept.of(stack) as own:
         for epoch in range(2):
@@ -309,7 +312,7 @@ def test_exchanged_checkpoints_and_strange_folders_count_as_missing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("moment", ["before its permissions are set", "before it is locked"])
-def test_a_folder_that_is_pruned_as_it_is_made_is_made_again(
+def test_a_folder_that_is_deleted_during_its_creation_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     make_folder, pruned = checkpoints.make_folder, []

@@ -30,7 +30,7 @@ def problems(entry: dict[str, Any], label: str = "lstm") -> list[str]:
     return study_problems("studies.s", study, KNOWN_CELLS)
 
 
-def test_an_entry_is_a_group_with_the_studys_hyperparameters_unless_it_has_its_own() -> None:
+def test_an_entry_is_a_group_that_overrides_the_hyperparameters_of_the_study() -> None:
     found = groups({"lstm": {"hidden_size": 16}, "small": {"architecture": "gru", "init_param": 0.5}})
     assert list(found) == ["lstm", "small"]
     assert found["lstm"].settings == COMMON | {"architecture": "lstm", "hidden_size": 16}
@@ -38,7 +38,7 @@ def test_an_entry_is_a_group_with_the_studys_hyperparameters_unless_it_has_its_o
     assert [group.n_variants for group in found.values()] == [5, 5]
 
 
-def test_grids_that_cannot_be_stacked_make_groups_and_others_make_variants() -> None:
+def test_grid_values_that_cannot_share_a_stack_make_groups_and_others_make_variants() -> None:
     entry = {
         "hidden_size": {"grid": [4, 8]},
         "eps": {"grid": [0.01, 0.1]},
@@ -55,7 +55,7 @@ def test_grids_that_cannot_be_stacked_make_groups_and_others_make_variants() -> 
     }
 
 
-def test_random_hidden_sizes_make_a_group_of_each_draw_and_can_grow() -> None:
+def test_each_random_hidden_size_makes_a_group_and_more_can_be_added() -> None:
     entry = {"lstm": {"hidden_size": {"log_uniform": [8, 64]}, "dropout": {"grid": [0.0, 0.1]}}}
     few, many = groups(entry, 5), groups(entry, 200)
     assert list(few) == [f"lstm_draw{draw}" for draw in range(5)]
@@ -68,7 +68,7 @@ def test_random_hidden_sizes_make_a_group_of_each_draw_and_can_grow() -> None:
     assert all(other != many for other in others)
 
 
-def test_uniform_integers_reach_both_ends() -> None:
+def test_random_integers_include_both_ends_of_the_range() -> None:
     found = groups({"lstm": {"hidden_size": {"uniform": [2, 4]}}}, 100)
     counts = np.bincount([group.settings["hidden_size"] for group in found.values()], minlength=5)
     assert counts.sum() == counts[2:].sum() == 100
@@ -106,12 +106,12 @@ def test_uniform_integers_reach_both_ends() -> None:
         ({"learning_rate": True}, "expected a number above 0"),
     ],
 )
-def test_problems_name_the_place_what_was_found_and_what_is_allowed(entry: dict[str, Any], expected: str) -> None:
+def test_problems_name_the_key_the_value_and_the_allowed_values(entry: dict[str, Any], expected: str) -> None:
     (problem,) = problems(entry)
     assert expected in problem
 
 
-def test_an_entry_called_as_no_architecture_has_to_name_one() -> None:
+def test_an_entry_that_is_not_named_after_an_architecture_must_name_one() -> None:
     (problem,) = problems({}, label="lstm_small")
     assert (
         problem == "studies.s.design.lstm_small names no architecture, so it is 'lstm_small'; allowed are asrnn, lstm"
@@ -128,14 +128,14 @@ def test_missing_hyperparameters_are_named() -> None:
 
 
 @pytest.mark.parametrize("text", ["../x", "a/b", "", "a b", "x" * 65])
-def test_words_that_cannot_be_in_a_files_name_are_refused(text: str) -> None:
+def test_texts_that_cannot_be_in_a_file_name_are_refused(text: str) -> None:
     assert level_problem("kind", text) and level_problem("kind", {"grid": ["uniform", text]})
     assert level_problem("kind", "a-b_C9") is None
 
 
 @pytest.mark.parametrize("architecture", CELLS)
-def test_limits_of_hyperparameters_are_those_of_the_cells(architecture: str) -> None:
-    """Each limit is where the cell refuses a value, too, or stricter where the cell takes any finite number."""
+def test_hyperparameter_limits_agree_with_those_of_the_cells(architecture: str) -> None:
+    """The limits of the configuration are those of the cell, or stricter if the cell accepts any finite number."""
     found = cell_hyperparameters()[architecture]
     for name, limits in found.items():
         assert limits.allows(getattr(make_cell(architecture, 2, 3), name))
@@ -145,5 +145,5 @@ def test_limits_of_hyperparameters_are_those_of_the_cells(architecture: str) -> 
                 make_cell(architecture, 2, 3, **{name: value})
 
 
-def test_integers_beyond_all_floats_are_no_numbers() -> None:
+def test_integers_beyond_the_range_of_floats_are_refused() -> None:
     assert not is_number(10**400) and is_number(10**300)

@@ -1,4 +1,7 @@
-"""FORCE: learning, stores and errors. Agreement with Sussillo and Abbott's program is tested in tests/benchmarks."""
+"""FORCE: learning, stores and errors.
+
+Agreement with the program of Sussillo and Abbott is tested in tests/benchmarks.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def start(of: Variant):
     return *initial_network(*initial_params(of), of), target
 
 
-def test_connections_are_the_matrix():
+def test_sparse_connections_agree_with_the_matrix():
     rng = np.random.default_rng(0)
     matrix = rng.standard_normal((30, 30)) * (rng.random((30, 30)) < 0.2)
     matrix[3] = 0
@@ -42,7 +45,7 @@ def test_connections_are_the_matrix():
     np.testing.assert_allclose(rows, matrix @ rates, atol=1e-14)
 
 
-def test_a_free_run_is_the_cell_with_its_loop_closed_and_leaves_the_network_alone():
+def test_a_free_run_is_the_closed_loop_cell_and_leaves_the_network_unchanged():
     network, learner, target = start(variant())
     learn_target(network, learner, target, 2)
     before = network.x.copy(), network.readout.copy(), network.output.copy()
@@ -66,14 +69,14 @@ def test_a_free_run_is_the_cell_with_its_loop_closed_and_leaves_the_network_alon
     assert run.error == pytest.approx(np.mean(errors))
 
 
-def test_networks_learn_their_targets_and_keep_to_them():
+def test_networks_learn_their_targets_and_continue_to_produce_them():
     untrained, learning, free = [], [], []
     for index in range(5):
         own = variant(index, init_param=1.3, hidden_size=200)
         network, learner = initial_network(*initial_params(own), own)
         target = four_sines(600, own.generator("target")).numpy()
         untrained.append(run_freely(network, target, 1).error)
-        assert untrained[-1] == pytest.approx(np.abs(target).mean())  # the weights of the output are zero
+        assert untrained[-1] == pytest.approx(np.abs(target).mean())  # The output weights are zero.
         outputs = [learn_target(network, learner, target, 2) for _ in range(6)]
         learning.append(np.abs(outputs[-1] - target).mean())
         free.append(run_freely(network, target, 1).error)
@@ -81,10 +84,11 @@ def test_networks_learn_their_targets_and_keep_to_them():
     assert np.median(free) < np.median(untrained) / 2
 
 
-def test_what_is_stored(tmp_path):
+def test_the_store_is_complete_and_reproduces_the_errors(tmp_path):
     variants = [variant(0), variant(1, init_param=1.2)]
     store = train_force(variants, SETTINGS)
-    save_store(store, tmp_path / "force.zarr.zip", {})  # every variable says its unit and meaning
+    # Saving checks that every variable has a unit and a description.
+    save_store(store, tmp_path / "force.zarr.zip", {})
     store = open_store(tmp_path / "force.zarr.zip")
     assert store["epoch"].values.tolist() == [0, 1, 3]
     assert store["init_param"].values.tolist() == [1.5, 1.2]
@@ -94,7 +98,7 @@ def test_what_is_stored(tmp_path):
     losses = store["validation_loss"].values
     assert store["best_epoch"].values.tolist() == [[0, 1, 3][row.argmin()] for row in losses]
 
-    # From what is stored the error of the last free run's last pass follows again.
+    # The stored values reproduce the error of the last pass of the last free run.
     network, learner, target = start(variants[1])
     for _ in range(3):
         learn_target(network, learner, target, 2)
@@ -108,7 +112,7 @@ def test_what_is_stored(tmp_path):
     assert store["start_state"].shape == (2, 3, 4, 40)
 
 
-def test_results_depend_on_neither_company_nor_threads_nor_kept_epochs():
+def test_results_do_not_depend_on_other_variants_threads_or_stored_epochs():
     together = train_force([variant(n) for n in range(3)], SETTINGS)
     torch.set_num_threads(2)
     threaded = train_force([variant(n) for n in range(3)], SETTINGS)
@@ -118,7 +122,7 @@ def test_results_depend_on_neither_company_nor_threads_nor_kept_epochs():
         np.testing.assert_array_equal(alone[name].values[0, -1], together[name].values[2, -1])
 
 
-def test_a_variant_that_diverges_is_kept_and_flagged():
+def test_a_diverged_variant_is_stored_and_flagged():
     store = train_force([variant(0), variant(1, init_param=1e39)], SETTINGS)
     assert store["diverged"].values.tolist() == [False, True]
     assert np.isfinite(store["validation_loss"].values[0]).all()
@@ -133,7 +137,7 @@ def test_a_variant_that_diverges_is_kept_and_flagged():
         ({"hyperparameters": {"gamma": 1.0}}, "hyperparameters: got 'gamma' for rank_one, expected one of dt, density"),
     ],
 )
-def test_networks_that_cannot_be_are_refused(changes, message):
+def test_impossible_networks_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         train_force([variant(**changes)], SETTINGS)
 

@@ -1,4 +1,4 @@
-"""Our optimisers against PyTorch's, variant by variant."""
+"""The optimisers of this package agree with those of PyTorch for every variant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THEIRS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def stacked(dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
-    """A matrix and a vector of each of three variants."""
+    """Return a matrix and a vector for each of three variants."""
     generator = torch.Generator().manual_seed(0)
     shapes = {"weight": (3, 4, 2), "bias": (3, 4)}
     return {name: torch.randn(shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
@@ -45,7 +45,7 @@ def make_steps(optimizer: Optimizer, steps: range) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_variant_is_updated_as_by_pytorch_at_its_own_rate(name: str) -> None:
+def test_each_variant_is_updated_as_in_pytorch_at_its_own_learning_rate(name: str) -> None:
     params = stacked()
     theirs = [{key: value[variant].clone() for key, value in params.items()} for variant in range(3)]
     optimizers = [THEIRS[name](own.values(), lr=rate) for own, rate in zip(theirs, RATES, strict=True)]
@@ -62,7 +62,7 @@ def test_each_variant_is_updated_as_by_pytorch_at_its_own_rate(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_factor_multiplies_all_rates(name: str) -> None:
+def test_a_factor_multiplies_all_learning_rates(name: str) -> None:
     slow, decayed = (ours_with(name, stacked(), rates) for rates in ([0.5 * rate for rate in RATES], RATES))
     decayed.factor = 0.5
     for optimizer in (slow, decayed):
@@ -72,7 +72,7 @@ def test_a_factor_multiplies_all_rates(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_restored_state_goes_on_to_the_same_bits(name: str) -> None:
+def test_a_restored_state_continues_to_the_same_bits(name: str) -> None:
     whole = ours_with(name, stacked())
     make_steps(whole, range(3))
     copy = ours_with(name, {key: value.clone() for key, value in whole.params.items()})

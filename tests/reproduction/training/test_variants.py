@@ -16,11 +16,11 @@ def design(indices: range | list[int], seed: int = 1, group: str = "lstm", **set
     return design_variants("smnist", group, SETTINGS | settings, indices, seed)
 
 
-def test_a_variant_does_not_depend_on_who_else_is_drawn() -> None:
+def test_a_variant_does_not_depend_on_the_other_variants() -> None:
     assert design(range(5))[3] == design([3])[0]
 
 
-def test_groups_and_seeds_draw_apart() -> None:
+def test_groups_and_seeds_give_different_draws() -> None:
     assert len({v.seed for s in (1, 2) for group in ("lstm", "lstm_64") for v in design(range(10), s, group)}) == 40
 
 
@@ -35,12 +35,12 @@ def test_draws_cover_their_range_and_are_independent() -> None:
     assert np.abs(np.corrcoef(drawn) - np.eye(3)).max() < 0.15
 
 
-def test_a_draw_does_not_depend_on_what_else_is_random() -> None:
+def test_a_draw_does_not_depend_on_other_random_hyperparameters() -> None:
     alone, beside = design(range(5)), design(range(5), dropout={"uniform": [0.1, 0.2]})
     assert [v.init_param for v in alone] == [v.init_param for v in beside]
 
 
-def test_grids_are_combined_once_for_each_draw() -> None:
+def test_each_draw_uses_one_combination_of_the_grids_in_turn() -> None:
     grids = {"learning_rate": {"grid": [0.1, 0.2]}, "dropout": {"grid": [0.0, 0.3, 0.5]}}
     variants = design(range(12), **grids)
     combinations = [(rate, dropout) for rate in (0.1, 0.2) for dropout in (0.0, 0.3, 0.5)]
@@ -49,7 +49,7 @@ def test_grids_are_combined_once_for_each_draw() -> None:
     assert variants[:7] == design(range(7), **grids)
 
 
-def test_streams_of_one_variant_are_apart_and_repeatable() -> None:
+def test_random_streams_of_a_variant_differ_and_are_repeatable() -> None:
     variant = design([0])[0]
     draws = [
         torch.rand(3, generator=variant.generator(*purpose)) for purpose in (("order", 1), ("order", 2), ("noise", 1))
@@ -63,7 +63,7 @@ def test_derived_seeds_fit_a_signed_integer_of_64_bits() -> None:
     assert all(0 <= derived_seed("part", i) < 2**63 for i in range(100))
 
 
-def test_coordinates_hold_the_design() -> None:
+def test_coordinates_contain_the_design() -> None:
     variants = design([4, 7], architecture="asrnn", eps=0.1, dropout=0.2)
     coords = variant_coordinates(variants)
     assert coords["variant"].values.tolist() == [4, 7]

@@ -65,7 +65,7 @@ def _running_exponents(ax: Axes, running: xr.DataArray) -> int:
         color = colormaps["viridis"](0.95 * index / max(1, n_exponents - 1))
         ax.plot(running["time"], running.isel(exponent=index), color=color, linewidth=0.8)
     zero_line(ax)
-    ax.set_xlabel("steps measured")
+    ax.set_xlabel("measured steps")
     return len(shown)
 
 

@@ -97,13 +97,13 @@ def _changes(axes: tuple[Axes, Axes], networks: xr.Dataset, trends: Sequence[Key
         difference.plot(epochs, networks["mean_difference"].isel(network=network), **look)
     _one_over_time(change, epochs[1:], networks)
     slope = float(networks["decay_power"].median())
-    falls = f"; falls as $t^{{{slope:.2f}}}$ (median)" if np.isfinite(slope) else ""
-    every = "epoch t − 1" if (np.diff(epochs) == 1).all() else "the epoch before that has spectra"
+    falls = f"; $\\propto t^{{{slope:.2f}}}$ (median)" if np.isfinite(slope) else ""
+    every = "epoch t − 1" if (np.diff(epochs) == 1).all() else "the previous measured epoch"
     change.set(xlabel="epoch t", ylabel="mean squared change\nof exponents [nats²/step²]")
     change.set_title(f"({letters[0]}) from {every} to t{falls}")
     zero_line(difference)
     difference.set(xlabel="epoch t", ylabel="difference of mean\nexponent [nats/step]")
-    difference.set_title(f"({letters[1]}) from that of epoch {epochs[-1]}")
+    difference.set_title(f"({letters[1]}) relative to epoch {epochs[-1]}")
     difference.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

@@ -46,7 +46,7 @@ def fig_2_1(layers: xr.Dataset) -> Figure:
     names = [f"layer {number + 1}" for number in range(n_layers)]
     ax.set_xticks(np.arange(n_layers) + 0.5, names)
     ax.set_yticks(np.arange(n_layers) + 0.5, names)
-    ax.set(xlabel="by a hidden unit at step t − 1", ylabel="derivative of a hidden unit at step t")
+    ax.set(xlabel="with respect to a hidden unit at step t − 1", ylabel="derivative of a hidden unit at step t")
     ax.tick_params(length=0)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), title="involves the derivative of", alignment="left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), title="contains the derivative of", alignment="left")
     return fig

@@ -68,7 +68,7 @@ def fig_extra_optimizers(comparison: xr.Dataset) -> Figure:
     _intervals(coefficients, comparison, "spearman")
     coefficients.set(ylabel="Spearman's ρ with the loss", ylim=(-1.05, 1.05))
     _intervals(differences, comparison, "difference")
-    differences.set_ylabel(f"ρ less that of {OPTIMIZER_LABELS[comparison.attrs['reference']]}")
+    differences.set_ylabel(f"ρ minus that of {OPTIMIZER_LABELS[comparison.attrs['reference']]}")
     letter_panels([*axes.flat, coefficients, differences], fontsize=7)
     legend_below(fig, [coefficients], columns=4)
     return fig

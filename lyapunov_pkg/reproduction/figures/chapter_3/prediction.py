@@ -45,7 +45,7 @@ SUMMARY_LABELS = {"last": "last epoch", "lowest": "lowest error"}
 VERDICTS = {
     "spectrum": "spectra predict better",
     "eigenvalues": "eigenvalues predict better",
-    "undecided": "no difference to be told",
+    "undecided": "no significant difference",
 }
 
 
@@ -90,11 +90,11 @@ def _errors_of_predictors(ax: Axes, prednet: xr.Dataset) -> None:
     everything = prednet["rms_error"].values
     for row, name in enumerate(names):
         values = prednet["rms_error"].sel(predictor=name).values
-        ax.plot(values, np.full(len(values), row), "o", color="0.7", label="a seed")
+        ax.plot(values, np.full(len(values), row), "o", color="0.7", label="one seed")
         ax.plot(values.mean(), row, "k|", markersize=10, label="mean over seeds")
         label = f"{PREDICTOR_LABELS.get(name, name)}: {values.mean():.3g}"
         ax.text(0, row - 0.25, label, transform=ax.get_yaxis_transform(), fontsize=ANNOTATION_SIZE)
-    ax.set(xlabel="RMS error, networks held out [nats]", yticks=[], ylim=(len(names) - 0.6, -0.6))
+    ax.set(xlabel="RMS error on held-out networks [nats]", yticks=[], ylim=(len(names) - 0.6, -0.6))
     ax.set_xlim(-0.05 * everything.max(), 1.05 * everything.max())
     ax.spines["left"].set_visible(False)
     ax.set_title("(c) errors")
@@ -182,7 +182,7 @@ def fig_3_4(prednets: xr.Dataset) -> Figure:
         curves.fill_between(epochs, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
     baseline = float(prednets["baseline_error"].mean())
     curves.axhline(baseline, color="0.4", linewidth=1, linestyle=":", label="mean of the training networks")
-    curves.set(xlabel="epoch of PredNet's training", ylabel="mean square error, validation [nats²]", ylim=(0, None))
+    curves.set(xlabel="epoch of PredNet's training", ylabel="validation mean square error [nats²]", ylim=(0, None))
     curves.set_title(f"(a) mean ± standard deviation over {prednets.sizes['seed']} seeds")
     _differences_of_errors(differences, prednets)
     legend_below(fig, (curves,), columns=3)
@@ -204,7 +204,7 @@ def _differences_of_errors(ax: Axes, prednets: xr.Dataset) -> None:
         )
     ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
     ax.set(yticks=[], ylim=(prednets.sizes["summary"] - 0.5, -0.5))
-    ax.set(xlabel="error from eigenvalues − from spectra [nats²]", title="(b) difference, with 95% interval")
+    ax.set(xlabel="error, eigenvalues − spectra [nats²]", title="(b) difference, with 95% interval")
     ax.spines["left"].set_visible(False)
 
 

@@ -44,7 +44,7 @@ def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
     shown = pruning["complete_budget"] <= 1.5 * pruning["budget"].max()
     complete = pruning["complete_loss"].isel(n_complete=np.flatnonzero(shown))
     budget, mean, deviation = pruning["complete_budget"].values[shown], *_over_seeds(complete)
-    losses.plot(budget, mean, color="0.4", label="none is stopped")
+    losses.plot(budget, mean, color="0.4", label="full training of all networks")
     losses.fill_between(budget, mean - deviation, mean + deviation, color="0.4", alpha=0.2, linewidth=0)
     for name in in_display_order(pruning["criterion"].values, CRITERION_LABELS):
         of_name, (color, marker) = pruning.sel(criterion=name), CRITERION_LOOKS[name]
@@ -52,13 +52,13 @@ def fig_extra_pruning(pruning: xr.Dataset) -> Figure:
         losses.errorbar(pruning["budget"], *_over_seeds(of_name["best_loss"]), **look)
         spent.errorbar(pruning["pool_size"], *_over_seeds(1 - of_name["saved"] / 100), **look)
     look |= {"color": CRITERION_LOOKS["aelle"][0], "marker": "s", "linestyle": "--"}
-    look["label"] = "by AeLLE, with the networks that it learns from"
+    look["label"] = "halving by AeLLE, including its training networks"
     in_all = 1 - pruning["saved_in_all"].sel(criterion="aelle") / 100
     spent.errorbar(pruning["pool_size"], *_over_seeds(in_all), **look)
-    losses.set(xlabel="training of all networks [epochs]", ylabel="final loss of the best [nats]")
+    losses.set(xlabel="total training [epochs]", ylabel="final loss of the best network [nats]")
     losses.set_title(f"(a) pools of {', '.join(map(str, pruning['pool_size'].values))} networks")
     spent.axhline(1, color="0.6", linewidth=0.6, zorder=0)
-    spent.set(xlabel="networks in the pool", ylabel="training, relative to stopping none", xscale="log", yscale="log")
+    spent.set(xlabel="networks in the pool", ylabel="training relative to full training", xscale="log", yscale="log")
     spent.set_xticks(pruning["pool_size"].values, labels=pruning["pool_size"].values, minor=False)
     spent.set_xticks([], minor=True)
     spent.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

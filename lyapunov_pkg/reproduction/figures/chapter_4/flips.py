@@ -27,9 +27,9 @@ RANKING_LOOKS = {
 COMPARISON_TITLES = {
     "random": "random pixels",
     "same_steps": "pixels ranked in other images",
-    "later": "later steps: random pixels",
+    "later": "random pixels, later steps only",
 }
-CHOICE_LABELS = {"none": "as it is", "expansion": "flipped at the largest R values"}
+CHOICE_LABELS = {"none": "original image", "expansion": "flipped at the largest R values"}
 RANDOM_COLORS = ("#B2182B", "#D6604D", "#F4A582", "#FDDB9D")  # red to yellow, as in the text's figure 4.5
 
 
@@ -48,16 +48,16 @@ def fig_4_3(flips: xr.Dataset) -> Figure:
     fig = Figure(figsize=(DOUBLE_WIDTH, 2.8), layout="constrained")
     by_step, ordered = fig.subplots(1, 2)
     time = flips["time"].values
-    by_step.plot(time, flips["mean_log_r"].isel(n_averaged=0), color="0.6", linewidth=0.7, label="log r, first")
+    by_step.plot(time, flips["mean_log_r"].isel(n_averaged=0), color="0.6", linewidth=0.7, label="log of first R value")
     by_step.plot(time, flips["running_exponent"], color="#D55E00", label="first finite-time exponent")
-    by_step.set(title="(a) one input", xlabel="step", ylabel="log r [nats/step]")
+    by_step.set(title="(a) one input", xlabel="step", ylabel="log R [nats/step]")
     for color, n_averaged in zip(
         ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), flips["n_averaged"].values, strict=False
     ):
         values = np.sort(flips["mean_log_r"].sel(n_averaged=n_averaged).values)[::-1]
         name = "first R value" if n_averaged == 1 else f"mean of the first {n_averaged}"
         ordered.plot(time, values, color=color, label=name)
-    ordered.set(title="(b) in descending order", xlabel="rank of the step", ylabel="mean log r [nats/step]")
+    ordered.set(title="(b) in descending order", xlabel="rank of the step", ylabel="mean log R [nats/step]")
     for ax in (by_step, ordered):
         ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
         ax.legend()
@@ -91,14 +91,14 @@ def fig_4_4(flips: xr.Dataset) -> Figure:
         x = np.broadcast_to(places[:, None] + shift + spread, values.shape)
         each.plot(x.ravel(), values.ravel(), marker, color=color, markersize=2, alpha=alpha, markeredgewidth=0)
         each.plot(places, values.mean(1), color=color, label=RANKING_LABELS[name])
-    each.set(title="(a) every image of the text's test", ylabel="rise of the loss [nats]")
+    each.set(title="(a) each image of the dissertation's test", ylabel="increase of the loss [nats]")
     for name in (*flips["ranking"].values, "random"):
         color, marker = RANKING_LOOKS[name]
         over_images = (random.mean("draw") if name == "random" else ranked.sel(ranking=name)).mean("variant")
         error = over_images.std("image", ddof=1) / np.sqrt(flips.sizes["image"])
         look = {"color": color, "marker": marker, "markersize": 3, "elinewidth": 0.7, "capsize": 1.5}
         means.errorbar(places, over_images.mean("image"), error, label=RANKING_LABELS[name], **look)
-    means.set(title="(b) means, with their standard error over images", ylabel="rise of the loss [nats]")
+    means.set(title="(b) means ± standard error over images", ylabel="increase of the loss [nats]")
     for ax in (each, means):
         ax.axhline(0, color="0.6", linewidth=0.6, zorder=0)
         ax.set_xlabel("number of flipped pixels")
@@ -197,7 +197,7 @@ def _outputs(flips: xr.Dataset, images: Sequence[int]) -> Figure:
             ax.spines[:].set_visible(False)
         width = 0.85 / flips.sizes["choice"]
         for index, (choice, color) in enumerate(colors.items()):
-            name = CHOICE_LABELS.get(choice, choice.replace("random", "random flips,"))
+            name = CHOICE_LABELS.get(choice, choice.replace("random", "random flips, draw"))
             x = flips["class"].values + (index - (len(colors) - 1) / 2) * width
             bars.bar(x, of_image["logits"].sel(choice=choice), width, color=color, label=name)
         bars.axhline(0, color="0.6", linewidth=0.6)

@@ -4,7 +4,7 @@ from lyapunov_pkg.reproduction.figures.chapter_3.architectures import fig_3_13
 from tests.reproduction.figures.checks import texts
 
 
-def test_far_points_are_counted_and_do_not_set_the_limits(datasets):
+def test_outliers_are_counted_and_do_not_set_the_limits(datasets):
     final = datasets(n_seeds=1)["final"]
     final["partition"][:] = "test"
     fig = fig_3_13(final)

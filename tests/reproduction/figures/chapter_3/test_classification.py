@@ -7,7 +7,7 @@ from tests.reproduction.figures.checks import texts
 
 
 @pytest.mark.parametrize(("total_epochs", "expected"), [(10, ["0", "10", "20", "50"]), (4, ["0", "25", "50"])])
-def test_fig_3_10_shows_the_epochs_nearest_to_the_dissertations(total_epochs, expected, datasets):
+def test_fig_3_10_shows_the_epochs_closest_to_the_dissertation(total_epochs, expected, datasets):
     fig = fig_3_10(datasets()["pretrained"].assign_attrs(total_epochs=total_epochs))
     titles = [text for text in texts(fig) if "% of training" in text]
     assert [title.split("%")[0] for title in titles] == [
@@ -15,7 +15,7 @@ def test_fig_3_10_shows_the_epochs_nearest_to_the_dissertations(total_epochs, ex
     ]
 
 
-def test_fig_3_10_shades_the_side_of_low_error(datasets):
+def test_fig_3_10_shades_the_side_with_low_error(datasets):
     pretrained = datasets(n_seeds=1)["pretrained"]
     for low_is_above in (True, False):
         pretrained["low_is_above"][:] = low_is_above
@@ -25,7 +25,7 @@ def test_fig_3_10_shades_the_side_of_low_error(datasets):
         assert (left, right) == pytest.approx((0, ax.get_xlim()[1]) if low_is_above else (ax.get_xlim()[0], 0))
 
 
-def test_fig_3_11_counts_every_test_network_within_the_limits(datasets):
+def test_fig_3_11_counts_all_test_networks_inside_the_limits(datasets):
     pretrained = datasets(n_seeds=1)["pretrained"]
     n_test = int((pretrained["partition"] == "test").sum())
     for ax in fig_3_11(pretrained).axes:

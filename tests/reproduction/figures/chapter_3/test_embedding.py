@@ -5,9 +5,9 @@ import numpy as np
 from lyapunov_pkg.reproduction.figures.chapter_3.embedding import fig_3_7, fig_3_8, fig_3_9, most_crowded
 
 
-def test_fig_3_7_shows_free_runs_whose_errors_are_low_middle_and_high(datasets):
+def test_fig_3_7_shows_free_runs_with_low_middle_and_high_errors(datasets):
     sets = datasets()
-    runs = sets["free_runs"]  # errors 0.1, 0.2, ..., 1.1, and a network that diverged with an error of 0
+    runs = sets["free_runs"]  # The errors are 0.1, 0.2, ..., 1.1, and a diverged network has an error of 0.
     ax = fig_3_7(sets["final"], runs).axes[0]
     assert [text.get_text() for text in ax.texts] == [
         f"{name} error: {error}" for name, error in (("low", "0.20"), ("middle", "0.60"), ("high", "1.00"))
@@ -36,7 +36,7 @@ def test_most_crowded_part_is_the_square_with_the_most_points():
     assert not chosen[:3].any() and chosen[3:].sum() >= 15
 
 
-def test_fig_3_9_enlarges_what_it_frames(datasets):
+def test_fig_3_9_enlarges_the_framed_part(datasets):
     sets = datasets()
     fig = fig_3_9(sets["final"], sets["examples"])
     (whole,) = [ax for ax in fig.axes if ax.get_title(loc="left").startswith("(c)")]

@@ -7,15 +7,16 @@ from lyapunov_pkg.reproduction.figures.chapter_3.prediction import fig_3_1, fig_
 from tests.reproduction.figures.checks import texts
 
 
-def test_fig_3_5_marks_maximum_and_number_above_zero(datasets):
+def test_fig_3_5_marks_the_maximum_exponent_and_the_number_above_zero(datasets):
     spectra = datasets(architectures=("gru",))["spectra"].isel(variant=[5])
-    exponents = np.linspace(0.31, -0.62, spectra.sizes["exponent"])  # 11 of 32 above zero, slope -0.03
+    # 11 of 32 exponents are above zero, and the slope is -0.03.
+    exponents = np.linspace(0.31, -0.62, spectra.sizes["exponent"])
     spectra["lyapunov_exponent"][:] = exponents
     shown = texts(fig_3_5(spectra))
     assert {"maximum 0.31", "11 above zero", "initial slope −0.03", "final slope −0.03"} <= set(shown)
 
 
-def test_fig_3_5_leaves_out_diverged_networks_and_says_if_none_is_left(datasets):
+def test_fig_3_5_omits_diverged_networks_and_says_if_none_is_left(datasets):
     spectra = datasets(architectures=("gru", "lem"))["spectra"]
     spectra["diverged"][spectra["architecture"].values == "gru"] = True
     shown = texts(fig_3_5(spectra))
@@ -25,7 +26,7 @@ def test_fig_3_5_leaves_out_diverged_networks_and_says_if_none_is_left(datasets)
         fig_3_5(spectra)
 
 
-def test_fig_3_1_names_errors_of_all_predictors_and_leaves_out_who_was_never_held_out(datasets):
+def test_fig_3_1_names_errors_of_all_predictors_and_omits_networks_that_were_never_held_out(datasets):
     prednet = datasets()["prednet"]
     fig = fig_3_1(prednet)
     true, predicted = fig.axes[:2]
@@ -52,15 +53,15 @@ def test_figs_3_2_and_3_3_show_the_largest_gamma_at_the_ends_of_eps_without_dive
 
 def test_fig_3_4_says_whether_spectra_predict_better(datasets):
     shown = texts(fig_3_4(datasets()["prednets"]))
-    assert {"last epoch: spectra predict better", "lowest error: no difference to be told"} <= set(shown)
+    assert {"last epoch: spectra predict better", "lowest error: no significant difference"} <= set(shown)
 
 
-def test_fig_3_5_has_maxima_apart_and_says_where_lines_end(datasets):
+def test_fig_3_5_marks_maxima_and_says_where_lines_end(datasets):
     spectra = datasets(architectures=("gru", "lem"))["spectra"]
     spectra["lyapunov_exponent"][:, :, -1] = -np.inf
     fig = fig_3_5(spectra)
     single = [(line.get_xdata()[0], line.get_marker()) for line in fig.axes[2].lines if len(line.get_xdata()) == 1]
-    assert len({x for x, _ in single if x < 0}) == 2  # the maxima
+    assert len({x for x, _ in single if x < 0}) == 2  # These are the maximum exponents.
     assert [x for x, marker in single if marker == "x"] == [spectra.sizes["exponent"] - 1] * 2
     assert "a line ends: the next exponents are −∞" in texts(fig)
     spectra["lyapunov_exponent"][:, :, -1] = spectra["lyapunov_exponent"][:, :, -2]

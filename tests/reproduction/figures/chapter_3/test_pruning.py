@@ -4,10 +4,10 @@ from lyapunov_pkg.reproduction.figures.chapter_3.pruning import fig_extra_prunin
 from tests.reproduction.figures.checks import texts
 
 
-def test_fig_extra_pruning_draws_every_criterion_and_what_aelle_has_cost(datasets):
+def test_fig_extra_pruning_draws_every_criterion_and_the_cost_of_aelle(datasets):
     fig = fig_extra_pruning(datasets()["pruning"])
     names = ("AeLLE's prediction", "architecture", "loss so far", "chance")
-    for label in (*(f"halving by {name}" for name in names), "none is stopped"):
+    for label in (*(f"halving by {name}" for name in names), "full training of all networks"):
         assert texts(fig).count(label) == 1
     assert len(fig.axes[0].containers) == len(names)
     assert len(fig.axes[1].containers) == len(names) + 1
