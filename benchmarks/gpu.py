@@ -166,7 +166,7 @@ def by_operations(network: Network, inputs: torch.Tensor) -> torch.Tensor:
     """Return exponents (variant, sequence, k) from the PyTorch operations of a GPU, on any device."""
     import torch
 
-    from lyapunov_pkg.spectra.propagators import StepPropagator
+    from lyapunov_pkg.spectra.torch_propagators import StepPropagator
 
     start, tangents = network.initial_state(len(inputs)), network.initial_tangents("reduced")
     propagator = StepPropagator(network, start, tangents.expand(*start.shape[:-1], *tangents.shape))

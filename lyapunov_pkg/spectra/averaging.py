@@ -15,7 +15,8 @@ from torch import Tensor
 
 from lyapunov_pkg.linalg import SMALLEST_SINE
 from lyapunov_pkg.spectra.driven import DrivenSystem, TangentMap, check_schedule
-from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
+from lyapunov_pkg.spectra.propagator_choice import make_propagator
+from lyapunov_pkg.spectra.propagators import Propagator
 from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 AUTO_TOLERANCE = 1e-4

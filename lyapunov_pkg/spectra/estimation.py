@@ -17,7 +17,8 @@ from torch import Tensor
 from lyapunov_pkg.spectra.averaging import _adaptive_intervals
 from lyapunov_pkg.spectra.batches import Batches
 from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
-from lyapunov_pkg.spectra.propagators import Propagator, make_propagator
+from lyapunov_pkg.spectra.propagator_choice import make_propagator
+from lyapunov_pkg.spectra.propagators import Propagator
 from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 WORK_AT_ONCE = 1_500_000_000

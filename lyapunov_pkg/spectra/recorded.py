@@ -16,7 +16,9 @@ from torch import Tensor
 from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.linalg.program import Program
 from lyapunov_pkg.linalg.stepping import SteppedFlow
-from lyapunov_pkg.spectra.propagators import Propagator, Record, SteppedPropagator, StepPropagator
+from lyapunov_pkg.spectra.kernel_propagators import SteppedPropagator
+from lyapunov_pkg.spectra.propagators import Propagator, Record
+from lyapunov_pkg.spectra.torch_propagators import StepPropagator
 from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep, OwnStep
 from lyapunov_pkg.systems.tracing import program_of

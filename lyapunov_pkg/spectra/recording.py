@@ -11,7 +11,7 @@ from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.progress import steps_bar
 from lyapunov_pkg.spectra.driven import DrivenSystem, check_schedule
 from lyapunov_pkg.spectra.estimation import padded, steps_of_a_moment
-from lyapunov_pkg.spectra.propagators import make_propagator
+from lyapunov_pkg.spectra.propagator_choice import make_propagator
 from lyapunov_pkg.spectra.tangents import of_each_trajectory
 
 

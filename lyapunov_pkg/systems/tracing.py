@@ -1,14 +1,13 @@
 """Conversion of user-defined steps to programs: a step runs once, on tensors that record the operations.
 
 Such a tensor, a `Recorded`, has no numbers that Python could read. A step that needs numbers, in a branch, a loop or a
-call of another library, is refused. Every operation that is not listed below is also refused.
+call of another library, is refused. Every operation that `operations` does not list is also refused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,12 +20,11 @@ from torch.utils._pytree import tree_map
 from lyapunov_pkg.linalg.program import Program
 from lyapunov_pkg.systems.checks import random_numbers_kept
 from lyapunov_pkg.systems.lowering import Lowering, Refused
+from lyapunov_pkg.systems.operations import JOINS, RULES, SHAPED, VIEWS, Computed
 from lyapunov_pkg.systems.surroundings import surroundings
 
-aten = torch.ops.aten
 
-
-class Recorded(Tensor):
+class Recorded(Tensor, Computed):
     """A tensor of numbers that a program will compute.
 
     Attributes:
@@ -36,7 +34,6 @@ class Recorded(Tensor):
     """
 
     value: Tensor
-    slots: Tensor
     lowering: Lowering
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
@@ -142,14 +139,14 @@ def _record(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         function = _out_of_place(function, name, args)
         name = name.removesuffix("_")
     value = function(*_each(_value, args), **dict(zip(kwargs, _each(_value, kwargs.values()), strict=True)))
-    if function in _SHAPED:
+    if function in SHAPED:
         return value
-    if function in _VIEWS:
-        if any(isinstance(leaf, Recorded) for leaf in _leaves((args[1:], kwargs))) and function not in _JOINS:
+    if function in VIEWS:
+        if any(isinstance(leaf, Recorded) for leaf in _leaves((args[1:], kwargs))) and function not in JOINS:
             raise Refused(f"{name} with places that are computed")
-        slots = function(*_each(lambda leaf: _slots(leaf, lowering, function in _JOINS), args), **kwargs)
-    elif function in _RULES:
-        slots = _RULES[function](lowering, *args, **kwargs)
+        slots = function(*_each(lambda leaf: _slots(leaf, lowering, function in JOINS), args), **kwargs)
+    elif function in RULES:
+        slots = RULES[function](lowering, *args, **kwargs)
         slots = _laid_out(slots, value)
     else:
         raise Refused(str(function))
@@ -207,296 +204,9 @@ def _out_of_place(function: Any, name: str, args: tuple[Any, ...]) -> Any:
     """Return the operation whose result an in-place operation writes into its first argument."""
     if not isinstance(args[0], Recorded):
         raise Refused(f"{name} of a tensor that was not computed from the state")
-    packet = getattr(aten, name.removesuffix("_"), None)
+    packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
     overload = function._overloadname
     found = getattr(packet, overload, None) if packet is not None else None
-    if found not in _RULES or args[0].dtype != args[0].lowering.dtype:
+    if found not in RULES or args[0].dtype != args[0].lowering.dtype:
         raise Refused(name)
     return found
-
-
-def _operand(lowering: Lowering, value: Any) -> Tensor:
-    if isinstance(value, Recorded):
-        return value.slots
-    if isinstance(value, complex):
-        raise Refused("complex numbers")
-    return lowering.constant(value)
-
-
-def _function(name: str) -> Callable[..., Tensor]:
-    def rule(lowering: Lowering, *operands: Any) -> Tensor:
-        return lowering.function(name, *(_operand(lowering, operand) for operand in operands))
-
-    return rule
-
-
-def _scaled(name: str, reverses: bool = False) -> Callable[..., Tensor]:
-    """Return the rule of an addition or subtraction with a factor on the second operand."""
-
-    def rule(lowering: Lowering, a: Any, b: Any, *unnamed: Any, alpha: float = 1) -> Tensor:
-        alpha = unnamed[0] if unnamed else alpha
-        first, second = _operand(lowering, a), _operand(lowering, b)
-        if alpha != 1:
-            second = lowering.function("mul", lowering.constant(float(alpha)), second)
-        return lowering.function(name, second, first) if reverses else lowering.function(name, first, second)
-
-    return rule
-
-
-def _power(lowering: Lowering, a: Any, exponent: Any) -> Tensor:
-    if isinstance(exponent, Recorded):
-        raise Refused("a power whose exponent is computed")
-    known = {1: "copy", 2: "square", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
-    if isinstance(exponent, int | float) and exponent in known:
-        return lowering.function(known[exponent], a.slots)
-    return lowering.function("pow", a.slots, _operand(lowering, exponent))
-
-
-def _where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Tensor:
-    return lowering.where(_operand(lowering, condition), _operand(lowering, a), _operand(lowering, b))
-
-
-def _masked_fill(lowering: Lowering, a: Any, mask: Any, value: Any) -> Tensor:
-    return _where(lowering, mask, value, a)
-
-
-def _clamp(lowering: Lowering, a: Any, lowest: float | None = None, highest: float | None = None) -> Tensor:
-    """Return the number or one of its bounds. At a bound the derivative is 1, as in PyTorch."""
-    slots: Tensor = a.slots
-    for bound, is_beyond in ((lowest, "lt"), (highest, "gt")):
-        if bound is not None:
-            limit = lowering.constant(float(bound))
-            slots = lowering.where(lowering.function(is_beyond, a.slots, limit), limit, slots)
-    return slots
-
-
-def _hardtanh(lowering: Lowering, a: Any, lowest: float = -1, highest: float = 1) -> Tensor:
-    """Return the same as `_clamp`, but with the derivative 0 at a bound."""
-    slots: Tensor = a.slots
-    for bound, is_beyond in ((lowest, "le"), (highest, "ge")):
-        limit = lowering.constant(float(bound))
-        slots = lowering.where(lowering.function(is_beyond, a.slots, limit), limit, slots)
-    return slots
-
-
-def _logical_not(lowering: Lowering, a: Any) -> Tensor:
-    return lowering.function("eq", a.slots, lowering.constant(0.0))
-
-
-def _bitwise_not(lowering: Lowering, a: Any) -> Tensor:
-    if a.dtype != torch.bool:
-        raise Refused("bits of numbers")
-    return _logical_not(lowering, a)
-
-
-def _logical(name: str) -> Callable[..., Tensor]:
-    """Return the rule of a function of truth values, which are 0 and 1."""
-
-    def rule(lowering: Lowering, a: Any, b: Any) -> Tensor:
-        if a.dtype != torch.bool or b.dtype != torch.bool:
-            raise Refused("bits of numbers")
-        return lowering.function(name, _operand(lowering, a), _operand(lowering, b), moves=False)
-
-    return rule
-
-
-def _to(lowering: Lowering, a: Any, **kwargs: Any) -> Tensor:
-    """Convert truth values to numbers. Other changes of dtype are refused."""
-    if kwargs.get("device") not in (None, torch.device("cpu")) or (kwargs.get("dtype") == torch.bool != a.dtype):
-        raise Refused("a change of type")
-    slots: Tensor = a.slots
-    return slots
-
-
-def _sum(lowering: Lowering, a: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    if dtype not in (None, a.dtype) or a.dtype == torch.bool:
-        raise Refused("a sum in another type")
-    return _over(lowering.sum, a.slots, dims, keepdim)
-
-
-def _over(reduce: Callable[[Tensor], Tensor], slots: Tensor, dims: Any, keepdim: bool) -> Tensor:
-    """Apply a reduction of the last axis to the given axes, or to all axes if none are given."""
-    dims = [dims] if isinstance(dims, int) else list(dims or range(slots.ndim))
-    dims = sorted(dim % slots.ndim for dim in dims) if slots.ndim else []
-    others = [dim for dim in range(slots.ndim) if dim not in dims]
-    terms = slots.permute(*others, *dims).reshape(*(slots.shape[dim] for dim in others), -1)
-    reduced = reduce(terms)
-    return reduced.reshape([1 if dim in dims else n for dim, n in enumerate(slots.shape)]) if keepdim else reduced
-
-
-def _count(slots: Tensor, dims: Any) -> int:
-    dims = [dims] if isinstance(dims, int) else list(dims or range(slots.ndim))
-    return math.prod(slots.shape[dim] for dim in dims)
-
-
-def _mean(lowering: Lowering, a: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    total = _sum(lowering, a, dims, keepdim, dtype=dtype)
-    return lowering.function("div", total, lowering.constant(float(_count(a.slots, dims))))
-
-
-def _norm(lowering: Lowering, a: Any, order: float = 2, dims: Any = None, keepdim: bool = False) -> Tensor:
-    if order != 2:
-        raise Refused("a norm of another order than 2")
-    squares = lowering.function("square", a.slots)
-    return lowering.function("root", _over(lowering.sum, squares, dims, keepdim))
-
-
-def _softmax(lowering: Lowering, a: Any, dim: int, to_float: bool) -> Tensor:
-    """Divide exponentials by their sum. The subtracted maximum changes no result and needs no tangents."""
-    largest = a.slots.select(dim, 0)
-    for i in range(1, a.slots.shape[dim]):
-        largest = lowering.function("maximum", largest, a.slots.select(dim, i), moves=False)
-    if a.slots.shape[dim] == 1:
-        largest = lowering.function("copy", largest, moves=False)
-    powers = lowering.function("exp", lowering.function("sub", a.slots, largest.unsqueeze(dim)))
-    return lowering.function("div", powers, _over(lowering.sum, powers, dim, True))
-
-
-def _layer_norm(lowering: Lowering, a: Any, shape: Any, weight: Any, bias: Any, eps: float) -> list[Tensor]:
-    dims = list(range(-len(shape), 0))
-    count = lowering.constant(float(_count(a.slots, dims)))
-    mean = lowering.function("div", _over(lowering.sum, a.slots, dims, True), count)
-    centred = lowering.function("sub", a.slots, mean)
-    squares = _over(lowering.sum, lowering.function("square", centred), dims, True)
-    variance = lowering.function("div", squares, count)
-    scale = lowering.function("rsqrt", lowering.function("add", variance, lowering.constant(float(eps))))
-    slots = lowering.function("mul", centred, scale)
-    if weight is not None:
-        slots = lowering.function("mul", slots, _operand(lowering, weight))
-    if bias is not None:
-        slots = lowering.function("add", slots, _operand(lowering, bias))
-    return [slots, mean, scale]
-
-
-def _matrix_product(lowering: Lowering, a: Any, b: Any) -> Tensor:
-    """Multiply matrices (..., M, P) and (..., P, N), of which at least one is computed."""
-    if isinstance(a, Recorded) and isinstance(b, Recorded):
-        pairs = lowering.function("mul", a.slots[..., :, None, :], b.slots.mT[..., None, :, :])
-        return lowering.sum(pairs)
-    if isinstance(b, Recorded):
-        return _matrix_product(lowering, _Transposed(b), a.mT).mT
-    matrices = b.mT.expand(*a.slots.shape[:-2], *b.mT.shape[-2:])
-    rows = [
-        lowering.product(matrix, row)
-        for of_matrix, matrix in zip(
-            a.slots.reshape(-1, *a.slots.shape[-2:]),
-            matrices.reshape(-1, *b.mT.shape[-2:]) if b.ndim > 2 else [b.mT],
-            strict=True,
-        )
-        for row in of_matrix
-    ]
-    return torch.stack(rows).reshape(*a.slots.shape[:-1], b.shape[-1])
-
-
-class _Transposed:
-    """The slots of a transposed matrix."""
-
-    def __init__(self, of: Recorded) -> None:
-        self.slots = of.slots.mT
-
-
-def _plus_product(lowering: Lowering, added: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    if beta != 1 or alpha != 1:
-        raise Refused("a product with factors")
-    return lowering.function("add", _product(lowering, a, b), _operand(lowering, added))
-
-
-def _product(lowering: Lowering, a: Any, b: Any) -> Tensor:
-    if not isinstance(a, Recorded) and not isinstance(b, Recorded):
-        return lowering.constant(a @ b)
-    if a.shape[-1] == 0:
-        return lowering.constant(torch.zeros(*a.shape[:-1], b.shape[-1]))
-    return _matrix_product(lowering, a, b)
-
-
-def _composed(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return the rule of a function that is a composition of other functions."""
-
-    def rule(lowering: Lowering, *args: Any, **kwargs: Any) -> Tensor:
-        composed: Recorded = function(*args, **kwargs)
-        return composed.slots
-
-    return rule
-
-
-_VIEWS: dict[Any, None] = dict.fromkeys(
-    (
-        *(aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.select.int, aten.slice.Tensor),
-        *(aten.t.default, aten.transpose.int, aten.permute.default, aten.expand.default, aten.unsqueeze.default),
-        *(
-            aten.squeeze.default,
-            aten.squeeze.dim,
-            aten.squeeze.dims,
-            aten.unbind.int,
-            aten.split.Tensor,
-            aten.unsafe_split.Tensor,
-        ),
-        *(aten.split_with_sizes.default, aten.clone.default, aten.alias.default, aten.flip.default, aten.roll.default),
-        *(aten.repeat.default, aten.index_select.default, aten.index.Tensor, aten.diagonal.default),
-        *(aten.cat.default, aten.stack.default),
-    )
-)
-"""Operations that only select, move or repeat numbers. Applied to slots, they give the slots of the result."""
-
-_SHAPED = (
-    *(aten.zeros_like.default, aten.ones_like.default, aten.full_like.default, aten.new_zeros.default),
-    *(aten.new_ones.default, aten.new_full.default),
-)
-"""Operations that create constants with the shape or the type of a tensor."""
-
-_JOINS = (aten.cat.default, aten.stack.default)
-"""The operations among them that may join constants."""
-
-_RULES: dict[Any, Callable[..., Any]] = {
-    **{
-        getattr(aten, name).default: _function(name)
-        for name in (
-            *("neg", "abs", "sign", "floor", "reciprocal", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin"),
-            *("cos", "tan", "tanh", "sinh", "cosh", "atan", "erf", "sigmoid", "relu", "maximum", "minimum", "atan2"),
-        )
-    },
-    **{getattr(aten, name).Tensor: _function(name) for name in ("mul", "div", "remainder")},
-    **{getattr(aten, name).Scalar: _function(name) for name in ("mul", "div", "remainder")},
-    **{getattr(aten, name).Tensor: _function(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
-    **{getattr(aten, name).Scalar: _function(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
-    aten.add.Tensor: _scaled("add"),
-    aten.add.Scalar: _scaled("add"),
-    aten.sub.Tensor: _scaled("sub"),
-    aten.sub.Scalar: _scaled("sub"),
-    aten.rsub.Scalar: _scaled("sub", reverses=True),
-    aten.rsub.Tensor: _scaled("sub", reverses=True),
-    aten.pow.Tensor_Scalar: _power,
-    aten.pow.Tensor_Tensor: _power,
-    aten.where.self: _where,
-    aten.masked_fill.Scalar: _masked_fill,
-    aten.clamp.default: _clamp,
-    aten.clamp_min.default: _clamp,
-    aten.clamp_max.default: lambda lowering, a, highest: _clamp(lowering, a, None, highest),
-    aten.hardtanh.default: _hardtanh,
-    aten.logical_not.default: _logical_not,
-    aten.bitwise_not.default: _bitwise_not,
-    aten.bitwise_and.Tensor: _logical("mul"),
-    aten.bitwise_or.Tensor: _logical("maximum"),
-    aten.logical_and.default: _logical("mul"),
-    aten.logical_or.default: _logical("maximum"),
-    aten._to_copy.default: _to,
-    aten.sum.default: _sum,
-    aten.sum.dim_IntList: _sum,
-    aten.mean.default: _mean,
-    aten.mean.dim: _mean,
-    aten.linalg_vector_norm.default: _norm,
-    aten._softmax.default: _softmax,
-    aten.native_layer_norm.default: _layer_norm,
-    aten.mm.default: _product,
-    aten.bmm.default: _product,
-    aten.addmm.default: _plus_product,
-    aten.baddbmm.default: _plus_product,
-    aten.silu.default: _composed(lambda a: a * torch.sigmoid(a)),
-    aten.addcmul.default: _composed(lambda added, a, b, *, value=1: added + value * a * b),
-    aten.lerp.Scalar: _composed(lambda start, end, weight: start + weight * (end - start)),
-    aten.lerp.Tensor: _composed(lambda start, end, weight: start + weight * (end - start)),
-    aten.leaky_relu.default: _composed(lambda a, slope=0.01: torch.where(a > 0, a, slope * a)),
-    aten.dot.default: _composed(lambda a, b: (a * b).sum()),
-    aten.mv.default: _composed(lambda a, b: (a @ b[:, None])[:, 0]),
-}
-"""The rule of each operation, which returns the slots of its result."""

@@ -24,7 +24,7 @@ from lyapunov_pkg.linalg import (
 from lyapunov_pkg.linalg.cpu import orthonormalize_on_cpu
 from lyapunov_pkg.linalg.stepping import SteppedFlow
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.spectra.propagators import make_propagator
+from lyapunov_pkg.spectra.propagator_choice import make_propagator
 from lyapunov_pkg.systems import LinearMap
 from lyapunov_pkg.systems.tracing import program_of
 

@@ -13,18 +13,10 @@ import pytest
 import yaml
 
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
-from lyapunov_pkg.reproduction.costs import (
-    BASE_MEMORY,
-    IMAGES,
-    RULES,
-    START,
-    START_WITHOUT_TORCH,
-    WITHOUT_TORCH,
-    Costs,
-    Data,
-    read_settings,
-    task_data,
-)
+from lyapunov_pkg.reproduction.costs.__main__ import read_settings
+from lyapunov_pkg.reproduction.costs.constants import BASE_MEMORY, START, START_WITHOUT_TORCH
+from lyapunov_pkg.reproduction.costs.data import IMAGES, Data, task_data
+from lyapunov_pkg.reproduction.costs.rules import RULES, WITHOUT_TORCH, Costs
 from lyapunov_pkg.reproduction.tasks.mocap import load_mocap
 from lyapunov_pkg.reproduction.tasks.smnist import load_smnist
 from lyapunov_pkg.workflow.plan import Cost, Job

@@ -12,7 +12,9 @@ from torch import Tensor
 from lyapunov_pkg.cells import CELLS
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.spectra import average_exponents
-from lyapunov_pkg.spectra.propagators import KernelPropagator, Propagator, StepPropagator
+from lyapunov_pkg.spectra.kernel_propagators import KernelPropagator
+from lyapunov_pkg.spectra.propagators import Propagator
+from lyapunov_pkg.spectra.torch_propagators import StepPropagator
 
 ENDS = [False, True, True, False, False, True]
 

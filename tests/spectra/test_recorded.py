@@ -15,8 +15,9 @@ from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spec
 from lyapunov_pkg.spectra import recorded
 from lyapunov_pkg.spectra.averaging import average_of
 from lyapunov_pkg.spectra.driven import driven_system
-from lyapunov_pkg.spectra.propagators import StepPropagator, make_propagator
+from lyapunov_pkg.spectra.propagator_choice import make_propagator
 from lyapunov_pkg.spectra.recorded import ProgramPropagator, RecordedPropagator
+from lyapunov_pkg.spectra.torch_propagators import StepPropagator
 from lyapunov_pkg.systems import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 

@@ -10,7 +10,9 @@ from torch import Tensor
 from lyapunov_pkg import covariant_vectors, finite_time_exponents
 from lyapunov_pkg.linalg import carry_back
 from lyapunov_pkg.networks import Network
-from lyapunov_pkg.spectra.propagators import KernelPropagator, Propagator, Record, StepPropagator
+from lyapunov_pkg.spectra.kernel_propagators import KernelPropagator
+from lyapunov_pkg.spectra.propagators import Propagator, Record
+from lyapunov_pkg.spectra.torch_propagators import StepPropagator
 
 ENDS = [False, True, True, False, False, True]
 

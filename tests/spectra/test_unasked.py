@@ -12,8 +12,8 @@ from torch import Tensor
 from lyapunov_pkg.linalg import orthonormalize_unasked
 from lyapunov_pkg.linalg.cholesky import orthonormalize_by_cholesky
 from lyapunov_pkg.linalg.orthonormalization import orthonormalize_finite
-from lyapunov_pkg.spectra import propagators
-from lyapunov_pkg.spectra.propagators import STEPS_UNASKED, StepPropagator
+from lyapunov_pkg.spectra import torch_propagators
+from lyapunov_pkg.spectra.torch_propagators import STEPS_UNASKED, StepPropagator
 
 N_STEPS, SIZE, N_SEQUENCES = 3 * STEPS_UNASKED + 5, 6, 4
 FEW = 1e-8
@@ -46,7 +46,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(1)
         return orthonormalize_finite(matrices, orthonormalize_by_cholesky)
 
-    monkeypatch.setattr(propagators, "orthonormalize", on_a_gpu)
+    monkeypatch.setattr(torch_propagators, "orthonormalize", on_a_gpu)
     return calls
 
 

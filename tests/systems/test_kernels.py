@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
-from lyapunov_pkg.spectra.propagators import StepPropagator, SystemPropagator, make_propagator
+from lyapunov_pkg.spectra.kernel_propagators import SystemPropagator
+from lyapunov_pkg.spectra.propagator_choice import make_propagator
+from lyapunov_pkg.spectra.torch_propagators import StepPropagator
 from lyapunov_pkg.systems import (
     CatMap,
     DampedOscillator,

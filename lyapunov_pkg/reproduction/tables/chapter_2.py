@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lyapunov_pkg.reproduction.costs import tangent_flops
+from lyapunov_pkg.reproduction.costs.networks import tangent_flops
 from lyapunov_pkg.reproduction.figures.presentation import SERIES_NAMES, STATISTIC_LABELS
 from lyapunov_pkg.reproduction.records import Store, table
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_2_A1, DISSERTATION_2_A2

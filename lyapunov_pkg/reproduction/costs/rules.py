@@ -1,227 +1,41 @@
-"""Estimated costs of the workflow's jobs, from operation counts and a short calibration on this machine.
+"""The cost of the jobs of each rule.
 
-    python -m lyapunov_pkg.reproduction.costs [ARGUMENTS OF SNAKEMAKE]
-
-prints the cost of a run from an empty cache by rule (`make plan`). The operation counts of a job follow from the
-configuration: networks, steps, sizes, epochs. The time of an operation was measured on one machine. `calibrate`
-measures the speed of the present machine relative to it. docs/cluster.md states the accuracy.
+`Costs` is the cost model of one configuration. It gives the cost of a job by the function of the job's rule in `RULES`.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import yaml
-
-from lyapunov_pkg.cells import make_cell
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
-from lyapunov_pkg.reproduction.configuration.whole import aelle_settings, take_away_nulls, validate_configuration
-from lyapunov_pkg.reproduction.tasks.sequences import load_sequences
-from lyapunov_pkg.reproduction.tasks.smnist import load_smnist
-from lyapunov_pkg.reproduction.training.design import COMMON, Group, study_groups
-from lyapunov_pkg.workflow.plan import Asked, Cost, Job, planned_jobs, price_table
-from lyapunov_pkg.workflow.settings import ConfigurationError, merged
+from lyapunov_pkg.reproduction.configuration.whole import aelle_settings
+from lyapunov_pkg.reproduction.costs.calibration import Speed
+from lyapunov_pkg.reproduction.costs.constants import (
+    BASE_MEMORY,
+    BATCHED_FLOP,
+    COMPRESSED,
+    DENSE_FLOP,
+    DENSE_STEP,
+    DOUBLE_FLOP,
+    FLOAT,
+    FLOW_STEP,
+    FREE_RUN,
+    RLS_FLOP,
+    START,
+    START_WITHOUT_TORCH,
+    TANGENT_FLOP,
+)
+from lyapunov_pkg.reproduction.costs.data import Data, task_data
+from lyapunov_pkg.reproduction.costs.networks import Networks, tangent_flops
+from lyapunov_pkg.reproduction.training.design import study_groups
+from lyapunov_pkg.workflow.plan import Cost, Job
 from lyapunov_pkg.workflow.shards import indices_of_shard
-from lyapunov_pkg.workflow.strict_yaml import read_configuration
 
-ROOT = Path(__file__).parents[2]
-
-# Seconds per operation on one core of the reference machine. docs/cluster.md has the commands of the measurements.
-TRAINED_FLOP = 1 / 100e9  # a product in training
-CALIBRATED = 0.85  # measured time of the batch in `calibrate`, divided by the time from these constants
-TRAINED_ELEMENT = 4e-9  # a pre-activation or output in training
-TANGENT_FLOP = 1 / 100e9  # a product or orthonormalisation of tangent vectors
-RECOMPUTED = 1.5  # cost of steps of trained networks, some of which are recomputed in float64, relative to other steps
-FREE_RUN = 1.2  # cost of tangent vectors along a free run, relative to driven networks
-TANGENT_STEP = 2e-6  # a step of a trajectory, independent of its size
-SPECTRUM = 4e-3  # a spectrum, independent of its size
-UPDATE = 1e-3  # an update of a stack's parameters, independent of its size
-DENSE_STEP = 0.7e-3  # an update of autoencoders or PredNets, independent of their size
-DENSE_FLOP = 1 / 20e9
-DOUBLE_FLOP = 1 / 5e9  # small matrices in float64
-RLS_FLOP = 1 / 10e9  # recursive least squares
-BATCHED_FLOP = 1 / 20e9  # many sequences or matrices together in float64
-FLOW_STEP = 4e-6  # a step of a trajectory of the Lorenz system with its tangent vectors
-
-START = 2.0  # seconds before the computation of a job begins: Snakemake, Python and imports
-START_WITHOUT_TORCH = 1.1
 WITHOUT_TORCH = frozenset({"char_rnn_dataset", "mocap_dataset", "evolution", "correlations", "pruning", "write_table"})
-BASE_MEMORY = 450.0  # MB of a process with PyTorch
-STACKED = 8  # networks that are trained together on a CPU
-EVALUATED_STEPS = 7000  # steps of validation sequences that are evaluated together
-COMPRESSED = 0.92  # size of stored parameters and spectra relative to their bytes
-FLOAT = 4e-6  # MB
-TEXT_LENGTHS = {"python_topics": 500_000, "war_and_peace": 3_200_000}
-CHARACTERS = 100
-CMU_SEQUENCES = 189  # of all known motions
-IMAGES = {"digits": (1437, 360, 8), "mnist": (60_000, 10_000, 28)}
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Times on this machine, relative to the constants of this module.
-
-    Attributes:
-        training: relative time of training.
-        tangents: relative time of tangent vectors.
-        start: relative time of the start of a job.
-    """
-
-    training: float = 1.0
-    tangents: float = 1.0
-    start: float = 1.0
-
-
-@dataclass(frozen=True)
-class Data:
-    """The sequences of a task.
-
-    Attributes:
-        n_train: number of sequences in the training part.
-        n_validation: number of sequences in the validation part.
-        n_steps: number of steps of each sequence.
-        n_features: number of features of each step.
-        n_outputs: number of outputs of a network.
-    """
-
-    n_train: int
-    n_validation: int
-    n_steps: int
-    n_features: int
-    n_outputs: int
-
-    @property
-    def size(self) -> float:
-        """Return the size of the sequences in MB. Characters and pixels are one byte each."""
-        features = 1 if self.n_features == self.n_outputs == CHARACTERS else self.n_features
-        return (self.n_train + self.n_validation) * self.n_steps * features * FLOAT / 4
-
-
-def task_data(configuration: Mapping[str, Any], task: str) -> Data:
-    """Return the size of a task's data, from the configuration or from a user's own files."""
-    if task in ("smnist", "smnist_pixels"):
-        settings = configuration["smnist"]["data"]
-        if settings["source"] == "idx":
-            images = own_images(settings["directory"], settings["n_train"], settings["n_test"])
-            n_steps, n_features = images.n_steps, images.n_features
-            return images if task == "smnist" else replace(images, n_steps=n_steps * n_features, n_features=1)
-        n_train, n_test, width = IMAGES[settings["source"]]
-        n_train, n_test = settings["n_train"] or n_train, settings["n_test"] or n_test
-        shape = (width, width) if task == "smnist" else (width * width, 1)
-        return Data(n_train, n_test, *shape, 10)
-    settings = configuration[task]["data"]
-    if task == "char_rnn":
-        length = TEXT_LENGTHS.get(settings["source"]) or Path(settings["path"]).stat().st_size
-        n_sequences = settings["n_sequences"] or length // settings["sequence_length"]
-        held_out = n_sequences // 10
-        return Data(n_sequences - 2 * held_out, held_out, settings["sequence_length"] - 1, CHARACTERS, CHARACTERS)
-    if task == "mocap":
-        n_sequences, n_features = (200, 20) if settings["source"] == "synthetic" else (CMU_SEQUENCES, 50)
-        steps = settings["sequence_length"] - 1
-        return Data(n_sequences - n_sequences // 5, n_sequences // 5, steps, n_features, n_features)
-    return own_sequences(settings["path"], settings["standardise"], settings["validation_share"])
-
-
-@cache
-def own_images(directory: str, n_train: int | None, n_test: int | None) -> Data:
-    """Return the size of a user's IDX files."""
-    sizes = load_smnist("idx", Path(directory), n_train=n_train, n_test=n_test).sizes
-    return Data(sizes["train_sample"], sizes["test_sample"], sizes["time"], sizes["feature"], sizes["class"])
-
-
-@cache
-def own_sequences(path: str, standardise: bool, validation_share: float) -> Data:
-    """Return the size of a user's sequences."""
-    sizes = load_sequences(Path(path), standardise, validation_share, report=lambda line: None).sizes
-    n_outputs = sizes["class"] if "class" in sizes else sizes["output"]
-    return Data(sizes["train_sample"], sizes["validation_sample"], sizes["time"], sizes["feature"], n_outputs)
-
-
-@dataclass(frozen=True)
-class Networks:
-    """Operation counts of the networks of a group on the data of their task."""
-
-    study: Mapping[str, Any]
-    group: Group
-    data: Data
-
-    @cached_property
-    def _value(self) -> dict[str, Any]:
-        settings = dict(self.group.settings)
-        cell = {name: value for name, value in settings.items() if name not in COMMON and name != "architecture"}
-        made = make_cell(settings["architecture"], self.data.n_features, settings["hidden_size"], **cell)
-        return {"cell": made, "layers": settings.get("n_layers", 1)}
-
-    @property
-    def hidden_size(self) -> int:
-        """Return the number of units of all layers."""
-        return int(self.group.settings["hidden_size"]) * int(self._value["layers"])
-
-    @property
-    def n_parameters(self) -> int:
-        """Return the number of parameters of one network, including the readout."""
-        shapes = self._value["cell"].parameter_shapes()
-        first = sum(rows * columns for rows, columns in shapes.values())
-        rows, columns = shapes["recurrent_weight"]
-        further = rows * (columns + self._value["cell"].hidden_size) * (self._value["layers"] - 1)
-        return int(first + further + self.data.n_outputs * self._value["cell"].hidden_size)
-
-    @property
-    def n_rows(self) -> int:
-        """Return the number of pre-activations of a step."""
-        return int(self._value["cell"].parameter_shapes()["recurrent_weight"][0] * self._value["layers"])
-
-    @property
-    def scored(self) -> int:
-        """Return the number of outputs in the loss, per step."""
-        return self.data.n_outputs if self.study["training"].get("loss_on") == "all" else 0
-
-    def training_seconds(self, n_networks: int, epochs: float) -> float:
-        """Return the seconds to train some of the networks."""
-        training, data = self.study["training"], self.data
-        share = training.get("subsample") or 1.0
-        n_validation = data.n_validation * (2 if training.get("validate_on") == "held_out" else 1)
-        elements = TRAINED_ELEMENT * (self.n_rows + self.scored)
-        step = 6 * self.n_parameters * TRAINED_FLOP + elements
-        evaluated = 2 * self.n_parameters * TRAINED_FLOP + elements
-        steps = share * data.n_steps * (data.n_train * step + n_validation * evaluated)
-        updates = math.ceil(share * data.n_train / training["batch_size"]) * math.ceil(n_networks / STACKED)
-        return epochs * (n_networks * steps + updates * UPDATE)
-
-    def training_memory(self, n_networks: int, n_kept: int) -> float:
-        """Return the MB of a job that trains some of the networks and stores the parameters of `n_kept` epochs."""
-        stack, training = min(n_networks, STACKED), self.study["training"]
-        evaluated = min(self.data.n_validation * self.data.n_steps, max(EVALUATED_STEPS, self.data.n_steps))
-        steps = stack * max(training["batch_size"] * self.data.n_steps, evaluated)
-        activations = steps * (4 * self.n_rows + 13 * self.scored) * FLOAT
-        parameters = self.n_parameters * FLOAT
-        return BASE_MEMORY + activations + parameters * (4 * stack + 3 * n_networks * n_kept)
-
-    def spectra_seconds(self, n_networks: int, n_epochs: int) -> float:
-        """Return the seconds to compute the spectra of some of the networks after some epochs."""
-        spectra = self.study["spectra"]
-        passes = spectra["warmup_passes"] + spectra.get("measured_passes", 1)
-        steps = passes * spectra.get("n_steps", self.data.n_steps)
-        rows = self._value["cell"].state_size if spectra.get("jacobian") == "full" else self.hidden_size
-        flops = tangent_flops(rows, spectra["orthonormalize_every"])
-        single = 1 if spectra["dtype"] == "float32" else 2
-        of_one = spectra["n_sequences"] * steps * (RECOMPUTED * single * flops * TANGENT_FLOP + TANGENT_STEP)
-        return n_networks * n_epochs * (of_one + SPECTRUM)
-
-
-def tangent_flops(size: int, orthonormalize_every: int = 1) -> float:
-    """Return the operations of a step of all tangent vectors: a product, and a share of an orthonormalisation."""
-    return 2.0 * size**3 * (1 + 1 / orthonormalize_every)
+"""Rules whose jobs do not import PyTorch."""
 
 
 class Costs:
@@ -513,99 +327,3 @@ RULES: Mapping[str, Callable[..., Cost]] = {
     "write_table": fixed(0.2, 150, 0.01),
 }
 """The cost function of each rule, whose arguments are the wildcards of a job."""
-
-
-def calibrate() -> Speed:
-    """Return the speed of this machine, from a few seconds of training, of a spectrum, and of starts of Python."""
-    import torch
-
-    from lyapunov_pkg.networks import Network
-
-    torch.set_num_threads(1)
-    size, n_steps, n_sequences = 128, 50, 32
-    generators = [torch.Generator().manual_seed(0)]
-    network = Network.initialise("lstm", 28, size, 28, [0.1], generators)
-    inputs = torch.rand(n_sequences, n_steps, 28, generator=generators[0])
-
-    def train() -> None:
-        params = {name: value.detach().requires_grad_() for name, value in network.params.items()}
-        network.with_params(params).forward(inputs[None]).square().sum().backward()
-
-    def spectrum() -> None:
-        from lyapunov_pkg.spectra.averaging import average_exponents
-
-        tangents = network.initial_tangents("reduced")
-        average_exponents(network, inputs[:10], network.initial_state(10), tangents, warmup=0, orthonormalize_every=1)
-
-    n_weights = 4 * size * (28 + size) + 28 * size
-    step = 6 * n_weights * TRAINED_FLOP + (4 * size + 28) * TRAINED_ELEMENT
-    trained = CALIBRATED * (n_sequences * n_steps * step + UPDATE)
-    taken = 10 * n_steps * (tangent_flops(size) * TANGENT_FLOP + TANGENT_STEP) + SPECTRUM
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import torch, xarray, zarr"], check=True)
-    started = time.perf_counter() - began
-    return Speed(_shortest(train) / trained, _shortest(spectrum) / taken, (0.7 + started) / START)
-
-
-def _shortest(action: Callable[[], None]) -> float:
-    """Return the shortest of several times of an action in s, without the first, which includes compilation."""
-    action()
-    times = []
-    for _ in range(7):
-        began = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
-def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the configuration that Snakemake reads for the given arguments.
-
-    Raises:
-        ConfigurationError: the configuration is not valid.
-    """
-    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
-    parser.add_argument("--configfile", "--configfiles", nargs="+", action="extend", default=[])
-    parser.add_argument("--config", "-C", nargs="*", action="extend", default=[])
-    found, _ = parser.parse_known_args(arguments)
-    overlay: dict[str, Any] = {}
-    for path in found.configfile:
-        overlay = merged(overlay, read_configuration(path))
-    for pair in found.config:
-        name, _, value = pair.partition("=")
-        overlay = merged(overlay, {name: yaml.safe_load(value)})
-    # Keys of the overlay come first, as in Snakemake, because labels of groups follow the order of hyperparameters.
-    configuration = merged(merged(overlay, read_configuration(ROOT / "config.yaml")), overlay)
-    take_away_nulls(configuration)
-    validate_configuration(configuration)
-    return configuration
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print the cost of a run, and return the exit status."""
-    try:
-        configuration = read_settings(arguments)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 1
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
-    planned = subprocess.run(
-        [*command, "--dry-run", "--forceall", *arguments], capture_output=True, text=True, check=False
-    )
-    if planned.returncode:
-        print(planned.stdout + planned.stderr, file=sys.stderr)
-        return planned.returncode
-    costs = Costs(configuration, calibrate())
-    jobs = planned_jobs(planned.stdout + planned.stderr)
-    settings = configuration["resources"]
-    asked = {
-        job.rule: Asked(own["minutes"], own["memory"])
-        for job in jobs
-        for own in [settings["default"] | settings.get(job.rule, {})]
-    }
-    print(price_table([(job.rule, costs.of(job)) for job in jobs], asked))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
