@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from unittest import mock
@@ -437,3 +439,15 @@ def test_a_too_large_step_is_refused() -> None:
     """A step with many intermediate numbers runs through PyTorch."""
     states = torch.zeros(1, 300, dtype=torch.float64)
     assert is_refused(lambda s, x: (s[:, :, None] * s[:, None]).sum(-1), states, states[:, :0])
+
+
+def test_the_first_call_in_a_process_is_traced_like_later_ones():
+    """PyTorch imports parts of itself at the first call of `torch.vmap`. They are no surroundings of the step."""
+    code = """
+import torch
+from lyapunov_pkg.systems.tracing import program_of
+step = torch.vmap(lambda state, x: torch.tanh(torch.eye(3) @ state + x))
+print([program_of(step, step, torch.ones(2, 3), torch.zeros(2, 3)) is not None for _ in range(2)])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[True, True]\n"
