@@ -232,6 +232,25 @@ def _composed(function: Callable[..., Any]) -> Callable[..., Tensor]:
     return rule
 
 
+def _gelu(a: Any, *, approximate: str = "none") -> Any:
+    if approximate == "none":
+        return 0.5 * a * (1 + torch.erf(a / math.sqrt(2)))
+    return 0.5 * a * (1 + torch.tanh(math.sqrt(2 / math.pi) * (a + 0.044715 * a**3)))
+
+
+def _elu(a: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
+    return torch.where(a > 0, scale * a, alpha * scale * torch.expm1(input_scale * a))
+
+
+def _softplus(a: Any, beta: float = 1, threshold: float = 20) -> Any:
+    return torch.where(beta * a > threshold, a, torch.log1p(torch.exp(beta * a)) / beta)
+
+
+def _glu(a: Any, dim: int = -1) -> Any:
+    values, gates = torch.split(a, a.shape[dim] // 2, dim)
+    return values * torch.sigmoid(gates)
+
+
 VIEWS: dict[Any, None] = dict.fromkeys(
     (
         *(aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.select.int, aten.slice.Tensor),
@@ -305,6 +324,12 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.addmm.default: _plus_product,
     aten.baddbmm.default: _plus_product,
     aten.silu.default: _composed(lambda a: a * torch.sigmoid(a)),
+    aten.gelu.default: _composed(_gelu),
+    aten.elu.default: _composed(_elu),
+    aten.softplus.default: _composed(_softplus),
+    aten.mish.default: _composed(lambda a: a * torch.tanh(_softplus(a))),
+    aten.celu.default: _composed(lambda a, alpha=1: _elu(a, alpha, 1, 1 / alpha)),
+    aten.glu.default: _composed(_glu),
     aten.addcmul.default: _composed(lambda added, a, b, *, value=1: added + value * a * b),
     aten.lerp.Scalar: _composed(lambda start, end, weight: start + weight * (end - start)),
     aten.lerp.Tensor: _composed(lambda start, end, weight: start + weight * (end - start)),

@@ -71,6 +71,15 @@ ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": torch.nn.functional.silu,
     "leaky_relu": torch.nn.functional.leaky_relu,
     "hardtanh": torch.nn.functional.hardtanh,
+    "gelu": torch.nn.functional.gelu,
+    "gelu by tanh": lambda s: torch.nn.functional.gelu(s, approximate="tanh"),
+    "elu": lambda s: torch.nn.functional.elu(s, alpha=0.7),
+    "celu": torch.nn.functional.celu,  # PyTorch rounds the derivative to float32 unless alpha is 1.
+    "selu": torch.nn.functional.selu,
+    "softplus": lambda s: torch.nn.functional.softplus(s, beta=2, threshold=3) + torch.nn.functional.softplus(50 * s),
+    "mish": lambda s: torch.nn.functional.mish(s) + torch.nn.functional.mish(800 * s),
+    "relu6": torch.nn.functional.relu6,
+    "glu": lambda s: torch.nn.functional.glu(torch.cat((s, s.sin()), -1)),
     "sqrt": lambda s: s.square().add(0.5).sqrt(),
     "rsqrt": lambda s: (s * s + 0.5).rsqrt(),
     "log": lambda s: torch.log(s**2 + 0.1),
@@ -149,7 +158,11 @@ def _small_step(s: Tensor, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "name", ["abs", "sign", "relu", "leaky_relu", "hardtanh", "clamp", "maximum", "where", "masks"]
+    "name",
+    [
+        *("abs", "sign", "relu", "leaky_relu", "hardtanh", "clamp", "maximum", "where", "masks"),
+        *("elu", "celu", "selu", "relu6"),
+    ],
 )
 def test_derivatives_at_kinks_agree_with_pytorch(name: str) -> None:
     """The values are zeros, bounds and ties."""
