@@ -112,3 +112,11 @@ def test_a_non_finite_matrix_gives_nan_only_for_itself(value):
 def test_more_columns_than_rows_are_refused(shape):
     with pytest.raises(ValueError, match=r"matrices: got shape .* expected \(\.\.\., n, k\)"):
         orthonormalize(torch.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 4, 0), (2, 0, 0), (5, 0)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_matrices_and_no_columns_give_results_of_their_shape(shape, dtype):
+    q, log_r = orthonormalize(torch.zeros(shape, dtype=dtype))
+    assert q.shape == shape and log_r.shape == (*shape[:-2], shape[-1])
+    assert q.dtype == log_r.dtype == dtype

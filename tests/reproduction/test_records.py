@@ -78,6 +78,19 @@ def test_a_record_can_use_constants_of_its_module(tmp_path: Path, monkeypatch: p
     [
         (f'@figure(stores={{"final": {STORE}}}, caption="A.")\ndef fig_mine(final): ...', "expected chapter=1 or more"),
         (f'@figure(stores={{"final": {STORE}}}, caption="A.")\ndef mine(final): ...', "begins with 'fig_'"),
+        (
+            with_store('Store("results/{study}/b.zarr.zip", ("c",))'),
+            "name that begins with 'fig_study_' and no chapter",
+        ),
+        (
+            '@figure(stores={"final": Shards("spectra", "{study}", ("c",))}, caption="A.", chapter=3)\n'
+            "def fig_study_mine(final): ...",
+            "name that begins with 'fig_study_' and no chapter",
+        ),
+        (
+            '@table(stores={"final": Shards("spectra", "{study}", ("c",))}, caption="A.")\ndef table_mine(final): ...',
+            "name that begins with 'table_study_' and no chapter",
+        ),
         (f'@figure(stores={{"fnal": {STORE}}}, caption="A.")\n{FUNCTION}', r"takes \['final'\].*\['fnal'\]"),
         (f'@figure(stores={{"final": {STORE}}}, caption="")\n{FUNCTION}', "caption is ''; expected text"),
         (f'@figure(stores={{"final": {STORE}}}, caption="{{n}}")\n{FUNCTION}', r"field \{n\}; expected \{n_test"),

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lyapunov_pkg import covariant_vectors, finite_time_exponents, lyapunov_spectrum
+from lyapunov_pkg.systems import LinearMap
 
 SIZE = 4
 
@@ -220,3 +221,22 @@ class TestErrorsOfNetworks:
     def test_counts_must_be_integers(self):
         with pytest.raises(ValueError, match=r"n_exponents: got 2.5, expected 1 to 4"):
             lyapunov_spectrum(tanh_module(), INPUTS, n_exponents=2.5)
+
+
+class TestNumberOfSteps:
+    """Of systems without inputs."""
+
+    def test_one_step_is_enough(self):
+        found = lyapunov_spectrum(LinearMap(np.diag([0.5, 3.0])), n_steps=1)["lyapunov_exponent"]
+        np.testing.assert_allclose(found, [np.log([3.0, 0.5])])
+
+    @pytest.mark.parametrize("n_steps", [0, -1, 2.5, True])
+    def test_anything_but_a_whole_number_from_one_on_is_refused(self, n_steps):
+        with pytest.raises(ValueError, match=f"n_steps: got {n_steps}, expected a whole number of steps, 1 or more"):
+            lyapunov_spectrum(LinearMap(np.eye(2)), n_steps=n_steps)
+
+    def test_inputs_have_a_number_of_their_own(self):
+        with pytest.raises(ValueError, match="got inputs and n_steps, expected one of them"):
+            lyapunov_spectrum(tanh_module(), INPUTS, n_steps=12)
+        with pytest.raises(ValueError, match="inputs: got None, expected inputs, or n_steps of an autonomous system"):
+            lyapunov_spectrum(LinearMap(np.eye(2)))

@@ -201,6 +201,8 @@ def test_fig_2_6_has_a_line_for_every_network_and_a_line_proportional_to_1_over_
     ]
     columns = [ax.get_subplotspec().colspan for ax in fig.axes]  # Panels of a row have equal width.
     assert [(span.start, span.stop) for span in columns] == [(0, 2), (2, 4), (4, 6), (0, 3), (3, 6)]
+    assert len({ax.get_ylim() for ax in fig.axes[:3]}) == 1  # one scale, and so one label
+    assert [bool(ax.get_ylabel()) for ax in fig.axes] == [True, False, False, True, True]
     one_over_t = change.lines[-1].get_xydata()
     np.testing.assert_allclose(one_over_t[:, 1] * one_over_t[:, 0], one_over_t[0, 1])
     assert len(change.lines) == 6 + 1 and len(difference.lines) == 6 + 1  # The zero line is included.

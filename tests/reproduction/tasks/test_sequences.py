@@ -145,6 +145,16 @@ def test_the_interpretation_of_the_file_is_reported(tmp_path: Path) -> None:
     assert lines[5] == "targets: the class of each sequence, 3 classes, -1, 5, 17; cross entropy"
 
 
+def test_targets_of_steps_are_reported_as_such(tmp_path: Path) -> None:
+    lines: list[str] = []
+    for name in ("classes of steps", "values of steps"):
+        load(tmp_path, {"targets": TARGETS[name]}, report=lines.append)
+    assert [line for line in lines if line.startswith("targets")] == [
+        "targets: the class at each step, 4 classes, 3, 4, 5, 6; cross entropy",
+        "targets: 2 real values at each step; mean squared error",
+    ]
+
+
 def changed(values: np.ndarray, place: tuple[int, ...], value: float) -> np.ndarray:
     copy = values.astype(float)
     copy[place] = value
