@@ -151,6 +151,7 @@ def test_every_cached_rule_names_its_wildcards_and_the_order_of_its_inputs(rule:
     assert ("groups=" in rule) == ("shards(" in rule)
 
 
+@pytest.mark.slow
 def test_job_order_threads_and_hash_seed_change_no_byte(
     finished: Path, tmp_path: Path, run_snakemake: RunSnakemake
 ) -> None:

@@ -84,6 +84,7 @@ def run_while_a_node_dies(slurm: Slurm, directory: Path, *targets: str) -> Count
     return Counter(comment for (comment,) in jobs(slurm, "%k")[before:])
 
 
+@pytest.mark.slow
 def test_jobs_of_a_dead_node_are_repeated(slurm: Slurm, finished: Path, tmp_path: Path) -> None:
     """The results are those of a local run. Training and spectra of a shard are one submission."""
     # Two jobs fit on the first node.
