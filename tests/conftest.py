@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 # Before PyTorch is imported: the workers share the cores, and the matrices of the tests are too small for threads.
 # Tests of threads set their number.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Commands in the background, such as `nohup make test &`, ignore Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIRST = ("tests/snakemake/test_slurm.py", "tests/snakemake/")
 
