@@ -12,7 +12,7 @@ import pytest
 # Tests of threads set their number.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Commands in the background, such as `nohup make test &`, ignore Ctrl-C, and so would the processes that tests interrupt.
+# Commands in the background, such as `nohup make test &`, ignore Ctrl-C, and so do the processes that the tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
