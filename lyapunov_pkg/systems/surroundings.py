@@ -57,7 +57,7 @@ def _parts_of(value: Any) -> Iterator[Any]:
         yield from (value.__defaults__, value.__kwdefaults__, value.__dict__)
         yield from (cell.cell_contents for cell in value.__closure__ or () if _is_set(cell))
         # PyTorch's own globals change when it imports its parts, for example at the first call of `torch.vmap`.
-        if not value.__globals__.get("__name__", "").startswith("torch."):
+        if value.__globals__.get("__name__", "").partition(".")[0] != "torch":
             yield from (value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__)
     elif isinstance(value, Mapping):
         yield len(value)
