@@ -7,17 +7,24 @@ Comments, docstrings and formatting have no influence, because they are not in t
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import pickle
+import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+
+from lyapunov_pkg.workflow.files import whole_file
 
 PACKAGE_ROOT = Path(__file__).parents[1]
 PACKAGE = PACKAGE_ROOT.name
 Place = tuple[str, str | None]
 """A module and a definition in it. None means the whole module, "" its side effects at import."""
 
+_READER = sys.version.encode() + Path(__file__).read_bytes()
+_DIGEST_SIZE = hashlib.sha256().digest_size
 NUMERICAL_LIBRARIES = ("numba", "numpy", "torch", "xarray", "zarr", "scikit-learn")
 
 
@@ -161,16 +168,53 @@ class ModuleCode:
 
 @functools.cache
 def read_module(path: Path) -> ModuleCode:
-    """Return the parsed code of a module of the package, or of a script."""
+    """Return the code of a module of the package, or of a script.
+
+    Parsing takes a third of the time in which Snakemake plans its jobs, so the code is kept in `__pycache__`.
+    """
     module_name = ""
     if path.is_relative_to(PACKAGE_ROOT):
         parts = [PACKAGE, *path.relative_to(PACKAGE_ROOT).with_suffix("").parts]
         module_name = ".".join(parts).removesuffix(".__init__")
-    tree = ast.parse(path.read_text())
-    remove_docstrings(tree)
-    return ModuleCode(tree, module_name)
+    source = path.read_bytes()
+    origin = b"\0".join((_READER, module_name.encode(), source))
+    kept = path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.provenance"
+    code = _read_kept(kept, origin)
+    if code is None:
+        tree = ast.parse(source)
+        remove_docstrings(tree)
+        code = ModuleCode(tree, module_name)
+        _keep(code, kept, origin)
+    return code
 
 
+def _read_kept(path: Path, origin: bytes) -> ModuleCode | None:
+    """Return the kept code of a module, or None if the file is missing, damaged or made from something else."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, pickled = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+    if digest != _digest(origin, pickled):
+        return None
+    code: ModuleCode = pickle.loads(pickled)
+    return code
+
+
+def _keep(code: ModuleCode, path: Path, origin: bytes) -> None:
+    """Keep the code of a module, where files can be written, with a digest of itself and of what it was made from."""
+    pickled = pickle.dumps(code)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        with whole_file(path) as partial:
+            partial.write_bytes(_digest(origin, pickled) + pickled)
+
+
+def _digest(origin: bytes, pickled: bytes) -> bytes:
+    return hashlib.sha256(origin + pickled).digest()
+
+
+@functools.cache
 def module_path(name: str) -> Path:
     """Return the file of a module of the package, by its dotted name.
 

@@ -43,7 +43,12 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             path = tmp_path / "script.py" if name == "script.py" else root / name
             assert old in path.read_text()
             path.write_text(path.read_text().replace(old, new))
-        for cached in (provenance.read_module, provenance.definition, provenance.resolved):
+        for cached in (
+            provenance.read_module,
+            provenance.module_path,
+            provenance.definition,
+            provenance.resolved,
+        ):
             cached.cache_clear()
         return code_digest(tmp_path / "script.py", [loaded])
 
@@ -125,3 +130,44 @@ def test_docstrings_of_classes_and_methods_are_ignored(edit: Callable, old: str)
     before = edit(loaded=loaded)
     assert edit("shapes.py", f'"""{old}"""', '"""Said otherwise."""', loaded=loaded) == before
     assert edit("shapes.py", "side * side", "side + side", loaded=loaded) != before
+
+
+def _kept(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.provenance"))
+
+
+@pytest.mark.parametrize("damaged", [lambda content: content[:-1], lambda content: b"", lambda content: content[::-1]])
+def test_damaged_files_of_kept_code_are_replaced(tmp_path: Path, edit: Callable, damaged: Callable) -> None:
+    before = edit()
+    whole = [path.read_bytes() for path in _kept(tmp_path)]
+    assert len(whole) > 3
+    for path in _kept(tmp_path):
+        path.write_bytes(damaged(path.read_bytes()))
+    assert edit() == before
+    assert [path.read_bytes() for path in _kept(tmp_path)] == whole
+
+
+def test_kept_code_of_other_modules_is_not_used(tmp_path: Path, edit: Callable) -> None:
+    before = edit()
+    contents = [path.read_bytes() for path in _kept(tmp_path)]
+    for path, content in zip(_kept(tmp_path), reversed(contents), strict=True):
+        path.write_bytes(content)
+    assert edit() == before
+
+
+def test_kept_code_belongs_to_the_name_of_its_module(tmp_path: Path, edit: Callable) -> None:
+    # A copy of a folder has the kept code of the folder, but its imports are those of other modules.
+    edit("cells/lstm.py", "slope(x)", "slope(GAIN * x)\n\nGAIN = 2")
+    (tmp_path / "lyapunov_pkg" / "cells").rename(tmp_path / "lyapunov_pkg" / "units")
+    renamed = edit("script.py", "lyapunov_pkg.cells", "lyapunov_pkg.units", loaded="lyapunov_pkg.units.lstm")
+    for path in _kept(tmp_path):
+        path.unlink()
+    assert edit(loaded="lyapunov_pkg.units.lstm") == renamed
+
+
+def test_code_is_read_where_none_can_be_kept(tmp_path: Path, edit: Callable) -> None:
+    for name in ("", "lyapunov_pkg", "lyapunov_pkg/cells"):
+        (tmp_path / name / "__pycache__").write_text("")
+    before = edit()
+    assert edit("maths.py", "SCALE = 3", "SCALE = 4") != before
+    assert not _kept(tmp_path)
