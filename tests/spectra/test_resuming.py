@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,19 @@ class TestOtherFunctions:
         assert found.attrs == whole.attrs
         xr.testing.assert_equal(found, whole)
         xr.testing.assert_equal(running_exponents(found), running_exponents(whole))
+
+    @pytest.mark.parametrize(
+        ("earlier", "settings", "message"),
+        [
+            (lyapunov_spectrum, {}, r"resume: got a result with \[.*'final_state'.* one of finite_time_exponents"),
+            (finite_time_exponents, {"return_q": True}, r"resume: got a result with .* the same return_q"),
+            (partial(finite_time_exponents, return_q=True), {}, r"resume: got a result with \[.*'q'.* same return_q"),
+            (finite_time_exponents, {"warmup": 1}, "warmup: got 1 together with resume, expected 0"),
+        ],
+    )
+    def test_other_results_and_settings_are_refused(self, earlier, settings, message):
+        with pytest.raises(ValueError, match=message):
+            finite_time_exponents(Henon(), n_steps=5, resume=earlier(Henon(), n_steps=8), **settings)
 
     def test_covariant_vectors_of_the_new_steps(self):
         first = lyapunov_spectrum(Henon(), n_steps=100)

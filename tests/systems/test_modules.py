@@ -147,19 +147,22 @@ class TestSteps:
 
 class TestWholeModels:
     @pytest.mark.parametrize(
-        ("model", "inputs", "name"),
+        ("model", "inputs", "name", "submodule"),
         [
-            (Model(), torch.zeros(2, 5, dtype=torch.long), "layers.0"),
-            (torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GRU(4, 5)), INPUTS, "1"),
-            (Decoder(), INPUTS, "cell"),
+            (Model(), torch.zeros(2, 5, dtype=torch.long), "layers.0", "model.layers[0]"),
+            (torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GRU(4, 5)), INPUTS, "1", "model[1]"),
+            (Decoder(), INPUTS, "cell", "model.cell"),
         ],
     )
-    def test_the_error_shows_the_correct_call(self, model, inputs, name):
+    def test_the_error_shows_the_correct_call(self, model, inputs, name, submodule):
         with pytest.raises(
             TypeError, match=r"system: got .* whole model that contains the recurrent submodules"
         ) as info:
             exponents(model, inputs)
-        assert f'"{name}"' in str(info.value) and f'submodule_inputs(model, "{name}", *model_inputs)' in str(info.value)
+        kind = type(model.get_submodule(name)).__name__
+        assert f'recurrent submodules "{name}" ({kind});' in str(info.value)
+        call = f'lyapunov_spectrum({submodule}, submodule_inputs(model, "{name}", *model_inputs))'
+        assert str(info.value).endswith(call)
 
     @pytest.mark.parametrize("module", [torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Sequential()])
     def test_other_modules_are_refused(self, module):

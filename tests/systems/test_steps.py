@@ -100,6 +100,17 @@ class TestStates:
         with pytest.raises(ValueError, match=r"runs in torch.float64, the wider type .*, or give dtype=torch.float32"):
             driven_system(lambda s, x: s @ weight, INPUTS.float(), initial_state=np.zeros(UNITS))
 
+    def test_the_default_dtype_of_torch_changes_no_result(self):
+        weight, inputs, start = WEIGHT.float(), INPUTS.float(), torch.zeros(UNITS, dtype=torch.float32)
+        found = []
+        try:
+            for dtype in (torch.float32, torch.float64):
+                torch.set_default_dtype(dtype)
+                found.append(exponents(lambda h, x: torch.tanh(h @ weight + x[..., :1]), inputs, initial_state=start))
+        finally:
+            torch.set_default_dtype(torch.float32)
+        np.testing.assert_array_equal(*found)
+
 
 class TestArguments:
     @pytest.mark.parametrize(

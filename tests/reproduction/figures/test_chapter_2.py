@@ -131,6 +131,15 @@ def test_fig_2_1_is_white_where_a_layer_does_not_depend_on_another():
     assert len(np.unique(np.argmin(pixels[2, :, 0], axis=-1))) > 1  # The colours of all three layers occur.
 
 
+def test_the_shade_in_fig_2_1_is_the_square_root_of_the_size_and_no_nonzero_entry_is_white():
+    layers = make_layers(2)
+    layers["jacobian"][:] = 8.0
+    layers["jacobian"][0, :4] = [2.0, -2.0, 1e-12, 0.0]
+    (image,) = draw("fig_2_1", {"layers": layers}).axes[0].images
+    shade = 1 - image.get_array()[0, :5, 0]  # of red, in the colour of layer 1
+    np.testing.assert_allclose(shade[:4] / shade[4], [0.15 + 0.85 / 2, 0.15 + 0.85 / 2, 0.15, 0], atol=1e-5)
+
+
 def points(ax) -> list[np.ndarray]:
     """Return the heights of all lines of a panel except error bars, the zero line and legend entries."""
     return [line.get_ydata() for line in ax.lines if len(line.get_ydata()) > 2 and line.get_linestyle() != "None"]

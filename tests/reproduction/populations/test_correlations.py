@@ -101,6 +101,19 @@ def test_spectrum_and_loss_are_from_the_epoch_of_lowest_loss():
     assert highlighted[0] == largest.min() and highlighted[-1] == largest.max()
 
 
+def test_the_best_epoch_is_one_with_spectra_whatever_the_order_of_dimensions():
+    spectra = make_study(8, 7, n_diverged=0).sel(epoch=[1, 4, 7])
+    spectra["validation_loss"][0, 1] = np.nan
+    settings = {"n_highlighted": 3, "near_zero": 0.2, "exponent_floor": -20.0, "n_resamples": 20, "seed": 1}
+    found, turned = (
+        performance_correlations(study, "maximum_exponent", any_epochs=True, **settings)
+        for study in (spectra, spectra.transpose("exponent", "epoch", ...))
+    )
+    lowest = np.nanargmin(spectra["validation_loss"], axis=1)
+    np.testing.assert_array_equal(found["best_epoch"], spectra["epoch"].values[lowest])
+    xr.testing.assert_equal(turned.transpose(*found.dims), found)
+
+
 def test_accuracy_is_correlated_if_the_task_has_one():
     with_accuracy, without = correlate(make_study()), correlate(make_study(classification=False), "mean_exponent")
     assert with_accuracy.sizes["pair"] == 17 and without.sizes["pair"] == 8

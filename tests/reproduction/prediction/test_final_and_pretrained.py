@@ -135,9 +135,15 @@ def test_the_same_seeds_give_the_same_numbers() -> None:
     xr.testing.assert_identical(first, second)
 
 
-def test_shares_of_architectures_sum_to_100_percent(final: xr.Dataset) -> None:
-    for name in ("share_above_median", "share_above_mean"):
-        np.testing.assert_allclose(final[name].sum(final[name].dims[-1]), 100)
+def test_shares_of_architectures_are_those_of_the_networks_above_the_boundary_of_pc1(final: xr.Dataset) -> None:
+    for seed in SEEDS:
+        first = final["aelle_component"].sel(seed=seed, component=1)
+        for name, boundary in (("share_above_median", np.median(first)), ("share_above_mean", first.mean())):
+            above = final["architecture"].values[first > boundary]
+            shares = final[name].sel(seed=seed)
+            expected = [100 * np.mean(above == architecture) for architecture in final["share_architecture"].values]
+            np.testing.assert_allclose(shares, expected)
+            assert shares.sum() == pytest.approx(100)
 
 
 def test_every_variable_is_labelled(final: xr.Dataset, pretrained: xr.Dataset) -> None:

@@ -23,6 +23,9 @@ def test_table_4_1_has_both_tests_and_the_dissertations_numbers_for_equally_long
     assert ours["excess_later_mean"] == pytest.approx(found["excess"].sel(comparison="later").item(), abs=1e-4)
     assert np.isnan(row(frame, ranking="brightest", n_flips=100)["mean_excess_dissertation"])
     assert table_4_1(make_flips(n_flips=(1, 12)))["mean_excess_dissertation"].isna().all()
+    # Four decimals, because a very small p would give its whole column as many decimals as it needs.
+    flips["p_pooled"][:] = 0.00123456
+    assert (table_4_1(flips)["p_pooled"] == 0.0012).all()
     assert (
         "2 networks with validation accuracies 0.900, 0.800" in frame.attrs["note"]
         and "784 pixels" in frame.attrs["note"]
