@@ -99,7 +99,8 @@ def table_4_1(flips: xr.Dataset) -> pd.DataFrame:
                 names = TESTS if comparison == "random" else ("p_paired",)
                 row |= {f"{name}{suffix}": of[name].item() for name in names}
             rows.append(row | {"up_share": found["up_share"].item()})
-    frame = pd.DataFrame(rows).round(4)
+    frame = pd.DataFrame(rows)
+    frame.attrs["most_decimals"] = 4
     attrs, sizes = flips.attrs, flips.sizes
     shares = [
         f"{100 * share:.0f}% ({RANKING_LABELS[name]})"

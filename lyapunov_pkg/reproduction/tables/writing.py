@@ -118,9 +118,11 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` as text, with a dash for missing numbers.
 
     `x_mean` and `x_std` become one column "mean ± standard deviation"; `x`, `x_low` and `x_high` one "x [low, high]".
-    The attribute `decimals` sets the number of decimals of means. By default it follows from their size.
+    The attribute `decimals` sets the number of decimals of means. By default it follows from their size. The attribute
+    `most_decimals` limits that of other numbers. Columns "p_..." are p values, with four decimals,
+    except those of the dissertation.
     """
-    columns = {}
+    columns, most_decimals = {}, frame.attrs.get("most_decimals")
     for name in frame.columns:
         if name.endswith("_mean"):
             stem = name.removesuffix("_mean")
@@ -128,7 +130,8 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
         elif f"{name}_low" in frame:
             columns[_heading(name)] = _with_interval(frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
         elif not name.endswith("_std") and not _is_end_of_interval(name, frame):
-            columns[_heading(name)] = _as_printed(frame[name])
+            is_p = name.startswith("p_") and not name.endswith("_dissertation")
+            columns[_heading(name)] = _p_values(frame[name]) if is_p else _as_printed(frame[name], most_decimals)
     return pd.DataFrame(columns)
 
 
@@ -150,12 +153,17 @@ def _with_interval(values: pd.Series, lows: pd.Series, highs: pd.Series) -> list
     ]
 
 
-def _as_printed(column: pd.Series) -> list[str]:
+def _p_values(column: pd.Series) -> list[str]:
+    return ["–" if pd.isna(p) else "< 0.0001" if p < 5e-5 else f"{p:.4f}" for p in column]
+
+
+def _as_printed(column: pd.Series, most_decimals: int | None) -> list[str]:
     """Return text unchanged, and numbers with enough decimals for four significant digits of each in the column."""
     if not pd.api.types.is_numeric_dtype(column):
         return [str(value) for value in column]
     shortest = [np.format_float_positional(value, precision=4, fractional=False, trim="-") for value in column.dropna()]
     decimals = max((len(number.partition(".")[2]) for number in shortest), default=0)
+    decimals = decimals if most_decimals is None else min(decimals, most_decimals)
     return ["–" if pd.isna(value) else f"{value:.{decimals}f}" for value in column]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from lyapunov_pkg.reproduction.gradients.input_flips import RANKINGS
 from lyapunov_pkg.reproduction.tables.chapter_4 import table_4_1, table_extra_alignment
+from lyapunov_pkg.reproduction.tables.writing import readable
 from tests.reproduction.gradients.stores import make_alignment, make_flips
 from tests.reproduction.tables.stores import row
 
@@ -23,13 +24,20 @@ def test_table_4_1_has_both_tests_and_the_dissertations_numbers_for_equally_long
     assert ours["excess_later_mean"] == pytest.approx(found["excess"].sel(comparison="later").item(), abs=1e-4)
     assert np.isnan(row(frame, ranking="brightest", n_flips=100)["mean_excess_dissertation"])
     assert table_4_1(make_flips(n_flips=(1, 12)))["mean_excess_dissertation"].isna().all()
-    # Four decimals, because a very small p would give its whole column as many decimals as it needs.
-    flips["p_pooled"][:] = 0.00123456
-    assert (table_4_1(flips)["p_pooled"] == 0.0012).all()
     assert (
         "2 networks with validation accuracies 0.900, 0.800" in frame.attrs["note"]
         and "784 pixels" in frame.attrs["note"]
     )
+
+
+def test_table_4_1_keeps_all_digits_and_shows_four_decimals():
+    flips = make_flips(n_flips=(1,))
+    flips["p_pooled"][:], flips["p_paired"][:], flips["mean_excess"][:] = 0.00123456, 1e-9, 0.00312345
+    frame = table_4_1(flips)
+    assert (frame["p_pooled"] == 0.00123456).all() and (frame["p_paired"] == 1e-9).all()
+    shown = readable(frame).iloc[0]
+    assert shown["p, images independent"] == "0.0012" and shown["p, paired by image"] == "< 0.0001"
+    assert shown["μ - μ rand [nats]"] == "0.0031"
 
 
 def test_alignment_has_the_dissertations_numbers_next_to_its_own_convention():
