@@ -119,8 +119,8 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
     `x_mean` and `x_std` become one column "mean ± standard deviation"; `x`, `x_low` and `x_high` one "x [low, high]".
     The attribute `decimals` sets the number of decimals of means. By default it follows from their size. The attribute
-    `most_decimals` limits that of other numbers. Columns "p_..." are p values, with four decimals,
-    except those of the dissertation.
+    `most_decimals` limits that of other numbers. Columns "p_..." are p values, with four decimals, except
+    those of the dissertation.
     """
     columns, most_decimals = {}, frame.attrs.get("most_decimals")
     for name in frame.columns:
