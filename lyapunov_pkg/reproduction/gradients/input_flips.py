@@ -123,7 +123,8 @@ def flip_experiment(training: xr.Dataset, dataset: xr.Dataset, settings: FlipSet
     for variant in progress(variants, "flips, variant"):
         epoch = best_position(training.isel(variant=[variant]))[1]
         network = stored_network(training, variant, epoch).to(dtype=torch.float64)
-        local = q_vectors(network, inputs, None, "tangent", n_exponents=max(settings.n_averaged)).isel(variant=0)
+        n_exponents = max(settings.n_averaged)
+        local = q_vectors(network, inputs, None, "tangent", n_exponents=n_exponents, return_q=False).isel(variant=0)
         orders = _orders(network, inputs, labels, local, settings.warmup, generator)
         part = _of_network(network, inputs, labels, orders, draws, settings)
         part["best_epoch"] = training["epoch"].values[epoch]
@@ -195,7 +196,8 @@ def _orders(
     again = torch.cat([inputs[:, :warmup], inputs], dim=1)
 
     def first_r(convention: str, steps: Tensor, n_warmup: int = 0) -> Tensor:
-        return _log_r(q_vectors(network, steps, None, convention, n_warmup, n_exponents=1).isel(variant=0))[..., 0]
+        found = q_vectors(network, steps, None, convention, n_warmup, n_exponents=1, return_q=False)
+        return _log_r(found.isel(variant=0))[..., 0]
 
     log_r = _log_r(local)
     scores = {

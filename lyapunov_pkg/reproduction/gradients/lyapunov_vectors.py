@@ -19,8 +19,9 @@ def q_vectors(
     convention: str,
     warmup: int = 0,
     n_exponents: int | None = None,
+    return_q: bool = True,
 ) -> xr.Dataset:
-    """Return orthonormal vectors Q_t and log R_t after every step, from Q_0 = I.
+    """Return log R_t and orthonormal vectors Q_t after every step, from Q_0 = I.
 
     Args:
         network: a network of V variants.
@@ -30,9 +31,10 @@ def q_vectors(
             4.11).
         warmup: number of first steps that are not returned.
         n_exponents: number of columns of Q_0, the first ones of the identity. Default: all.
+        return_q: whether to return Q_t, which takes `state_size` times the memory of log R_t.
 
     Returns:
-        The result of `lyapunov_pkg.finite_time_exponents` with `return_q`.
+        The result of `lyapunov_pkg.finite_time_exponents`.
 
     Raises:
         KeyError: `convention` is unknown.
@@ -48,7 +50,7 @@ def q_vectors(
         initial_state=initial_state,
         initial_tangents=torch.eye(network.state_size, columns, dtype=inputs.dtype),
         warmup=warmup,
-        return_q=True,
+        return_q=return_q,
     )
 
 
