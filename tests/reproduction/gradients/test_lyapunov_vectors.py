@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -54,6 +55,15 @@ def hidden_gradient(frames, triangles, from_outputs, t, transposed):
         moved = frames[s] @ product @ frames[t].mT
         total += ((moved.mT if transposed else moved) @ from_outputs[s - 1][..., None])[..., 0]
     return total
+
+
+@pytest.mark.parametrize("convention", ["tangent", "dissertation"])
+def test_r_values_without_q_are_the_same(trajectory, convention):
+    network, inputs, start, *_ = trajectory
+    whole = q_vectors(network, inputs, start, convention, 2, n_exponents=3)
+    without_q = q_vectors(network, inputs, start, convention, 2, n_exponents=3, return_q=False)
+    assert "q" not in without_q
+    np.testing.assert_array_equal(without_q["finite_time_exponent"], whole["finite_time_exponent"])
 
 
 def test_gradient_is_the_corrected_product_of_q_and_r(trajectory):
