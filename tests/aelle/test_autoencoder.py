@@ -106,6 +106,13 @@ def test_components_without_variance_are_zero() -> None:
     assert (components[:, 2:] == 0).all()
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_variance_of_a_component_counts_relative_to_the_first(unit: float) -> None:
+    points = np.random.default_rng(0).normal(size=(50, 3)) * [1.0, 1e-3, 1e-8]
+    components = fit_components(unit * points, points[:, 0], 3).transform(unit * points)
+    assert components.any(axis=0).tolist() == [True, True, False]
+
+
 def test_zero_loss_set_fills_the_null_space_of_the_prediction_layer(trained: SpectrumAutoencoder) -> None:
     zero = zero_loss_set(trained, trained.encode(data(3)[0]), 50, seeds=[1, 2, 3])[0].numpy()
     assert np.linalg.matrix_rank(zero - zero.mean(axis=0), tol=1e-4) == SETTINGS.latent_size - 1

@@ -168,6 +168,28 @@ def test_memory_grows_with_the_stored_parameters() -> None:
     assert many - few == pytest.approx(8 * 3 * n_parameters * 4e-6)
 
 
+def test_doubling_the_data_of_an_experiment_less_than_doubles_its_memory() -> None:
+    job = ("aelle", {"study": "smnist", "experiment": "final"})
+    n_variants = default_settings()["studies"]["smnist"]["variants"]
+    ratio = own_cost(*job, {"studies.smnist.variants": 2 * n_variants}) / own_cost(*job, {})
+    assert 1 < ratio[1] < 2 and ratio[2] == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "training", "expected"),
+    [
+        ([0, 3], {"epochs": 9}, 2),
+        (None, {"epochs": 9}, 10),
+        (None, {"epochs": 9, "kept_epochs": [0, 3]}, 3),
+        (None, {"epochs": 9, "kept_epochs": [0, 9]}, 2),
+    ],
+)
+def test_number_of_spectra_of_a_network(epochs: list[int] | None, training: dict[str, Any], expected: int) -> None:
+    costs = Costs(default_settings())
+    costs.studies = {"smnist": {"spectra": {"epochs": epochs}, "training": training}}
+    assert costs.n_spectra("smnist") == expected
+
+
 def test_estimated_sizes_of_data_agree_with_the_stores() -> None:
     smnist, pixels, mocap = (task_data(default_settings(), task) for task in ("smnist", "smnist_pixels", "mocap"))
     assert default_settings()["smnist"]["data"]["source"] == "digits"

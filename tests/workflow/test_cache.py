@@ -35,9 +35,11 @@ from lyapunov_pkg.workflow.cache import (
     record_user,
 )
 from lyapunov_pkg.workflow.locks import file_lock
-from lyapunov_pkg.workflow.pruning import DAY, entries, linked_entries, main, prune
+from lyapunov_pkg.workflow.pruning import entries, linked_entries, main, prune
 from lyapunov_pkg.workflow.store import save_store
 from tests.workflow.conftest import another_user
+
+DAY = 86_400.0  # seconds; not that of the tested module, whose unit is tested as well
 
 
 @pytest.fixture

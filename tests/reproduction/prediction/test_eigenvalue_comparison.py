@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from scipy.stats import t
 
+from lyapunov_pkg.aelle.fitting import two_parts
 from lyapunov_pkg.reproduction.prediction.eigenvalue_comparison import eigenvalue_experiment
 from lyapunov_pkg.reproduction.prediction.prednet import PredNetSettings
 from tests.reproduction.prediction.synthetic import synthetic_sizes
@@ -44,6 +45,17 @@ def test_informative_features_predict_better_than_uninformative_ones(one_size: x
     assert (float(difference["difference_low"]), float(difference["difference_high"])) == pytest.approx((low, high))
     assert comparison.attrs == {"n_networks": 59, "n_diverged": 1}
     assert all({"units", "long_name"} <= set(variable.attrs) for variable in comparison.variables.values())
+
+
+def test_the_baseline_predicts_the_mean_of_each_seeds_own_training_part(one_size: xr.Dataset) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1, "loss_ceiling": 2.0})
+    comparison = eigenvalue_experiment(one_size, synthetic_eigenvalues(one_size), settings, SEEDS)
+    final_loss = one_size["validation_loss"].values[~one_size["diverged"].values, -1]
+    assert (final_loss > settings.loss_ceiling).any()
+    final_loss = np.minimum(final_loss, settings.loss_ceiling)
+    parts = zip(*two_parts(len(final_loss), 0.2, SEEDS), strict=True)
+    errors = [np.square(final_loss[validation] - final_loss[train].mean()).mean() for train, validation in parts]
+    np.testing.assert_allclose(comparison["baseline_error"], errors)
 
 
 def test_two_uninformative_features_are_undecided(one_size: xr.Dataset) -> None:

@@ -33,6 +33,18 @@ def test_every_row_and_column_of_the_dissertations_tables_is_present():
     assert of_smnist == set(DISSERTATION_D5)
 
 
+def test_recall_precision_and_f1_are_fractions_that_agree():
+    for recall, precision, f1 in DISSERTATION_3_1_AND_3_2.values():
+        assert 0 < min(recall, precision) < f1 < max(recall, precision) <= 1
+        # Some printed F1 differ by up to 0.07 from the harmonic mean of the printed recall and precision.
+        assert f1 == pytest.approx(2 * recall * precision / (recall + precision), abs=0.07)
+    assert all(0 < f1 < 1 for f1 in DISSERTATION_3_3.values())
+
+
+def test_variances_and_p_values_of_table_4_1_are_possible():
+    assert all(variance > 0 and 0 < p < 1 for _, variance, p in DISSERTATION_4_1.values())
+
+
 @pytest.mark.parametrize("table", [DISSERTATION_B2, DISSERTATION_B3, DISSERTATION_B4])
 def test_f1_is_the_harmonic_mean_of_recall_and_precision(table):
     for recall, precision, f1 in table.values():

@@ -10,11 +10,13 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, count, repeat
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lyapunov_pkg.reproduction.tasks import download
 from lyapunov_pkg.reproduction.tasks.amc import CMU_SIZES, CMU_TRIALS
 from lyapunov_pkg.reproduction.tasks.char_rnn import WAR_AND_PEACE_NAME, WAR_AND_PEACE_SHA256, WAR_AND_PEACE_SIZE
 from lyapunov_pkg.reproduction.tasks.download import DownloadError, fetch
@@ -152,6 +154,17 @@ def test_interrupted_connections_are_resumed(tmp_path, serve, chunked):
     starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in mirror.requests[1:]]
     assert 0 < starts[0] <= 70_000 and starts[0] < starts[1] <= 120_000
     assert sum("resuming" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_a_long_download_reports_its_progress_every_few_seconds(tmp_path, serve, monkeypatch, chunked):
+    clock, lines = count(), []
+    monkeypatch.setattr(download, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(download, "CHUNK_SIZE", 2_000)
+    get(tmp_path, serve(chunked=chunked), lines=lines)
+    reports = [line for line in lines if line.startswith(f"{NAME}.part: 0.")]
+    assert 2 <= len(reports) <= next(clock) / download.SECONDS_BETWEEN_REPORTS
+    assert all(line.endswith("MiB of unknown size" if chunked else "MiB of 0.2 MiB") for line in reports)
 
 
 def test_a_later_call_resumes_an_incomplete_download(tmp_path, serve):

@@ -1,8 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.colors import to_rgb
 
-from lyapunov_pkg.reproduction.figures.chapter_3.embedding import fig_3_7, fig_3_8, fig_3_9, most_crowded
+from lyapunov_pkg.reproduction.figures.chapter_3.embedding import fig_3_6, fig_3_7, fig_3_8, fig_3_9, most_crowded
+
+
+def test_fig_3_6_draws_the_autoencoder_symmetrically_with_the_latent_layer_darkest(datasets):
+    final = datasets()["final"]
+    bars, widths = fig_3_6(final).axes[0].patches, final.attrs["encoder_widths"]
+    heights = [bar.get_height() for bar in bars]
+    assert len(bars) == 2 * len(widths) - 1 and heights == heights[::-1]
+    lightness = np.array([to_rgb(bar.get_facecolor())[0] for bar in bars])
+    assert np.flatnonzero(lightness == lightness.min()).tolist() == [len(widths) - 1]
 
 
 def test_fig_3_7_shows_free_runs_with_low_middle_and_high_errors(datasets):
