@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from lyapunov_pkg.devices import without_autocast
 from lyapunov_pkg.linalg.program import Program
 from lyapunov_pkg.systems.checks import random_numbers_kept
 from lyapunov_pkg.systems.lowering import Lowering, Refused
@@ -84,7 +85,7 @@ def program_of(
     other = torch.linspace(-1, 1.3, state.shape[-1]).to(state), torch.linspace(0.7, -0.9, x.shape[-1]).to(x)
     printed = io.StringIO()
     try:
-        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(printed):
+        with warnings.catch_warnings(), torch.no_grad(), without_autocast(), contextlib.redirect_stdout(printed):
             warnings.simplefilter("ignore")
             before = surroundings(function)
             with random_numbers_kept(state.device):

@@ -18,7 +18,7 @@ from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.spectra.propagator_choice import make_propagator
 from lyapunov_pkg.spectra.recorded import ProgramPropagator, RecordedPropagator
 from lyapunov_pkg.spectra.torch_propagators import StepPropagator
-from lyapunov_pkg.systems import Flow
+from lyapunov_pkg.systems import Flow, tracing
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -71,7 +71,7 @@ def both(compute: Callable[[], xr.Dataset], monkeypatch: pytest.MonkeyPatch) -> 
     """Return the default result and the result of PyTorch alone."""
     found = compute()
     with monkeypatch.context() as patched:
-        patched.setattr(recorded, "program_of", lambda *arguments: None)
+        patched.setattr(tracing, "program_of", lambda *arguments: None)
         return found, compute()
 
 
@@ -216,7 +216,7 @@ def test_a_program_that_becomes_wrong_is_abandoned(what: str, monkeypatch: pytes
         late["is"] = True
     else:
         monkeypatch.setattr(recorded, "CHECKED_EVERY", 500)
-        monkeypatch.setattr(system, "push_forward", lambda s, x, t: (system.step(s, x), 2 * t))
+        monkeypatch.setattr(recorded, "_moved", lambda system, states, x, tangents: 2 * tangents)
     path = propagator.path(inputs)
     assert isinstance(propagator._now, StepPropagator)
     plain = StepPropagator(system, state, tangents)
