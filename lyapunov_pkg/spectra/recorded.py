@@ -20,7 +20,6 @@ from lyapunov_pkg.linalg.stepping import SteppedFlow
 from lyapunov_pkg.spectra.kernel_propagators import SteppedPropagator
 from lyapunov_pkg.spectra.propagators import Propagator, Record
 from lyapunov_pkg.spectra.torch_propagators import StepPropagator
-from lyapunov_pkg.systems import tracing
 from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 
@@ -90,7 +89,7 @@ class RecordedPropagator(Propagator):
             x: (sequence, F), the first input.
         """
         self.system = system
-        program = self._program(state, x)
+        program = system.program(state, x) if x.shape[:-1] == state.shape[:-1] else None
         if program is None or program.n_rows * tangents.shape[-1] > LARGEST_MEMORY:
             self._now: Propagator = plain(system, state, tangents)
             self.steps_at_once = self._now.steps_at_once
@@ -99,13 +98,6 @@ class RecordedPropagator(Propagator):
             at_once = max(StepPropagator.steps_at_once, NUMBERS_OF_A_PATH // state.numel())
             self.steps_at_once = min(at_once, STEPS_AT_ONCE)
         self._unchecked = CHECKED_EVERY
-
-    def _program(self, state: Tensor, x: Tensor) -> Program | None:
-        if x.shape[:-1] != state.shape[:-1]:
-            return None
-        if isinstance(self.system, DifferentiatedStep):
-            return self.system.program(state, x)
-        return tracing.program_of(self.system.step, self.system.field, state, x)
 
     @property
     def state(self) -> Tensor:
@@ -194,13 +186,14 @@ def _moved(system: DifferentiatedStep | Flow, states: Tensor, x: Tensor, tangent
     where reverse mode fails or is not finite, as at a derivative that is infinite but not chosen by `torch.where`.
     """
     moved: Tensor | None = None
+    n, k = len(states), tangents.shape[-1]
     with contextlib.suppress(RuntimeError), torch.enable_grad():
-        given = states.clone().requires_grad_()
-        after = system.step(given, x)
+        given = states.repeat(k, 1).requires_grad_()
+        after = system.step(given, x.repeat(k, 1))
         u = torch.zeros_like(after, requires_grad=True)
         (product,) = torch.autograd.grad(after, given, u, create_graph=True)
-        columns = [torch.autograd.grad(product, u, column, retain_graph=True)[0] for column in tangents.unbind(-1)]
-        moved = torch.stack(columns, dim=-1)
+        (columns,) = torch.autograd.grad(product, u, tangents.movedim(-1, 0).flatten(0, 1))
+        moved = columns.reshape(k, n, -1).movedim(0, -1)
     if moved is None or not moved.isfinite().all():
         return system.push_forward(states, x, tangents)[1]
     return moved

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +16,7 @@ from torch import Tensor
 from lyapunov_pkg.systems.base import Placement, PreparedSystem, Reader, placed
 from lyapunov_pkg.systems.checks import NOT_DETERMINISTIC, agree, check_tangent_map, kind, random_numbers_kept
 from lyapunov_pkg.systems.states import State, StateLayout, count_sequences, described, leaves, map_leaves, read_state
-
-if TYPE_CHECKING:
-    from lyapunov_pkg.linalg.program import Program
+from lyapunov_pkg.systems.traceable import Traceable
 
 INPUT_NAMES = re.compile(r"x|u|xs|us|xt|ut|in|inp|.*inputs?|inputt|drive|stimulus|tokens?|embedding|features?|obs|data")
 STATE_NAMES = re.compile(r"s|h|z|hx|hc|hs|ht|st|hprev|hiddens?|.*states?|statet|carry|memory|prev|previous|.*hidden.*")
@@ -74,25 +72,15 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[_\d]", "", name.lower())
 
 
-class DifferentiatedStep:
-    """A step on flat states. Forward-mode differentiation gives its tangent map, at a cost proportional to k.
-
-    Each computation creates its own object, because `program` traces the step only once.
-    """
+class DifferentiatedStep(Traceable):
+    """A step on flat states. Forward-mode differentiation gives its tangent map, at a cost proportional to k."""
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.step = step
-        self._traced: list[Program | None] = []
 
-    def program(self, state: Tensor, x: Tensor) -> Program | None:
-        """Return the step as a program, traced at the first call; see `tracing.program_of`."""
-        if not self._traced:
-            # Imported here: loading the compiled kernels takes a while, and not all computations need them.
-            from lyapunov_pkg.systems import tracing
-
-            written = self.step.function if isinstance(self.step, OwnStep) else self.step
-            self._traced.append(tracing.program_of(self.step, written, state, x))
-        return self._traced[0]
+    def written(self) -> Callable[..., Any]:
+        """See `Traceable.written`."""
+        return self.step.function if isinstance(self.step, OwnStep) else self.step
 
     def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         """See `lyapunov_pkg.systems.base.TangentMap`."""
@@ -304,17 +292,13 @@ def refuse_unseen_inputs(order: Order, inputs: Tensor) -> None:
 def checked_step(step: OwnStep, flat: Tensor, inputs: Tensor, placement: Placement) -> PreparedSystem:
     """Return a step as a system, after trial steps.
 
-    A program can be differentiated, because each of its operations can. One sequence cannot be mixed with others.
-    Therefore a program of one sequence needs no trial step of tangent vectors.
-
     Raises:
         TypeError: the step does not return a state.
         ValueError: the step fails, cannot be differentiated, is random, or mixes sequences.
     """
-    system, state, x = DifferentiatedStep(step), flat.detach(), inputs[:, 0].detach()
+    system, state, x = DifferentiatedStep(step).of_one_computation(), flat.detach(), inputs[:, 0].detach()
     with torch.no_grad():
         step.check(state, x)
-    is_for_programs = placement.device.type == "cpu" and not placement.differentiable
-    if len(state) > 1 or not is_for_programs or system.program(state, x) is None:
+    if system.needs_trial(state, x, placement):
         check_tangent_map(system, state, inputs.detach(), step.described_call(flat, x), step)
     return PreparedSystem(system, flat)

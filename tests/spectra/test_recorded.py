@@ -233,6 +233,52 @@ def _own(step: Callable[[Tensor, Tensor], Tensor]) -> Any:
     return OwnStep(step, Order.STATE_FIRST, StateLayout(torch.zeros(1, 2, dtype=torch.float64)))
 
 
+@pytest.mark.parametrize("system", [rossler, Flow(lambda state: torch.stack((state[:, 1], -state[:, 0]), -1), 0.1)])
+def test_a_program_of_one_trajectory_needs_no_forward_mode(
+    system: Any, ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is traced once, and its derivatives are compared in reverse mode, because forward mode is slow."""
+    n_traces = []
+    program_of = tracing.program_of
+    monkeypatch.setattr(tracing, "program_of", lambda *arguments: n_traces.append(1) or program_of(*arguments))
+    monkeypatch.setattr(torch.func, "jvp", None)
+    arguments: dict[str, Any] = {"n_steps": 30, "initial_state": torch.ones(1, 3 if system is rossler else 2).double()}
+    first = lyapunov_spectrum(system, **arguments)
+    assert (ways, len(n_traces)) == (["ProgramPropagator"], 1)
+    assert lyapunov_spectrum(system, **arguments).equals(first)
+    assert len(n_traces) == 2
+
+
+def test_flows_that_change_between_calls() -> None:
+    """A later call traces the field again."""
+    rate = torch.tensor(-0.5, dtype=torch.float64)
+    flow = Flow(lambda state: rate * state, 0.01)
+    for value in (-0.5, -0.25):
+        rate.fill_(value)
+        found = lyapunov_spectrum(flow, n_steps=9, initial_state=torch.ones(1, 2, dtype=torch.float64))
+        np.testing.assert_allclose(found["lyapunov_exponent"], value, rtol=1e-6)
+
+
+def test_derivatives_that_are_infinite_but_not_chosen() -> None:
+    """Reverse mode gives NaN for them, so that forward mode is used."""
+    system = DifferentiatedStep(lambda s, x: torch.where(s > 0, torch.sqrt(s), 0.1 * s))
+    states = torch.tensor([[0.0, 1.0], [4.0, 0.0]], dtype=torch.float64)
+    tangents = torch.ones(2, 2, 1, dtype=torch.float64)
+    found = recorded._moved(system, states, states[:, :0], tangents)
+    np.testing.assert_allclose(found[..., 0], [[0.1, 0.5], [0.25, 0.1]])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_reverse_mode_gives_the_same_tangent_vectors(k: int) -> None:
+    """The comparison sees the same derivatives in both modes."""
+    system = DifferentiatedStep(lambda s, x: torch.tanh(s @ WEIGHTS[:, :6] + x @ INPUT_WEIGHTS[:, :6]))
+    generator = torch.Generator().manual_seed(3)
+    states, tangents = (torch.randn(*shape, generator=generator).double() for shape in ((5, 6), (5, 6, k)))
+    found = recorded._moved(system, states, INPUTS[0, :5], tangents)
+    expected = system.push_forward(states, INPUTS[0, :5], tangents)[1]
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+
+
 def _rossler_field(state: Tensor, a: Tensor, c: float) -> Tensor:
     x, y, z = state.unbind(-1)
     return torch.stack((-y - z, x + a * y, 0.2 + z * (x - c)), dim=-1)
