@@ -62,5 +62,5 @@ def describe(dataset: xr.Dataset, descriptions: Mapping[str, tuple[str, str]]) -
         KeyError: the Dataset has no variable of that name.
     """
     for name, (units, long_name) in descriptions.items():
-        dataset[name].attrs.update(units=units, long_name=long_name)
+        dataset.variables[name].attrs.update(units=units, long_name=long_name)
     return dataset

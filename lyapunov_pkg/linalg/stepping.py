@@ -83,6 +83,9 @@ class SteppedResults(NamedTuple):
     """(variant, trajectory, ...), for one variant."""
 
 
+NUMBERS_OF_A_THREAD = 10_000
+"""Entries of tangent vectors, summed over steps, from which another thread saves more time than it takes to start."""
+
 SMALL = 32
 """Largest size of a matrix, in numbers, for which plain loops are faster than vector instructions."""
 
@@ -273,7 +276,8 @@ class SteppedFlow:
         )
         findings = make_findings(np.empty((n_intervals, n, k)))
         results = SteppedResults(findings, np.empty((n_intervals, n), np.bool_), kept)
-        n_parts = min(torch.get_num_threads(), n)
+        n_numbers = len(schedule.orthonormalizes) * n * self.layout.frame_size
+        n_parts = min(torch.get_num_threads(), n, 1 + n_numbers // NUMBERS_OF_A_THREAD)
 
         def work(parts: range) -> None:
             workspace = self._workspace()

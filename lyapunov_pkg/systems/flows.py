@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lyapunov_pkg.systems.maps import AutonomousMap
+from lyapunov_pkg.systems.traceable import Traceable
 
 MATRICES_UP_TO = 16
 """Largest state size for which the Jacobian is formed even if there are few tangent vectors."""
@@ -37,7 +38,7 @@ METHODS = {
 """Euler's method, the midpoint method and the classical Runge-Kutta method: of order 1, 2 and 4."""
 
 
-class Flow:
+class Flow(Traceable):
     """The map defined by one integration step of the ordinary differential equation dx/dt = field(x).
 
     The field is differentiated automatically, in forward mode. It must consist of PyTorch operations, without branches
@@ -99,6 +100,10 @@ class Flow:
             start = torch.as_tensor(initial_state, dtype=torch.float64)
             self.state_size = start.shape[-1]
             self.initial_state = lambda n_sequences: start.repeat(n_sequences, 1)
+
+    def written(self) -> Callable[..., Tensor]:
+        """Return the field; see `Traceable.written`."""
+        return self.field
 
     def step(self, state: Tensor, x: Tensor | None = None) -> Tensor:
         """Return the state (..., S) `step_size` time units later, under the input x (..., input_size)."""

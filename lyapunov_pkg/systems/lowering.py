@@ -24,8 +24,8 @@ class Refused(Exception):
 def _broadcast(*slots: Tensor) -> tuple[Tensor, ...]:
     if all(of.shape == slots[0].shape for of in slots):
         return slots
-    shape = np.broadcast_shapes(*(of.shape for of in slots))
-    return tuple(of.expand(shape) for of in slots)
+    broadcast: tuple[Tensor, ...] = torch.broadcast_tensors(*slots)  # type: ignore[no-untyped-call]
+    return broadcast
 
 
 def _listed(slots: Tensor) -> list[int]:
@@ -41,7 +41,6 @@ class Lowering:
 
     def __init__(self, state_size: int, input_size: int, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.was_refused = False
         self._input_size = input_size
         self._rows = [*range(state_size), *[-1] * input_size]
         self._n_rows = state_size
@@ -55,21 +54,26 @@ class Lowering:
 
     def constant(self, value: Tensor | float) -> Tensor:
         """Return slots of numbers that do not change."""
-        tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-        if tensor.is_complex():
+        shape: tuple[int, ...] = ()
+        if not isinstance(value, Tensor):
+            numbers = np.array([value], np.float64)
+        elif value.is_complex():
             raise Refused("complex numbers")
-        numbers = tensor.detach().double().flatten().numpy().copy()
+        else:
+            shape, numbers = tuple(value.shape), value.detach().double().flatten().numpy().copy()
         # Identified by content, because the step may change a constant in place and use it again.
-        key = tuple(tensor.shape), numbers.tobytes()
+        key = shape, numbers.tobytes()
         if key not in self._slots_of:
-            slots = self._new_slots(tensor.shape, [-1] * tensor.numel())
-            self._constants.append((int(slots.min()) if tensor.numel() else 0, numbers))
-            self._slots_of[key] = slots
+            self._constants.append((len(self._rows), numbers))
+            self._slots_of[key] = self._new_slots(shape, [-1] * numbers.size)
         return self._slots_of[key]
 
     def rows_of(self, slots: Tensor) -> list[int]:
         """Return the rows of tangents of numbers; -1 for numbers that do not depend on the state."""
-        return [self._rows[slot] for slot in _listed(slots)]
+        return self._rows_of(_listed(slots))
+
+    def _rows_of(self, listed: list[int]) -> list[int]:
+        return [self._rows[slot] for slot in listed]
 
     def function(self, name: str, *operands: Tensor, moves: bool = True) -> Tensor:
         """Write an elementwise function of one or two numbers, and return the slots of its results.
@@ -79,22 +83,26 @@ class Lowering:
             operands: slots of the operands.
             moves: whether the results have tangents if the operands have.
         """
-        a, b = _broadcast(operands[0], operands[-1])
-        of_a, of_b = self.rows_of(a), self.rows_of(b) if len(operands) == 2 else [-1] * a.numel()
+        of_results, of_last = _broadcast(operands[0], operands[-1])
+        a = _listed(of_results)
+        b = _listed(of_last) if len(operands) == 2 else a
+        of_a, of_b = self._rows_of(a), self._rows_of(b) if len(operands) == 2 else [-1] * len(a)
         moves = moves and name not in WITHOUT_SLOPE
         active = [moves and (one >= 0 or other >= 0) for one, other in zip(of_a, of_b, strict=True)]
         # A number plus a constant has the number's own tangents.
         shared = [name in ("add", "sub") and one and other < 0 for one, other in zip(active, of_b, strict=True)]
         written = self._new_rows([one and not other for one, other in zip(active, shared, strict=True)])
         rows = [of if is_shared else row for of, is_shared, row in zip(of_a, shared, written, strict=True)]
-        return self._elementwise(KIND_OF[name], (a, b, a), rows, (written, of_a, of_b))
+        return self._elementwise(KIND_OF[name], of_results.shape, (a, b, a), rows, (written, of_a, of_b))
 
     def where(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Write a choice between two numbers, and return the slots of the results."""
-        condition, a, b = _broadcast(condition, a, b)
-        of_a, of_b = self.rows_of(a), self.rows_of(b)
+        broadcast = _broadcast(condition, a, b)
+        of_condition, of_first, of_second = map(_listed, broadcast)
+        of_a, of_b = self._rows_of(of_first), self._rows_of(of_second)
         rows = self._new_rows([one >= 0 or other >= 0 for one, other in zip(of_a, of_b, strict=True)])
-        return self._elementwise(WHERE, (a, b, condition), rows, (rows, of_a, of_b))
+        operands = of_first, of_second, of_condition
+        return self._elementwise(WHERE, broadcast[0].shape, operands, rows, (rows, of_a, of_b))
 
     def sum(self, terms: Tensor, moves: bool = True) -> Tensor:
         """Write sums over the last axis, and return the slots of their results."""
@@ -116,8 +124,9 @@ class Lowering:
         if is_active and of_vector != [*range(of_vector[0], of_vector[0] + len(of_vector))]:
             # The kernel reads neighbouring rows.
             rows = self._new_rows([True] * len(of_vector))
-            kinds = (vector, vector, vector)
-            vector = self._elementwise(KIND_OF["copy"], kinds, rows, (rows, of_vector, [-1] * len(rows)))
+            listed, none = _listed(vector), [-1] * len(rows)
+            used = rows, of_vector, none
+            vector = self._elementwise(KIND_OF["copy"], vector.shape, (listed, listed, listed), rows, used)
             of_vector = rows
         n_results, n_terms = matrix.shape
         first_row = self._n_rows if is_active else -1
@@ -157,18 +166,25 @@ class Lowering:
         )
 
     def _elementwise(
-        self, kind: int, slots: tuple[Tensor, Tensor, Tensor], rows: list[int], used: tuple[list[int], ...]
+        self,
+        kind: int,
+        shape: torch.Size,
+        slots: tuple[list[int], list[int], list[int]],
+        rows: list[int],
+        used: tuple[list[int], ...],
     ) -> Tensor:
         """Write a function element by element.
 
         Args:
             kind: which.
+            shape: of the results.
             slots: of its operands, and of the condition.
             rows: of its results.
             used: rows that it writes, and those of its operands.
         """
-        results = self._new_slots(slots[0].shape, rows)
-        columns = [_listed(results), *map(_listed, slots), *used]
+        first = len(self._rows)
+        results = self._new_slots(shape, rows)
+        columns = [range(first, first + len(rows)), *slots, *used]
         assert len(columns) == ENTRIES
         self._emit(kind, len(rows), [i for entry in zip(*columns, strict=True) for i in entry])
         return results

@@ -130,7 +130,7 @@ class ModuleReader(Reader):
         frozen = FrozenModule(self.module, placement.dtype, placement.device, placement.differentiable)
         try:
             refuse_unseen_inputs(order, inputs)
-            return checked_step(OwnStep(frozen, order, layout, may_return_output=True), flat, inputs)
+            return checked_step(OwnStep(frozen, order, layout, may_return_output=True), flat, inputs, placement)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{error}{_hint(self.module)}") from error
 

@@ -6,11 +6,12 @@ import torch
 
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.systems.base import Reader
+from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.modules import CELLS, EXPECTED, ModuleReader, unwrapped
 from lyapunov_pkg.systems.numbers import shown
 from lyapunov_pkg.systems.recurrent import CellReader, SequenceReader
 from lyapunov_pkg.systems.steps import StepReader
-from lyapunov_pkg.systems.tangent_maps import NetworkReader, TangentMapReader
+from lyapunov_pkg.systems.tangent_maps import FlowReader, NetworkReader, TangentMapReader
 
 
 def reader_of(system: object) -> Reader:
@@ -23,6 +24,8 @@ def reader_of(system: object) -> Reader:
     system = unwrapped(system)
     if isinstance(system, Network):
         return NetworkReader(system)
+    if type(system) is Flow:
+        return FlowReader(system)
     if hasattr(system, "push_forward"):
         return TangentMapReader(system)
     if isinstance(system, torch.nn.RNNBase):

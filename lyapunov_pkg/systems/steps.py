@@ -16,6 +16,7 @@ from torch import Tensor
 from lyapunov_pkg.systems.base import Placement, PreparedSystem, Reader, placed
 from lyapunov_pkg.systems.checks import NOT_DETERMINISTIC, agree, check_tangent_map, kind, random_numbers_kept
 from lyapunov_pkg.systems.states import State, StateLayout, count_sequences, described, leaves, map_leaves, read_state
+from lyapunov_pkg.systems.traceable import Traceable
 
 INPUT_NAMES = re.compile(r"x|u|xs|us|xt|ut|in|inp|.*inputs?|inputt|drive|stimulus|tokens?|embedding|features?|obs|data")
 STATE_NAMES = re.compile(r"s|h|z|hx|hc|hs|ht|st|hprev|hiddens?|.*states?|statet|carry|memory|prev|previous|.*hidden.*")
@@ -71,11 +72,15 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[_\d]", "", name.lower())
 
 
-class DifferentiatedStep:
+class DifferentiatedStep(Traceable):
     """A step on flat states. Forward-mode differentiation gives its tangent map, at a cost proportional to k."""
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.step = step
+
+    def written(self) -> Callable[..., Any]:
+        """See `Traceable.written`."""
+        return self.step.function if isinstance(self.step, OwnStep) else self.step
 
     def push_forward(self, state: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         """See `lyapunov_pkg.systems.base.TangentMap`."""
@@ -261,7 +266,7 @@ class StepReader(Reader):
         order = argument_order(_signed(self.function), Order.STATE_FIRST, inputs.shape[-1] == 0)
         refuse_unseen_inputs(order, inputs)
         step = OwnStep(self.function, order, layout)
-        return checked_step(step, flat, inputs)
+        return checked_step(step, flat, inputs, placement)
 
 
 def _signed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -284,15 +289,16 @@ def refuse_unseen_inputs(order: Order, inputs: Tensor) -> None:
         )
 
 
-def checked_step(step: OwnStep, flat: Tensor, inputs: Tensor) -> PreparedSystem:
+def checked_step(step: OwnStep, flat: Tensor, inputs: Tensor, placement: Placement) -> PreparedSystem:
     """Return a step as a system, after trial steps.
 
     Raises:
         TypeError: the step does not return a state.
         ValueError: the step fails, cannot be differentiated, is random, or mixes sequences.
     """
-    system = DifferentiatedStep(step)
+    system, state, x = DifferentiatedStep(step).of_one_computation(), flat.detach(), inputs[:, 0].detach()
     with torch.no_grad():
-        step.check(flat.detach(), inputs[:, 0].detach())
-    check_tangent_map(system, flat.detach(), inputs.detach(), step.described_call(flat, inputs[:, 0]), step)
+        step.check(state, x)
+    if system.needs_trial(state, x, placement):
+        check_tangent_map(system, state, inputs.detach(), step.described_call(flat, x), step)
     return PreparedSystem(system, flat)

@@ -10,6 +10,7 @@ from torch import Tensor
 from lyapunov_pkg.networks import Network
 from lyapunov_pkg.systems.base import Placement, PreparedSystem, Reader, TangentMap, placed
 from lyapunov_pkg.systems.checks import check_tangent_map
+from lyapunov_pkg.systems.flows import Flow
 from lyapunov_pkg.systems.numbers import read_numbers
 from lyapunov_pkg.systems.states import STATE_DIMS, State
 
@@ -67,6 +68,19 @@ class TangentMapReader(Reader):
         system: TangentMap = self.system
         flat = placed(state, placement)
         check_tangent_map(system, flat.detach(), inputs.detach())
+        return PreparedSystem(system, flat)
+
+
+class FlowReader(TangentMapReader):
+    """Reader of flows that users define with `Flow`."""
+
+    system: Flow
+
+    def prepare(self, state: State, inputs: Tensor, placement: Placement) -> PreparedSystem:
+        """See `Reader.prepare`."""
+        system, flat = self.system.of_one_computation(), placed(state, placement)
+        if system.needs_trial(flat.detach(), inputs[:, 0].detach(), placement):
+            check_tangent_map(system, flat.detach(), inputs.detach())
         return PreparedSystem(system, flat)
 
 

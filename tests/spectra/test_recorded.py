@@ -18,7 +18,7 @@ from lyapunov_pkg.spectra.driven import driven_system
 from lyapunov_pkg.spectra.propagator_choice import make_propagator
 from lyapunov_pkg.spectra.recorded import ProgramPropagator, RecordedPropagator
 from lyapunov_pkg.spectra.torch_propagators import StepPropagator
-from lyapunov_pkg.systems import Flow
+from lyapunov_pkg.systems import Flow, tracing
 from lyapunov_pkg.systems.steps import DifferentiatedStep
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -71,7 +71,7 @@ def both(compute: Callable[[], xr.Dataset], monkeypatch: pytest.MonkeyPatch) -> 
     """Return the default result and the result of PyTorch alone."""
     found = compute()
     with monkeypatch.context() as patched:
-        patched.setattr(recorded, "program_of", lambda *arguments: None)
+        patched.setattr(tracing, "program_of", lambda *arguments: None)
         return found, compute()
 
 
@@ -216,7 +216,7 @@ def test_a_program_that_becomes_wrong_is_abandoned(what: str, monkeypatch: pytes
         late["is"] = True
     else:
         monkeypatch.setattr(recorded, "CHECKED_EVERY", 500)
-        monkeypatch.setattr(system, "push_forward", lambda s, x, t: (system.step(s, x), 2 * t))
+        monkeypatch.setattr(recorded, "_moved", lambda system, states, x, tangents: 2 * tangents)
     path = propagator.path(inputs)
     assert isinstance(propagator._now, StepPropagator)
     plain = StepPropagator(system, state, tangents)
@@ -231,6 +231,52 @@ def _own(step: Callable[[Tensor, Tensor], Tensor]) -> Any:
     from lyapunov_pkg.systems.steps import Order, OwnStep
 
     return OwnStep(step, Order.STATE_FIRST, StateLayout(torch.zeros(1, 2, dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("system", [rossler, Flow(lambda state: torch.stack((state[:, 1], -state[:, 0]), -1), 0.1)])
+def test_a_program_of_one_trajectory_needs_no_forward_mode(
+    system: Any, ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is traced once, and its derivatives are compared in reverse mode, because forward mode is slow."""
+    n_traces = []
+    program_of = tracing.program_of
+    monkeypatch.setattr(tracing, "program_of", lambda *arguments: n_traces.append(1) or program_of(*arguments))
+    monkeypatch.setattr(torch.func, "jvp", None)
+    arguments: dict[str, Any] = {"n_steps": 30, "initial_state": torch.ones(1, 3 if system is rossler else 2).double()}
+    first = lyapunov_spectrum(system, **arguments)
+    assert (ways, len(n_traces)) == (["ProgramPropagator"], 1)
+    assert lyapunov_spectrum(system, **arguments).equals(first)
+    assert len(n_traces) == 2
+
+
+def test_flows_that_change_between_calls() -> None:
+    """A later call traces the field again."""
+    rate = torch.tensor(-0.5, dtype=torch.float64)
+    flow = Flow(lambda state: rate * state, 0.01)
+    for value in (-0.5, -0.25):
+        rate.fill_(value)
+        found = lyapunov_spectrum(flow, n_steps=9, initial_state=torch.ones(1, 2, dtype=torch.float64))
+        np.testing.assert_allclose(found["lyapunov_exponent"], value, rtol=1e-6)
+
+
+def test_derivatives_that_are_infinite_but_not_chosen() -> None:
+    """Reverse mode gives NaN for them, so that forward mode is used."""
+    system = DifferentiatedStep(lambda s, x: torch.where(s > 0, torch.sqrt(s), 0.1 * s))
+    states = torch.tensor([[0.0, 1.0], [4.0, 0.0]], dtype=torch.float64)
+    tangents = torch.ones(2, 2, 1, dtype=torch.float64)
+    found = recorded._moved(system, states, states[:, :0], tangents)
+    np.testing.assert_allclose(found[..., 0], [[0.1, 0.5], [0.25, 0.1]])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_reverse_mode_gives_the_same_tangent_vectors(k: int) -> None:
+    """The comparison sees the same derivatives in both modes."""
+    system = DifferentiatedStep(lambda s, x: torch.tanh(s @ WEIGHTS[:, :6] + x @ INPUT_WEIGHTS[:, :6]))
+    generator = torch.Generator().manual_seed(3)
+    states, tangents = (torch.randn(*shape, generator=generator).double() for shape in ((5, 6), (5, 6, k)))
+    found = recorded._moved(system, states, INPUTS[0, :5], tangents)
+    expected = system.push_forward(states, INPUTS[0, :5], tangents)[1]
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
 
 
 def _rossler_field(state: Tensor, a: Tensor, c: float) -> Tensor:
