@@ -109,7 +109,7 @@ def own_cost(rule: str, wildcards: dict[str, str], changes: dict[str, Any]) -> n
         (("alignment", {}), {"studies.row_rnn.variants": 6}, (2, 1, 1)),
         (("alignment", {}), {"studies.row_rnn.hyperparameters.hidden_size": 64}, (8, 4, 1)),
         (("alignment", {}), {"smnist.data.source": "mnist"}, (28 / 8, 28 / 8, 1)),
-        (("flips", {}), {"smnist.data.source": "mnist"}, (28**2 / 8**2, 1, 1)),
+        (("flips", {}), {"smnist.data.source": "mnist"}, (28**2 / 8**2, None, 1)),
         (("flips", {}), {"studies.pixel_rnn.flips.n_images": 300}, (2, 2, 1)),
         (("flips", {}), {"studies.pixel_rnn.variants": 4}, (2, 1, 1)),
         (("estimator", {}), {"estimator.n_sequences": 20}, (2, 1, 1)),

@@ -98,6 +98,7 @@ class Networks:
         return n_networks * n_epochs * (of_one + SPECTRUM)
 
 
-def tangent_flops(size: int, orthonormalize_every: int = 1) -> float:
-    """Return the operations of a step of all tangent vectors: a product, and a share of an orthonormalisation."""
-    return 2.0 * size**3 * (1 + 1 / orthonormalize_every)
+def tangent_flops(size: int, orthonormalize_every: int = 1, n_vectors: int | None = None) -> float:
+    """Return the operations of a step of tangent vectors: a product, and a share of a QR decomposition."""
+    k = size if n_vectors is None else n_vectors
+    return 2.0 * size * k * (size + k / orthonormalize_every)

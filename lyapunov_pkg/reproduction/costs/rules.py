@@ -248,8 +248,8 @@ def participation_cost(costs: Costs) -> Cost:
 N_RANKED_FLIPS = 42
 """Number of non-random flips of an image per number of pixels: seven rankings of all steps, of later steps, and of four
 other images."""
-N_R_VALUES = 4
-"""Number of passes over an image for its R values: two conventions, with and without warm-up."""
+N_FIRST_R_VALUES = 3
+"""Number of passes over an image for its first R values: with warm-up, and in the other convention also without."""
 
 
 def flips_cost(costs: Costs) -> Cost:
@@ -257,10 +257,13 @@ def flips_cost(costs: Costs) -> Cost:
     settings, networks = costs.studies["pixel_rnn"]["flips"], costs.networks("pixel_rnn")
     n_steps, size = networks.data.n_steps, networks.hidden_size
     n_flipped = (2 * settings["n_draws"] + N_RANKED_FLIPS) * len(settings["n_flips"])
-    flops = settings["n_images"] * n_steps * (N_R_VALUES * tangent_flops(size) + n_flipped * 2 * size**2)
+    n_averaged = max(settings["n_averaged"])
+    of_tangents = tangent_flops(size, n_vectors=n_averaged) + N_FIRST_R_VALUES * tangent_flops(size, n_vectors=1)
+    flops = settings["n_images"] * n_steps * (of_tangents + n_flipped * 2 * size**2)
     flops *= costs.n_networks("pixel_rnn")
     matrices = settings["n_images"] * size**2 * 2 * FLOAT
-    return Cost(costs.speed.training * flops * BATCHED_FLOP, BASE_MEMORY + 10 * matrices, 2)
+    r_values = settings["n_images"] * n_steps * n_averaged * 2 * FLOAT
+    return Cost(costs.speed.training * flops * BATCHED_FLOP, BASE_MEMORY + 10 * matrices + 3 * r_values, 2)
 
 
 def lorenz_cost(costs: Costs) -> Cost:
