@@ -166,7 +166,7 @@ def spectrum_of_step(driven: Driven, peers: Mapping[str, Any]) -> Contest:
     import torch
 
     from lyapunov_pkg import lyapunov_spectrum
-    from lyapunov_pkg.spectra import recorded
+    from lyapunov_pkg.systems import tracing
 
     module, inputs = driven.build()
     w_ih, w_hh, b_ih, b_hh = (weight.detach() for weight in module._flat_weights)
@@ -188,7 +188,7 @@ def spectrum_of_step(driven: Driven, peers: Mapping[str, Any]) -> Contest:
         return lyapunov_spectrum(module, inputs, initial_tangents=tangents)["lyapunov_exponent"].values
 
     def through_torch() -> np.ndarray:
-        with mock.patch.object(recorded, "program_of", lambda *arguments: None):
+        with mock.patch.object(tracing, "program_of", lambda *arguments: None):
             return ours()
 
     own = {records.OURS: ours, "module": of_module, "through_torch": through_torch}
