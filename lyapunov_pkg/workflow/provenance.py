@@ -170,7 +170,7 @@ class ModuleCode:
 def read_module(path: Path) -> ModuleCode:
     """Return the code of a module of the package, or of a script.
 
-    Parsing takes a third of the time in which Snakemake plans its jobs, so the code is kept in `__pycache__`.
+    Parsing is a large part of the time in which Snakemake plans its jobs, so the code is kept in `__pycache__`.
     """
     module_name = ""
     if path.is_relative_to(PACKAGE_ROOT):
