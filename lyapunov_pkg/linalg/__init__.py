@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lyapunov_pkg.linalg.coefficients import carry_back
+from lyapunov_pkg.linalg.covariant import carry_back
 from lyapunov_pkg.linalg.derivative import orthonormalize_differentiably, triangular_factor
 from lyapunov_pkg.linalg.orthonormalization import orthonormalize, orthonormalize_unasked
 from lyapunov_pkg.linalg.resolution import SMALLEST_SINE

@@ -17,7 +17,7 @@ from lyapunov_pkg.linalg.workspace import (
     make_workspace,
     orthonormalize_frame,
     pack,
-    unpack,
+    unpack_all,
 )
 
 
@@ -58,8 +58,7 @@ def _orthonormalize(workspace, shape, frame, columns, twice, q, findings):
     for index in range(len(columns)):
         pack(workspace, frame, index, shape, columns[index], shape.block_rows)
     orthonormalize_frame(workspace, frame, shape, twice, findings)
-    for index in range(len(columns)):
-        unpack(workspace, frame, index, shape, q[index], shape.block_rows)
+    unpack_all(workspace, frame, shape, q)
 
 
 @compiled

@@ -25,6 +25,7 @@ from lyapunov_pkg.linalg.vectors import (
     spread,
     square_root,
     store,
+    transpose_tile,
     view,
 )
 
@@ -78,6 +79,53 @@ def unpack_lane(frame, lane, shape, matrix, matrix_stride):
             for r in range(shape.block_rows):
                 row = b * shape.padded_block_rows + r
                 matrix[c * matrix_stride + b * shape.block_rows + r] = frame[c * shape.stride + row * width + lane]
+
+
+@compiled
+def unpack_group(frame, shape, matrices):
+    """Copy the matrices of a group to the rows of `matrices`, each column after the other without padding.
+
+    Args:
+        frame: the matrices of a group.
+        shape: their shape.
+        matrices: (trajectory, column * row), of which each row is contiguous; fewer rows than lanes leave some out.
+    """
+    width, n_rows = lanes(frame), shape.block_rows
+    whole = n_rows // width * width if len(matrices) == width else 0
+    distance = matrices.strides[0] // matrices.itemsize
+    for c in range(shape.n_columns):
+        for b in range(shape.n_blocks):
+            at, to = c * shape.stride + b * shape.padded_block_rows * width, (c * shape.n_blocks + b) * n_rows
+            for r in range(0, whole, width):
+                transpose_tile(view(frame, at + r * width, width), view(matrices, to + r, distance))
+            for r in range(whole, n_rows):
+                for lane in range(len(matrices)):
+                    matrices[lane, to + r] = frame[at + r * width + lane]
+
+
+@compiled
+def unpack_triangles(factors, shape, matrices):
+    """Copy the upper triangles of a group's factors, those of `project_group`, to the rows of `matrices`.
+
+    Args:
+        factors: (column, row, lane), flat.
+        shape: the shape of the matrices that were factorised.
+        matrices: (trajectory, row * column), of which each row is contiguous.
+    """
+    width, k, stride = lanes(factors), shape.n_columns, shape.padded_columns
+    whole = k // width * width if len(matrices) == width else 0
+    distance = matrices.strides[0] // matrices.itemsize
+    for i in range(k):
+        first = min(-(-i // width) * width, k)
+        last = max(first, whole)
+        for j in range(first, last, width):
+            columns = view(factors, (j * stride + i) * width, stride * width)
+            transpose_tile(columns, view(matrices, i * k + j, distance))
+        for lane in range(len(matrices)):
+            for j in range(i, first):
+                matrices[lane, i * k + j] = factors[(j * stride + i) * width + lane]
+            for j in range(last, k):
+                matrices[lane, i * k + j] = factors[(j * stride + i) * width + lane]
 
 
 @compiled

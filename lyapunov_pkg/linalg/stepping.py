@@ -35,8 +35,9 @@ from lyapunov_pkg.linalg.workspace import (
     orthonormalize_frame,
     pack,
     record_findings,
-    triangular_factor,
+    triangular_factors,
     unpack,
+    unpack_all,
 )
 
 
@@ -140,10 +141,9 @@ def _orthonormalize(workspace, frame, shape, to_rounding, results, interval, tra
         recompute_in_float64(fallback, to_rounding, found, 0)
         pack(work, frame, 0, shape, fallback.matrix, fallback.shape.stride)
     if kept.q.shape[1]:
-        unpack(work, frame, 0, shape, kept.q[0, trajectory, interval], shape.block_rows)
+        unpack_all(work, frame, shape, kept.q[0, own, interval])
     if kept.r.shape[1]:
-        r = kept.r[0, trajectory, interval]
-        triangular_factor(work, frame, workspace.spare, 0, shape, workspace.factor, r)
+        triangular_factors(work, frame, workspace.spare, shape, workspace.factor, kept.r[0, own, interval])
 
 
 @cache

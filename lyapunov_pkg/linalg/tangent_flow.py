@@ -39,8 +39,9 @@ from lyapunov_pkg.linalg.workspace import (
     make_workspaces,
     orthonormalize_frame,
     pack,
-    triangular_factor,
+    triangular_factors,
     unpack,
+    unpack_all,
 )
 
 FRAMES_BYTES = 400_000
@@ -131,14 +132,18 @@ def _findings_at(findings, place, interval):
 @compiled
 def _keep(workspace, plan, place, frame, interval, kept):
     """Copy the requested results of the orthonormalised matrices of a frame. `workspace.spare` is not changed."""
-    shape = plan.shape
-    for index in range(place.n_sequences if workspace.team.rank == 0 else 0):
-        if kept.q.shape[1]:
-            q = kept.q[place.variant, place.first + index, interval]
-            unpack(workspace.orthonormalization, frame, index, shape, q, shape.n_blocks * shape.block_rows)
-        if kept.r.shape[1]:
-            r = kept.r[place.variant, place.first + index, interval]
-            triangular_factor(workspace.orthonormalization, frame, workspace.spare, index, shape, workspace.factor, r)
+    if workspace.team.rank != 0:
+        return
+    work, shape, sequences = (
+        workspace.orthonormalization,
+        plan.shape,
+        slice(place.first, place.first + place.n_sequences),
+    )
+    if kept.q.shape[1]:
+        unpack_all(work, frame, shape, kept.q[place.variant, sequences, interval])
+    if kept.r.shape[1]:
+        r = kept.r[place.variant, sequences, interval]
+        triangular_factors(work, frame, workspace.spare, shape, workspace.factor, r)
 
 
 @compiled

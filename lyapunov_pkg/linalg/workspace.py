@@ -21,7 +21,9 @@ from lyapunov_pkg.linalg.interleaved import (
     orthonormalize_group_again,
     pack_lane,
     project_group,
+    unpack_group,
     unpack_lane,
+    unpack_triangles,
 )
 from lyapunov_pkg.linalg.layout import Layout, Shape, aligned_zeros, round_up
 from lyapunov_pkg.linalg.one_by_one import (
@@ -193,40 +195,49 @@ def _unpack_matrix(workspace, frame, index, shape, matrix, matrix_stride):
 
 
 def factor_size(shape: Shape, width: int) -> int:
-    """Return the size of the memory of `triangular_factor` for one matrix; `width` is that of a vector."""
+    """Return the size of the memory of `triangular_factors` for one matrix; `width` is that of a vector."""
     return shape.padded_columns * round_up(shape.padded_columns, width)
 
 
 @compiled
-def _factor_of_lane(workspace, q, a, index, shape, factor, r):
-    if index == 0:
-        project_group(q, a, shape, factor)
-    _copy_triangle(factor, index, shape.padded_columns, lanes(q), shape.n_columns, r)
+def _factors_of_lanes(workspace, q, a, shape, factor, matrices):
+    project_group(q, a, shape, factor)
+    unpack_triangles(factor, shape, matrices)
 
 
 @compiled
-def _factor_of_matrix(workspace, q, a, index, shape, factor, r):
-    size, width = shape.padded_columns * shape.stride, lanes(q)
-    own = slice(index * size, (index + 1) * size)
-    project_matrix(q[own], a[own], shape, workspace.scratch, factor)
-    _copy_triangle(factor, 0, -(-shape.padded_columns // width) * width, 1, shape.n_columns, r)
+def _factors_of_each(workspace, q, a, shape, factor, matrices):
+    size, width, k = shape.padded_columns * shape.stride, lanes(q), shape.n_columns
+    stride = -(-shape.padded_columns // width) * width
+    for index in range(len(matrices)):
+        own = slice(index * size, (index + 1) * size)
+        project_matrix(q[own], a[own], shape, workspace.scratch, factor)
+        for i in range(k):
+            for j in range(i, k):
+                matrices[index, i * k + j] = factor[j * stride + i]
 
 
 @compiled
-def _copy_triangle(factor, first, stride, step, n_columns, r):
-    for i in range(n_columns):
-        for j in range(i, n_columns):
-            r[i * n_columns + j] = factor[(j * stride + i) * step + first]
+def _unpack_lanes(workspace, frame, shape, matrices):
+    unpack_group(frame, shape, matrices)
 
 
-triangular_factor = by_layout(_factor_of_lane, _factor_of_matrix)
-"""(workspace, q, a, index, shape, factor, r): write the upper triangle of Q^T A of a matrix to r[row * k + column].
+@compiled
+def _unpack_each(workspace, frame, shape, matrices):
+    n_rows = shape.n_blocks * shape.block_rows
+    for index in range(len(matrices)):
+        unpack_matrix(frame, index, shape, matrices[index], n_rows)
 
-Call it for the matrices of a frame in order: the first call for a group computes the factors of all its lanes.
-"""
+
+triangular_factors = by_layout(_factors_of_lanes, _factors_of_each)
+"""(workspace, q, a, shape, factor, matrices): write the upper triangles of Q^T A to the rows (row * column) of
+`matrices`, which are contiguous."""
 orthonormalize_frame = by_layout(_orthonormalize_lanes, _orthonormalize_each)
 """(workspace, frame, shape, twice, findings): orthonormalise the matrices of a frame in one pass or two."""
 pack = by_layout(_pack_lane, _pack_matrix)
 """(workspace, frame, index, shape, matrix, matrix_stride): copy a matrix without padding to its place in a frame."""
 unpack = by_layout(_unpack_lane, _unpack_matrix)
 """(workspace, frame, index, shape, matrix, matrix_stride): the reverse of `pack`."""
+unpack_all = by_layout(_unpack_lanes, _unpack_each)
+"""(workspace, frame, shape, matrices): copy all matrices of a frame to the rows (column * row) of `matrices`, which are
+contiguous."""

@@ -186,15 +186,13 @@ def _vectors(forward: Recording, q: Tensor, driven: DrivenSystem) -> tuple[Tenso
     total = forward.log_r.sum(dim=-2)
     defined = (_keep_order(forward.log_r, forward.r) & torch.isfinite(total)).cummin(dim=-1).values
     n_times = q.shape[-3]
-    coefficients, growths = carry_back(forward.r, forward.log_r, defined, n_times)
-    vectors = q @ coefficients
+    vectors, growths = carry_back(q, forward.r, forward.log_r, defined)
     lengths = torch.tensor(forward.lengths[:n_times], dtype=torch.float64, device=growths.device)
     growths = (growths / lengths[:, None] / driven.time_per_step).to(vectors.dtype)
     missing = torch.where(torch.isneginf(total), total, torch.nan)[..., None, :].to(vectors.dtype)
-    return (
-        torch.where(defined[..., None, None, :], vectors, torch.nan),
-        torch.where(defined[..., None, :], growths, missing),
-    )
+    if not defined.all():
+        vectors.masked_fill_(~defined[..., None, None, :], torch.nan)
+    return vectors, torch.where(defined[..., None, :], growths, missing)
 
 
 def _keep_order(log_r: Tensor, r: Tensor) -> Tensor:

@@ -95,5 +95,10 @@ def record(
             advanced(end - begin)
     lengths = [time - before for before, time in zip([warmup, *times], times, strict=False)]
     state = propagator.state_after(path, end - begin)
-    q, r = (torch.cat(parts, dim=-3) if parts else None for parts in (qs, rs))
+    q, r = _joined(qs), _joined(rs)
     return Recording(times, lengths, torch.cat(log_rs, dim=-2), q, r, state, propagator.current_tangents())
+
+
+def _joined(parts: list[Tensor]) -> Tensor | None:
+    """Return the parts of a recording as one, along time. A single part, which may be large, is not copied."""
+    return torch.cat(parts, dim=-3) if len(parts) > 1 else parts[0] if parts else None

@@ -102,21 +102,24 @@ def test_return_q_changes_no_exponent():
     assert plain.equals(with_q)
 
 
-def test_coefficients_are_propagated_backward_by_the_inverses_of_r():
+@pytest.mark.parametrize(("n_rows", "k", "n_defined"), [(7, 4, 2), (4, 4, 1), (30, 19, 13), (5, 1, 1)])
+def test_coefficients_are_propagated_backward_by_the_inverses_of_r(n_rows, k, n_defined):
     generator = torch.Generator().manual_seed(3)
-    r = torch.randn(2, 6, 4, 4, generator=generator, dtype=torch.float64).triu()
-    diagonal = 0.5 + torch.rand(2, 6, 4, generator=generator, dtype=torch.float64)
-    defined = torch.tensor([[True] * 4, [True, True, False, False]])
-    found, growths = carry_back(r, diagonal.log(), defined, 5)
-    for i, n_defined in enumerate((4, 2)):
-        current = np.eye(n_defined)
+    r = torch.randn(2, 6, k, k, generator=generator, dtype=torch.float64).triu()
+    diagonal = 1 + torch.rand(2, 6, k, generator=generator, dtype=torch.float64)
+    defined = torch.arange(k) < torch.tensor([[k], [n_defined]])
+    q = torch.linalg.qr(torch.randn(2, 5, n_rows, k, generator=generator, dtype=torch.float64)).Q
+    found, growths = carry_back(q.clone(), r, diagonal.log(), defined)
+    for i, own in enumerate((k, n_defined)):
+        current = np.eye(own)
         for time in range(5, -1, -1):
             if time < 5:
-                np.testing.assert_allclose(found[i, time, :n_defined, :n_defined], current, atol=1e-13)
-                np.testing.assert_array_equal(found[i, time, n_defined:], np.eye(4)[n_defined:])
-            factor = (r[i, time].triu(1) + torch.diag(diagonal[i, time])).numpy()[:n_defined, :n_defined]
+                bases = q[i, time].numpy()
+                np.testing.assert_allclose(found[i, time, :, :own], bases[:, :own] @ current, atol=1e-12)
+                np.testing.assert_allclose(found[i, time, :, own:], bases[:, own:], atol=1e-15)
+            factor = (r[i, time].triu(1) + torch.diag(diagonal[i, time])).numpy()[:own, :own]
             current = np.linalg.solve(factor, current)
             lengths = np.linalg.norm(current, axis=0)
             current = current / lengths
             if time < 5:
-                np.testing.assert_allclose(growths[i, time, :n_defined], -np.log(lengths), atol=1e-13)
+                np.testing.assert_allclose(growths[i, time, :own], -np.log(lengths), atol=1e-12)
