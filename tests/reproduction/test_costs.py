@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lyapunov_pkg.reproduction.configuration.kept import kept_parameters
-from lyapunov_pkg.reproduction.costs.__main__ import read_settings
+from lyapunov_pkg.reproduction.costs.__main__ import main, read_settings
 from lyapunov_pkg.reproduction.costs.constants import BASE_MEMORY, START, START_WITHOUT_TORCH
 from lyapunov_pkg.reproduction.costs.data import IMAGES, Data, task_data
 from lyapunov_pkg.reproduction.costs.rules import RULES, WITHOUT_TORCH, Costs
@@ -224,26 +224,26 @@ def test_parameters_are_stored_for_the_epochs_that_later_stages_read(name: str, 
     assert kept_parameters(name, {"training": {"epochs": 9}} | study) == expected
 
 
-def run_plan(directory: Path, configuration: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run the command of `make plan` in an empty folder."""
+def plan_arguments(directory: Path, configuration: dict[str, Any]) -> list[str]:
+    """Return arguments of `make plan` for a configuration."""
     overlay = directory / "overlay.yaml"
     overlay.write_text(yaml.safe_dump({"cache_directory": str(directory / "cache")} | configuration, sort_keys=False))
-    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.costs", "--configfile", str(overlay)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=directory, env=environment(), check=False, timeout=300
-    )
+    return ["--configfile", str(overlay)]
 
 
-def test_the_command_prints_a_line_for_each_rule_and_runs_no_job(tmp_path: Path) -> None:
-    result = run_plan(tmp_path, SMALL)
-    assert result.returncode == 0, result.stderr
-    names = [line.split()[0] for line in result.stdout.splitlines()]
+def test_the_command_prints_a_line_for_each_rule_and_runs_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(plan_arguments(tmp_path, SMALL)) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     # The configuration has no user data.
     assert set(names) - {"rule", "total", "the"} == set(RULES) - {"sequences_dataset"}
     assert not list((tmp_path / "results").rglob("*.zarr.zip"))
 
 
 def test_an_invalid_configuration_gives_one_message(tmp_path: Path) -> None:
-    result = run_plan(tmp_path, {"smnisst": {}})
+    command = [sys.executable, "-m", "lyapunov_pkg.reproduction.costs", *plan_arguments(tmp_path, {"smnisst": {}})]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False)
     assert result.returncode == 1
     assert "unknown key 'smnisst'" in result.stderr and "Traceback" not in result.stderr

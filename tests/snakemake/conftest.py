@@ -129,13 +129,19 @@ def environment(repository: Path = ROOT) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def run_snakemake() -> Iterator[RunSnakemake]:
+def server() -> Iterator[Server]:
+    """Return the process whose forks run Snakemake."""
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def run_snakemake(server: Server) -> RunSnakemake:
     """Return a function that runs Snakemake in a fork, with the arguments of `snakemake_command`.
 
     If environment variables are given, Snakemake runs in a new process instead.
     """
-
-    server = Server()
 
     def run(
         directory: Path, *arguments: str, repository: Path = ROOT, variables: dict[str, str] | None = None, **options
@@ -152,8 +158,7 @@ def run_snakemake() -> Iterator[RunSnakemake]:
             check=False,
         )
 
-    yield run
-    server.stop()
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import json
+import math
 import os
 import re
 import runpy
@@ -16,9 +17,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from multiprocessing import util
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 # None of these imports the package.
 SNAKEMAKE = ("snakemake.cli", "pandas", "pydantic", "yaml")
@@ -27,7 +32,7 @@ OUTPUTS = {"stdout": 1, "stderr": 2}
 
 
 class Server:
-    """Run `python -m snakemake` like `subprocess.run`, one call at a time."""
+    """Run `python -m snakemake` like `subprocess.run`."""
 
     def __init__(self) -> None:
         command = [sys.executable, __file__]
@@ -35,16 +40,38 @@ class Server:
 
     def run(self, arguments: list[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in a folder with these arguments and environment, and wait until it ends."""
-        assert self.process.stdin is not None and self.process.stdout is not None
         with tempfile.TemporaryDirectory() as directory:
             files = {name: Path(directory, name) for name in OUTPUTS}
-            request = {"arguments": arguments, "folder": str(folder), "variables": dict(variables)}
-            request["outputs"] = {name: str(file) for name, file in files.items()}
-            self.process.stdin.write(f"{json.dumps(request)}\n")
-            self.process.stdin.flush()
-            exit_code = int(self.process.stdout.readline())
+            outputs = {name: str(file) for name, file in files.items()}
+            exit_code = self.wait(self.start(arguments, folder, variables, outputs))
             said = {name: file.read_text() for name, file in files.items()}
         return subprocess.CompletedProcess(["snakemake", *arguments], exit_code, **said)
+
+    def start(
+        self, arguments: list[str], folder: Path, variables: Mapping[str, str], outputs: Mapping[str, str]
+    ) -> int:
+        """Start Snakemake in a session of its own, like a terminal that is later closed, and return its process."""
+        request = {"arguments": arguments, "folder": str(folder), "variables": dict(variables), "outputs": outputs}
+        return self._ask(request)
+
+    def wait(self, process: int, timeout: float | None = None) -> int:
+        """Return the exit code of a process that was started, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after `timeout` seconds.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while timeout is not None and psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("snakemake", timeout)
+            time.sleep(0.01)
+        return self._ask(process)
+
+    def _ask(self, question: Any) -> int:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{json.dumps(question)}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
     def stop(self) -> None:
         """End the process."""
@@ -54,20 +81,25 @@ class Server:
 
 
 def serve() -> None:
-    """Run each request from the standard input in a fork and print its exit code."""
+    """Start each request from the standard input in a fork and print its process, or print a process's exit code."""
     for line in sys.stdin:
+        asked = json.loads(line)
+        if isinstance(asked, int):
+            _, status = os.waitpid(asked, 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
         fork = os.fork()
         if fork == 0:
-            run(**json.loads(line))
-        _, status = os.waitpid(fork, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+            os.setsid()
+            run(**asked)
+        print(fork, flush=True)
 
 
 def run(arguments: list[str], folder: str, variables: dict[str, str], outputs: dict[str, str]) -> None:
     """Run `python -m snakemake` in this process, with these outputs."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name, descriptor in OUTPUTS.items():
-        os.dup2(os.open(outputs[name], os.O_WRONLY | os.O_CREAT), descriptor)
+        os.dup2(os.open(outputs[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

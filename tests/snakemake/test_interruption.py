@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.snakemake.conftest import ROOT, SMALL, RunSnakemake, content, environment, snakemake_command
+from tests.snakemake.forked import Server
 
 TARGETS = ["results/spectra/smnist/noisy/0.zarr.zip"]  # This cell uses the most random numbers.
 
@@ -23,25 +24,21 @@ CONFIGURATION = copy.deepcopy(SMALL)
 CONFIGURATION["studies"]["smnist"] |= {"variants": 4, "training": {"epochs": 20}}
 
 
-def start(directory: Path) -> subprocess.Popen[bytes]:
-    """Start the workflow in a session of its own, like a terminal that is later closed."""
-    command = snakemake_command(directory, *TARGETS, configuration=CONFIGURATION)
-    with (directory / "output.txt").open("wb") as output:
-        return subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=ROOT, env=environment(), start_new_session=True
-        )
+def start(server: Server, directory: Path) -> int:
+    _, *command = snakemake_command(directory, *TARGETS, configuration=CONFIGURATION)
+    output = str(directory / "output.txt")
+    return server.start(command[2:], ROOT, environment(), {"stdout": output, "stderr": output})
 
 
-def kill(process: subprocess.Popen[bytes], victim: str) -> None:
+def kill(process: int, victim: str) -> None:
     """Send SIGKILL to a whole run, only to Snakemake, or to its jobs."""
     if victim == "everything":
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process, signal.SIGKILL)
     elif victim == "snakemake":
-        process.kill()
+        os.kill(process, signal.SIGKILL)
     else:
-        for child in psutil.Process(process.pid).children(recursive=True):
+        for child in psutil.Process(process).children(recursive=True):
             child.kill()
-    process.wait()
 
 
 def end_leftover_jobs(directory: Path) -> None:
@@ -57,7 +54,7 @@ def end_leftover_jobs(directory: Path) -> None:
 
 @pytest.mark.parametrize("n_kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(
-    tmp_path: Path, run_snakemake: RunSnakemake, n_kills: int
+    tmp_path: Path, server: Server, run_snakemake: RunSnakemake, n_kills: int
 ) -> None:
     began = time.monotonic()
     result = run_snakemake(tmp_path / "reference", *TARGETS, configuration=CONFIGURATION)
@@ -70,18 +67,19 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(
     directory, kills, victims = tmp_path / "run", 0, ["everything", "snakemake", "job"]
     while True:
         directory.mkdir(exist_ok=True)
-        process = start(directory)
+        process = start(server, directory)
         if kills == n_kills:
-            assert process.wait(120) == 0, (directory / "output.txt").read_text()
+            assert server.wait(process, 120) == 0, (directory / "output.txt").read_text()
             break
         try:
-            process.wait(chance.uniform(0.1, 0.5) * duration)
+            exit_code = server.wait(process, chance.uniform(0.05, 0.7) * duration)
         except subprocess.TimeoutExpired:
             kill(process, victims[kills % len(victims)])
+            server.wait(process)
             kills += 1
             continue
         # The run finished before the kill: compare the results and start again without any.
-        if process.returncode == 0:
+        if exit_code == 0:
             assert content(directory) == reference
             end_leftover_jobs(directory)
             shutil.rmtree(directory)

@@ -79,5 +79,5 @@ def save_figure(fig: Figure, pdf_path: Path | str, png_path: Path | str) -> None
     """Save `fig` as PDF and as PNG with 300 dots per inch. The same figure gives the same bytes (without dates)."""
     with rc_context(PAPER_STYLE):
         fig.savefig(pdf_path, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        fig.set_layout_engine("none")  # the PNG has the layout of the PDF
+        fig.set_layout_engine(None)  # The PNG has the layout of the PDF; "none" would draw it once more in vain.
         fig.savefig(png_path, format="png", dpi=300, metadata={"Software": None})
