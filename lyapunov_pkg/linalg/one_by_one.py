@@ -34,7 +34,8 @@ from lyapunov_pkg.linalg.vectors import (
 )
 
 BLOCKS_OF_THREAD = 6
-"""A thread has so many blocks at least, where there are as many panels, so that all have about the same to do."""
+"""A thread of a team has so many blocks at least, where there are as many panels, so that all have about the same to
+do."""
 PANELS_OF_BLOCK = 4
 """Most panels of a block. A finished panel is read from memory once for a block."""
 PANELS_AT_ONCE = 4
@@ -71,15 +72,16 @@ class MatrixScratch(NamedTuple):
     """Number of columns of a block."""
 
 
-COLUMNS = 16
-"""Number of columns that are orthogonalised against a panel together."""
+COLUMNS = 32
+"""Largest number of columns that are orthogonalised against a panel together."""
 
 
 def matrix_scratch(layout: Layout, dtype: np.dtype, n_threads: int = 1) -> list[MatrixScratch]:
     """Return the memory of each thread of a team for matrices of a layout."""
     width = lanes_of(dtype.itemsize)
     n_panels = -(-layout.shape.n_columns // width)
-    panels_of_block = max(1, min(PANELS_OF_BLOCK, n_panels // (BLOCKS_OF_THREAD * n_threads)))
+    shared_blocks = BLOCKS_OF_THREAD * n_threads if n_threads > 1 else 1
+    panels_of_block = max(1, min(PANELS_OF_BLOCK, n_panels // shared_blocks))
     n_columns = round_up(layout.shape.padded_columns, width) + width
     sizes = n_panels * layout.padded_rows, n_panels * width, n_columns
     panels, orderings, explained = (aligned_zeros(size * width, dtype) for size in sizes)

@@ -91,7 +91,7 @@ def test_targets_of_all_chapters_agree_with_a_local_run(slurm: Slurm, finished: 
     The targets need every stage and all four chapters. Each job on the cluster takes ten seconds.
     """
     targets = ("fig_1_1", "table_2_a2", "fig_3_7", "fig_3_9", "table_3_2", "table_4_1")
-    submitted = run_while_a_node_dies(slurm, tmp_path, *targets, "--group-components", "shard=3")
+    submitted = run_while_a_node_dies(slurm, tmp_path, *targets, "--group-components", "shard=3", "presentation=1000")
     stores = sorted((tmp_path / "results").rglob("*.zarr.zip"))
     tables = [path for path in (tmp_path / "results/tables").iterdir() if path.is_file()]
     assert len(stores) > 20 and len(tables) == 9
