@@ -7,7 +7,7 @@ import xarray as xr
 from lyapunov_pkg.reproduction.catalogue import figures
 from lyapunov_pkg.reproduction.figures import chapter_1
 from lyapunov_pkg.reproduction.sources import select_variables
-from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.figures.checks import assert_complete, assert_says, assert_text_inside_and_panels_apart, texts
 
 FIGURES = ["fig_1_1", "fig_1_2"]
 
@@ -60,7 +60,9 @@ def test_figures_are_complete_for_any_number_of_rho(name, rho):
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_stored_data_of_a_figure_suffice_to_draw_it(name):
     data = select_variables(figures()[name], {"lorenz": make_lorenz()})
-    assert_complete(getattr(chapter_1, name)(**data))
+    fig = getattr(chapter_1, name)(**data)
+    assert_complete(fig)
+    assert_says(fig, name)
 
 
 def lines(ax, label: str) -> list[np.ndarray]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -11,7 +14,7 @@ from lyapunov_pkg.reproduction.figures.style import SERIES_COLORS
 from lyapunov_pkg.reproduction.populations.correlations import performance_correlations
 from lyapunov_pkg.reproduction.populations.evolution import spectrum_evolution
 from lyapunov_pkg.reproduction.sources import joined, select_variables
-from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.figures.checks import assert_complete, assert_says, assert_text_inside_and_panels_apart, texts
 from tests.reproduction.populations.synthetic import make_study
 
 # The optimiser figure is tested in tests/reproduction/populations/test_optimizers.py.
@@ -99,10 +102,17 @@ def draw(name: str, stores: dict[str, xr.Dataset]) -> Figure:
     return load(record.place)(**{argument: stores[argument] for argument in record.sources})
 
 
+@pytest.fixture(scope="module")
+def drawn_figure(stores) -> Callable[[str], Figure]:
+    """Return a function of a figure's name that draws it from exactly the variables that it names, once."""
+    return cache(lambda name: draw(name, select_variables(figures()[name], stores)))
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_complete_when_drawn_from_their_stored_data(name, stores):
-    fig = draw(name, select_variables(figures()[name], stores))
+def test_figures_are_complete_when_drawn_from_their_stored_data(name, drawn_figure):
+    fig = drawn_figure(name)
     assert_complete(fig)
+    assert_says(fig, name)
     assert_text_inside_and_panels_apart(fig, name)
 
 
@@ -164,9 +174,9 @@ def test_fig_2_2_shows_estimates_without_warmup_at_evenly_spaced_indices(stores)
     np.testing.assert_allclose(error_bars(spectrum.containers[0]), expected)
 
 
-def test_fig_2_3_shows_means_over_initial_states_and_standard_deviations_over_all_runs(stores):
+def test_fig_2_3_shows_means_over_initial_states_and_standard_deviations_over_all_runs(stores, drawn_figure):
     regimes = stores["regimes"]
-    axes = {ax.get_title(loc="left")[:3] or ax.get_title()[:3]: ax for ax in draw("fig_2_3", stores).axes}
+    axes = {ax.get_title(loc="left")[:3] or ax.get_title()[:3]: ax for ax in drawn_figure("fig_2_3").axes}
     for letter, activations in zip("abc", regimes["activation"].values, strict=True):
         np.testing.assert_array_equal(points(axes[f"({letter})"]), activations[..., :40].reshape(-1, 40))
     for letter, n_shown in (("d", 30), ("e", 20)):
@@ -178,30 +188,30 @@ def test_fig_2_3_shows_means_over_initial_states_and_standard_deviations_over_al
             np.testing.assert_allclose(error_bars(drawn), expected, atol=1e-12)
 
 
-def test_fig_2_4_has_a_panel_for_each_warmup(stores):
+def test_fig_2_4_has_a_panel_for_each_warmup(stores, drawn_figure):
     estimator = stores["estimator"]
-    for ax, values in zip(draw("fig_2_4", stores).axes, estimator["running_exponent"].values, strict=True):
+    for ax, values in zip(drawn_figure("fig_2_4").axes, estimator["running_exponent"].values, strict=True):
         shown = np.unique(np.linspace(0, 31, 24).round().astype(int))
         np.testing.assert_array_equal(points(ax), values[:, shown].T)
 
 
-def test_fig_2_5_shows_all_exponents_and_their_first_half(stores):
+def test_fig_2_5_shows_all_exponents_and_their_first_half(stores, drawn_figure):
     spectra = stores["estimator"]["interval_exponent"].values
-    whole, first = draw("fig_2_5", stores).axes
+    whole, first = drawn_figure("fig_2_5").axes
     np.testing.assert_array_equal(points(whole), spectra)
     np.testing.assert_array_equal(points(first), spectra[:, :16])
     (shade,) = whole.collections
     assert np.unique(shade.get_paths()[0].vertices[:, 0]).tolist() == [1, 16]
 
 
-def test_fig_2_5_states_the_change_in_the_first_half(stores):
-    labels = texts(draw("fig_2_5", stores))
+def test_fig_2_5_states_the_change_in_the_first_half(stores, drawn_figure):
+    labels = texts(drawn_figure("fig_2_5"))
     changes = stores["estimator"]["largest_change"].sel(interval=50).values
     assert any(f"50: {changes[0]:.1g} and {changes[1]:.1g}" in label for label in labels)
 
 
-def test_fig_2_6_has_a_line_for_every_network_and_a_line_proportional_to_1_over_t(stores):
-    fig = draw("fig_2_6", stores)
+def test_fig_2_6_has_a_line_for_every_network_and_a_line_proportional_to_1_over_t(stores, drawn_figure):
+    fig = drawn_figure("fig_2_6")
     change, difference = fig.axes[3:]
     assert [ax.get_title(loc="left").split(":")[0] for ax in fig.axes[:3]] == [
         "(a) epoch 0",
@@ -231,8 +241,8 @@ def drawn(ax, color: str) -> list:
     return [line for line in ax.lines if line.get_color() == color and len(line.get_xdata())]
 
 
-def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
-    fig = draw("fig_2_7", stores)
+def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores, drawn_figure):
+    fig = drawn_figure("fig_2_7")
     for row, task in ((0, "char_rnn"), (1, "mocap")):
         networks, (spectra, scatter) = stores[task], fig.axes[2 * row : 2 * row + 2]
         at_best = networks.sel(epoch=networks["best_epoch"])
@@ -246,8 +256,8 @@ def test_fig_2_7_shows_highlighted_networks_in_both_panels(stores):
             assert left < point.get_xdata() < right and bottom < point.get_ydata() < top
 
 
-def test_fig_2_8_becomes_more_opaque_with_the_epoch(stores):
-    fig = draw("fig_2_8", stores)
+def test_fig_2_8_becomes_more_opaque_with_the_epoch(drawn_figure):
+    fig = drawn_figure("fig_2_8")
     alpha = fig.axes[0].collections[0].get_facecolors()[:, 3]
     assert len(alpha) == 9 and (np.diff(alpha) > 0).all() and alpha[-1] == 1
     assert {"epoch 0", "epoch 4", "epoch 8"} <= set(texts(fig))
@@ -260,9 +270,9 @@ def test_fig_2_8_becomes_more_opaque_with_the_epoch(stores):
         ("fig_2_b2", ("validation_loss", "maximum_exponent", "mean_exponent"), "validation_accuracy"),
     ],
 )
-def test_figs_2_8_and_2_b2_show_the_highlighted_networks_at_every_epoch(name, across, up, stores):
+def test_figs_2_8_and_2_b2_show_the_highlighted_networks_at_every_epoch(name, across, up, stores, drawn_figure):
     shown = stores["char_rnn"].isel(network=stores["char_rnn"]["highlighted_network"].values)
-    for ax, quantity in zip(draw(name, stores).axes, across, strict=True):
+    for ax, quantity in zip(drawn_figure(name).axes, across, strict=True):
         x = shown[quantity] if quantity in shown else shown["spectrum_statistic"].sel(statistic=quantity)
         expected = [of.transpose("network", "epoch").values for of in (x, shown[up])]
         found = [collection.get_offsets() for collection in ax.collections if len(collection.get_offsets()) > 1]
@@ -270,28 +280,28 @@ def test_figs_2_8_and_2_b2_show_the_highlighted_networks_at_every_epoch(name, ac
 
 
 @pytest.mark.parametrize("name", ["fig_2_7", "fig_2_8", "fig_2_b1", "fig_2_b2"])
-def test_legend_names_the_highlighted_networks_in_their_colours(name, stores):
-    (legend,) = draw(name, stores).legends
+def test_legend_names_the_highlighted_networks_in_their_colours(name, drawn_figure):
+    (legend,) = drawn_figure(name).legends
     named = {text.get_text(): handle for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)}
     for color, code in SERIES_COLORS.items():
         assert named[color].get_color() == code
     assert "smallest LE max (CharRNN)" in legend.get_title().get_text()
 
 
-def test_fig_2_3_names_both_inputs(stores):
-    fig = draw("fig_2_3", stores)
+def test_fig_2_3_names_both_inputs(drawn_figure):
+    fig = drawn_figure("fig_2_3")
     shown = fig.axes[2].lines  # These are activations of the first regime.
     assert len({line.get_color() for line in shown}) == 2
     assert {"first input (light colours)", "second input (dark)"} <= set(texts(fig))
 
 
-def test_fig_2_4_has_units_in_its_panel_titles(stores):
-    titles = [text for text in texts(draw("fig_2_4", stores)) if "early change" in text]
+def test_fig_2_4_has_units_in_its_panel_titles(drawn_figure):
+    titles = [text for text in texts(drawn_figure("fig_2_4")) if "early change" in text]
     assert len(titles) == 3 and all(title.count("nats/step") == title.count("early") for title in titles)
 
 
-def test_fig_2_b1_has_every_statistic_with_its_coefficients(stores):
-    found = texts(draw("fig_2_b1", stores))
+def test_fig_2_b1_has_every_statistic_with_its_coefficients(stores, drawn_figure):
+    found = texts(drawn_figure("fig_2_b1"))
     assert all(any(label in text for text in found) for label, _ in STATISTIC_LABELS.values())
     mocap = stores["mocap"]
     coefficients = [f"{float(mocap[name][0]):.2f}".replace("-", "−") for name in ("pearson", "spearman")]

@@ -15,7 +15,7 @@ from lyapunov_pkg.reproduction.figures.chapter_4.flips import (
 )
 from lyapunov_pkg.reproduction.figures.presentation import RANKING_LABELS
 from lyapunov_pkg.reproduction.sources import select_variables
-from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.figures.checks import assert_complete, assert_says, assert_text_inside_and_panels_apart, texts
 from tests.reproduction.gradients.stores import make_alignment, make_flips, make_participation
 
 STORES = {"alignment": make_alignment, "flips": make_flips, "participation": make_participation}
@@ -27,6 +27,7 @@ def test_figures_are_complete_when_drawn_from_their_stored_data(name):
     record = FIGURES[name]
     fig = load(record.place)(**select_variables(record, {store: STORES[store]() for store in record.sources}))
     assert_complete(fig)
+    assert_says(fig, name)
     assert_text_inside_and_panels_apart(fig, name)
 
 
