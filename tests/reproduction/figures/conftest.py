@@ -59,10 +59,7 @@ def _scores(rng, classifiers, n_seeds, *epochs) -> dict:
     scores = {name: (dims, rng.uniform(0.5, 0.9, shape)) for name in ("recall", "precision", "f1")}
     thresholds = np.add.outer(-0.3 * np.arange(n_seeds), 0.1 * np.arange(len(classifiers)))
     return scores | {
-        "threshold": (
-            ("seed", "classifier"),
-            np.add.outer(-0.3 * np.arange(n_seeds), 0.1 * np.arange(len(classifiers))),
-        ),
+        "threshold": (("seed", "classifier"), thresholds),
         "low_is_above": (("seed", "classifier"), np.ones((n_seeds, len(classifiers)), dtype=bool)),
     }
 

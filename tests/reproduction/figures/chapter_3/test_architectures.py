@@ -28,9 +28,8 @@ def test_outliers_are_counted_and_do_not_set_the_limits(datasets):
 
 def quality(data) -> str:
     values = [data[name].sel(part="test").item() for name in ("reconstruction_error", "median_error", "r_squared")]
-    return (
-        "Test networks: reconstruction error {:.2g} nats/step (median spectrum: {:.2g}), R² of the predicted loss {:.2f}"
-    ).format(*values)
+    of_spectra = "Test networks: reconstruction error {:.2g} nats/step (median spectrum: {:.2g})"
+    return (of_spectra + ", R² of the predicted loss {:.2f}").format(*values)
 
 
 def test_fig_3_12_shows_the_example_of_each_architecture_three_times(default_sets, default_figure):
