@@ -24,14 +24,14 @@ def texts(fig: Figure) -> list[str]:
 
 
 def written(fig: Figure) -> list[str]:
-    """Return what a figure says: its own texts, then "title | x label | y label" of each panel, then the legends.
+    """Return what a figure says: height, its own texts, "title | x label | y label" of each panel, and the legends.
 
     Panels without any are omitted. Numbers with decimals are replaced by #, because tests of the drawn data check them.
     """
 
     def named(legend: Legend) -> str:
         title, labels = legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]
-        return f"legend {title}".rstrip() + ": " + ", ".join(labels)
+        return f"legend in {legend._ncols} columns {title}".rstrip() + ": " + ", ".join(labels)
 
     lines = [text.get_text() for text in fig.texts]
     for ax in fig.axes:
@@ -39,7 +39,7 @@ def written(fig: Figure) -> list[str]:
         lines += [" | ".join(labels)] if any(labels) else []
         lines += [named(ax.get_legend())] if ax.get_legend() else []
     lines += [named(legend) for legend in fig.legends]
-    return [re.sub(r"\d+\.\d+", "#", line) for line in lines]
+    return [f"{fig.get_figheight():g} inches high:", *(re.sub(r"\d+\.\d+", "#", line) for line in lines)]
 
 
 def assert_says(fig: Figure, name: str) -> None:

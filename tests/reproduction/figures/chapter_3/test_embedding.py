@@ -84,6 +84,11 @@ def test_fig_3_6_shows_a_test_network_and_its_reconstruction_between_the_layers(
         assert small.lines[1].get_color() == "black" != small.lines[0].get_color()
         assert not len(small.get_xticks()) and not len(small.get_yticks())
     assert (spectrum.get_xlabel(), reconstruction.get_xlabel()) == ("spectrum Z", "reconstruction Ẑ")
+    corners = [small.get_axes_locator()(small, None).bounds for small in (spectrum, reconstruction)]
+    within = [diagram.get_position().bounds for _ in corners]
+    for (left, bottom, width, height), (x, y, w, h), place in zip(corners, within, (0.02, 0.78), strict=True):
+        found = ((left - x) / w, (bottom - y) / h, width / w, height / h)
+        assert found == pytest.approx((place, 0.43, 0.2, 0.3))
     places = {text.get_text(): text.get_position() for text in diagram.texts if text.get_text()}
     bars = diagram.patches
     centres = [bar.get_x() + bar.get_width() / 2 for bar in bars]
