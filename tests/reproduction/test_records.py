@@ -145,6 +145,12 @@ def test_a_decorated_function_is_checked_when_it_is_imported() -> None:
         @table(stores={"final": Store("results/aelle/smnist_final.zarr.zip", ("f1",))}, caption="A.")
         def table_mine(final: xr.Dataset) -> None: ...
 
+    unknown = {"final": Groups("smnist"), "other": Groups("smnist")}
+    with pytest.raises(RecordError, match=r"it takes \['final'\], its record has the stores \['final', 'other'\]"):
+
+        @table(stores=unknown, caption="A.", chapter=1)
+        def table_own(final: xr.Dataset) -> None: ...
+
     with pytest.raises(RecordError, match="has no record"):
         record_of(len)
 
@@ -221,6 +227,13 @@ def test_names_and_stores_of_a_figure_of_every_study() -> None:
         "groups": Groups("mine"),
     }
     assert record.place == "package.module:fig_study_aelle_plane"
+
+
+def test_a_store_of_every_study_beside_one_of_a_study_needs_the_name_of_every_study() -> None:
+    mixed = {"final": Store("results/aelle/{study}.zarr.zip", ("f1",)), "groups": Groups("smnist")}
+    with pytest.raises(RecordError, match="its stores are those of every study"):
+        made("fig_3_1", stores=mixed)
+    assert made("fig_study_own", stores=mixed).of_study("mine").sources["groups"] == Groups("smnist")
 
 
 def test_figures_are_sorted_by_chapter_then_number_then_extra_ones_and_those_of_studies_last() -> None:

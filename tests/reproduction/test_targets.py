@@ -134,6 +134,8 @@ def test_the_list_has_chapters_in_order_then_studies_with_wrapped_captions(
     studies = [name for name in names if name.startswith("study_")]
     assert names[-len(studies) :] == studies and studies[0] == "study_smnist"
     said = " ".join(" ".join(listed).split())
+    records = {**figures(), **tables()}
+    assert said.startswith(" ".join(f"{name} {records[name].text()}" for name in names if name in records))
     assert (
         "study_mocap Study mocap: spectra, statistics, training, correlations. Without aelle_plane, classifiers: 5"
         in said

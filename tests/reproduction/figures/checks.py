@@ -24,9 +24,10 @@ def texts(fig: Figure) -> list[str]:
 
 
 def written(fig: Figure) -> list[str]:
-    """Return what a figure says: height, its own texts, "title | x label | y label" of each panel, and the legends.
+    """Return what a figure says: height, its own texts, a line for each panel, and the legends.
 
-    Panels without any are omitted. Numbers with decimals are replaced by #, because tests of the drawn data check them.
+    The line of a panel is "title | x label | y label | line at ...", with the straight lines across it. Panels without
+    any are omitted. Numbers with decimals are replaced by #, because tests of the drawn data check them.
     """
 
     def named(legend: Legend) -> str:
@@ -35,7 +36,8 @@ def written(fig: Figure) -> list[str]:
 
     lines = [text.get_text() for text in fig.texts]
     for ax in fig.axes:
-        labels = (ax.get_title(loc="left") or ax.get_title(), ax.get_xlabel(), ax.get_ylabel())
+        labels = [ax.get_title(loc="left") or ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
+        labels += [f"line at {axis} = {value:g}" for axis, value in reference_lines(ax)]
         lines += [" | ".join(labels)] if any(labels) else []
         lines += [named(ax.get_legend())] if ax.get_legend() else []
     lines += [named(legend) for legend in fig.legends]

@@ -54,6 +54,8 @@ def test_a_hyperparameter_with_too_many_or_equal_values_does_not_distinguish_net
     assert [kind.label for kind in kinds(xr.Dataset(coords=coordinates | {"learning_rate": rate}))] == [
         f"learning rate {value}" for value in (0.1, 0.2, 0.3)
     ]
+    two = xr.Dataset(coords=coordinates | {"dropout": ("network", [0.0] * 8 + [0.5])})
+    assert [kind.label for kind in kinds(two)] == ["dropout 0", "dropout 0.5"]
     eight = xr.Dataset(coords=coordinates).isel(network=slice(8))
     assert [kind.label for kind in kinds(eight)] == [f"p {value:g}" for value in np.arange(8) / 10]
 
