@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from lyapunov_pkg.reproduction import included_tables
 from lyapunov_pkg.reproduction.catalogue import tables
-from lyapunov_pkg.reproduction.included_tables import BLOCK, BlockError, blocks, origin_of, table_content, with_tables
+from lyapunov_pkg.reproduction.included_tables import (
+    BLOCK,
+    BlockError,
+    blocks,
+    main,
+    origin_of,
+    table_content,
+    with_tables,
+)
 from tests.house.base_dependencies import ROOT
 
 PAGES = sorted((ROOT / "docs" / "reproduction").glob("*.md"))
@@ -94,4 +103,48 @@ def test_the_origin_is_refused_if_there_are_uncommitted_changes(tmp_path: Path) 
     assert ORIGIN.fullmatch(f"*{origin_of('config.yaml', tmp_path)}*")
     (tmp_path / "config.yaml").write_text("seed: 2\n")
     with pytest.raises(BlockError, match="commit these changes first"):
+        origin_of("config.yaml", tmp_path)
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of two pages in an own root, with the results of one table and the origin "Origin."."""
+    folder = tmp_path / "docs" / "reproduction"
+    folder.mkdir(parents=True)
+    (folder / "b.md").write_text(PAGE)
+    (folder / "a.md").write_text(PAGE.replace("table_3_2", "table_3_1") + PAGE.replace("config.yaml", "own.yaml"))
+    (tmp_path / "results" / "tables").mkdir(parents=True)
+    for name in ("table_3_1", "table_3_2"):
+        (tmp_path / "results" / "tables" / f"{name}.md").write_text(f"| {name} |\n")
+    monkeypatch.setattr(included_tables, "ROOT", tmp_path)
+    monkeypatch.setattr(included_tables, "origin_of", lambda configuration, root: f"{configuration} in {root.name}.")
+    return folder
+
+
+def test_the_command_lists_the_tables_of_a_configuration(pages: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets", "--cores", "1"]) == 0
+    assert capsys.readouterr().out == "table_3_1 table_3_2\n"
+    assert main(["targets", "--configfile", "own.yaml"]) == 0
+    assert capsys.readouterr().out == "table_3_2\n" and "old" in (pages / "b.md").read_text()
+
+
+def test_the_command_writes_the_tables_of_a_configuration(
+    pages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["write"]) == 0
+    first, second = ((pages / name).read_text() for name in ("a.md", "b.md"))
+    content = table_content("table_3_2", tmp_path / "results", f"config.yaml in {tmp_path.name}.")
+    assert second == PAGE.replace("old\n", f"\n{content}\n\n")
+    assert first.count("| table_3_1 |") == 1 and first.endswith(PAGE.replace("config.yaml", "own.yaml"))
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_says_what_is_missing(pages: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets", "--configfile", "other.yaml"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == "no page of docs/reproduction has a table of other.yaml\n" and not printed.out
+
+
+def test_a_folder_without_git_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BlockError, match=f"git status failed in {tmp_path}: fatal"):
         origin_of("config.yaml", tmp_path)

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from matplotlib import rcParams, rcParamsDefault
 
 from lyapunov_pkg.reproduction import catalogue
 from lyapunov_pkg.reproduction.catalogue import figures, load, read_records, tables
-from lyapunov_pkg.reproduction.records import RecordError, Store, figure, record_of, table
+from lyapunov_pkg.reproduction.records import (
+    Groups,
+    Record,
+    RecordError,
+    Shards,
+    Store,
+    did_you_mean,
+    figure,
+    record_of,
+    table,
+)
 from lyapunov_pkg.reproduction.sources import caption_numbers, select_variables
 
 RECORDS = {**figures(), **tables()}
@@ -134,6 +145,12 @@ def test_a_decorated_function_is_checked_when_it_is_imported() -> None:
         @table(stores={"final": Store("results/aelle/smnist_final.zarr.zip", ("f1",))}, caption="A.")
         def table_mine(final: xr.Dataset) -> None: ...
 
+    unknown = {"final": Groups("smnist"), "other": Groups("smnist")}
+    with pytest.raises(RecordError, match=r"it takes \['final'\], its record has the stores \['final', 'other'\]"):
+
+        @table(stores=unknown, caption="A.", chapter=1)
+        def table_own(final: xr.Dataset) -> None: ...
+
     with pytest.raises(RecordError, match="has no record"):
         record_of(len)
 
@@ -161,3 +178,169 @@ def test_the_list_has_every_target_with_its_caption() -> None:
     said = " ".join(result.stdout.split())
     for name, record in RECORDS.items():
         assert f"{name} {record.text()}" in said
+
+
+def made(name: str = "fig_3_b4", **arguments: object) -> Record:
+    """Return the record of a figure of one argument, with some arguments of `figure` changed."""
+    given = {"stores": {"final": Store("results/aelle/a.zarr.zip", ("f1",))}, "caption": "A."} | arguments
+    return figure(**given).record("package.module", name, list(given["stores"]))
+
+
+def test_names_numbers_and_labels_of_a_figure_of_the_dissertation() -> None:
+    record = made()
+    assert (record.name, record.stem, record.number, record.chapter) == ("fig_3_b4", "3_b4", "3.B4", 3)
+    assert (record.place, record.heading) == ("package.module:fig_3_b4", "Chapter 3")
+    assert record.label == "Figure 3.B4" and record.text() == "Figure 3.B4. A."
+    assert made("fig_3_2").label == "Figure 3.\N{FIGURE SPACE}2" and made("fig_3_12").label == "Figure 3.12"
+    assert made("fig_4_d").number == "4.D"
+
+
+def test_names_numbers_and_labels_of_a_figure_beyond_the_dissertation() -> None:
+    record = made("fig_extra_two_words", chapter=2)
+    assert (record.name, record.stem, record.number, record.chapter) == (
+        "fig_extra_two_words",
+        "extra_two_words",
+        None,
+        2,
+    )
+    assert record.label == "Figure extra: two words" and record.text() == "Beyond the dissertation. A."
+    assert made("fig_5_1", chapter=2).chapter == 2  # A stated chapter comes before that of the name.
+
+
+def test_names_and_stores_of_a_figure_of_every_study() -> None:
+    sources = {
+        "final": Store("results/aelle/{study}_final.zarr.zip", ("f1",)),
+        "training": Shards("training", "{study}", ("loss",)),
+        "groups": Groups("{study}"),
+    }
+    record = made("fig_study_aelle_plane", stores=sources).of_study("mine")
+    assert (record.name, record.stem, record.number, record.chapter) == (
+        "study_mine/aelle_plane",
+        "aelle_plane",
+        None,
+        None,
+    )
+    assert (record.heading, record.label, record.text()) == ("Study mine", "Figure: aelle plane", "Study mine. A.")
+    assert record.sources == {
+        "final": Store("results/aelle/mine_final.zarr.zip", ("f1",)),
+        "training": Shards("training", "mine", ("loss",)),
+        "groups": Groups("mine"),
+    }
+    assert record.place == "package.module:fig_study_aelle_plane"
+
+
+def test_a_store_of_every_study_beside_one_of_a_study_needs_the_name_of_every_study() -> None:
+    mixed = {"final": Store("results/aelle/{study}.zarr.zip", ("f1",)), "groups": Groups("smnist")}
+    with pytest.raises(RecordError, match="its stores are those of every study"):
+        made("fig_3_1", stores=mixed)
+    assert made("fig_study_own", stores=mixed).of_study("mine").sources["groups"] == Groups("smnist")
+
+
+def test_figures_are_sorted_by_chapter_then_number_then_extra_ones_and_those_of_studies_last() -> None:
+    study = {"final": Store("results/aelle/{study}.zarr.zip", ("f1",))}
+    expected = [
+        made("fig_2_10"),
+        made("fig_2_b1"),
+        made("fig_extra_a", chapter=2),
+        made("fig_3_2"),
+        made("fig_3_10"),
+        made("fig_study_z", stores=study).of_study("a"),
+        made("fig_study_a", stores=study).of_study("b"),
+    ]
+    assert sorted(expected[::-1], key=lambda record: record.order) == expected
+
+
+@pytest.mark.parametrize("chapter", [0, -1, True, "2", 1.0])
+def test_a_chapter_is_a_positive_integer(chapter: object) -> None:
+    with pytest.raises(RecordError, match=f"chapter is {chapter!r}; expected chapter=1 or more"):
+        made("fig_extra", chapter=chapter)
+    assert made("fig_extra", chapter=1).chapter == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"caption": " \n"}, r"caption is ' \\n'; expected text"),
+        ({"caption": 3}, "caption is 3; expected text"),
+        ({"caption": "{n_test[other]}"}, r"the field {n_test\[other\]}"),
+        ({"caption": "{n_train[final]}"}, r"the field {n_train\[final\]}"),
+        ({"caption": "{}"}, "the field {}"),
+        ({"stores": {"final": "results/aelle/a.zarr.zip"}}, "'results/aelle/a.zarr.zip'; expected a Store, Shards or"),
+        ({"stores": {"final": Store("results/a/b.zarr.zip", ["f1"])}}, r"variables \['f1'\]; expected a tuple"),
+        ({"stores": {"final": Shards("spectra", "b", ())}}, r"variables \(\); expected a tuple"),
+        ({"stores": {"final": Store("results/b.zarr", ("f1",))}}, "path 'results/b.zarr'"),
+        ({"stores": {"final": Store("other/results/a/b.zarr.zip", ("f1",))}}, "path 'other/results"),
+    ],
+)
+def test_an_invalid_part_of_a_record_is_named(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        made(**changed)
+
+
+def test_braces_written_twice_and_groups_are_valid() -> None:
+    assert (
+        made(caption="A {{b}} of {n_test[final]} networks.")
+        .text({"n_test": {"final": 3}})
+        .endswith("A {b} of 3 networks.")
+    )
+    assert made(stores={"final": Groups("smnist")}).sources == {"final": Groups("smnist")}
+
+
+def test_a_function_of_any_arguments_needs_those_that_it_names() -> None:
+    declaration = figure(stores={"other": Store("results/aelle/a.zarr.zip", ("f1",))}, caption="A.")
+    assert declaration.record("m", "fig_3_1", [], takes_any=True).sources.keys() == {"other"}
+    for parameters, takes_any in ((["final"], True), ([], False), (["final", "other"], False)):
+        with pytest.raises(RecordError, match=r"its record has the stores \['other'\]"):
+            declaration.record("m", "fig_3_1", parameters, takes_any)
+
+
+def test_suggestions_name_the_closest_known_name_or_nothing() -> None:
+    assert did_you_mean("recal", ["f1", "recall", "call"]) == "; did you mean recall?"
+    assert did_you_mean("recal", ["f1"]) == ""
+
+
+def test_figures_are_drawn_in_the_style_of_the_paper_and_tables_are_not() -> None:
+    stores = {"final": Store("results/aelle/a.zarr.zip", ("f1",))}
+
+    def size(final: float) -> tuple[float, object]:
+        return final, rcParams["font.size"]
+
+    drawn, computed = (kind(stores=stores, caption="A.", chapter=1) for kind in (figure, table))
+    size.__name__ = "fig_own"
+    assert drawn(size)(2.0) == (2.0, 8)
+    size.__name__ = "table_own"
+    assert computed(size)(2.0) == (2.0, rcParamsDefault["font.size"])
+
+
+def test_a_record_of_another_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = with_store(STORE).replace("@figure", "@table").replace("fig_9_1", "table_9_1")
+    read(source, tmp_path, monkeypatch)
+    monkeypatch.setattr(catalogue, "FOLDERS", {"figure": tmp_path / "figures", "table": tmp_path / "tables"})
+    with pytest.raises(RecordError, match=r"table_9_1 in .*figures.own is a table; expected a figure there"):
+        catalogue.records_of_kind.__wrapped__("figure")
+    assert catalogue.records_of_kind.__wrapped__("table") == {}
+
+
+def test_the_module_of_a_package_is_named_without_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "REPRODUCTION", tmp_path)
+    (tmp_path / "figures").mkdir()
+    path = tmp_path / "figures" / "__init__.py"
+    path.write_text("from lyapunov_pkg.reproduction.records import Store, figure\n" + with_store(STORE))
+    (record,) = read_records(path)
+    assert record.place == "lyapunov_pkg.reproduction.figures:fig_9_1"
+
+
+def test_parameters_of_every_kind_are_compared_with_the_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for parameters in ("final, /", "final", "*, final", "**others"):
+        (record,) = read(with_store(STORE).replace("(final)", f"({parameters})"), tmp_path, monkeypatch)
+        assert list(record.sources) == ["final"]
+    assert read("@other\ndef fig_9_1(final): ...\ndef helper(): ...\n", tmp_path, monkeypatch) == []
+
+
+def test_only_the_first_test_sample_of_a_task_is_selected() -> None:
+    @figure(stores={"text": Store("results/datasets/a.zarr.zip", ("test_input",))}, caption="A.")
+    def fig_9_1(text: xr.Dataset) -> None: ...
+
+    store = xr.Dataset({"test_input": (("test_sample", "time"), [[1, 2], [3, 4]]), "other": 1})
+    (selected,) = select_variables(record_of(fig_9_1), {"text": store}).values()
+    assert list(selected) == ["test_input"] and selected["test_input"].values.tolist() == [[1, 2]]

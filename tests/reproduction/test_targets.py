@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from lyapunov_pkg.reproduction.catalogue import figures, tables
 from lyapunov_pkg.reproduction.configuration.studies import Studies
 from lyapunov_pkg.reproduction.configuration.whole import take_away_nulls, validate_configuration
-from lyapunov_pkg.reproduction.targets import Targets, main, targets_of
+from lyapunov_pkg.reproduction.records import Groups, RecordError, Shards, Source, Store
+from lyapunov_pkg.reproduction.targets import Targets, main, study_of, targets_of
 from tests.reproduction.test_configuration import DEFAULTS
 
 EVERY = {"training", "spectra", "statistics", "correlations", "aelle_plane", "classifiers"}
@@ -106,3 +108,104 @@ def test_the_list_names_the_removed_studies_and_targets(capsys: pytest.CaptureFi
     overlay.write_text("studies: {smnist: 3}")
     assert main(["--configfile", str(overlay)]) == 1
     assert "studies.smnist" in capsys.readouterr().err
+
+
+def test_the_list_has_chapters_in_order_then_studies_with_wrapped_captions(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("studies: {char_rnn_sizes: null, mocap: {variants: 5}, optimizers: null}")
+    assert main(["--configfile", str(overlay)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    left_out = [line for line in lines if line.startswith("study ")]
+    assert [line.split()[1] for line in left_out] == ["char_rnn_sizes", "optimizers"]
+    assert lines[-2:] == left_out
+    listed = lines[:-2]
+    names = [line.split()[0] for line in listed if not line.startswith(" ")]
+    width = max(map(len, names)) + 2
+    assert all(line[:width].strip() in (*names, "") and line[width] != " " for line in listed)
+    assert max(len(line) - width for line in listed) <= 100 < max(len(line) for line in listed)
+    chapters = [
+        (record.chapter, record.kind, record.order)
+        for record in map(({**figures(), **tables()}).get, names)
+        if record is not None
+    ]
+    assert chapters == sorted(chapters) and len({chapter for chapter, *_ in chapters}) == 4
+    studies = [name for name in names if name.startswith("study_")]
+    assert names[-len(studies) :] == studies and studies[0] == "study_smnist"
+    said = " ".join(" ".join(listed).split())
+    records = {**figures(), **tables()}
+    assert said.startswith(" ".join(f"{name} {records[name].text()}" for name in names if name in records))
+    assert (
+        "study_mocap Study mocap: spectra, statistics, training, correlations. Without aelle_plane, classifiers: 5"
+        in said
+    )
+    assert "AeLLE needs 20. study_asrnn" in said
+    assert "study_smnist Study smnist: aelle_plane, spectra, statistics, training, classifiers, correlations. " in said
+
+
+def test_an_own_study_that_is_left_out_is_listed(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("studies: {mine: null}")
+    assert main(["--configfile", str(overlay)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "study mine is left out"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (Store("results/aelle/smnist_final.zarr.zip", ("f1",)), ["smnist"]),
+        (Store("results/aelle/smnist_long_final.zarr.zip", ("f1",)), ["smnist_long"]),
+        (Store("results/populations/smnist.zarr.zip", ("f1",)), ["smnist"]),
+        (Store("results/populations/smnistic.zarr.zip", ("f1",)), []),
+        (Store("results/datasets/smnist.zarr.zip", ("f1",)), []),
+        (Store("results/gradients/flips.zarr.zip", ("f1",)), ["pixel_rnn"]),
+        (Shards("spectra", "mocap", ("f1",)), ["mocap"]),
+        (Groups("mocap"), ["mocap"]),
+    ],
+)
+def test_the_study_of_a_source_is_the_longest_that_fits(source: Source, expected: list[str]) -> None:
+    assert study_of(source, ["smnist_long", "smnist", "mocap"]) == expected
+
+
+def test_targets_are_separated_by_kind(configuration: dict[str, Any]) -> None:
+    found = targets(configuration)
+    assert found.of_kind("figure").keys() | found.of_kind("table").keys() == found.records.keys()
+    assert {record.kind for record in found.of_kind("table").values()} == {"table"}
+    assert next(iter(found.of_kind("figure"))) == "fig_1_1"
+
+
+def test_fractions_that_leave_a_part_empty_give_no_aelle(configuration: dict[str, Any]) -> None:
+    add_study(configuration)
+    configuration["studies"]["mine"]["aelle"] = {"final_fractions": [0.98, 0.01, 0.01]}
+    reason = targets(configuration).lacking["mine"]["aelle_plane"]
+    assert reason.startswith("aelle.final_fractions: 30 networks split by")
+
+
+def test_reasons_of_a_shortage_name_all_their_targets(configuration: dict[str, Any]) -> None:
+    add_study(configuration, variants=5)
+    shortage = targets(configuration).shortage("mine")
+    assert (
+        shortage == "study_mine is without aelle_plane, classifiers: 5 networks (studies.mine.variants); AeLLE needs 20"
+    )
+    assert targets(configuration).shortage("smnist") == "" == targets(configuration).shortage("unknown")
+
+
+def test_refusals_apply_to_files_of_targets_only(configuration: dict[str, Any]) -> None:
+    add_study(configuration, variants=5)
+    configuration["studies"]["smnist"] = None
+    found = targets(configuration)
+    assert found.refusal("study_mine/aelle_plane") == found.refusal("results/figures/study_mine/aelle_plane.pdf")
+    assert found.refusal("study_mine/training") is None and found.refusal("study_other/aelle_plane") is None
+    assert found.refusal("other/results/figures/fig_3_9.png") is None
+    assert "there is no study smnist" in str(found.refusal("study_smnist/training"))
+    assert found.refusal("smnist") is None
+
+
+def test_a_figure_of_an_unknown_study_is_refused(
+    configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = dataclasses.replace(figures()["fig_3_5"], sources={"spectra": Shards("spectra", "smnst", ("f1",))})
+    monkeypatch.setattr("lyapunov_pkg.reproduction.targets.figures", lambda: {"fig_3_5": record})
+    with pytest.raises(RecordError, match=r"fig_3_5 .*the study 'smnst', .*does not have; did you mean smnist\?"):
+        targets(configuration)

@@ -29,6 +29,7 @@ COLUMN_LABELS = {
     "validation_loss": "validation loss",
     "relative_loss": "loss / repeating the last frame",
     "maximum_exponent": "LE max [nats/step]",
+    "largest_exponent": "LE max [nats/step]",
     "mean_exponent": "LE mean [nats/step]",
     "weights": "initial weights",
     "vectors": "Lyapunov vectors",

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
+
+from lyapunov_pkg.reproduction.catalogue import figures, load
+from lyapunov_pkg.reproduction.sources import select_variables
 
 ARCHITECTURES = ("rnn", "lstm", "gru", "asrnn", "cornn", "lipschitz", "noisy", "lem")
 N_EXPONENTS = 32
@@ -50,8 +57,9 @@ def _scores(rng, classifiers, n_seeds, *epochs) -> dict:
     dims = ("seed", "classifier") + (("epoch",) if epochs else ())
     shape = (n_seeds, len(classifiers), *epochs)
     scores = {name: (dims, rng.uniform(0.5, 0.9, shape)) for name in ("recall", "precision", "f1")}
+    thresholds = np.add.outer(-0.3 * np.arange(n_seeds), 0.1 * np.arange(len(classifiers)))
     return scores | {
-        "threshold": (("seed", "classifier"), np.zeros((n_seeds, len(classifiers)))),
+        "threshold": (("seed", "classifier"), thresholds),
         "low_is_above": (("seed", "classifier"), np.ones((n_seeds, len(classifiers)), dtype=bool)),
     }
 
@@ -275,22 +283,50 @@ def make_free_runs() -> xr.Dataset:
     )
 
 
+def make_datasets(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> dict[str, xr.Dataset]:
+    """Return all Datasets for the figures of chapter 3, by argument name."""
+    return {
+        "spectra": make_spectra(architectures, n_per_architecture),
+        "final": make_final(architectures, n_seeds, n_per_architecture),
+        "pretrained": make_pretrained(architectures, n_seeds, n_per_architecture),
+        "prednet": make_prednet(n_seeds),
+        "eigenvalues": make_asrnn(),
+        "prednets": make_prednets(n_seeds),
+        "examples": make_examples(),
+        "text": make_text(),
+        "free_runs": make_free_runs(),
+        "pruning": make_pruning(n_seeds),
+    }
+
+
 @pytest.fixture
 def datasets():
-    """Return a function of sizes that makes all Datasets for the figures of chapter 3, by argument name."""
+    """Return `make_datasets`. The test may change its Datasets."""
+    return make_datasets
 
-    def make(architectures=ARCHITECTURES, n_seeds=2, n_per_architecture=8) -> dict[str, xr.Dataset]:
-        return {
-            "spectra": make_spectra(architectures, n_per_architecture),
-            "final": make_final(architectures, n_seeds, n_per_architecture),
-            "pretrained": make_pretrained(architectures, n_seeds, n_per_architecture),
-            "prednet": make_prednet(n_seeds),
-            "eigenvalues": make_asrnn(),
-            "prednets": make_prednets(n_seeds),
-            "examples": make_examples(),
-            "text": make_text(),
-            "free_runs": make_free_runs(),
-            "pruning": make_pruning(n_seeds),
-        }
 
-    return make
+def stores_of(name: str, sets: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Return the Datasets of a figure of chapter 3 by argument name."""
+    if name == "fig_3_b4":
+        return {study: sets["final"] for study in ("target_learning", "char_rnn_sizes", "smnist")}
+    if name == "fig_3_3":
+        return {"spectra": sets["eigenvalues"]}  # This Dataset contains spectra as well as eigenvalues.
+    return {argument: sets[argument] for argument in figures()[name].sources}
+
+
+def draw(name: str, sets: dict[str, xr.Dataset]) -> Figure:
+    """Draw a figure of chapter 3 from exactly the variables that its record names."""
+    record = figures()[name]
+    return load(record.place)(**select_variables(record, stores_of(name, sets)))
+
+
+@pytest.fixture(scope="session")
+def default_sets() -> dict[str, xr.Dataset]:
+    """Return the Datasets of `default_figure`. Tests share them, and do not change them."""
+    return make_datasets()
+
+
+@pytest.fixture(scope="session")
+def default_figure(default_sets: dict[str, xr.Dataset]) -> Callable[[str], Figure]:
+    """Return a function of the name of a figure of chapter 3 that draws it from `default_sets`, once for all tests."""
+    return cache(lambda name: draw(name, default_sets))

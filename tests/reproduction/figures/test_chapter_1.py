@@ -6,8 +6,15 @@ import xarray as xr
 
 from lyapunov_pkg.reproduction.catalogue import figures
 from lyapunov_pkg.reproduction.figures import chapter_1
+from lyapunov_pkg.reproduction.figures.style import SERIES_COLORS, SERIES_MARKERS
 from lyapunov_pkg.reproduction.sources import select_variables
-from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.figures.checks import (
+    assert_complete,
+    assert_says,
+    assert_text_inside_and_panels_apart,
+    reference_lines,
+    texts,
+)
 
 FIGURES = ["fig_1_1", "fig_1_2"]
 
@@ -60,7 +67,9 @@ def test_figures_are_complete_for_any_number_of_rho(name, rho):
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_stored_data_of_a_figure_suffice_to_draw_it(name):
     data = select_variables(figures()[name], {"lorenz": make_lorenz()})
-    assert_complete(getattr(chapter_1, name)(**data))
+    fig = getattr(chapter_1, name)(**data)
+    assert_complete(fig)
+    assert_says(fig, name)
 
 
 def lines(ax, label: str) -> list[np.ndarray]:
@@ -73,6 +82,14 @@ def test_fig_1_1_draws_the_transient_separately_and_only_stable_fixed_points():
     (transient,) = lines(axes[1], "transient")
     np.testing.assert_allclose(transient[:, 0].max(), 9.9)
     np.testing.assert_allclose(transient[:, 1], lorenz["trajectory"].values[0, :100, 0])
+    after = lorenz["time"].values >= 10
+    for row, (portrait, course) in enumerate(zip(axes[::2], axes[1::2], strict=True)):
+        x, _, z = lorenz["trajectory"].values[row].T
+        for ax, points in ((portrait, np.stack([x, z], axis=1)), (course, np.stack([lorenz["time"], x], axis=1))):
+            grey, colored = ax.lines[:2]
+            np.testing.assert_array_equal(grey.get_xydata(), points[~after])
+            np.testing.assert_array_equal(colored.get_xydata(), points[after])
+            assert (grey.get_color(), colored.get_color()) == ("0.65", list(SERIES_COLORS.values())[row])
     circles = [lines(ax, "stable fixed point") for ax in axes[::2]]
     assert circles[0] == []
     np.testing.assert_allclose(circles[1][0], [[-16 / 3, 15], [16 / 3, 15]])
@@ -93,6 +110,38 @@ def test_fig_1_2_shows_the_short_run_next_to_the_converged_value():
     ]
     np.testing.assert_allclose(short[:, 1], lorenz["short_run_exponent"].values[:, 0])
     np.testing.assert_allclose(converged[:, 1], lorenz["long_run_exponent"].values[:, 0])
-    assert (short[:, 0] < converged[:, 0]).all()
+    for drawn, at in ((short, -0.125), (in_steps, 0), (converged, 0.125)):
+        np.testing.assert_allclose(drawn[:, 0], np.arange(4) + at)
+    runs = lorenz["steps_run_exponent"].values[..., 0]
+    errors = lorenz["long_run_standard_error"].values[:, 0]
+    for rho, (of_steps, of_long) in enumerate(zip(largest.containers[::2], largest.containers[1::2], strict=True)):
+        for container, ends in (
+            (of_steps, (runs[rho].min(), runs[rho].max())),
+            (of_long, converged[rho, 1] + errors[rho] * np.array([-1, 1])),
+        ):
+            (bar,) = container.lines[2][0].get_segments()
+            np.testing.assert_allclose(bar[:, 1], ends)
+    segments = [segment for collection in largest.collections for segment in collection.get_segments()]
+    known = [ends for ends in segments if len(ends) and ends[0, 1] == ends[1, 1] and ends[0, 0] != ends[1, 0]]
+    expected = lorenz["fixed_point_exponent"].values[1:, 0]
+    np.testing.assert_allclose(known, [[[rho - 0.25, y], [rho + 0.25, y]] for rho, y in enumerate(expected, start=1)])
+    assert largest.get_xlim() == (-0.5, 3.5) and largest.get_xticks().tolist() == [0, 1, 2, 3]
     assert "short run, 40 time units" in texts(fig) and "converged, 32 × 200 time units" in texts(fig)
     assert "Lyapunov exponent [nats/time unit]" in texts(fig)
+    assert reference_lines(fig.axes[0]) == reference_lines(largest) == [("y", 0)]
+
+
+def test_panel_a_of_fig_1_2_shows_all_exponents_of_each_rho_next_to_each_other():
+    lorenz = make_lorenz()
+    ax = chapter_1.fig_1_2(lorenz).axes[0]
+    assert ax.get_xticks().tolist() == [1, 2, 3]
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == 3]
+    for rho, (short, in_steps, converged) in enumerate(zip(*[iter(drawn)] * 3, strict=True)):
+        middle = np.arange(1, 4) + 0.16 * (rho - 1.5)
+        for line, at, name in ((short, -0.03, "short_run"), (in_steps, 0, "steps_run"), (converged, 0.03, "long_run")):
+            values = lorenz[f"{name}_exponent"].isel(rho=rho)
+            values = values.mean("run") if "run" in values.dims else values
+            np.testing.assert_allclose(line.get_xydata(), np.stack([middle + at, values], axis=1))
+            assert line.get_color() == list(SERIES_COLORS.values())[rho]
+        assert (short.get_markerfacecolor(), in_steps.get_marker()) == ("white", "x")
+        assert short.get_marker() == converged.get_marker() == SERIES_MARKERS[rho]

@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from lyapunov_pkg.reproduction.catalogue import figures, load
+from lyapunov_pkg.reproduction.catalogue import figures
 from lyapunov_pkg.reproduction.figures.presentation import ARCHITECTURE_LABELS
 from lyapunov_pkg.reproduction.figures.style import save_figure
 from lyapunov_pkg.reproduction.sources import joined, select_variables
-from tests.reproduction.figures.checks import assert_complete, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.figures.checks import assert_complete, assert_says, assert_text_inside_and_panels_apart, texts
+from tests.reproduction.figures.conftest import draw
 
 FIGURES = [name for name, record in figures().items() if record.chapter == 3]
 
@@ -23,24 +23,12 @@ STUDIES = ("target_learning", "char_rnn_sizes", "smnist")
 NAMING_ARCHITECTURES = ["fig_3_5", "fig_3_9", "fig_3_12", "fig_3_13", "fig_3_15"]
 
 
-def stores_of(name: str, datasets: dict) -> dict:
-    """Return the Datasets of a figure by argument name."""
-    if name == "fig_3_b4":
-        return {study: datasets["final"] for study in STUDIES}
-    if name == "fig_3_3":
-        return {"spectra": datasets["eigenvalues"]}  # This Dataset contains spectra as well as eigenvalues.
-    return {argument: datasets[argument] for argument in figures()[name].sources}
-
-
-def draw(name: str, datasets: dict) -> Figure:
-    """Draw the figure from exactly the variables that its record names."""
-    record = figures()[name]
-    return load(record.place)(**select_variables(record, stores_of(name, datasets)))
-
-
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_complete(name, datasets):
-    assert_complete(draw(name, datasets()))
+def test_figures_are_complete(name, default_figure):
+    fig = default_figure(name)
+    assert_complete(fig)
+    assert_says(fig, name)
+    assert_text_inside_and_panels_apart(fig, name)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -51,8 +39,8 @@ def test_figures_are_complete_with_one_seed_and_few_architectures(name, datasets
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in OVER_SEEDS])
-def test_figures_say_which_seed_they_show(name, datasets):
-    assert any("first of 2 seeds" in text for text in texts(draw(name, datasets())))
+def test_figures_say_which_seed_they_show(name, default_figure):
+    assert any("first of 2 seeds" in text for text in texts(default_figure(name)))
 
 
 @pytest.mark.parametrize("low", [True, False])
@@ -78,14 +66,8 @@ def test_an_architecture_without_a_style_keeps_its_name(datasets):
 
 
 @pytest.mark.parametrize("name", ["fig_3_5", "fig_3_11", "fig_3_12", "fig_3_14", "fig_3_15", "fig_3_b3"])
-def test_exponents_have_units(name, datasets):
-    assert any("[nats/step]" in text for text in texts(draw(name, datasets())))
-
-
-def test_text_is_inside_the_figure_and_panels_do_not_overlap(datasets):
-    for name in FIGURES:
-        fig = draw(name, datasets())
-        assert_text_inside_and_panels_apart(fig, name)
+def test_exponents_have_units(name, default_figure):
+    assert any("[nats/step]" in text for text in texts(default_figure(name)))
 
 
 def test_stores_with_the_same_schema_are_saved_separately(datasets):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -56,7 +58,9 @@ def final() -> xr.Dataset:
     )
 
 
+@cache
 def correlations(n_diverged=1, **options) -> xr.Dataset:
+    """Return the correlations of a study. Tests share the Dataset, and do not change it."""
     study = make_study(13, n_diverged=n_diverged, **options)
     return performance_correlations(
         study, "mean_exponent", 6, near_zero=0.1, exponent_floor=-20.0, n_resamples=100, seed=0, early_epochs=[0, 15]

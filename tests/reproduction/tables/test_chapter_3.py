@@ -84,6 +84,8 @@ def test_table_3_a1_shows_the_configuration_next_to_the_dissertations():
     assert frame["architecture"].tolist() == ["rank-1 RNN", "LSTM", "RNN", "LEM", "mine"]
     text = row(frame, task="CharRNN")
     assert (text["hidden_size"], text["networks"], text["networks_dissertation"]) == ("64, 128", 48, 1200)
+    assert text["loss"] == row(frame, architecture="LEM")["loss"] == "cross entropy"
+    assert row(frame, task="Target learning")["loss"] == "mean absolute error"
     lem = row(frame, architecture="LEM")
     assert (lem["init_param_low"], lem["init_param_high"], lem["hidden_size"], lem["networks"]) == (0.1, 9.0, "32", 24)
     assert (lem["init_param_high_dissertation"], lem["networks_dissertation"]) == (10.0, 200)
@@ -102,12 +104,23 @@ def test_table_extra_autoencoder_counts_the_seeds_that_work():
     assert frame["works"].tolist() == ["1 of 2 seeds"] * 2 + ["1 of 1 seeds"] * 2
     assert frame["experiment"].tolist() == ["final"] * 2 + ["pretrained"] * 2
     assert frame["reconstruction_error_mean"].tolist() == pytest.approx([0.2] * 4)
+    assert frame["part"].tolist() == ["train", "test"] * 2 and frame["task"].tolist() == ["SMNIST"] * 4
+    assert (
+        frame["median_error_mean"].tolist() == [1] * 4
+        and frame["r_squared_std"].isna().tolist() == [False] * 2 + [True] * 2
+    )
+    assert readable(frame)["R²"].tolist() == ["0.9000 ± 0.0000"] * 2 + ["0.9000"] * 2
+    assert "An autoencoder works if" in frame.attrs["note"]
 
 
 def test_differences_from_aelle_have_intervals_and_the_note_counts_test_networks():
     frame = table_3_b4(final())
     assert readable(frame)["F1 of AeLLE − F1"].tolist() == ["-0.25 [-0.50, 0.25]", "–"]
     assert "2 networks are for testing" in frame.attrs["note"]
+    for_tests = ["test"] + ["train"] * 3
+    one = final().assign(partition=(("seed", "network"), [for_tests, for_tests[::-1]]))
+    assert "1 networks are for testing" in table_3_b4(one).attrs["note"]
+    assert "testing" not in table_3_b4(final().drop_vars("partition")).attrs["note"]
 
 
 def test_table_3_b4_has_f1_and_its_differences_for_each_classifier():
@@ -138,6 +151,8 @@ def test_table_extra_pruning_has_a_row_for_each_pool_size_and_criterion():
     assert frame["budget"].tolist() == [14, 14, 28, 28]
     # The values are averaged over seeds: 0 to 7 by seed, criterion and size.
     assert frame["saved_mean"].tolist() == [4, 2, 5, 3]
+    assert frame["best_loss_std"].tolist() == pytest.approx([8**0.5] * 4)
+    assert "split and autoencoder (2 of them); 60 networks, and 1 that diverged" in frame.attrs["note"]
 
 
 def test_table_extra_prednet_shows_small_errors_in_thousandths():
@@ -157,3 +172,7 @@ def test_table_3_d5_has_shares_of_architectures():
     assert lem["right_of_median_mean"] == pytest.approx(20)
     assert lem["right_of_median_std"] == pytest.approx(np.sqrt(200))
     assert (lem["right_of_median_dissertation"], lem["right_of_mean_dissertation"]) == (11.1, 8.2)
+    assert lem["right_of_mean_mean"] == 0 and row(frame, architecture="RNN")["right_of_mean_mean"] == 100
+    mine = table_3_d5(final().assign_coords(share_architecture=["lem", "mine"]))
+    assert mine["architecture"].tolist() == ["LEM", "mine"]
+    assert np.isnan(row(mine, architecture="mine")["right_of_median_dissertation"])

@@ -31,6 +31,10 @@ def test_low_error_is_below_the_median_of_the_networks_that_did_not_diverge():
     assert (high["networks"], high["n_diverged"]) == (2, 1)
     assert (low["low_error_share"], high["low_error_share"]) == (50, 50)
     assert (low["lowest_loss"], low["median_loss"]) == (0.1, pytest.approx(0.2))
+    assert "below the median of all networks" in frame.attrs["note"]
+    # The median of these losses is 0.25 and their mean 25, and the axes of the store may have another order.
+    skewed = training([0.1, 0.2, 0.3, 100.0], [False] * 4, init_param=[1.1] * 2 + [1.5] * 2).transpose()
+    assert table_extra_gains(skewed)["low_error_share"].tolist() == [100, 0]
     assert (high["lower_quartile"], high["upper_quartile"]) == (pytest.approx(0.25), pytest.approx(0.35))
 
 

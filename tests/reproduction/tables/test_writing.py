@@ -65,3 +65,59 @@ def test_a_column_without_a_label_keeps_its_name(tmp_path):
     assert list(readable(frame)) == ["my own quantity", "share", "share (dissertation)"]
     write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
     assert "| my own quantity " in (tmp_path / "table.md").read_text()
+
+
+def test_numbers_have_enough_decimals_for_four_digits_of_each():
+    frame = pd.DataFrame(
+        {
+            "share": [0.1234567, 12.0, np.nan],
+            "count": [3, 20, 100],
+            "whole": [2.0, 30.0, np.nan],
+            "text": ["a", "b", None],
+            "none": [np.nan] * 3,
+        }
+    )
+    shown = readable(frame)
+    assert shown["share"].tolist() == ["0.1235", "12.0000", "–"]
+    assert shown["count"].tolist() == ["3", "20", "100"] and shown["whole"].tolist() == ["2", "30", "–"]
+    assert shown["text"].tolist()[:2] == ["a", "b"] and shown["none"].tolist() == ["–"] * 3
+    frame.attrs["most_decimals"] = 2
+    assert readable(frame)["share"].tolist() == ["0.12", "12.00", "–"]
+    assert readable(frame)["count"].tolist() == ["3", "20", "100"]
+
+
+def test_p_values_have_four_decimals_except_printed_ones():
+    frame = pd.DataFrame({"p_paired": [4e-5, 6e-5, 0.5, np.nan], "p_pooled_dissertation": [0.998, 0.02, 0.5, np.nan]})
+    shown = readable(frame)
+    assert shown["p, paired by image"].tolist() == ["< 0.0001", "0.0001", "0.5000", "–"]
+    assert shown["p, images independent (dissertation)"].tolist() == ["0.998", "0.020", "0.500", "–"]
+
+
+def test_decimals_of_means_follow_the_largest_unless_they_are_given():
+    def shown(*means: float, **attrs: int) -> list[str]:
+        frame = pd.DataFrame({"x_mean": means, "x_std": [0.04] * len(means)})
+        frame.attrs.update(attrs)
+        return readable(frame)["x"].tolist()
+
+    assert shown(-0.19, 0.1) == ["-0.190 ± 0.040", "0.100 ± 0.040"]
+    assert shown(0.2, 0.1) == ["0.20 ± 0.04", "0.10 ± 0.04"]
+    assert shown(0.1, -9.9, np.nan) == ["0.10 ± 0.04", "-9.90 ± 0.04", "–"]
+    assert shown(0.1, 10) == ["0.1 ± 0.0", "10.0 ± 0.0"]
+    assert shown(0.1, 10, decimals=3) == ["0.100 ± 0.040", "10.000 ± 0.040"]
+
+
+def test_the_ends_of_an_interval_belong_to_its_column():
+    frame = pd.DataFrame({"r_low": [-0.5, 0.0], "r": [0.25, np.nan], "r_high": [1, 0.5], "own_low": [1.25, 2]})
+    shown = readable(frame)
+    assert list(shown) == ["r", "own low"]
+    assert shown["r"].tolist() == ["0.25 [-0.50, 1.00]", "–"]
+
+
+def test_a_note_is_below_the_table(tmp_path):
+    frame = pd.DataFrame({"x": [1]})
+    write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    assert (tmp_path / "table.md").read_text().count("\n") == 3
+    assert (tmp_path / "table.csv").read_text() == "x\n1\n"
+    frame.attrs["note"] = "Of one network."
+    write_table(frame, tmp_path / "table.csv", tmp_path / "table.md")
+    assert (tmp_path / "table.md").read_text().endswith("|\n\nOf one network.\n")
