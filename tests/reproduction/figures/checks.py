@@ -46,6 +46,7 @@ def written(fig: Figure) -> list[str]:
 
 def assert_says(fig: Figure, name: str) -> None:
     """Check that a figure from the default stores of the tests says what `said` has for it."""
+    assert name in SAID, f"{name} is missing in said.py. It says: {written(fig)}"
     found, expected = (
         re.split(r" (?=\([a-z]\) |legend)", " ".join(text.split())) for text in (" ".join(written(fig)), SAID[name])
     )
