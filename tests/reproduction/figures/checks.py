@@ -24,7 +24,7 @@ def texts(fig: Figure) -> list[str]:
 
 
 def written(fig: Figure) -> list[str]:
-    """Return what a figure says: height, its own texts, a line for each panel, and the legends.
+    """Return what a figure says: its size, its own texts, a line for each panel, and the legends.
 
     The line of a panel is "title | x label | y label | line at ...", with the straight lines across it. Panels without
     any are omitted. Numbers with decimals are replaced by #, because tests of the drawn data check them.
@@ -41,7 +41,9 @@ def written(fig: Figure) -> list[str]:
         lines += [" | ".join(labels)] if any(labels) else []
         lines += [named(ax.get_legend())] if ax.get_legend() else []
     lines += [named(legend) for legend in fig.legends]
-    return [f"{fig.get_figheight():g} inches high:", *(re.sub(r"\d+\.\d+", "#", line) for line in lines)]
+    rows, columns = fig.axes[0].get_subplotspec().get_gridspec().get_geometry()
+    size = f"{fig.get_figheight():g} inches high, {rows} x {columns} places:"
+    return [size, *(re.sub(r"\d+\.\d+", "#", line) for line in lines)]
 
 
 def assert_says(fig: Figure, name: str) -> None:

@@ -312,4 +312,5 @@ def test_fig_4_b1_shows_means_over_networks_and_states_at_each_update():
 def test_fig_4_b1_has_no_empty_panel_for_an_even_number_of_updates():
     fig = fig_4_b1(make_participation(moments=(0, 2, 5, 10)))
     assert [ax.get_subplotspec().rowspan.start for ax in fig.axes] == [0, 0, 0, 1, 1]
+    assert fig.axes[0].get_subplotspec().get_gridspec().get_geometry() == (2, 3)
     assert [bool(ax.get_ylabel()) for ax in fig.axes] == [True, True, False, True, False]

@@ -220,3 +220,18 @@ def test_an_epoch_without_spectra_is_replaced_once_by_the_nearest_one():
     assert found["asked_epoch"].values.tolist() == [0, 4, 15]
     assert found["early_epoch"].values.tolist() == [0, 4, 6]
     assert "early_pearson" not in early(make_study(), [])
+
+
+def test_four_pairs_suffice_and_partial_correlations_need_one_more_for_each_given_quantity() -> None:
+    x, y = np.array([1.0, 2, 3, 4, 5]), np.array([1.0, 3, 2, 5, 4])
+    assert np.isfinite(correlation(x[:4], y[:4], 20, seed=0)).all()
+    assert np.isnan(correlation(x[:3], y[:3], 20, seed=0)[:6]).all()
+    given = np.array([1.0, -1, 1, 1, -1])
+    assert np.isfinite(partial_correlation(x, y, [given], 20, seed=0)).all()
+    assert np.isnan(partial_correlation(x[:4], y[:4], [given[:4]], 20, seed=0)).all()
+    assert np.isnan(partial_correlation(x, y, [np.ones(5)], 20, seed=0)).all()
+    missing = np.append(y, np.nan)
+    assert np.isfinite(partial_correlation(np.append(x, 6), missing, [np.append(given, 1)], 20, seed=0)).all()
+    assert np.isfinite(difference_of_spearman((x[:4], y[:4]), (x[:4], x[:4]), 20, seed=0)).all()
+    infinite = np.array([1.0, 3, 2, np.inf])
+    assert np.isnan(difference_of_spearman((x[:4], infinite), (x[:4], x[:4]), 20, seed=0)).all()

@@ -112,3 +112,22 @@ def test_unavailable_pool_sizes_and_epochs_are_refused():
         pruning_experiment(pretrained(), SETTINGS.replaced(pool_sizes=(8, 41)))
     with pytest.raises(ValueError, match=r"epochs is \[0, 4\]; expected rising numbers out of \[0, 1, 2, 3\]"):
         pruning_experiment(pretrained(), SETTINGS.replaced(epochs=(0, 4)))
+
+
+def test_a_pool_of_all_test_networks_has_the_same_best_survivor_in_every_draw():
+    experiment = pretrained(n_seeds=2)
+    settings = SETTINGS.replaced(pool_sizes=(40,), n_draws=2)
+    result = pruning_experiment(experiment, settings).sel(pool_size=40)
+    for seed in range(2):
+        test = np.flatnonzero(experiment["partition"].values[seed] == "test")
+        losses = experiment["final_loss"].values[test]
+        left = test[survivors(experiment["loss"].values[test, :3], 0.5)]
+        best = experiment["final_loss"].values[left].min()
+        found = result.isel(seed=seed).sel(criterion="loss_at_epoch")
+        assert found["best_loss"].item() == pytest.approx(best)
+        better = np.count_nonzero(losses < best)
+        assert found["better_in_pool"].item() == pytest.approx(100 * better / 40) and better > 0
+        equal = np.interp(best, expected_best(losses)[::-1], 10.0 * np.arange(40, 0, -1))
+        assert found["equal_budget"].item() == pytest.approx(equal)
+        assert found["saved"].item() == pytest.approx(100 * (1 - training_budget(40, SETTINGS, 10) / equal))
+    assert result.attrs["n_test"] == 40 and result.attrs["epochs"] == [0, 1, 2]

@@ -12,6 +12,7 @@ from lyapunov_pkg.reproduction.tables.chapter_2 import (
     table_extra_early_correlations,
     table_extra_orthonormalization,
 )
+from lyapunov_pkg.reproduction.tables.studies import table_study_correlations
 from lyapunov_pkg.reproduction.tables.variables import COEFFICIENTS
 from lyapunov_pkg.reproduction.tables.writing import write_table
 from tests.reproduction.tables.stores import correlations, row
@@ -103,3 +104,13 @@ def test_the_table_of_intervals_counts_decompositions_and_operations():
     assert frame["change_first_half"].tolist() == [0, 1e-6, 0.1]
     assert frame["change_second_half"].tolist() == [0, 1e-3, 2]
     assert "Operations are counted" in frame.attrs["note"]
+
+
+def test_the_correlations_of_any_study_are_those_of_its_store():
+    store = correlations()
+    frame = table_study_correlations(store)
+    for name in COEFFICIENTS:
+        np.testing.assert_array_equal(frame[name], store[name])
+    assert frame["performance"].tolist() == ["validation loss"] * 8 + ["validation accuracy"] * 8 + ["validation loss"]
+    assert (frame["n_diverged"] == 1).all()
+    assert "of each network among those with spectra, with 95%" in frame.attrs["note"]

@@ -17,6 +17,7 @@ from lyapunov_pkg.reproduction.tables.chapter_3 import (
     table_extra_pruning,
 )
 from lyapunov_pkg.reproduction.tables.dissertation import DISSERTATION_A1
+from lyapunov_pkg.reproduction.tables.studies import table_study_classifiers
 from lyapunov_pkg.reproduction.tables.writing import readable
 from tests.reproduction.tables.stores import SCORES, autoencoder, final, prednet, pretrained, pruning, row
 
@@ -176,3 +177,15 @@ def test_table_3_d5_has_shares_of_architectures():
     mine = table_3_d5(final().assign_coords(share_architecture=["lem", "mine"]))
     assert mine["architecture"].tolist() == ["LEM", "mine"]
     assert np.isnan(row(mine, architecture="mine")["right_of_median_dissertation"])
+
+
+def test_the_classifiers_of_any_study_have_scores_without_the_dissertations_numbers():
+    frame = table_study_classifiers(final().drop_vars("partition"))
+    scores = [f"{score}_{kind}" for score in SCORES for kind in ("mean", "std")]
+    assert list(frame) == ["classifier", *scores, "f1_difference", "f1_difference_low", "f1_difference_high"]
+    assert frame["classifier"].tolist() == ["LE mean", "AeLLE"]
+    for score in SCORES:
+        assert frame[f"{score}_mean"].tolist() == pytest.approx([0.8, 0.55])
+        assert frame[f"{score}_std"].tolist() == pytest.approx([0.02**0.5, 0.005**0.5])
+    assert frame["f1_difference_low"].tolist() == pytest.approx([-0.5, np.nan], nan_ok=True)
+    assert "40 networks, and 3 that diverged" in frame.attrs["note"]
